@@ -1,0 +1,32 @@
+#include "ggml.h"
+#include "llama.h"
+#include "llama_params.h"
+#include "registers.h"
+
+namespace py = pybind11;
+
+void register_build(py::module_ & module) {
+    module.def(
+        "build_info",
+        [] {
+            py::dict info;
+            info["llama_cpp_version"] = SLMPROF_LLAMA_CPP_VERSION;
+            info["llama_cpp_source"]  = SLMPROF_LLAMA_CPP_ORIGIN;
+            info["ggml_version"]      = ggml_version();
+            info["build_type"]        = SLMPROF_BUILD_TYPE;
+            info["compiler"]          = SLMPROF_COMPILER;
+            info["native"]            = static_cast<bool>(SLMPROF_GGML_NATIVE);
+            info["openmp"]            = static_cast<bool>(SLMPROF_GGML_OPENMP);
+            info["llamafile"]         = static_cast<bool>(SLMPROF_GGML_LLAMAFILE);
+            info["repack"]            = static_cast<bool>(SLMPROF_GGML_REPACK);
+            return info;
+        },
+        "Which llama.cpp this is and the build flags that change its speed.");
+    module.def(
+        "cpu_features",
+        [] {
+            slmprof::initialize_backends();
+            return llama_print_system_info();
+        },
+        "What ggml's CPU code was compiled for, in llama.cpp's own words.");
+}

@@ -1,0 +1,267 @@
+#include "clock.h"
+#include "columns.h"
+#include "engine.h"
+#include "llama_log.h"
+#include "registers.h"
+
+#include <pybind11/stl.h>
+
+#include <functional>
+#include <string>
+
+namespace py = pybind11;
+
+namespace slmprof {
+
+namespace {
+
+template <typename T> std::vector<T> to_vector(const py::array_t<T, py::array::c_style | py::array::forcecast> & array) {
+    if (array.ndim() != 1) {
+        throw std::invalid_argument("tokens must be a one-dimensional array");
+    }
+    return { array.data(), array.data() + array.size() };
+}
+
+using Tokens = py::array_t<int32_t, py::array::c_style | py::array::forcecast>;
+
+// Lets a Ctrl-C through between two steps.
+void check_signals() {
+    const py::gil_scoped_acquire gil;
+    if (PyErr_CheckSignals() != 0) {
+        throw py::error_already_set();
+    }
+}
+
+py::dict to_dict(StepColumns && c) {
+    py::dict d;
+    d["phase"]    = to_array(std::move(c.phase));
+    d["pass"]     = to_array(std::move(c.pass));
+    d["repeat"]   = to_array(std::move(c.repeat));
+    d["index"]    = to_array(std::move(c.index));
+    d["n_tokens"] = to_array(std::move(c.n_tokens));
+    d["n_past"]   = to_array(std::move(c.n_past));
+    d["begin_ns"] = to_array(std::move(c.begin_ns));
+    d["end_ns"]   = to_array(std::move(c.end_ns));
+    return d;
+}
+
+py::dict to_dict(SegmentColumns && c) {
+    py::dict d;
+    d["step"]     = to_array(std::move(c.step));
+    d["kind"]     = to_array(std::move(c.kind));
+    d["begin_ns"] = to_array(std::move(c.begin_ns));
+    d["end_ns"]   = to_array(std::move(c.end_ns));
+    return d;
+}
+
+py::dict to_dict(RunColumns && c) {
+    py::dict d;
+    d["step"]      = to_array(std::move(c.step));
+    d["graph"]     = to_array(std::move(c.graph));
+    d["n_threads"] = to_array(std::move(c.n_threads));
+    d["n_dropped"] = to_array(std::move(c.n_dropped));
+    d["begin_ns"]  = to_array(std::move(c.begin_ns));
+    d["end_ns"]    = to_array(std::move(c.end_ns));
+    return d;
+}
+
+py::dict to_dict(EventColumns && c) {
+    py::dict d;
+    d["run"]      = to_array(std::move(c.run));
+    d["node"]     = to_array(std::move(c.node));
+    d["n_fused"]  = to_array(std::move(c.n_fused));
+    d["thread"]   = to_array(std::move(c.thread));
+    d["path"]     = to_array(std::move(c.path));
+    d["begin_ns"] = to_array(std::move(c.begin_ns));
+    d["end_ns"]   = to_array(std::move(c.end_ns));
+    return d;
+}
+
+py::dict to_dict(StatColumns && c) {
+    py::dict d;
+    d["phase"]          = to_array(std::move(c.phase));
+    d["graph"]          = to_array(std::move(c.graph));
+    d["node"]           = to_array(std::move(c.node));
+    d["n_fused"]        = to_array(std::move(c.n_fused));
+    d["path"]           = to_array(std::move(c.path));
+    d["calls"]          = to_array(std::move(c.calls));
+    d["span_sum_ns"]    = to_array(std::move(c.span_sum_ns));
+    d["span_min_ns"]    = to_array(std::move(c.span_min_ns));
+    d["span_max_ns"]    = to_array(std::move(c.span_max_ns));
+    d["span_sq_sum"]    = to_array(std::move(c.span_sq_sum));
+    d["compute_sum_ns"] = to_array(std::move(c.compute_sum_ns));
+    d["wait_sum_ns"]    = to_array(std::move(c.wait_sum_ns));
+    return d;
+}
+
+py::dict to_dict(GraphColumns && c) {
+    py::dict d;
+    d["hash"]    = to_array(std::move(c.hash));
+    d["n_nodes"] = to_array(std::move(c.n_nodes));
+    d["backend"] = to_array(std::move(c.backend));
+    return d;
+}
+
+py::dict to_dict(TensorColumns && c) {
+    py::dict d;
+    d["graph"]        = to_array(std::move(c.graph));
+    d["node"]         = to_array(std::move(c.node));
+    d["op"]           = to_array(std::move(c.op));
+    d["op_detail"]    = to_array(std::move(c.op_detail));
+    d["name"]         = to_array(std::move(c.name));
+    d["type"]         = to_array(std::move(c.type));
+    d["buffer_type"]  = to_array(std::move(c.buffer_type));
+    d["usage"]        = to_array(std::move(c.usage));
+    d["buffer"]       = to_array(std::move(c.buffer));
+    d["offset_bytes"] = to_array(std::move(c.offset_bytes));
+    d["flags"]        = to_array(std::move(c.flags));
+    d["view_src"]     = to_array(std::move(c.view_src));
+    d["view_offset"]  = to_array(std::move(c.view_offset));
+    d["size_bytes"]   = to_array(std::move(c.size_bytes));
+    d["param0"]       = to_array(std::move(c.param0));
+    for (size_t i = 0; i < k_n_dims; i++) {
+        d[py::str("ne" + std::to_string(i))] = to_array(std::move(c.ne[i]));
+        d[py::str("nb" + std::to_string(i))] = to_array(std::move(c.nb[i]));
+    }
+    for (size_t i = 0; i < k_n_sources; i++) {
+        d[py::str("src" + std::to_string(i))] = to_array(std::move(c.src[i]));
+    }
+    return d;
+}
+
+py::dict to_dict(Harvest && harvest) {
+    py::dict d;
+    d["steps"]    = to_dict(std::move(harvest.steps));
+    d["segments"] = to_dict(std::move(harvest.recording.segments));
+    d["runs"]     = to_dict(std::move(harvest.recording.runs));
+    d["events"]   = to_dict(std::move(harvest.recording.events));
+    d["stats"]    = to_dict(std::move(harvest.recording.stats));
+    d["graphs"]   = to_dict(std::move(harvest.graphs));
+    d["tensors"]  = to_dict(std::move(harvest.tensors));
+    d["strings"]  = py::cast(std::move(harvest.strings));
+    return d;
+}
+
+py::dict to_dict(const ModelInfo & info) {
+    py::dict d;
+    d["name"]           = info.name;
+    d["architecture"]   = info.architecture;
+    d["file_type"]      = info.file_type;
+    d["n_params"]       = info.n_params;
+    d["size_bytes"]     = info.size_bytes;
+    d["n_layer"]        = info.n_layer;
+    d["n_embd"]         = info.n_embd;
+    d["n_vocab"]        = info.n_vocab;
+    d["n_ctx_train"]    = info.n_ctx_train;
+    d["n_expert"]       = info.n_expert;
+    d["has_vocab"]      = info.has_vocab;
+    d["has_encoder"]    = info.has_encoder;
+    d["has_decoder"]    = info.has_decoder;
+    d["is_recurrent"]   = info.is_recurrent;
+    d["is_hybrid"]      = info.is_hybrid;
+    d["random_weights"] = info.random_weights;
+    d["tensor_types"]   = py::cast(info.tensor_types);
+    return d;
+}
+
+py::list to_list(const std::vector<BufferRecord> & records) {
+    py::list list;
+    for (const BufferRecord & record : records) {
+        py::dict d;
+        d["device"]      = record.device;
+        d["buffer_type"] = record.buffer_type;
+        d["kind"]        = record.kind;
+        d["size_bytes"]  = record.size_bytes;
+        list.append(d);
+    }
+    return list;
+}
+
+void register_settings(py::module_ & module) {
+    py::class_<EngineSettings>(module, "EngineSettings", "What a model is loaded and a context made with.")
+        .def(py::init<>())
+        .def_readwrite("path", &EngineSettings::path)
+        .def_readwrite("n_ctx", &EngineSettings::n_ctx)
+        .def_readwrite("n_batch", &EngineSettings::n_batch)
+        .def_readwrite("n_ubatch", &EngineSettings::n_ubatch)
+        .def_readwrite("n_threads", &EngineSettings::n_threads)
+        .def_readwrite("flash_attn", &EngineSettings::flash_attn)
+        .def_readwrite("type_k", &EngineSettings::type_k)
+        .def_readwrite("type_v", &EngineSettings::type_v)
+        .def_readwrite("use_mmap", &EngineSettings::use_mmap)
+        .def_readwrite("use_repack", &EngineSettings::use_repack)
+        .def_readwrite("tensor_overrides", &EngineSettings::tensor_overrides)
+        .def_readwrite("observe_by_callback", &EngineSettings::observe_by_callback)
+        .def_readwrite("event_capacity", &EngineSettings::event_capacity);
+}
+
+}  // namespace
+
+}  // namespace slmprof
+
+void register_engine(py::module_ & module) {
+    using namespace slmprof;
+    py::register_exception<ModelFailure>(module, "ModelFailure", PyExc_RuntimeError);
+    py::register_exception<EngineFailure>(module, "EngineFailure", PyExc_RuntimeError);
+    register_settings(module);
+
+    using Release = py::call_guard<py::gil_scoped_release>;
+    const auto run = [](void (Engine::*steps)(const std::vector<int32_t> &, Pass, int32_t, EventMode,
+                                              const std::function<void()> &)) {
+        return [steps](Engine & engine, const Tokens & tokens, int pass, int32_t repeat, bool aggregate) {
+            const std::vector<int32_t>   ids = to_vector<int32_t>(tokens);
+            const py::gil_scoped_release release;
+            (engine.*steps)(ids, static_cast<Pass>(pass), repeat, aggregate ? EventMode::aggregate : EventMode::all,
+                            check_signals);
+        };
+    };
+
+    py::class_<Engine>(module, "Engine", "A model and a context of llama.cpp, and the steps measured on them.")
+        .def(py::init<const EngineSettings &>(), py::arg("settings"), Release())
+        .def("model_info", [](const Engine & engine) { return to_dict(engine.model_info()); })
+        .def("context_info",
+             [](const Engine & engine) {
+                 const ContextInfo info = engine.context_info();
+                 py::dict          d;
+                 d["n_ctx"]     = info.n_ctx;
+                 d["n_batch"]   = info.n_batch;
+                 d["n_ubatch"]  = info.n_ubatch;
+                 d["n_seq_max"] = info.n_seq_max;
+                 d["n_threads"] = info.n_threads;
+                 d["has_memory"] = info.has_memory;
+                 return d;
+             })
+        .def("buffers", [](const Engine & engine) { return to_list(engine.buffers()); })
+        .def_property_readonly("n_past", &Engine::n_past)
+        .def("tokenize", [](const Engine & engine, const std::string & text) { return to_array(engine.tokenize(text)); },
+             py::arg("text"))
+        .def("truncate", &Engine::truncate, py::arg("n_past"), Release())
+        .def("fill",
+             [](Engine & engine, const Tokens & tokens) {
+                 const std::vector<int32_t>   ids = to_vector<int32_t>(tokens);
+                 const py::gil_scoped_release release;
+                 engine.fill(ids);
+             },
+             py::arg("tokens"))
+        .def("prefill", run(&Engine::prefill), py::arg("tokens"), py::arg("pass_kind"), py::arg("repeat") = 0,
+             py::arg("aggregate") = false)
+        .def("decode", run(&Engine::decode), py::arg("tokens"), py::arg("pass_kind"), py::arg("repeat") = 0,
+             py::arg("aggregate") = false)
+        .def("last_logits", [](const Engine & engine) { return to_array(engine.last_logits()); })
+        .def("take", [](Engine & engine) { return to_dict(engine.take()); });
+
+    module.def("planned_buffers",
+               [](const EngineSettings & settings) {
+                   std::vector<BufferRecord> records;
+                   {
+                       const py::gil_scoped_release release;
+                       records = planned_buffers(settings);
+                   }
+                   return to_list(records);
+               },
+               py::arg("settings"));
+    module.def("monotonic_ns", [] { return tick_scale().to_ns(read_ticks()); });
+    module.def("log_lines", &llama_log_lines);
+    module.def("clear_log", &clear_llama_log);
+    module.def("log_to_stderr", &set_llama_log_to_stderr, py::arg("enabled"));
+}

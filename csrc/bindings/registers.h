@@ -1,0 +1,9 @@
+// One function for each noun that Python sees; nothing outside this folder knows pybind11.
+
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+void register_build(pybind11::module_ & module);
+void register_engine(pybind11::module_ & module);
+void register_synth(pybind11::module_ & module);

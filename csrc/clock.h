@@ -1,0 +1,66 @@
+// The one clock: processor ticks where they are invariant (about 8 ns a read), else the system's
+// monotonic clock (about 25 ns). Ticks are turned into nanoseconds after the measurement.
+
+#pragma once
+
+#include <cstdint>
+#include <ctime>
+
+#if defined(__x86_64__) || defined(__i386__)
+#    include <cpuid.h>
+#    include <x86intrin.h>
+#endif
+
+namespace slmprof {
+
+inline int64_t monotonic_ns() {
+#ifdef CLOCK_MONOTONIC_RAW
+    constexpr clockid_t k_clock = CLOCK_MONOTONIC_RAW;  // never slewed, so it keeps step with the ticks
+#else
+    constexpr clockid_t k_clock = CLOCK_MONOTONIC;
+#endif
+    timespec now{};
+    clock_gettime(k_clock, &now);
+    return static_cast<int64_t>(now.tv_sec) * 1'000'000'000 + now.tv_nsec;
+}
+
+#if defined(__x86_64__) || defined(__i386__)
+inline bool detect_invariant_ticks() {
+    unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+    return __get_cpuid(0x80000007U, &eax, &ebx, &ecx, &edx) != 0 && (edx & (1U << 8)) != 0;
+}
+inline const bool k_invariant_ticks = detect_invariant_ticks();
+
+inline uint64_t read_ticks() {
+    return __builtin_expect(k_invariant_ticks, 1) ? __rdtsc() : static_cast<uint64_t>(monotonic_ns());
+}
+#elif defined(__aarch64__)
+inline const bool k_invariant_ticks = true;
+
+inline uint64_t read_ticks() {
+    uint64_t ticks = 0;
+    asm volatile("mrs %0, cntvct_el0" : "=r"(ticks));
+    return ticks;
+}
+#else
+inline const bool k_invariant_ticks = false;
+
+inline uint64_t read_ticks() { return static_cast<uint64_t>(monotonic_ns()); }
+#endif
+
+// The line through two simultaneous readings of both clocks.
+struct TickScale {
+    uint64_t base_ticks  = 0;
+    int64_t  base_ns     = 0;
+    double   ns_per_tick = 1.0;
+
+    int64_t to_ns(uint64_t ticks) const {
+        const auto elapsed = static_cast<double>(static_cast<int64_t>(ticks - base_ticks));
+        return base_ns + static_cast<int64_t>(elapsed * ns_per_tick + (elapsed < 0 ? -0.5 : 0.5));
+    }
+};
+
+// The scale of this process. The first call takes up to 50 ms, the later ones nothing.
+const TickScale & tick_scale();
+
+}  // namespace slmprof

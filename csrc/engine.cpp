@@ -1,0 +1,293 @@
+#include "engine.h"
+
+#include "clock.h"
+#include "ggml-backend.h"
+#include "ggml-cpu.h"
+#include "llama-ext.h"
+#include "llama.h"
+#include "llama_params.h"
+
+#include <algorithm>
+#include <set>
+#include <utility>
+
+// llama.cpp's own list of a model's tensors (src/llama-model.h): name and tensor, a tied output twice.
+const std::vector<std::pair<std::string, ggml_tensor *>> & llama_internal_get_tensor_map(const llama_model * model);
+
+namespace slmprof {
+
+namespace {
+
+constexpr size_t k_least_events = 1 << 16;
+
+// One step at a time in the process: two at once would disturb each other's times, and the hooks
+// tell threads apart by their number alone.
+std::mutex step_mutex;
+
+std::string metadata(const llama_model * model, const char * key) {
+    char      text[256];
+    const int length = llama_model_meta_val_str(model, key, text, sizeof(text));
+    return length >= 0 ? std::string(text) : std::string();
+}
+
+std::string explain(int32_t status, int32_t n_past, uint32_t n_ctx) {
+    switch (status) {
+        case 1:
+            return "llama.cpp found no room in the KV cache (context " + std::to_string(n_ctx) + ", " +
+                   std::to_string(n_past) + " tokens in it); use a larger --n-ctx";
+        case 2:  return "the computation was aborted";
+        case -1: return "llama.cpp refused the batch";
+        case -2: return "llama.cpp could not allocate memory for the batch";
+        default: return "llama.cpp failed with status " + std::to_string(status);
+    }
+}
+
+}  // namespace
+
+Engine::Engine(const EngineSettings & settings) : n_threads_(settings.n_threads) {
+    initialize_backends();
+    tick_scale();
+    try {
+        load(settings);
+    } catch (...) {
+        unload();
+        throw;
+    }
+}
+
+void Engine::load(const EngineSettings & settings) {
+    const ModelParams          model_params(settings);
+    const llama_context_params context_settings = context_params(settings);
+
+    model_ = llama_model_load_from_file(settings.path.c_str(), model_params.params);
+    if (model_ == nullptr) {
+        throw ModelFailure("llama.cpp cannot load " + settings.path);
+    }
+    context_ = llama_init_from_model(model_, context_settings);
+    if (context_ == nullptr) {
+        throw EngineFailure("llama.cpp cannot make a context of " + std::to_string(settings.n_ctx) + " tokens");
+    }
+    // One pool for the life of the context, as llama-bench has it: without one, ggml starts and
+    // ends its threads for every graph.
+    ggml_threadpool_params pool_params = ggml_threadpool_params_default(settings.n_threads);
+    thread_pool_ = ggml_threadpool_new(&pool_params);
+    if (thread_pool_ == nullptr) {
+        throw EngineFailure("cannot start " + std::to_string(settings.n_threads) + " threads");
+    }
+    llama_attach_threadpool(context_, thread_pool_, nullptr);
+    recorder_ = std::make_unique<Recorder>(n_threads_, std::max<uint64_t>(settings.event_capacity, k_least_events));
+}
+
+Engine::~Engine() {
+    unload();
+}
+
+void Engine::unload() {
+    recorder_.reset();
+    if (context_ != nullptr) {
+        llama_free(context_);
+        context_ = nullptr;
+    }
+    if (thread_pool_ != nullptr) {
+        ggml_threadpool_free(thread_pool_);
+        thread_pool_ = nullptr;
+    }
+    if (model_ != nullptr) {
+        llama_model_free(model_);
+        model_ = nullptr;
+    }
+}
+
+ModelInfo Engine::model_info() const {
+    const llama_vocab * vocab = llama_model_get_vocab(model_);
+    ModelInfo           info;
+    info.name           = metadata(model_, "general.name");
+    info.architecture   = metadata(model_, "general.architecture");
+    info.file_type      = llama_ftype_name(llama_model_ftype(model_));
+    info.n_params       = llama_model_n_params(model_);
+    info.size_bytes     = llama_model_size(model_);
+    info.n_layer        = llama_model_n_layer(model_);
+    info.n_embd         = llama_model_n_embd(model_);
+    info.n_vocab        = llama_vocab_n_tokens(vocab);
+    info.n_ctx_train    = llama_model_n_ctx_train(model_);
+    info.n_expert       = llama_model_n_expert(model_);
+    info.has_vocab      = llama_vocab_type(vocab) != LLAMA_VOCAB_TYPE_NONE;
+    info.has_encoder    = llama_model_has_encoder(model_);
+    info.has_decoder    = llama_model_has_decoder(model_);
+    info.is_recurrent   = llama_model_is_recurrent(model_);
+    info.is_hybrid      = llama_model_is_hybrid(model_);
+    info.random_weights = metadata(model_, "slmprof.synthetic") == "true";
+    std::set<std::string> seen;
+    for (const auto & [name, tensor] : llama_internal_get_tensor_map(model_)) {
+        if (seen.insert(name).second) {
+            info.tensor_types[ggml_type_name(tensor->type)] += ggml_nbytes(tensor);
+        }
+    }
+    return info;
+}
+
+ContextInfo Engine::context_info() const {
+    return { llama_n_ctx(context_), llama_n_batch(context_), llama_n_ubatch(context_), llama_n_seq_max(context_),
+             llama_n_threads(context_), llama_get_memory(context_) != nullptr };
+}
+
+std::vector<BufferRecord> Engine::buffers() const {
+    return allocated_buffers(context_);
+}
+
+std::vector<int32_t> Engine::tokenize(const std::string & text) const {
+    const llama_vocab * vocab = llama_model_get_vocab(model_);
+    if (llama_vocab_type(vocab) == LLAMA_VOCAB_TYPE_NONE) {
+        throw std::invalid_argument("this model has no vocabulary, so a prompt cannot be tokenized");
+    }
+    const auto    length = static_cast<int32_t>(text.size());
+    const int32_t n      = -llama_tokenize(vocab, text.data(), length, nullptr, 0, true, false);
+    std::vector<int32_t> tokens(static_cast<size_t>(std::max(n, 0)));
+    llama_tokenize(vocab, text.data(), length, tokens.data(), n, true, false);
+    return tokens;
+}
+
+bool Engine::truncate(int32_t n_past) {
+    llama_memory_t memory = llama_get_memory(context_);
+    if (memory == nullptr) {
+        n_past_ = 0;
+        return n_past == 0;
+    }
+    if (n_past > 0 && n_past <= n_past_ && llama_memory_seq_rm(memory, 0, n_past, -1)) {
+        n_past_ = n_past;
+        return true;
+    }
+    llama_memory_clear(memory, false);
+    n_past_ = 0;
+    return n_past == 0;
+}
+
+void Engine::check_tokens(const std::vector<int32_t> & tokens) const {
+    const int32_t n_vocab = llama_vocab_n_tokens(llama_model_get_vocab(model_));
+    if (tokens.empty()) {
+        throw std::invalid_argument("no tokens");
+    }
+    for (const int32_t token : tokens) {
+        if (token < 0 || token >= n_vocab) {
+            throw std::invalid_argument("token " + std::to_string(token) + " is not in the vocabulary of " +
+                                        std::to_string(n_vocab));
+        }
+    }
+    const uint32_t n_ctx = llama_n_ctx(context_);
+    if (llama_get_memory(context_) != nullptr && static_cast<size_t>(n_past_) + tokens.size() > n_ctx) {
+        throw std::invalid_argument(std::to_string(n_past_ + static_cast<int64_t>(tokens.size())) +
+                                    " tokens do not fit in a context of " + std::to_string(n_ctx));
+    }
+}
+
+void Engine::submit(const int32_t * tokens, int32_t n_tokens, bool is_prompt) {
+    const bool encode = is_prompt && llama_model_has_encoder(model_);
+    const auto limit  = static_cast<int32_t>(llama_n_batch(context_));
+    for (int32_t done = 0; done < n_tokens;) {
+        const int32_t n = std::min(limit, n_tokens - done);
+        // llama.cpp does not write to the tokens of a batch.
+        const llama_batch batch  = llama_batch_get_one(const_cast<int32_t *>(tokens) + done, n);
+        const int32_t     status = encode ? llama_encode(context_, batch) : llama_decode(context_, batch);
+        if (status != 0) {
+            throw EngineFailure(explain(status, n_past_ + done, llama_n_ctx(context_)));
+        }
+        done += n;
+    }
+    llama_synchronize(context_);
+}
+
+void Engine::fill(const std::vector<int32_t> & tokens) {
+    check_tokens(tokens);
+    const std::lock_guard<std::mutex> lock(step_mutex);
+    submit(tokens.data(), static_cast<int32_t>(tokens.size()), true);
+    n_past_ += static_cast<int32_t>(tokens.size());
+}
+
+void Engine::step(const int32_t * tokens, int32_t n_tokens, Phase phase, Pass pass, int32_t repeat, int32_t index) {
+    StepColumns & steps = harvest_.steps;
+    const auto    row   = static_cast<int32_t>(steps.phase.size());
+    const bool    is_op = slmprof_recording != 0;
+
+    const uint64_t begin = read_ticks();
+    if (is_op) {
+        recorder_->step_begin(row, phase);
+    }
+    submit(tokens, n_tokens, phase == Phase::prefill);
+    if (is_op) {
+        recorder_->step_end();
+    }
+    const uint64_t end = read_ticks();
+
+    steps.phase.push_back(static_cast<uint8_t>(phase));
+    steps.pass.push_back(static_cast<uint8_t>(pass));
+    steps.repeat.push_back(repeat);
+    steps.index.push_back(index);
+    steps.n_tokens.push_back(n_tokens);
+    steps.n_past.push_back(n_past_);
+    steps.begin_ns.push_back(tick_scale().to_ns(begin));
+    steps.end_ns.push_back(tick_scale().to_ns(end));
+    // An encoder's prompt leaves nothing in the decoder's memory.
+    if (phase == Phase::decode || !llama_model_has_encoder(model_)) {
+        n_past_ += n_tokens;
+    }
+}
+
+void Engine::run_steps(const std::vector<int32_t> & tokens, Phase phase, Pass pass, int32_t repeat, EventMode mode,
+                       const std::function<void()> & check) {
+    check_tokens(tokens);
+    const std::lock_guard<std::mutex> lock(step_mutex);
+
+    // Hooks off again however this ends; what a failed pass left behind is dropped with it.
+    struct Hooks {
+        Recorder * recorder;
+        ~Hooks() {
+            if (recorder != nullptr) {
+                recorder->stop();
+                recorder->discard();
+            }
+        }
+    } hooks{ nullptr };
+    if (pass == Pass::op) {
+        recorder_->start();
+        hooks.recorder = recorder_.get();
+    }
+
+    const auto n = static_cast<int32_t>(tokens.size());
+    const int32_t n_steps = phase == Phase::prefill ? 1 : n;
+    for (int32_t i = 0; i < n_steps; i++) {
+        step(tokens.data() + i, phase == Phase::prefill ? n : 1, phase, pass, repeat, i);
+        if (hooks.recorder != nullptr && recorder_->is_nearly_full()) {
+            recorder_->collect(mode, harvest_.recording);
+        }
+        check();
+    }
+    if (hooks.recorder != nullptr) {
+        recorder_->collect(mode, harvest_.recording);
+    }
+}
+
+void Engine::prefill(const std::vector<int32_t> & tokens, Pass pass, int32_t repeat, EventMode mode,
+                     const std::function<void()> & check) {
+    run_steps(tokens, Phase::prefill, pass, repeat, mode, check);
+}
+
+void Engine::decode(const std::vector<int32_t> & tokens, Pass pass, int32_t repeat, EventMode mode,
+                    const std::function<void()> & check) {
+    run_steps(tokens, Phase::decode, pass, repeat, mode, check);
+}
+
+std::vector<float> Engine::last_logits() const {
+    const float * logits = llama_get_logits_ith(context_, -1);
+    if (logits == nullptr) {
+        return {};
+    }
+    return { logits, logits + llama_vocab_n_tokens(llama_model_get_vocab(model_)) };
+}
+
+Harvest Engine::take() {
+    recorder_->graphs().take(harvest_.graphs, harvest_.tensors);
+    harvest_.strings = recorder_->strings().texts();
+    return std::exchange(harvest_, {});
+}
+
+}  // namespace slmprof

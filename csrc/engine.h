@@ -1,0 +1,132 @@
+// Owners of a llama.cpp model and context, and the steps that are measured on them.
+
+#pragma once
+
+#include "memory.h"
+#include "recorder.h"
+#include "records.h"
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+struct llama_model;
+struct llama_context;
+struct ggml_threadpool;
+
+namespace slmprof {
+
+// The model file cannot be used.
+struct ModelFailure : std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
+
+// llama.cpp refused a context or a step.
+struct EngineFailure : std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
+
+struct EngineSettings {
+    std::string path;
+    uint32_t    n_ctx      = 2048;
+    uint32_t    n_batch    = 2048;
+    uint32_t    n_ubatch   = 512;
+    int32_t     n_threads  = 1;
+    int32_t     flash_attn = -1;  // -1 auto, 0 off, 1 on
+    std::string type_k     = "f16";
+    std::string type_v     = "f16";
+    bool        use_mmap   = true;
+    bool        use_repack = true;
+    // Pairs of a regular expression over tensor names and a buffer type's name.
+    std::vector<std::pair<std::string, std::string>> tensor_overrides;
+    // How the peer observes: an eval callback that asks for every node. Only for the overhead
+    // benchmark, which compares it with the hooks.
+    bool observe_by_callback = false;
+    // Room for events on each thread between two collections; at least 65536.
+    uint64_t event_capacity = 0;
+};
+
+struct ModelInfo {
+    std::string name, architecture, file_type;
+    uint64_t    n_params = 0, size_bytes = 0;
+    int32_t     n_layer = 0, n_embd = 0, n_vocab = 0, n_ctx_train = 0, n_expert = 0;
+    bool        has_vocab = false, has_encoder = false, has_decoder = true, is_recurrent = false, is_hybrid = false;
+    bool        random_weights = false;
+    std::map<std::string, uint64_t> tensor_types;  // bytes in the file of each type
+};
+
+struct ContextInfo {
+    uint32_t n_ctx = 0, n_batch = 0, n_ubatch = 0, n_seq_max = 0;
+    int32_t  n_threads = 0;
+    bool     has_memory = false;  // false for a model that only encodes
+};
+
+// Everything that was recorded since the last call of Engine::take.
+struct Harvest {
+    StepColumns              steps;
+    Recording                recording;
+    GraphColumns             graphs;
+    TensorColumns            tensors;
+    std::vector<std::string> strings;
+};
+
+class Engine {
+  public:
+    // Loads the model and makes the context. Throws ModelFailure, EngineFailure, std::invalid_argument.
+    explicit Engine(const EngineSettings & settings);
+    ~Engine();
+    Engine(const Engine &)             = delete;
+    Engine & operator=(const Engine &) = delete;
+
+    ModelInfo                  model_info() const;
+    ContextInfo                context_info() const;
+    std::vector<BufferRecord>  buffers() const;
+    int32_t                    n_past() const { return n_past_; }
+
+    // Text to token ids with the model's own vocabulary, its special tokens added.
+    std::vector<int32_t> tokenize(const std::string & text) const;
+
+    // Forgets all tokens from position `n_past` on. False where the model's memory cannot do that
+    // (a recurrent state): then the context is empty.
+    bool truncate(int32_t n_past);
+
+    // Tokens into the context, unmeasured.
+    void fill(const std::vector<int32_t> & tokens);
+
+    // One step for the whole prompt / one step for each token. `check` is called between the steps
+    // and may throw. Throws EngineFailure and std::invalid_argument.
+    void prefill(const std::vector<int32_t> & tokens, Pass pass, int32_t repeat, EventMode mode,
+                 const std::function<void()> & check);
+    void decode(const std::vector<int32_t> & tokens, Pass pass, int32_t repeat, EventMode mode,
+                const std::function<void()> & check);
+
+    // The logits of the last token of the last step; [n_vocab].
+    std::vector<float> last_logits() const;
+
+    Harvest take();
+
+  private:
+    void load(const EngineSettings & settings);
+    void unload();
+    void check_tokens(const std::vector<int32_t> & tokens) const;
+    void submit(const int32_t * tokens, int32_t n_tokens, bool is_prompt);
+    void step(const int32_t * tokens, int32_t n_tokens, Phase phase, Pass pass, int32_t repeat, int32_t index);
+    void run_steps(const std::vector<int32_t> & tokens, Phase phase, Pass pass, int32_t repeat, EventMode mode,
+                   const std::function<void()> & check);
+
+    llama_model *             model_       = nullptr;
+    llama_context *           context_     = nullptr;
+    ggml_threadpool *         thread_pool_ = nullptr;
+    int32_t                   n_threads_   = 1;
+    int32_t                   n_past_      = 0;
+    std::unique_ptr<Recorder> recorder_;
+    Harvest                   harvest_;
+};
+
+}  // namespace slmprof

@@ -1,0 +1,49 @@
+// A ggml compute graph, copied out as a table of its tensors.
+
+#pragma once
+
+#include "records.h"
+
+#include <cstdint>
+#include <unordered_map>
+
+struct ggml_cgraph;
+struct ggml_backend_buffer;
+struct ggml_tensor;
+
+namespace slmprof {
+
+// Every distinct graph that a recorder has seen. Graphs that llama.cpp builds anew with the same
+// operators, shapes and sources are one graph.
+class GraphRegistry {
+  public:
+    explicit GraphRegistry(StringTable & strings) : strings_(strings) {}
+
+    // Number of this graph; copies its table the first time that it is seen.
+    // The structure is hashed again only after `forget_addresses`.
+    int32_t find_or_copy(ggml_cgraph * graph);
+
+    // To be called whenever graphs may have been rebuilt at addresses that are known.
+    void forget_addresses() { by_address_.clear(); }
+
+    // Hands over the tables of the graphs that were new since the last call.
+    void take(GraphColumns & graphs, TensorColumns & tensors);
+
+    int32_t n_graphs() const { return n_graphs_; }
+
+  private:
+    void    copy(ggml_cgraph * graph, uint64_t hash);
+    int32_t number_of(const ggml_backend_buffer * buffer);
+    void    append(const ggml_tensor * tensor, int32_t graph, int32_t node,
+                   const std::unordered_map<const ggml_tensor *, int32_t> & rows);
+
+    StringTable &                                               strings_;
+    int32_t                                                     n_graphs_ = 0;
+    std::unordered_map<const ggml_cgraph *, int32_t>            by_address_;
+    std::unordered_map<uint64_t, int32_t>                       by_hash_;
+    std::unordered_map<const ggml_backend_buffer *, int32_t>    buffers_;
+    GraphColumns                                                graphs_;
+    TensorColumns                                               tensors_;
+};
+
+}  // namespace slmprof

@@ -1,0 +1,80 @@
+// The C interface that instrumented llama.cpp calls (third_party/llama.cpp/anchors.toml).
+//
+// While nothing records, each hook is one load, one test and one branch that is never taken.
+// While something records, an op costs two clock reads and one 32-byte store on each thread:
+// no lock, no allocation, no formatting.
+
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct ggml_cgraph;
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+// Which code ran. The values are packed into a path code and never leave the process.
+enum slmprof_path {
+    SLMPROF_PATH_GENERIC             = 0,  // ggml's only implementation of the operator
+    SLMPROF_PATH_VEC_DOT             = 1,
+    SLMPROF_PATH_TILED               = 2,
+    SLMPROF_PATH_LLAMAFILE           = 3,
+    SLMPROF_PATH_REPACK_GEMV         = 4,
+    SLMPROF_PATH_REPACK_GEMM         = 5,
+    SLMPROF_PATH_FWHT                = 6,
+    SLMPROF_PATH_EXTRA               = 7,  // an extra buffer type of another kind (AMX, KleidiAI, a user's)
+    SLMPROF_PATH_FLASH_ATTN_VEC      = 8,
+    SLMPROF_PATH_FLASH_ATTN_TILED    = 9,
+    SLMPROF_PATH_FLASH_ATTN_SPLIT_KV = 10,
+};
+
+// What the host does in a step outside the graphs: the values are those of the profile file.
+enum slmprof_segment {
+    SLMPROF_SEGMENT_BATCH       = 0,
+    SLMPROF_SEGMENT_GRAPH_BUILD = 1,
+    SLMPROF_SEGMENT_GRAPH_ALLOC = 2,
+    SLMPROF_SEGMENT_INPUTS      = 3,
+    SLMPROF_SEGMENT_LAUNCH      = 4,
+    SLMPROF_SEGMENT_COPIES      = 5,
+    SLMPROF_SEGMENT_OUTPUTS     = 6,
+};
+
+// 1 while an op pass runs. Written only while no graph runs; the kick-off of the thread pool
+// publishes it to the other threads.
+extern uint32_t slmprof_recording;
+
+void slmprof_run_begin(struct ggml_cgraph * graph, int n_threads);
+void slmprof_run_end(void);
+void slmprof_op_begin(int thread);
+void slmprof_op_end(int thread, int node, int n_fused);
+void slmprof_set_path(int thread, uint32_t code, int only_if_unknown);
+void slmprof_enter_segment(int kind);
+void slmprof_note_output_buffer(const void * context, const char * buffer_type, size_t size_bytes);
+
+#ifdef __cplusplus
+}
+#endif
+
+#define SLMPROF_ON() __builtin_expect(slmprof_recording != 0, 0)
+
+#define SLMPROF_RUN_BEGIN(graph, n_threads) \
+    do { if (SLMPROF_ON()) { slmprof_run_begin(graph, n_threads); } } while (0)
+#define SLMPROF_RUN_END() \
+    do { if (SLMPROF_ON()) { slmprof_run_end(); } } while (0)
+#define SLMPROF_OP_BEGIN(thread) \
+    do { if (SLMPROF_ON()) { slmprof_op_begin(thread); } } while (0)
+#define SLMPROF_OP_END(thread, node, n_fused) \
+    do { if (SLMPROF_ON()) { slmprof_op_end(thread, node, n_fused); } } while (0)
+#define SLMPROF_SEGMENT(kind) \
+    do { if (SLMPROF_ON()) { slmprof_enter_segment(kind); } } while (0)
+
+// A path code: what ran, the layout of repacked weights, the types of the two operands.
+#define SLMPROF_LAYOUT(n_cols, interleave) ((((uint32_t) (n_cols)) << 4) | ((uint32_t) (interleave)))
+#define SLMPROF_CODE(path, layout, type_a, type_b) \
+    (((uint32_t) (path) << 24) | ((uint32_t) (layout) << 14) | ((uint32_t) (type_a) << 7) | (uint32_t) (type_b))
+#define SLMPROF_PATH(thread, path, layout, type_a, type_b) \
+    do { if (SLMPROF_ON()) { slmprof_set_path(thread, SLMPROF_CODE(path, layout, type_a, type_b), 0); } } while (0)
+#define SLMPROF_PATH_UNLESS_KNOWN(thread, path, layout, type_a, type_b) \
+    do { if (SLMPROF_ON()) { slmprof_set_path(thread, SLMPROF_CODE(path, layout, type_a, type_b), 1); } } while (0)

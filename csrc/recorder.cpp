@@ -1,0 +1,288 @@
+#include "recorder.h"
+
+#include "clock.h"
+#include "ggml.h"
+
+#include <algorithm>
+#include <cstdint>
+
+namespace slmprof {
+
+namespace {
+
+// A mark that is no segment: the recorder's own work, and the end of a step.
+constexpr int32_t k_own_work = 100;
+constexpr int32_t k_step_end = 101;
+
+constexpr size_t k_marks_capacity = 1 << 16;
+constexpr size_t k_runs_capacity  = 1 << 14;
+
+const char * type_name(uint32_t type) {
+    return type < GGML_TYPE_COUNT ? ggml_type_name(static_cast<ggml_type>(type)) : "?";
+}
+
+}  // namespace
+
+Recorder::Recorder(int n_threads, size_t capacity) : threads_(static_cast<size_t>(n_threads)), graphs_(strings_) {
+    for (Thread & thread : threads_) {
+        // Value-initialised: the pages are touched now and not in the hot path.
+        thread.events = std::make_unique<OpEvent[]>(capacity);
+        thread.first = thread.next = thread.events.get();
+        thread.end                 = thread.first + capacity;
+    }
+    runs_.reserve(k_runs_capacity);
+    run_phases_.reserve(k_runs_capacity);
+    marks_.reserve(k_marks_capacity);
+}
+
+Recorder::~Recorder() {
+    stop();
+}
+
+void Recorder::step_begin(int32_t step, Phase phase) {
+    step_             = step;
+    phase_            = phase;
+    n_events_at_step_ = static_cast<size_t>(threads_[0].next - threads_[0].first);
+    step_marks_.emplace_back(step, marks_.size());
+    mark(read_ticks(), SLMPROF_SEGMENT_BATCH, -1);
+}
+
+void Recorder::step_end() {
+    mark(read_ticks(), k_step_end, -1);
+    const auto n_events = static_cast<size_t>(threads_[0].next - threads_[0].first);
+    largest_step_       = std::max(largest_step_, n_events - n_events_at_step_);
+    largest_marks_      = std::max(largest_marks_, marks_.size() - step_marks_.back().second);
+}
+
+bool Recorder::is_nearly_full() const {
+    const auto room = static_cast<size_t>(threads_[0].end - threads_[0].next);
+    return room < 2 * largest_step_ || k_marks_capacity - marks_.size() < 2 * largest_marks_ + 64 ||
+           k_runs_capacity - runs_.size() < largest_marks_ + 64;
+}
+
+void Recorder::mark(uint64_t ticks, int32_t kind, int32_t run) {
+    // Beyond the capacity the time shows as unattributed: marks never allocate within a step.
+    if (marks_.size() < k_marks_capacity) {
+        marks_.push_back({ ticks, kind, run });
+    }
+}
+
+void Recorder::enter_segment(int kind) {
+    if (kind == SLMPROF_SEGMENT_GRAPH_ALLOC) {
+        graphs_.forget_addresses();
+    }
+    mark(read_ticks(), kind, -1);
+}
+
+void Recorder::run_begin(ggml_cgraph * graph, int n_threads) {
+    mark(read_ticks(), k_own_work, -1);
+    const int32_t number = graphs_.find_or_copy(graph);
+    run_ = static_cast<uint32_t>(runs_.size());
+    runs_.push_back({ step_, number, n_threads, 0 });
+    run_phases_.push_back(phase_);
+    mark(read_ticks(), SLMPROF_SEGMENT_LAUNCH, static_cast<int32_t>(run_));
+}
+
+void Recorder::run_end() {
+    const uint64_t now    = read_ticks();
+    runs_[run_].end_ticks = now;
+    mark(now, SLMPROF_SEGMENT_OUTPUTS, -1);
+}
+
+void Recorder::op_begin(int thread) {
+    Thread & own    = threads_[static_cast<size_t>(thread)];
+    own.path        = 0;
+    own.begin_ticks = read_ticks();
+}
+
+void Recorder::op_end(int thread, int node, int n_fused) {
+    const uint64_t now = read_ticks();
+    Thread &       own = threads_[static_cast<size_t>(thread)];
+    if (own.next == own.end) {
+        own.n_dropped++;
+        return;
+    }
+    *own.next++ = { own.begin_ticks, now, run_, static_cast<uint32_t>(node), own.path, static_cast<uint32_t>(n_fused) };
+}
+
+void Recorder::set_path(int thread, uint32_t code, bool only_if_unknown) {
+    Thread & own = threads_[static_cast<size_t>(thread)];
+    if (!only_if_unknown || own.path == 0) {
+        own.path = code;
+    }
+}
+
+int32_t Recorder::path_text(uint32_t code) {
+    const auto known = path_texts_.find(code);
+    if (known != path_texts_.end()) {
+        return known->second;
+    }
+    const int32_t text = strings_.intern(path_name(code));
+    path_texts_.emplace(code, text);
+    return text;
+}
+
+void Recorder::collect(EventMode mode, Recording & recording) {
+    const TickScale & scale = tick_scale();
+    if (recording.stats.phase.empty()) {
+        stat_rows_.clear();  // a new recording: its rows begin anew
+    }
+
+    // The events of each run on each thread: they lie one run after another.
+    std::vector<const OpEvent *> cursors;
+    for (const Thread & thread : threads_) {
+        cursors.push_back(thread.first);
+    }
+    uint64_t n_dropped = 0;
+    for (const Thread & thread : threads_) {
+        n_dropped += thread.n_dropped;
+    }
+
+    std::vector<uint64_t> run_begin_ticks(runs_.size(), 0);
+    std::vector<std::pair<const OpEvent *, const OpEvent *>> ranges(threads_.size());
+    for (size_t r = 0; r < runs_.size(); r++) {
+        for (size_t t = 0; t < threads_.size(); t++) {
+            const OpEvent * first = cursors[t];
+            while (cursors[t] != threads_[t].next && cursors[t]->run == r) {
+                cursors[t]++;
+            }
+            ranges[t] = { first, cursors[t] };
+        }
+        const RunRecord & run    = runs_[r];
+        const bool        is_empty = ranges[0].first == ranges[0].second;
+        run_begin_ticks[r]       = is_empty ? run.end_ticks : ranges[0].first->begin_ticks;
+        const int64_t end_ns     = scale.to_ns(run.end_ticks);
+        recording.runs.step.push_back(run.step);
+        recording.runs.graph.push_back(run.graph);
+        recording.runs.n_threads.push_back(run.n_threads);
+        // Which run lost them is not known; the last one is where the room ended.
+        recording.runs.n_dropped.push_back(r + 1 == runs_.size() ? static_cast<int64_t>(n_dropped) : 0);
+        recording.runs.begin_ns.push_back(scale.to_ns(run_begin_ticks[r]));
+        recording.runs.end_ns.push_back(end_ns);
+        collect_run(mode, recording, run, end_ns, ranges);
+    }
+    collect_segments(recording, run_begin_ticks);
+    discard();
+}
+
+void Recorder::discard() {
+    for (Thread & thread : threads_) {
+        thread.next      = thread.first;
+        thread.n_dropped = 0;
+    }
+    runs_.clear();
+    run_phases_.clear();
+    marks_.clear();
+    step_marks_.clear();
+}
+
+void Recorder::collect_segments(Recording & recording, const std::vector<uint64_t> & run_begin_ticks) {
+    const TickScale & scale = tick_scale();
+    for (size_t s = 0; s < step_marks_.size(); s++) {
+        const size_t last = s + 1 < step_marks_.size() ? step_marks_[s + 1].second : marks_.size();
+        for (size_t m = step_marks_[s].second; m + 1 < last; m++) {
+            const SegmentMark & mark = marks_[m];
+            if (mark.kind >= k_own_work) {
+                continue;
+            }
+            const uint64_t end = mark.run >= 0 ? run_begin_ticks[static_cast<size_t>(mark.run)] : marks_[m + 1].ticks;
+            recording.segments.step.push_back(step_marks_[s].first);
+            recording.segments.kind.push_back(static_cast<uint8_t>(mark.kind));
+            recording.segments.begin_ns.push_back(scale.to_ns(mark.ticks));
+            recording.segments.end_ns.push_back(scale.to_ns(end));
+        }
+    }
+}
+
+void Recorder::collect_run(EventMode mode, Recording & recording, const RunRecord & run, int64_t end_ns,
+                           const std::vector<std::pair<const OpEvent *, const OpEvent *>> & ranges) {
+    const TickScale & scale = tick_scale();
+    const auto        row   = static_cast<int32_t>(recording.runs.step.size() - 1);
+
+    if (mode == EventMode::all) {
+        for (size_t t = 0; t < ranges.size(); t++) {
+            for (const OpEvent * event = ranges[t].first; event != ranges[t].second; event++) {
+                recording.events.run.push_back(row);
+                recording.events.node.push_back(static_cast<int32_t>(event->node));
+                recording.events.path.push_back(path_text(event->path));
+                recording.events.n_fused.push_back(static_cast<uint16_t>(event->n_fused));
+                recording.events.thread.push_back(static_cast<uint16_t>(t));
+                recording.events.begin_ns.push_back(scale.to_ns(event->begin_ticks));
+                recording.events.end_ns.push_back(scale.to_ns(event->end_ticks));
+            }
+        }
+        return;
+    }
+
+    // Threads execute the same ops in the same order, so the i-th event of each is the same op.
+    const auto n_ops = static_cast<size_t>(ranges[0].second - ranges[0].first);
+    const auto phase = static_cast<uint8_t>(run_phases_[static_cast<size_t>(&run - runs_.data())]);
+    for (size_t i = 0; i < n_ops; i++) {
+        const OpEvent & own  = ranges[0].first[i];
+        const int64_t   next = i + 1 < n_ops ? scale.to_ns(ranges[0].first[i + 1].begin_ticks) : end_ns;
+        const int64_t   span = next - scale.to_ns(own.begin_ticks);
+        double compute = 0;
+        double wait    = 0;
+        int    n       = 0;
+        for (const auto & [first, last] : ranges) {
+            const auto n_own = static_cast<size_t>(last - first);
+            if (i >= n_own) {
+                continue;
+            }
+            const int64_t until = i + 1 < n_own ? scale.to_ns(first[i + 1].begin_ticks) : end_ns;
+            compute += static_cast<double>(scale.to_ns(first[i].end_ticks) - scale.to_ns(first[i].begin_ticks));
+            wait += static_cast<double>(until - scale.to_ns(first[i].end_ticks));
+            n++;
+        }
+
+        StatColumns & stats = recording.stats;
+        const OpKey key{ phase, static_cast<uint16_t>(own.n_fused), run.graph, static_cast<int32_t>(own.node), own.path };
+        const auto [entry, is_new] = stat_rows_.try_emplace(key, stats.phase.size());
+        if (is_new) {
+            stats.phase.push_back(key.phase);
+            stats.graph.push_back(key.graph);
+            stats.node.push_back(key.node);
+            stats.path.push_back(path_text(key.path));
+            stats.n_fused.push_back(key.n_fused);
+            stats.calls.push_back(0);
+            stats.span_sum_ns.push_back(0);
+            stats.span_min_ns.push_back(INT64_MAX);
+            stats.span_max_ns.push_back(0);
+            stats.span_sq_sum.push_back(0);
+            stats.compute_sum_ns.push_back(0);
+            stats.wait_sum_ns.push_back(0);
+        }
+        const size_t s = entry->second;
+        stats.calls[s] += 1;
+        stats.span_sum_ns[s] += span;
+        stats.span_min_ns[s] = std::min(stats.span_min_ns[s], span);
+        stats.span_max_ns[s] = std::max(stats.span_max_ns[s], span);
+        stats.span_sq_sum[s] += static_cast<double>(span) * static_cast<double>(span);
+        stats.compute_sum_ns[s] += compute / n;
+        stats.wait_sum_ns[s] += wait / n;
+    }
+}
+
+std::string path_name(uint32_t code) {
+    const uint32_t    path   = code >> 24;
+    const uint32_t    layout = (code >> 14) & 0x3FF;
+    const std::string type_a = type_name((code >> 7) & 0x7F);
+    const std::string type_b = type_name(code & 0x7F);
+    switch (path) {
+        case SLMPROF_PATH_VEC_DOT:   return "vec_dot_" + type_a + "_" + type_b;
+        case SLMPROF_PATH_TILED:     return "tiled";
+        case SLMPROF_PATH_LLAMAFILE: return "llamafile_sgemm";
+        case SLMPROF_PATH_REPACK_GEMV:
+        case SLMPROF_PATH_REPACK_GEMM:
+            return std::string("repack ") + (path == SLMPROF_PATH_REPACK_GEMV ? "gemv_" : "gemm_") + type_a + "_" +
+                   std::to_string(layout >> 4) + "x" + std::to_string(layout & 0xF) + "_" + type_b;
+        case SLMPROF_PATH_FWHT:                return "fwht";
+        case SLMPROF_PATH_EXTRA:               return "extra_buffer";
+        case SLMPROF_PATH_FLASH_ATTN_VEC:      return "flash_attn_vec";
+        case SLMPROF_PATH_FLASH_ATTN_TILED:    return "flash_attn_tiled";
+        case SLMPROF_PATH_FLASH_ATTN_SPLIT_KV: return "flash_attn_split_kv";
+        default:                               return "generic";
+    }
+}
+
+}  // namespace slmprof

@@ -1,0 +1,130 @@
+// The recorder behind the hooks: per-thread, preallocated, append-only, and it counts what it had
+// to drop. One recorder is active in the process at a time.
+
+#pragma once
+
+#include "graph.h"
+#include "hooks.h"
+#include "records.h"
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+namespace slmprof {
+
+enum class EventMode : uint8_t { all = 0, aggregate = 1 };
+
+// What an op pass left, as columns.
+struct Recording {
+    SegmentColumns segments;
+    RunColumns     runs;
+    EventColumns   events;  // EventMode::all
+    StatColumns    stats;   // EventMode::aggregate
+};
+
+class Recorder {
+  public:
+    // Room for `capacity` events on each of `n_threads` threads between two collections.
+    Recorder(int n_threads, size_t capacity);
+    ~Recorder();
+    Recorder(const Recorder &)             = delete;
+    Recorder & operator=(const Recorder &) = delete;
+
+    // Hooks on and off. Throws std::logic_error while another recorder is active.
+    void start();
+    void stop();
+
+    // Around one step; `step` is the row that its records refer to.
+    void step_begin(int32_t step, Phase phase);
+    void step_end();
+
+    // True when one more step like the largest so far may not fit: collect before it begins.
+    bool is_nearly_full() const;
+
+    // Turns what was recorded into columns and empties the buffers. Not to be called within a step.
+    void collect(EventMode mode, Recording & recording);
+
+    // Empties the buffers.
+    void discard();
+
+    GraphRegistry & graphs() { return graphs_; }
+    StringTable &   strings() { return strings_; }
+
+    // Called by the hooks.
+    void run_begin(ggml_cgraph * graph, int n_threads);
+    void run_end();
+    void op_begin(int thread);
+    void op_end(int thread, int node, int n_fused);
+    void set_path(int thread, uint32_t code, bool only_if_unknown);
+    void enter_segment(int kind);
+
+  private:
+    // On its own cache lines, so that threads never write to each other's.
+    struct alignas(128) Thread {
+        uint64_t begin_ticks = 0;
+        uint32_t path        = 0;
+        OpEvent * next       = nullptr;
+        OpEvent * end        = nullptr;
+        OpEvent * first      = nullptr;
+        uint64_t n_dropped   = 0;
+        std::unique_ptr<OpEvent[]> events;
+    };
+
+    // One op of one run over all threads, while a run is being reduced.
+    struct OpKey {
+        uint8_t  phase;
+        uint16_t n_fused;
+        int32_t  graph;
+        int32_t  node;
+        uint32_t path;
+        bool operator==(const OpKey & other) const {
+            return phase == other.phase && n_fused == other.n_fused && graph == other.graph && node == other.node &&
+                   path == other.path;
+        }
+    };
+    struct OpKeyHash {
+        size_t operator()(const OpKey & key) const {
+            uint64_t h = (static_cast<uint64_t>(key.path) << 32) ^ static_cast<uint32_t>(key.node);
+            h ^= (static_cast<uint64_t>(key.graph) << 20) ^ (static_cast<uint64_t>(key.n_fused) << 8) ^ key.phase;
+            h *= 0x9E3779B97F4A7C15ULL;
+            return static_cast<size_t>(h ^ (h >> 31));
+        }
+    };
+
+    void    mark(uint64_t ticks, int32_t kind, int32_t run);
+    int32_t path_text(uint32_t code);
+    void    collect_segments(Recording & recording, const std::vector<uint64_t> & run_begin_ticks);
+    void    collect_run(EventMode mode, Recording & recording, const RunRecord & run, int64_t end_ns,
+                        const std::vector<std::pair<const OpEvent *, const OpEvent *>> & ranges);
+
+    std::vector<Thread>      threads_;
+    std::vector<RunRecord>   runs_;
+    std::vector<SegmentMark> marks_;
+    std::vector<std::pair<int32_t, size_t>> step_marks_;  // step, its first mark
+    uint32_t                 run_         = 0;
+    int32_t                  step_        = -1;
+    Phase                    phase_       = Phase::prefill;
+    std::vector<Phase>       run_phases_;
+    size_t                   n_events_at_step_ = 0;
+    size_t                   largest_step_     = 0;
+    size_t                   largest_marks_    = 0;
+    std::unordered_map<uint32_t, int32_t>       path_texts_;
+    std::unordered_map<OpKey, size_t, OpKeyHash> stat_rows_;
+    StringTable              strings_;
+    GraphRegistry            graphs_;
+};
+
+// Name of a path code: `vec_dot_q6_K_q8_K`, `repack gemv_q4_K_8x8_q8_K`, `tiled`, ...; empty for
+// an operator that has one implementation.
+std::string path_name(uint32_t code);
+
+// Size of the output buffer (logits and embeddings) that a llama_context holds now, and the name of
+// its buffer type; 0 where it has none.
+std::pair<std::string, size_t> output_buffer_of(const void * context);
+
+}  // namespace slmprof

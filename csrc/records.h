@@ -1,0 +1,109 @@
+// What is recorded, as plain structs; the tables of docs/profile-format.md are made of them.
+
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+namespace slmprof {
+
+enum class Phase : uint8_t { prefill = 0, decode = 1 };
+
+enum class Pass : uint8_t { warmup = 0, timing = 1, op = 2 };
+
+// One op on one thread, in ticks; written in the hot path.
+struct OpEvent {
+    uint64_t begin_ticks;
+    uint64_t end_ticks;
+    uint32_t run;   // counts from the recorder's last collection
+    uint32_t node;  // position of the (first) node in the graph
+    uint32_t path;  // path code, see hooks.h
+    uint32_t n_fused;
+};
+static_assert(sizeof(OpEvent) == 32);
+
+// Begin of a host segment, in ticks. `run` is the graph run that ends a launch, or -1.
+struct SegmentMark {
+    uint64_t ticks;
+    int32_t  kind;
+    int32_t  run;
+};
+
+// One execution of a graph.
+struct RunRecord {
+    int32_t  step;
+    int32_t  graph;
+    int32_t  n_threads;
+    uint64_t end_ticks;
+};
+
+// Texts that columns refer to by number.
+class StringTable {
+  public:
+    int32_t intern(const std::string & text) {
+        const auto [entry, is_new] = numbers_.try_emplace(text, static_cast<int32_t>(texts_.size()));
+        if (is_new) {
+            texts_.push_back(text);
+        }
+        return entry->second;
+    }
+
+    const std::vector<std::string> & texts() const { return texts_; }
+
+  private:
+    std::unordered_map<std::string, int32_t> numbers_;
+    std::vector<std::string>                 texts_;
+};
+
+struct StepColumns {
+    std::vector<uint8_t> phase, pass;
+    std::vector<int32_t> repeat, index, n_tokens, n_past;
+    std::vector<int64_t> begin_ns, end_ns;
+};
+
+struct SegmentColumns {
+    std::vector<int32_t> step;
+    std::vector<uint8_t> kind;
+    std::vector<int64_t> begin_ns, end_ns;
+};
+
+struct RunColumns {
+    std::vector<int32_t> step, graph, n_threads;
+    std::vector<int64_t> n_dropped, begin_ns, end_ns;
+};
+
+struct EventColumns {
+    std::vector<int32_t>  run, node, path;
+    std::vector<uint16_t> n_fused, thread;
+    std::vector<int64_t>  begin_ns, end_ns;
+};
+
+struct StatColumns {
+    std::vector<uint8_t>  phase;
+    std::vector<int32_t>  graph, node, path;
+    std::vector<uint16_t> n_fused;
+    std::vector<int64_t>  calls, span_sum_ns, span_min_ns, span_max_ns;
+    std::vector<double>   span_sq_sum, compute_sum_ns, wait_sum_ns;
+};
+
+struct GraphColumns {
+    std::vector<uint64_t> hash;
+    std::vector<int32_t>  n_nodes, backend;
+};
+
+constexpr int k_n_dims    = 4;
+constexpr int k_n_sources = 10;
+
+struct TensorColumns {
+    std::vector<int32_t>  graph, node, op, op_detail, name, type, buffer_type, buffer, view_src;
+    std::vector<uint8_t>  usage;
+    std::vector<uint32_t> flags;
+    std::vector<int64_t>  offset_bytes, view_offset, size_bytes;
+    std::vector<int64_t>  ne[k_n_dims], nb[k_n_dims];
+    std::vector<int32_t>  src[k_n_sources];
+    std::vector<int32_t>  param0;
+};
+
+}  // namespace slmprof
