@@ -18,7 +18,7 @@ namespace slmprof {
 
 namespace {
 
-constexpr size_t k_least_events = 1 << 16;
+constexpr uint64_t k_default_events = 1 << 16;
 
 // One step at a time in the process: two at once would disturb each other's times, and the hooks
 // tell threads apart by their number alone.
@@ -75,7 +75,8 @@ void Engine::load(const EngineSettings & settings) {
         throw EngineFailure("cannot start " + std::to_string(settings.n_threads) + " threads");
     }
     llama_attach_threadpool(context_, thread_pool_, nullptr);
-    recorder_ = std::make_unique<Recorder>(n_threads_, std::max<uint64_t>(settings.event_capacity, k_least_events));
+    const uint64_t capacity = settings.event_capacity > 0 ? settings.event_capacity : k_default_events;
+    recorder_ = std::make_unique<Recorder>(n_threads_, capacity);
 }
 
 Engine::~Engine() {

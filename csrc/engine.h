@@ -48,7 +48,7 @@ struct EngineSettings {
     // How the peer observes: an eval callback that asks for every node. Only for the overhead
     // benchmark, which compares it with the hooks.
     bool observe_by_callback = false;
-    // Room for events on each thread between two collections; at least 65536.
+    // Room for events on each thread between two collections; 0 means 65536.
     uint64_t event_capacity = 0;
 };
 

@@ -201,8 +201,8 @@ void register_settings(py::module_ & module) {
 
 void register_engine(py::module_ & module) {
     using namespace slmprof;
-    py::register_exception<ModelFailure>(module, "ModelFailure", PyExc_RuntimeError);
-    py::register_exception<EngineFailure>(module, "EngineFailure", PyExc_RuntimeError);
+    py::register_exception<ModelFailure>(module, "NativeModelError", PyExc_RuntimeError);
+    py::register_exception<EngineFailure>(module, "NativeEngineError", PyExc_RuntimeError);
     register_settings(module);
 
     using Release = py::call_guard<py::gil_scoped_release>;

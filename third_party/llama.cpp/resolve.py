@@ -68,7 +68,8 @@ def cache_folder() -> Path:
 def read_version(source: Path) -> str:
     """llama.cpp's own version, as its CMakeLists.txt states it."""
     text = (source / "CMakeLists.txt").read_text(encoding="utf-8", errors="replace")
-    numbers = [re.search(rf"LLAMA_VERSION_{part}\s+(\d+)", text) for part in ("MAJOR", "MINOR", "PATCH")]
+    parts = ("MAJOR", "MINOR", "PATCH")
+    numbers = [re.search(rf"LLAMA_VERSION_{part}\s+(\d+)", text) for part in parts]
     return ".".join(found.group(1) for found in numbers if found) or "unknown"
 
 
@@ -77,7 +78,9 @@ def git_commit(source: Path) -> str:
     try:
         answer = subprocess.run(
             ["git", "-C", str(source), "rev-parse", "--short", "HEAD"],
-            capture_output=True, text=True, check=True,
+            capture_output=True,
+            text=True,
+            check=True,
         )
     except (OSError, subprocess.CalledProcessError):
         return ""
@@ -104,8 +107,9 @@ def fetch_archive(pin: Pin, folder: Path) -> Path:
     if answer.returncode != 0 or len(archives) != 1:
         reason = (answer.stderr or answer.stdout).strip()
         raise SourceError(
-            f"pip could not fetch the source archive of {pin.requirement} (a network is needed once; "
-            f"or set SLMPROF_LLAMA_CPP_DIR to a llama.cpp checkout):\n{reason}"
+            f"pip could not fetch the source archive of {pin.requirement} "
+            "(a network is needed once; or set SLMPROF_LLAMA_CPP_DIR to a llama.cpp checkout):\n"
+            f"{reason}"
         )
     digest = hashlib.sha256(archives[0].read_bytes()).hexdigest()
     if digest != pin.sha256:

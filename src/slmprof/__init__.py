@@ -1,0 +1,67 @@
+"""slmprof: where do the milliseconds and the bytes of a small language model go?
+
+The public names load when first used, so that `import slmprof` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .capture import profile as profile
+    from .capture.session import Session as Session
+    from .errors import CaptureError as CaptureError
+    from .errors import EngineError as EngineError
+    from .errors import ModelError as ModelError
+    from .errors import ProfileFormatError as ProfileFormatError
+    from .errors import SlmprofError as SlmprofError
+    from .errors import UsageError as UsageError
+    from .models.synthesis import synthesize as synthesize
+    from .profiles.data import Profile as Profile
+    from .profiles.file import load as load
+
+    __version__: str
+
+# Public name -> module that holds it. The package of the data model is called `profiles`, because
+# importing a module `profile` would hide the function of that name.
+_PUBLIC: dict[str, str] = {
+    "CaptureError": ".errors",
+    "EngineError": ".errors",
+    "ModelError": ".errors",
+    "Profile": ".profiles.data",
+    "ProfileFormatError": ".errors",
+    "Session": ".capture.session",
+    "SlmprofError": ".errors",
+    "UsageError": ".errors",
+    "load": ".profiles.file",
+    "profile": ".capture.process",
+    "synthesize": ".models.synthesis",
+}
+
+__all__ = ["__version__", *_PUBLIC]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        value: Any = _version()
+    elif name in _PUBLIC:
+        value = getattr(importlib.import_module(_PUBLIC[name], __name__), name)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("slmprof")
+    except PackageNotFoundError:
+        # A source tree that is not installed.
+        return "0+unknown"

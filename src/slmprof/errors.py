@@ -1,0 +1,56 @@
+"""The errors that users see: few roots, raised where the cause is known, caught once in `main`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .profiles.data import Profile
+
+
+class SlmprofError(Exception):
+    """Root of all errors of slmprof. The message is one line: the cause, and what to do."""
+
+    exit_code = 1
+
+
+class ModelError(SlmprofError):
+    """The model file, preset or configuration is unusable; the message says which and why."""
+
+    exit_code = 2
+
+
+class EngineError(SlmprofError):
+    """llama.cpp refused or died.
+
+    Attributes:
+        log_lines: the last lines of llama.cpp's log, oldest first.
+        profile: what the complete repeats before the failure gave, or None.
+    """
+
+    exit_code = 1
+
+    def __init__(
+        self, message: str, log_lines: tuple[str, ...] = (), profile: Profile | None = None
+    ) -> None:
+        super().__init__(message)
+        self.log_lines = tuple(log_lines)
+        self.profile = profile
+
+
+class CaptureError(SlmprofError):
+    """The measurement was made, or could have been, but it is not valid."""
+
+    exit_code = 1
+
+
+class ProfileFormatError(SlmprofError):
+    """A saved profile is unreadable, damaged or of a newer format."""
+
+    exit_code = 2
+
+
+class UsageError(SlmprofError):
+    """The caller asked for something that cannot be done as asked."""
+
+    exit_code = 2

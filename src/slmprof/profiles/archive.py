@@ -1,0 +1,220 @@
+"""A ZIP of .npy members: written whole or not at all, read without trusting it."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from tokenize import TokenError
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+from numpy.lib import format as npy
+
+from ..errors import ProfileFormatError
+from .tables import TABLES, Table
+
+Column = npt.NDArray[Any]
+
+META = "meta"
+# More than any profile of days needs, less than what makes a machine swap for an hour.
+MAX_META_BYTES = 256 * 2**20
+MAX_TABLE_BYTES = 8 * 2**30
+MAX_MEMBERS = 1000
+# What numpy, zipfile and json answer odd bytes with.
+_ODD_BYTES = (
+    ValueError,
+    SyntaxError,
+    TokenError,
+    NotImplementedError,
+    RuntimeError,
+    OverflowError,
+)
+_PLAIN_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+
+
+def write_archive(
+    path: Path, meta: Mapping[str, Any], tables: Mapping[str, Table], *, durable: bool
+) -> None:
+    """Writes `path` through a temporary file beside it; a failure leaves the old state.
+
+    Args:
+        meta: a JSON object without non-finite numbers.
+        tables: tables by name.
+        durable: whether the data must be on the disk before the file gets its name.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    handle, name = tempfile.mkstemp(prefix=f".{path.name[:100]}.", suffix=".tmp", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            _write_members(stream, meta, tables)
+            stream.flush()
+            if durable:
+                os.fsync(stream.fileno())
+        # mkstemp makes the file private; a result has the permissions that the user's umask gives.
+        Path(name).chmod(0o666 & ~_umask())
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _write_members(stream: IO[bytes], meta: Mapping[str, Any], tables: Mapping[str, Table]) -> None:
+    text = json.dumps(meta, allow_nan=False).encode()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        _write_member(archive, META, np.frombuffer(text, np.uint8))
+        for table_name, table in tables.items():
+            for column_name, column in table.columns().items():
+                _write_member(archive, f"{table_name}.{column_name}", column)
+
+
+def _write_member(archive: zipfile.ZipFile, name: str, column: Column) -> None:
+    # A fixed date: equal profiles give equal files.
+    info = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
+    info.compress_type = zipfile.ZIP_DEFLATED
+    with archive.open(info, "w", force_zip64=True) as member:
+        npy.write_array(member, np.ascontiguousarray(column), allow_pickle=False)
+
+
+def _umask() -> int:
+    # The only way to read it is to set it; what is set for that moment is the strictest.
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+def read_archive(
+    source: Path | IO[bytes], *, only_meta: bool = False
+) -> tuple[dict[str, Any], dict[str, Table]]:
+    """Reads what `write_archive` wrote. Members that no table knows are left alone.
+
+    Returns:
+        The JSON object of `meta`, and every table by name.
+
+    Raises:
+        OSError: the file cannot be read.
+        ProfileFormatError: it is no such archive, or a member is missing, damaged or of the wrong
+            type, or the columns of a table differ in length.
+    """
+    try:
+        with zipfile.ZipFile(source) as archive:
+            members = _members(archive)
+            meta = _read_meta(archive, members)
+            tables = {} if only_meta else _read_tables(archive, members)
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        raise ProfileFormatError("it is not a profile, or it is truncated or damaged") from error
+    except _ODD_BYTES as error:
+        raise ProfileFormatError(f"it is damaged: {_first_line(error)}") from error
+    except MemoryError as error:
+        raise ProfileFormatError("it does not fit into memory") from error
+    return meta, tables
+
+
+def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
+    infos = archive.infolist()
+    if len(infos) > MAX_MEMBERS:
+        raise ProfileFormatError(f"it has {len(infos)} members; it is not a profile")
+    members = {info.filename: info for info in infos}
+    if len(members) != len(infos):
+        raise ProfileFormatError("it has two members of one name")
+    return members
+
+
+def _read_meta(archive: zipfile.ZipFile, members: Mapping[str, zipfile.ZipInfo]) -> dict[str, Any]:
+    info = members.get(f"{META}.npy")
+    if info is None:
+        raise ProfileFormatError("it is not a profile: it has no member 'meta'")
+    if info.file_size > MAX_META_BYTES:
+        raise ProfileFormatError(f"its meta data has {info.file_size} bytes; that is too much")
+    with _open(archive, info) as stream:
+        length = _read_header(stream, META, np.dtype(np.uint8), info)
+        text = _read_data(stream, META, np.dtype(np.uint8), length).tobytes()
+    try:
+        meta = json.loads(text.decode("utf-8"), parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise ProfileFormatError(f"its meta data is not JSON: {_first_line(error)}") from error
+    if not isinstance(meta, dict):
+        raise ProfileFormatError("its meta data is not a JSON object")
+    return meta
+
+
+def _read_tables(
+    archive: zipfile.ZipFile, members: Mapping[str, zipfile.ZipInfo]
+) -> dict[str, Table]:
+    # All headers before any data, so that a file that lies about its sizes costs nothing.
+    total = 0
+    infos: dict[str, zipfile.ZipInfo] = {}
+    for table in TABLES:
+        lengths: dict[str, int] = {}
+        for column, dtype in table.spec().items():
+            name = f"{table.NAME}.{column}"
+            info = members.get(f"{name}.npy")
+            if info is None:
+                raise ProfileFormatError(f"it has no column {name}")
+            with _open(archive, info) as stream:
+                lengths[name] = _read_header(stream, name, dtype, info)
+            infos[name] = info
+            total += lengths[name] * dtype.itemsize
+        if len(set(lengths.values())) > 1:
+            raise ProfileFormatError(f"the columns of table {table.NAME} differ in length")
+    if total > MAX_TABLE_BYTES:
+        raise ProfileFormatError(f"its tables have {total} bytes; that is too much")
+    tables: dict[str, Table] = {}
+    for table in TABLES:
+        columns: dict[str, Column] = {}
+        for column, dtype in table.spec().items():
+            name = f"{table.NAME}.{column}"
+            with _open(archive, infos[name]) as stream:
+                length = _read_header(stream, name, dtype, infos[name])
+                columns[column] = _read_data(stream, name, dtype, length)
+        tables[table.NAME] = table.from_columns(columns)
+    return tables
+
+
+def _open(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> IO[bytes]:
+    if info.compress_type not in _PLAIN_METHODS or info.flag_bits & 1:
+        raise ProfileFormatError(f"member {info.filename} is packed or encrypted in a foreign way")
+    return archive.open(info)
+
+
+def _read_header(stream: IO[bytes], name: str, dtype: np.dtype[Any], info: zipfile.ZipInfo) -> int:
+    """Reads up to the data of a member; returns its length in elements."""
+    version = npy.read_magic(stream)
+    if version == (1, 0):
+        shape, _, found = npy.read_array_header_1_0(stream)
+    elif version == (2, 0):
+        shape, _, found = npy.read_array_header_2_0(stream)
+    else:
+        raise ProfileFormatError(f"member {name} has an unknown .npy version")
+    if len(shape) != 1:
+        raise ProfileFormatError(f"member {name} has {len(shape)} dimensions, not one")
+    if found != dtype:
+        raise ProfileFormatError(f"member {name} has type {found}, not {dtype}")
+    length = int(shape[0])
+    if length < 0 or stream.tell() + length * dtype.itemsize != info.file_size:
+        raise ProfileFormatError(f"member {name} has not the size that it says")
+    return length
+
+
+def _read_data(stream: IO[bytes], name: str, dtype: np.dtype[Any], length: int) -> Column:
+    # read() past the end makes zipfile compare the checksum.
+    data = stream.read(length * dtype.itemsize)
+    if len(data) != length * dtype.itemsize or stream.read(1):
+        raise ProfileFormatError(f"member {name} is truncated")
+    return np.frombuffer(data, dtype)
+
+
+def _refuse_constant(text: str) -> None:
+    raise ValueError(f"{text} is not a number in JSON")
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).splitlines()
+    return lines[0][:200] if lines else type(error).__name__

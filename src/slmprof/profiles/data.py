@@ -1,0 +1,115 @@
+"""The profile: everything that one run gave, frozen."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from .meta import Meta
+from .tables import (
+    EventTable,
+    GraphTable,
+    RunTable,
+    SegmentTable,
+    StatTable,
+    StepTable,
+    TensorTable,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ..analysis.phases import PhaseSummary
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Profile:
+    """Meta data and tables of one run (docs/profile-format.md).
+
+    The tables hold raw samples; the methods derive statistics from them, each as a new
+    `pandas.DataFrame` with the columns of `breakdown --format json`. Times are milliseconds per
+    step (per prompt, or per generated token), averaged over the op-pass steps of the phase.
+    `share` is the share of all op time of the phase.
+    """
+
+    meta: Meta
+    strings: tuple[str, ...]
+    steps: StepTable
+    segments: SegmentTable
+    runs: RunTable
+    events: EventTable
+    stats: StatTable
+    graphs: GraphTable
+    tensors: TensorTable
+
+    def __repr__(self) -> str:
+        name = self.meta.model["name"] or "unnamed model"
+        return f"<Profile of {name}: {len(self.steps)} steps, {len(self.runs)} graph runs>"
+
+    def text(self, index: int) -> str:
+        """The text that a column's index means; empty for -1."""
+        return self.strings[index] if index >= 0 else ""
+
+    def phases(self) -> pd.DataFrame:
+        """One row a phase; nested keys are joined by dots (`latency_ms.median`)."""
+        from ..analysis.phases import phase_table
+
+        return phase_table(self.phase_summaries)
+
+    def blocks(self) -> pd.DataFrame:
+        """Columns phase, block, time_ms, share; largest first within a phase."""
+        from ..analysis.blocks import block_table
+
+        return block_table(self.op_rows)
+
+    def layers(self) -> pd.DataFrame:
+        """Columns phase, layer (nullable), block, time_ms, share; in layer order."""
+        from ..analysis.layers import layer_table
+
+        return layer_table(self.op_rows)
+
+    def kernels(self) -> pd.DataFrame:
+        """Columns phase, kernel, calls, time_ms, share; largest first within a phase."""
+        from ..analysis.kernels import kernel_table
+
+        return kernel_table(self.op_rows)
+
+    def ops(self) -> pd.DataFrame:
+        """One row for each op of a phase, in the columns of `analysis.ops.COLUMNS`; largest first.
+
+        `flops` and `bytes` are per step and null where slmprof has no exact count.
+        """
+        rows: pd.DataFrame = self.op_rows.copy()
+        return rows
+
+    def memory(self) -> pd.DataFrame:
+        """The buffers: columns device, buffer_type, kind, size_bytes."""
+        from ..analysis.memory import buffer_table
+
+        return buffer_table(self)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the profile file, whole or not at all.
+
+        Raises:
+            UsageError: the file cannot be written there.
+        """
+        from .file import save
+
+        save(self, path)
+
+    @cached_property
+    def op_rows(self) -> pd.DataFrame:
+        """What `ops` copies; derived once. Not to be changed."""
+        from ..analysis.ops import op_table
+
+        return op_table(self)
+
+    @cached_property
+    def phase_summaries(self) -> tuple[PhaseSummary, ...]:
+        """The phases that have steps, prefill first; derived once."""
+        from ..analysis.phases import summarize_phases
+
+        return summarize_phases(self)

@@ -1,0 +1,139 @@
+"""A profile as one file (docs/profile-format.md)."""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..errors import ProfileFormatError, UsageError
+from .archive import read_archive, write_archive
+from .data import Profile
+from .meta import FORMAT, FORMAT_VERSION, Meta, check_enums
+from .tables import TABLES
+from .validation import check_profile
+from .vocabulary import enums
+
+
+def save(profile: Profile, path: str | os.PathLike[str]) -> None:
+    """Writes a profile file, whole or not at all, through a temporary file in the same folder.
+
+    Raises:
+        UsageError: the file cannot be written there; nothing is left behind.
+    """
+    target = _target(path)
+    meta = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        **profile.meta.to_json(),
+        "strings": list(profile.strings),
+        "enums": enums(),
+    }
+    tables = {table.NAME: getattr(profile, table.NAME) for table in TABLES}
+    try:
+        write_archive(target, meta, tables, durable=True)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+
+
+def load(path: str | os.PathLike[str]) -> Profile:
+    """Reads a profile file of this format version or an older one.
+
+    Every index that the tables hold is checked, so that no later use of the profile fails.
+
+    Raises:
+        UsageError: there is no such file, or it cannot be read.
+        ProfileFormatError: it is not a profile, is damaged, or is of a newer version.
+    """
+    source = Path(path)
+    try:
+        if source.is_dir():
+            raise UsageError(f"{source} is a directory; a profile is a file")
+        # The version first: the tables of a newer one may be anything.
+        with source.open("rb") as stream:
+            meta, _ = read_archive(stream, only_meta=True)
+            _check_version(meta)
+            meta, tables = read_archive(stream)
+        check_enums(meta.get("enums"))
+        profile = Profile(
+            meta=Meta.from_json(meta),
+            strings=_strings(meta.get("strings")),
+            **tables,  # type: ignore[arg-type]
+        )
+        check_profile(profile)
+    except ProfileFormatError as error:
+        raise ProfileFormatError(f"cannot read profile {source}: {error}") from error
+    except (OSError, ValueError) as error:
+        # ValueError: a path with a NUL in it.
+        raise UsageError(f"cannot read {source}: {_reason(error)}") from error
+    return profile
+
+
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Finds out before a long run whether `save` could write there.
+
+    Raises:
+        UsageError: it could not.
+    """
+    target = _target(path)
+    try:
+        with tempfile.TemporaryFile(dir=target.parent):
+            pass
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+
+
+def _target(path: str | os.PathLike[str]) -> Path:
+    try:
+        # The file behind a symbolic link is replaced, not the link.
+        target = Path(os.path.realpath(path))
+        if target.is_dir():
+            raise UsageError(f"cannot write {path}: it is a directory; name a file")
+        if target.exists() and not target.is_file():
+            raise UsageError(f"cannot write {path}: it is a device or a pipe; name a plain file")
+        if not target.parent.is_dir():
+            raise UsageError(f"cannot write {path}: there is no folder {target.parent}")
+        if target.exists() and not os.access(target, os.W_OK):
+            raise UsageError(f"cannot write {path}: the file is read-only")
+    except (OSError, ValueError) as error:
+        raise _cannot_write(path, error) from error
+    return target
+
+
+def _cannot_write(path: str | os.PathLike[str], error: Exception) -> UsageError:
+    hint = ""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        hint = "; free some space or choose another folder"
+    return UsageError(f"cannot write {path}: {_reason(error)}{hint}")
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error) or type(error).__name__
+
+
+def _check_version(meta: Mapping[str, Any]) -> None:
+    if meta.get("format") != FORMAT:
+        raise ProfileFormatError(f"it is not a profile: its format is not {FORMAT!r}")
+    version = meta.get("format_version")
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise ProfileFormatError("its format version is not a number")
+    if version > FORMAT_VERSION:
+        maker = meta.get("slmprof")
+        writer = maker.get("version") if isinstance(maker, dict) else None
+        by = f"slmprof {str(writer)[:50]}" if writer else "a newer slmprof"
+        raise ProfileFormatError(
+            f"it was written by {by} in format version {version}, and this slmprof reads up to "
+            f"{FORMAT_VERSION}; update slmprof to open it"
+        )
+
+
+def _strings(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
+        raise ProfileFormatError("its strings are not a list of texts")
+    # JSON may hold halves of surrogate pairs, which no output could print.
+    return tuple(text.encode("utf-8", "replace").decode("utf-8") for text in value)

@@ -1,0 +1,45 @@
+"""The names of the small integers in a profile's tables, in the order of their values."""
+
+from __future__ import annotations
+
+PHASES: tuple[str, ...] = ("prefill", "decode")
+PASSES: tuple[str, ...] = ("warmup", "timing", "op")
+SEGMENTS: tuple[str, ...] = (
+    "batch",
+    "graph_build",
+    "graph_alloc",
+    "inputs",
+    "launch",
+    "copies",
+    "outputs",
+)
+USAGES: tuple[str, ...] = ("none", "weights", "compute", "state")
+
+PASS_WARMUP = PASSES.index("warmup")
+PASS_TIMING = PASSES.index("timing")
+PASS_OP = PASSES.index("op")
+
+# Which part of a step each host segment belongs to (docs/measurement.md, conservation).
+HOST_PREPARE: tuple[str, ...] = ("batch", "graph_build", "graph_alloc", "inputs", "launch")
+COPIES: tuple[str, ...] = ("copies",)
+HOST_FINISH: tuple[str, ...] = ("outputs",)
+
+# Kinds of memory, as `memory.buffers[].kind` spells them.
+MEMORY_KINDS: tuple[str, ...] = (
+    "weights",
+    "kv_cache",
+    "recurrent_state",
+    "compute",
+    "output",
+    "other",
+)
+
+
+def enums() -> dict[str, list[str]]:
+    """What a profile's `meta["enums"]` holds."""
+    return {
+        "phase": list(PHASES),
+        "pass": list(PASSES),
+        "segment": list(SEGMENTS),
+        "usage": list(USAGES),
+    }

@@ -1,0 +1,51 @@
+"""A saved profile of every format version still opens and gives the same numbers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slmprof.profiles.data import Profile
+from slmprof.profiles.file import load
+from slmprof.profiles.meta import FORMAT_VERSION
+
+HERE = Path(__file__).resolve().parent
+VERSIONS = range(1, FORMAT_VERSION + 1)
+
+
+def numbers(profile: Profile) -> dict[str, Any]:
+    """What the tables say that does not depend on the rules of attribution."""
+    from slmprof.reporters.records import records
+
+    columns = ["phase", "op", "kernel", "impl", "tensor", "dtypes", "shape", "fused", "backend"]
+    columns += ["calls", "time_ms", "compute_ms", "wait_ms", "share", "flops", "bytes"]
+    return {
+        "phases": records(profile.phases()),
+        "kernels": records(profile.kernels()),
+        "ops": records(profile.ops()[columns]),
+        "memory": records(profile.memory()),
+    }
+
+
+def close(value: Any) -> Any:
+    """The value with room for the rounding of another platform."""
+    if isinstance(value, dict):
+        return {key: close(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [close(item) for item in value]
+    return pytest.approx(value, rel=1e-9) if isinstance(value, float) else value
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_golden_profile(version: int) -> None:
+    expected = json.loads((HERE / f"profile-v{version}.json").read_text(encoding="utf-8"))
+    found = numbers(load(HERE / f"profile-v{version}.slmprof"))
+    assert found.keys() >= expected.keys()
+    for part, rows in expected.items():
+        assert len(found[part]) == len(rows)
+        for row, wanted in zip(found[part], rows, strict=True):
+            # Later versions may say more, never something else.
+            assert {key: row[key] for key in wanted} == close(wanted)
