@@ -1,0 +1,1 @@
+"""Pure functions from a profile to numbers and DataFrames. Nothing here formats or prints."""

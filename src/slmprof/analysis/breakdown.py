@@ -1,0 +1,120 @@
+"""The breakdown: everything that a report shows of one profile, computed and selected."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pandas as pd
+
+from ..errors import UsageError
+from ..profiles.data import Profile
+from ..profiles.meta import Json, Meta
+from ..profiles.vocabulary import PHASES
+from .blocks import block_table, part_table
+from .caveats import caveats
+from .kernels import kernel_table
+from .layers import LayerSpread, layer_spreads, layer_table, tensor_table
+from .memory import buffer_table, memory_totals, repacked_bytes
+from .phases import PhaseSummary
+
+VIEWS: tuple[str, ...] = ("block", "layer", "kernel", "op", "part", "tensor")
+
+_TABLES: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
+    "block": block_table,
+    "layer": layer_table,
+    "kernel": kernel_table,
+    "op": pd.DataFrame.copy,
+    "part": part_table,
+    "tensor": tensor_table,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Breakdown:
+    """What a report shows.
+
+    Attributes:
+        meta: what the profile says about itself.
+        phases: the chosen phases.
+        by: the one view that was asked for, or None for the usual set of views.
+        top: how many rows of a phase a view is cut to, or None.
+        tables: view -> rows of the chosen phases, cut to `top` in the view that was asked for, or
+            in `op` when none was; largest first (layers in their order).
+        n_rows: view -> how many rows each phase has before the cut.
+        layer_spreads: how equal the layers of each chosen phase are.
+        buffers, totals, repacked_bytes: memory, in bytes.
+        caveats: one sentence for each doubt.
+    """
+
+    meta: Meta
+    phases: tuple[PhaseSummary, ...]
+    by: str | None
+    top: int | None
+    tables: dict[str, pd.DataFrame]
+    n_rows: dict[str, dict[str, int]]
+    layer_spreads: tuple[LayerSpread, ...]
+    buffers: pd.DataFrame
+    totals: dict[str, int]
+    repacked_bytes: int
+    caveats: tuple[str, ...]
+
+    @property
+    def model(self) -> Json:
+        return self.meta.model
+
+
+def break_down(
+    profile: Profile, *, by: str | None = None, phase: str | None = None, top: int | None = None
+) -> Breakdown:
+    """Computes what a report shows of a profile.
+
+    Args:
+        by: one of `VIEWS`, to show that one only.
+        phase: `prefill` or `decode`, to show that one only.
+        top: rows of a phase to keep, at least 1.
+
+    Raises:
+        UsageError: a choice is none of the above, or the profile has no such phase.
+    """
+    if by is not None and by not in VIEWS:
+        raise UsageError(f"there is no view by {by!r}; choose one of {', '.join(VIEWS)}")
+    if phase is not None and phase not in PHASES:
+        raise UsageError(f"there is no phase {phase!r}; choose one of {', '.join(PHASES)}")
+    if top is not None and top < 1:
+        raise UsageError("the number of rows to show must be at least 1")
+    phases = tuple(s for s in profile.phase_summaries if phase in (None, s.phase))
+    if phase is not None and not phases:
+        raise UsageError(f"the profile has no {phase} phase")
+    ops = profile.op_rows
+    if phase is not None:
+        ops = ops[ops["phase"] == phase].reset_index(drop=True)
+    tables = {view: make(ops) for view, make in _TABLES.items()}
+    n_rows = {
+        view: {str(name): int(count) for name, count in rows["phase"].value_counts().items()}
+        for view, rows in tables.items()
+    }
+    spreads = layer_spreads(tables["layer"])
+    if top is not None:
+        view = by or "op"
+        tables[view] = top_rows(tables[view], top)
+    return Breakdown(
+        meta=profile.meta,
+        phases=phases,
+        by=by,
+        top=top,
+        tables=tables,
+        n_rows=n_rows,
+        layer_spreads=spreads,
+        buffers=buffer_table(profile),
+        totals=memory_totals(profile),
+        repacked_bytes=repacked_bytes(profile),
+        caveats=caveats(profile),
+    )
+
+
+def top_rows(rows: pd.DataFrame, top: int) -> pd.DataFrame:
+    """The `top` rows of each phase that took the most time, in the order of the table."""
+    largest = rows["time_ms"].groupby(rows["phase"]).rank(method="first", ascending=False) <= top
+    kept: pd.DataFrame = rows[largest].reset_index(drop=True)
+    return kept

@@ -1,0 +1,49 @@
+"""Kernel families: the field's names for what ggml's operators run (docs/measurement.md)."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from .grouping import sum_by
+
+# A product with so few columns is bound by reading the matrix, and engines have own kernels for it.
+MAX_VEC_COLUMNS = 8
+
+# Types whose elements stand alone; every other type packs blocks of them.
+PLAIN_TYPES = frozenset({"f64", "f32", "f16", "bf16", "i8", "i16", "i32", "i64"})
+PRODUCTS = frozenset({"MUL_MAT", "MUL_MAT_ID"})
+COPIES = frozenset({"SET_ROWS", "CPY", "DUP", "CONT"})
+
+UNRECORDED = "unrecorded"
+
+_FAMILIES: dict[str, str] = {
+    "FLASH_ATTN_EXT": "flash_attn",
+    "ADD": "bin_bcast",
+    "ADD1": "bin_bcast",
+    "SUB": "bin_bcast",
+    "MUL": "bin_bcast",
+    "DIV": "bin_bcast",
+    "REPEAT": "bin_bcast",
+}
+
+
+def kernel_name(op: str, source_type: str, type_name: str, n_columns: int) -> str:
+    """The kernel family of an op; ggml's own name in lower case where the field has no other.
+
+    Args:
+        op: ggml's operator name.
+        source_type: type of the first source (of the matrix, for a product); may be empty.
+        type_name: type of the result.
+        n_columns: for a product, the columns that one matrix is multiplied with.
+    """
+    if op in PRODUCTS:
+        size = "mul_mat_vec" if n_columns <= MAX_VEC_COLUMNS else "mul_mat"
+        return f"{size}_f" if source_type.lower() in PLAIN_TYPES else f"{size}_q"
+    if op in COPIES:
+        return f"cpy_{source_type.lower() or type_name.lower()}_{type_name.lower()}"
+    return _FAMILIES.get(op, op.lower() or UNRECORDED)
+
+
+def kernel_table(ops: pd.DataFrame) -> pd.DataFrame:
+    """Op rows added up by kernel: phase, kernel, calls, time_ms, share."""
+    return sum_by(ops, ["kernel"], ["calls", "time_ms", "share"])

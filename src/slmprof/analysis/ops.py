@@ -1,0 +1,205 @@
+"""Time by op: the table that blocks, layers and kernels are sums of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ..profiles.data import Profile
+from ..profiles.tables import StatTable
+from ..profiles.vocabulary import PHASES
+from .grouping import by_time
+from .kernels import UNRECORDED
+from .nodes import Node, describe_nodes
+from .phases import NS_PER_MS, op_steps, ops_total_ns
+from .spans import op_stats
+from .work import Work
+
+COLUMNS: dict[str, str] = {
+    "phase": "object",
+    "op": "object",
+    "kernel": "object",
+    "impl": "object",
+    "tensor": "object",
+    "layer": "Int64",
+    "block": "object",
+    "part": "object",
+    "dtypes": "object",
+    "shape": "object",
+    "fused": "object",
+    "backend": "object",
+    "calls": "float64",
+    "time_ms": "float64",
+    "compute_ms": "float64",
+    "wait_ms": "float64",
+    "share": "float64",
+    "flops": "float64",
+    "bytes": "float64",
+    "gflops": "float64",
+    "gbps": "float64",
+    "bound": "object",
+}
+
+_UNRECORDED_NODE = Node(
+    op="UNRECORDED",
+    kernel=UNRECORDED,
+    tensor="",
+    occurrence=0,
+    layer=None,
+    block="other",
+    part="",
+    dtypes="",
+    shape=(),
+    fused=(),
+    backend="",
+    work=Work(),
+)
+
+
+def op_table(profile: Profile) -> pd.DataFrame:
+    """One row for each op of a phase, in `COLUMNS`, largest time first.
+
+    Times, calls, flops and bytes are per step, averaged over the op-pass steps of the phase.
+    An op is the same in several graphs of a phase (whose KV cache view grows, say) when operator,
+    tensor name, occurrence of that name, layer, types, fused members, path and backend agree; its
+    `shape` is then that of the graph that called it most.
+
+    `share` is of all op time of the phase. Time that graphs ran while no event was recorded (the
+    recorder was full) has a row of its own, `UNRECORDED`, so that the rows always add up.
+    """
+    stats = op_stats(profile)
+    keys = np.unique(np.stack([stats.graph, stats.node, stats.n_fused], axis=1), axis=0)
+    nodes = describe_nodes(profile, [(int(g), int(n), int(f)) for g, n, f in keys])
+    rows: list[dict[str, Any]] = []
+    for number, phase in enumerate(PHASES):
+        n_steps = int(op_steps(profile, number).sum())
+        if n_steps:
+            rows.extend(_phase_rows(profile, stats, nodes, number, phase, n_steps))
+    table = pd.DataFrame(
+        {name: pd.Series([row[name] for row in rows], dtype=t) for name, t in COLUMNS.items()}
+    )
+    return by_time(table)
+
+
+@dataclass
+class _Sum:
+    """Sums over the graphs of a phase in which one op stands."""
+
+    node: Node
+    impl: str
+    calls: int = 0
+    span_ns: int = 0
+    compute_ns: float = 0.0
+    wait_ns: float = 0.0
+    flops: float = 0.0
+    bytes: float = 0.0
+    most_calls: int = 0
+    shape: tuple[int, ...] = field(default=())
+
+    def add(self, node: Node, calls: int, span_ns: int, compute_ns: float, wait_ns: float) -> None:
+        self.calls += calls
+        self.span_ns += span_ns
+        self.compute_ns += compute_ns
+        self.wait_ns += wait_ns
+        self.flops += calls * (node.work.flops or 0.0)
+        self.bytes += calls * (node.work.bytes or 0.0)
+        if calls > self.most_calls:
+            self.most_calls, self.shape = calls, node.shape
+
+
+def _phase_rows(
+    profile: Profile,
+    stats: StatTable,
+    nodes: dict[tuple[int, int, int], Node],
+    number: int,
+    phase: str,
+    n_steps: int,
+) -> list[dict[str, Any]]:
+    sums = _merge(profile, stats, nodes, number)
+    total_ns = ops_total_ns(profile, number)
+    rest_ns = total_ns - sum(entry.span_ns for entry in sums)
+    if rest_ns != 0:
+        rest = _Sum(_UNRECORDED_NODE, "")
+        rest.span_ns = rest_ns
+        sums.append(rest)
+    return [_row(entry, phase, n_steps, total_ns) for entry in sums]
+
+
+def _merge(
+    profile: Profile,
+    stats: StatTable,
+    nodes: dict[tuple[int, int, int], Node],
+    number: int,
+) -> list[_Sum]:
+    chosen = stats.take(stats.phase == number)
+    sums: dict[tuple[Any, ...], _Sum] = {}
+    for graph, n, n_fused, path, calls, span, compute, wait in zip(
+        chosen.graph.tolist(),
+        chosen.node.tolist(),
+        chosen.n_fused.tolist(),
+        chosen.path.tolist(),
+        chosen.calls.tolist(),
+        chosen.span_sum_ns.tolist(),
+        chosen.compute_sum_ns.tolist(),
+        chosen.wait_sum_ns.tolist(),
+        strict=True,
+    ):
+        node = nodes[graph, n, n_fused]
+        key = (
+            node.op,
+            node.tensor,
+            node.occurrence,
+            node.layer,
+            node.block,
+            node.part,
+            node.kernel,
+            node.dtypes,
+            node.fused,
+            node.backend,
+            path,
+        )
+        entry = sums.get(key)
+        if entry is None:
+            entry = sums[key] = _Sum(node, profile.text(path))
+        entry.add(node, calls, span, compute, wait)
+    return list(sums.values())
+
+
+def _row(entry: _Sum, phase: str, n_steps: int, total_ns: int) -> dict[str, Any]:
+    node = entry.node
+    time_ms = entry.span_ns / n_steps / NS_PER_MS
+    flops = entry.flops / n_steps if node.work.flops is not None else None
+    n_bytes = entry.bytes / n_steps if node.work.bytes is not None else None
+    return {
+        "phase": phase,
+        "op": node.op,
+        "kernel": node.kernel,
+        "impl": entry.impl,
+        "tensor": node.tensor,
+        "layer": node.layer,
+        "block": node.block,
+        "part": node.part,
+        "dtypes": node.dtypes,
+        "shape": list(entry.shape),
+        "fused": list(node.fused),
+        "backend": node.backend,
+        "calls": entry.calls / n_steps,
+        "time_ms": time_ms,
+        "compute_ms": entry.compute_ns / n_steps / NS_PER_MS,
+        "wait_ms": entry.wait_ns / n_steps / NS_PER_MS,
+        "share": entry.span_ns / total_ns if total_ns else 0.0,
+        "flops": flops,
+        "bytes": n_bytes,
+        "gflops": _rate(flops, time_ms),
+        "gbps": _rate(n_bytes, time_ms),
+        # Ceilings come with the roofline; until then nothing can be said.
+        "bound": None,
+    }
+
+
+def _rate(amount: float | None, time_ms: float) -> float | None:
+    """10^9 per second."""
+    return amount / time_ms / 1e6 if amount is not None and time_ms > 0 else None

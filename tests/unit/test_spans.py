@@ -1,0 +1,101 @@
+"""Events of threads to spans, and to the rows of `stats`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from builders import MS, Builder, example_profile
+
+from slmprof.analysis.spans import op_spans, op_stats, reduce_spans
+from slmprof.profiles.data import Profile
+from slmprof.profiles.tables import EventTable, StatTable
+
+
+def _with_stats(profile: Profile) -> Profile:
+    """The profile as an aggregating recorder would have written it."""
+    stats = reduce_spans(profile, op_spans(profile))
+    meta = profile.meta.replace_run(events="aggregate")
+    return replace(profile, meta=meta, events=EventTable.empty(), stats=stats)
+
+
+def test_spans_of_one_run_tile_it() -> None:
+    profile = example_profile()
+    spans = op_spans(profile)
+    of_run = spans.run == 0
+    assert spans.node[of_run].tolist() == [0, 1, 3, 5, 6]
+    assert spans.n_fused[of_run].tolist() == [0, 1, 0, 0, 0]
+    assert spans.span_ns[of_run].tolist() == [1 * MS, 2 * MS, 10 * MS, 4 * MS, 3 * MS]
+    durations = profile.runs.end_ns - profile.runs.begin_ns
+    assert np.bincount(spans.run, spans.span_ns).tolist() == durations.tolist()
+
+
+def test_compute_and_wait_are_means_over_threads() -> None:
+    spans = op_spans(example_profile())
+    # Thread 0 works for 80 % of a span and thread 1 for 60 %.
+    np.testing.assert_allclose(spans.compute_ns, 0.7 * spans.span_ns)
+    np.testing.assert_allclose(spans.wait_ns, 0.3 * spans.span_ns)
+
+
+def test_path_of_another_thread_counts_where_thread_0_has_none() -> None:
+    profile = example_profile()
+    path = profile.events.path.copy()
+    path[(profile.events.thread == 0) & (profile.events.node == 3)] = -1
+    changed = replace(profile, events=profile.events.replace(path=path))
+    assert op_spans(changed).path.tolist() == op_spans(profile).path.tolist()
+
+
+def test_reduced_rows() -> None:
+    stats = op_stats(example_profile())
+    # Five ops in the prefill graph and in each of two decode graphs.
+    assert len(stats) == 15
+    assert stats.calls.tolist() == [2] * 15
+    row = np.flatnonzero((stats.phase == 0) & (stats.node == 3))
+    assert stats.span_sum_ns[row].tolist() == [20 * MS]
+    assert stats.span_min_ns[row].tolist() == stats.span_max_ns[row].tolist() == [10 * MS]
+    assert stats.span_sq_sum[row].tolist() == [2 * (10.0 * MS) ** 2]
+    assert stats.compute_sum_ns[row] == pytest.approx([14 * MS])
+    assert stats.wait_sum_ns[row] == pytest.approx([6 * MS])
+
+
+def test_aggregate_and_all_events_give_the_same_tables(profile: Profile) -> None:
+    reduced = _with_stats(profile)
+    pd.testing.assert_frame_equal(reduced.ops(), profile.ops())
+    pd.testing.assert_frame_equal(reduced.blocks(), profile.blocks())
+    pd.testing.assert_frame_equal(reduced.phases(), profile.phases())
+
+
+def test_no_events_no_spans() -> None:
+    profile = replace(example_profile(), events=EventTable.empty())
+    assert len(op_spans(profile)) == 0
+    assert len(reduce_spans(profile, op_spans(profile))) == 0
+    assert len(op_stats(profile)) == 0
+
+
+def test_runs_outside_op_passes_are_left_out() -> None:
+    profile = example_profile()
+    pass_ = profile.steps.pass_.copy()
+    pass_[profile.runs.step[0]] = 0
+    changed = replace(profile, steps=profile.steps.replace(**{"pass": pass_}))
+    stats = op_stats(changed)
+    assert stats.calls[(stats.phase == 0)].tolist() == [1] * 5
+
+
+def test_one_thread_has_all_compute() -> None:
+    profile = Builder().fill().build()
+    alone = profile.events.take(profile.events.thread == 0)
+    runs = profile.runs.replace(n_threads=np.ones(len(profile.runs), np.int32))
+    spans = op_spans(replace(profile, events=alone, runs=runs))
+    np.testing.assert_allclose(spans.compute_ns + spans.wait_ns, spans.span_ns)
+    np.testing.assert_allclose(spans.compute_ns, 0.8 * spans.span_ns)
+
+
+def test_empty_stats_merge_to_nothing() -> None:
+    profile = replace(
+        example_profile(),
+        meta=example_profile().meta.replace_run(events="aggregate"),
+        stats=StatTable.empty(),
+    )
+    assert len(op_stats(profile)) == 0
