@@ -1,0 +1,124 @@
+"""The whole native border. docs/profile-format.md says what the columns mean."""
+
+from collections.abc import Sequence
+from typing import Any, TypedDict, type_check_only
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+class NativeModelError(RuntimeError): ...
+class NativeEngineError(RuntimeError): ...
+
+@type_check_only
+class BufferRecord(TypedDict):
+    device: str
+    buffer_type: str
+    kind: str
+    size_bytes: int
+
+@type_check_only
+class ModelInfo(TypedDict):
+    name: str
+    architecture: str
+    file_type: str
+    n_params: int
+    size_bytes: int
+    n_layer: int
+    n_embd: int
+    n_vocab: int
+    n_ctx_train: int
+    n_expert: int
+    has_vocab: bool
+    has_encoder: bool
+    has_decoder: bool
+    is_recurrent: bool
+    is_hybrid: bool
+    random_weights: bool
+    tensor_types: dict[str, int]
+
+@type_check_only
+class ContextInfo(TypedDict):
+    n_ctx: int
+    n_batch: int
+    n_ubatch: int
+    n_seq_max: int
+    n_threads: int
+    has_memory: bool
+
+@type_check_only
+class Harvest(TypedDict):
+    steps: dict[str, NDArray[Any]]
+    segments: dict[str, NDArray[Any]]
+    runs: dict[str, NDArray[Any]]
+    events: dict[str, NDArray[Any]]
+    stats: dict[str, NDArray[Any]]
+    graphs: dict[str, NDArray[Any]]
+    tensors: dict[str, NDArray[Any]]
+    strings: list[str]
+
+class EngineSettings:
+    path: str
+    n_ctx: int
+    n_batch: int
+    n_ubatch: int
+    n_threads: int
+    flash_attn: int
+    type_k: str
+    type_v: str
+    use_mmap: bool
+    use_repack: bool
+    tensor_overrides: list[tuple[str, str]]
+    observe_by_callback: bool
+    event_capacity: int
+    def __init__(self) -> None: ...
+
+class Engine:
+    def __init__(self, settings: EngineSettings) -> None: ...
+    @property
+    def n_past(self) -> int: ...
+    def model_info(self) -> ModelInfo: ...
+    def context_info(self) -> ContextInfo: ...
+    def buffers(self) -> list[BufferRecord]: ...
+    def tokenize(self, text: str) -> NDArray[np.int32]: ...
+    def truncate(self, n_past: int) -> bool: ...
+    def fill(self, tokens: ArrayLike) -> None: ...
+    def prefill(
+        self, tokens: ArrayLike, pass_kind: int, repeat: int = 0, aggregate: bool = False
+    ) -> None: ...
+    def decode(
+        self, tokens: ArrayLike, pass_kind: int, repeat: int = 0, aggregate: bool = False
+    ) -> None: ...
+    def last_logits(self) -> NDArray[np.float32]: ...
+    def take(self) -> Harvest: ...
+
+def build_info() -> dict[str, Any]: ...
+def cpu_features() -> str: ...
+def planned_buffers(settings: EngineSettings) -> list[BufferRecord]: ...
+def monotonic_ns() -> int: ...
+def log_lines() -> list[str]: ...
+def clear_log() -> None: ...
+def log_to_stderr(enabled: bool) -> None: ...
+def synth_file_types() -> dict[str, int]: ...
+def synth_file_type_number(file_type: str) -> int: ...
+def choose_tensor_types(
+    architecture: str,
+    file_type: str,
+    tensors: Sequence[tuple[str, Sequence[int]]],
+    *,
+    n_embd: int,
+    n_ff: int,
+    n_layer: int,
+    n_head: int,
+    n_head_kv: int,
+    n_expert: int,
+    head_dim: int,
+) -> list[str]: ...
+def tensor_size_bytes(type: str, shape: Sequence[int]) -> int: ...
+def write_random_gguf(
+    path: str,
+    metadata: Sequence[tuple[str, Any]],
+    tensors: Sequence[tuple[str, Sequence[int], str, str]],
+    *,
+    seed: int,
+    n_threads: int = 0,
+) -> None: ...

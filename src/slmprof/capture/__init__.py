@@ -1,0 +1,5 @@
+"""Capture: the engine driven through its passes, in this process or in a worker."""
+
+from .process import profile
+
+__all__ = ["profile"]

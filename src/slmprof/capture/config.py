@@ -1,0 +1,134 @@
+"""What is asked of a capture: the options of the commands and of `slmprof.profile`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from ..errors import UsageError
+
+_FLASH_ATTENTION = {"auto": -1, "off": 0, "on": 1}
+_COUNTS = ("n_prompt", "n_gen", "n_ctx", "n_batch", "n_ubatch", "repeats")
+_MOST_THREADS = 512  # GGML_MAX_N_THREADS
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@dataclass(frozen=True)
+class CaptureConfig:
+    """The settings of one capture, named as the command line names them.
+
+    Attributes:
+        model: MODEL: a GGUF file, `preset:NAME[@TYPE]` or a Hugging Face `config.json`.
+        n_prompt: tokens of the prompt; with `prompt_file` the file's tokens decide instead.
+        n_gen: tokens generated after it, one step each.
+        n_depth: tokens in the context before the prompt, not measured.
+        threads: compute threads; None means all cores that this process may use.
+        override_tensor: texts `PATTERN=BUFFER`: weights whose name the pattern finds go there.
+        timeout: seconds for the whole capture, or None.
+        events: `all` keeps every event, `aggregate` statistics of each op; `auto` decides.
+
+    Raises:
+        UsageError: a setting that cannot be meant.
+    """
+
+    model: str
+    n_prompt: int = 50
+    n_gen: int = 50
+    n_depth: int = 0
+    n_ctx: int = 2048
+    n_batch: int = 2048
+    n_ubatch: int = 512
+    threads: int | None = None
+    flash_attn: str = "auto"
+    type_k: str = "f16"
+    type_v: str = "f16"
+    override_tensor: tuple[str, ...] = ()
+    mmap: bool = True
+    repack: bool = True
+    repeats: int = 5
+    prompt_file: str | None = None
+    seed: int = 0
+    device: str = "cpu"
+    timeout: float | None = None
+    events: str = "auto"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "model", os.fspath(self.model))
+        if self.prompt_file is not None:
+            object.__setattr__(self, "prompt_file", os.fspath(self.prompt_file))
+        object.__setattr__(self, "override_tensor", tuple(self.override_tensor))
+        for name in _COUNTS:
+            _check_int(name, getattr(self, name), least=1)
+        _check_int("n_depth", self.n_depth, least=0)
+        _check_int("seed", self.seed, least=0)
+        if self.threads is not None:
+            _check_int("threads", self.threads, least=1)
+            if self.threads > _MOST_THREADS:
+                raise UsageError(
+                    f"threads is {self.threads}; llama.cpp allows at most {_MOST_THREADS}"
+                )
+        if self.flash_attn not in _FLASH_ATTENTION:
+            raise UsageError(f"flash_attn is '{self.flash_attn}', not one of auto, on, off")
+        if self.events not in ("auto", "all", "aggregate"):
+            raise UsageError(f"events is '{self.events}', not one of auto, all, aggregate")
+        if self.device != "cpu":
+            raise UsageError(f"this build has no device '{self.device}'; it measures on cpu")
+        if self.timeout is not None and not self.timeout > 0:
+            raise UsageError(f"timeout is {self.timeout}, not a number of seconds above 0")
+        for override in self.override_tensor:
+            if "=" not in override:
+                raise UsageError(f"override_tensor '{override}' is not PATTERN=BUFFER")
+        self.check_tokens(self.n_prompt)
+
+    def check_tokens(self, n_prompt: int) -> None:
+        """Raises UsageError where depth, prompt and generation exceed the context."""
+        total = self.n_depth + n_prompt + self.n_gen
+        if total > self.n_ctx:
+            raise UsageError(
+                f"{self.n_depth} + {n_prompt} + {self.n_gen} tokens (depth, prompt, generation) "
+                f"do not fit in a context of {self.n_ctx}; use --n-ctx {total} or more"
+            )
+
+    @property
+    def n_threads(self) -> int:
+        """Compute threads, the default resolved."""
+        return self.threads if self.threads is not None else usable_cores()
+
+    @property
+    def flash_attn_code(self) -> int:
+        """-1 auto, 0 off, 1 on."""
+        return _FLASH_ATTENTION[self.flash_attn]
+
+    @property
+    def tensor_overrides(self) -> list[tuple[str, str]]:
+        """The overrides as pairs of pattern and buffer type."""
+        pairs = (override.rpartition("=") for override in self.override_tensor)
+        return [(pattern, buffer) for pattern, _, buffer in pairs]
+
+    def to_json(self) -> dict[str, Any]:
+        """All fields, as JSON holds them."""
+        return {**asdict(self), "override_tensor": list(self.override_tensor)}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> CaptureConfig:
+        """The inverse of `to_json`. Raises UsageError for a setting that does not exist."""
+        known = {field.name for field in fields(cls)}
+        unknown = sorted(set(values) - known)
+        if unknown:
+            raise UsageError(f"no setting '{unknown[0]}'; there are {', '.join(sorted(known))}")
+        return cls(**values)
+
+
+def _check_int(name: str, value: object, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise UsageError(f"{name} is {value!r}, not a whole number")
+    if not least <= value <= 2**31 - 1:
+        raise UsageError(f"{name} is {value}; it must be between {least} and {2**31 - 1}")

@@ -1,0 +1,98 @@
+"""The machine that a capture runs on, and what about it would spoil the numbers."""
+
+from __future__ import annotations
+
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+from .config import usable_cores
+
+_SHARE_OF_LOAD = 0.25  # of the cores, beyond which another load is worth a warning
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def _proc_value(text: str, key: str) -> str:
+    for line in text.splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() == key:
+            return value.strip()
+    return ""
+
+
+def _kib(text: str, key: str) -> int | None:
+    value = _proc_value(text, key).split()
+    return int(value[0]) * 1024 if value and value[0].isdigit() else None
+
+
+def cpu_name() -> str:
+    """The processor as the system names it."""
+    return _proc_value(_read("/proc/cpuinfo"), "model name") or platform.processor() or "unknown"
+
+
+def memory_bytes() -> int:
+    """Physical memory, or the limit of this process's control group where that is lower."""
+    total = _kib(_read("/proc/meminfo"), "MemTotal")
+    if total is None:
+        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limit = _read("/sys/fs/cgroup/memory.max").strip()
+    return min(total, int(limit)) if limit.isdigit() else total
+
+
+def available_bytes() -> int | None:
+    """Memory that a process could still take, or None where the system does not say."""
+    available = _kib(_read("/proc/meminfo"), "MemAvailable")
+    limit = _read("/sys/fs/cgroup/memory.max").strip()
+    used = _read("/sys/fs/cgroup/memory.current").strip()
+    if limit.isdigit() and used.isdigit():
+        room = int(limit) - int(used)
+        return room if available is None else min(room, available)
+    return available
+
+
+def rss_peak_bytes() -> int | None:
+    """The most memory that this process has had resident, or None where it is not told."""
+    return _kib(_read("/proc/self/status"), "VmHWM")
+
+
+def governor() -> str | None:
+    """The frequency governor of the first core, or None where there is none to see."""
+    return _read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor").strip() or None
+
+
+def find_warnings(n_threads: int) -> list[str]:
+    """What would spoil a measurement with this many threads, one sentence each."""
+    warnings = []
+    n_cores = usable_cores()
+    if n_threads > n_cores:
+        warnings.append(f"{n_threads} threads on {n_cores} cores take turns: times mean little")
+    load = _read("/proc/loadavg").split()
+    # The load average is of the last minute: this process has not run for long yet.
+    if load and float(load[0]) > _SHARE_OF_LOAD * n_cores + 1:
+        warnings.append(f"another load on this machine: load average {load[0]} on {n_cores} cores")
+    mode = governor()
+    if mode is not None and mode not in ("performance", "schedutil"):
+        warnings.append(f"frequency governor is '{mode}': the clock may change during the run")
+    swapped = _kib(_read("/proc/self/status"), "VmSwap")
+    if swapped:
+        warnings.append(f"{swapped // 1024} KiB of this process are swapped out")
+    return warnings
+
+
+def describe(n_threads: int) -> dict[str, Any]:
+    """The `environment` part of a profile."""
+    return {
+        "cpu": cpu_name(),
+        "n_cores": usable_cores(),
+        "memory_bytes": memory_bytes(),
+        "os": f"{platform.system()} {platform.release()}",
+        "governor": governor(),
+        "warnings": find_warnings(n_threads),
+    }

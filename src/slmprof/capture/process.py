@@ -1,0 +1,189 @@
+"""A capture in a worker process, so that nothing that llama.cpp does can end the caller's."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import json
+import os
+import queue
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from .. import errors
+from ..errors import EngineError, ProfileFormatError, SlmprofError
+from .config import CaptureConfig
+from .protocol import EXIT_REPORTED, OnProgress, Progress
+
+if TYPE_CHECKING:
+    from ..profiles.data import Profile
+
+_LOG_LINES = 40
+_GRACE_SECONDS = 5.0
+# How ggml announces that it gives up, in a log that may go on after it.
+_ABORT = re.compile(r"GGML_ASSERT|GGML_ABORT|ggml_abort|terminate called|what\(\):|Assertion")
+
+
+def profile(
+    model: str | os.PathLike[str], *, on_progress: OnProgress | None = None, **settings: Any
+) -> Profile:
+    """Measures prefill and decode of a model in a worker process.
+
+    Args:
+        model: a GGUF file, `preset:NAME[@TYPE]` or a Hugging Face `config.json`.
+        on_progress: called with a Progress as the run goes on.
+        settings: further fields of `slmprof.capture.config.CaptureConfig`: n_prompt, n_gen,
+            n_depth, n_ctx, n_batch, n_ubatch, threads, flash_attn, type_k, type_v,
+            override_tensor, mmap, repack, repeats, prompt_file, seed, timeout, events.
+
+    Raises:
+        UsageError: a setting that cannot be meant; ModelError: the model is unusable;
+        EngineError: llama.cpp refused or died (`log_lines`, and in `profile` what complete
+        repeats gave); CaptureError: the measurement could not be made here.
+    """
+    config = CaptureConfig.from_json({"model": os.fspath(model), **settings})
+    return profile_in_worker(config, on_progress or (lambda _: None))
+
+
+def profile_in_worker(config: CaptureConfig, on_progress: OnProgress) -> Profile:
+    """As `profile`, from a configuration."""
+    from ..profiles.assemble import assemble
+    from ..profiles.file import load
+
+    with tempfile.TemporaryDirectory(prefix="slmprof-") as folder:
+        output = Path(folder) / "profile.slmprof"
+        try:
+            _run_worker(config, folder, output, on_progress)
+            return load(output)
+        except EngineError as error:
+            # What was measured before is not lost when it forms complete repeats.
+            with contextlib.suppress(ProfileFormatError, OSError):
+                partial = assemble(folder, error=str(error))
+                if partial.meta.run["n_repeats_done"]:
+                    error.profile = partial
+            raise
+
+
+def _run_worker(config: CaptureConfig, folder: str, output: Path, on_progress: OnProgress) -> None:
+    deadline = None if config.timeout is None else time.monotonic() + config.timeout
+    with _started(folder, output) as worker:
+        assert worker.stdin and worker.stdout and worker.stderr
+        messages: queue.Queue[dict[str, Any] | None] = queue.Queue()
+        log: collections.deque[str] = collections.deque(maxlen=_LOG_LINES)
+        readers = [
+            threading.Thread(target=_read_messages, args=(worker.stdout, messages), daemon=True),
+            threading.Thread(target=_read_log, args=(worker.stderr, log), daemon=True),
+        ]
+        for reader in readers:
+            reader.start()
+        # The pipe stays open: its end tells the worker that we are gone.
+        with contextlib.suppress(BrokenPipeError):
+            worker.stdin.write(json.dumps(config.to_json()) + "\n")
+            worker.stdin.flush()
+
+        stage = "starting"
+        reported: dict[str, Any] | None = None
+        while True:
+            left = None if deadline is None else max(deadline - time.monotonic(), 0.0)
+            try:
+                message = messages.get(timeout=left)
+            except queue.Empty:
+                raise EngineError(
+                    f"not done after {config.timeout:g} s (--timeout), while {stage}",
+                    log_lines=tuple(log),
+                ) from None
+            if message is None:
+                break
+            if "progress" in message:
+                progress = Progress(*message["progress"])
+                stage = progress.stage
+                on_progress(progress)
+            reported = message.get("error", reported)
+        status = _wait(worker)
+        readers[1].join(_GRACE_SECONDS)
+        if status != 0:
+            raise _worker_error(status, reported, tuple(log), stage)
+
+
+@contextlib.contextmanager
+def _started(folder: str, output: Path) -> Iterator[subprocess.Popen[str]]:
+    """The worker; killed if it still runs when this ends, in whatever way."""
+    # The worker must find this very package, also where it is not installed.
+    package_root = str(Path(__file__).resolve().parents[2])
+    paths = [package_root, *filter(None, [os.environ.get("PYTHONPATH")])]
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "slmprof.capture.worker", folder, str(output)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+        # A Ctrl-C of the terminal is for the parent, which ends the worker in its own way.
+        start_new_session=True,
+    )
+    try:
+        yield worker
+    finally:
+        if worker.poll() is None:
+            worker.kill()
+        worker.wait()
+        for stream in (worker.stdin, worker.stdout, worker.stderr):
+            if stream is not None:
+                with contextlib.suppress(BrokenPipeError):
+                    stream.close()
+
+
+def _wait(worker: subprocess.Popen[str]) -> int:
+    """The worker's status; it has closed its end already and needs only to exit."""
+    try:
+        return worker.wait(_GRACE_SECONDS)
+    except subprocess.TimeoutExpired:
+        worker.kill()
+        return worker.wait()
+
+
+def _read_messages(stream: IO[str], messages: queue.Queue[dict[str, Any] | None]) -> None:
+    with contextlib.suppress(ValueError):  # the stream was closed under us
+        for line in stream:
+            with contextlib.suppress(json.JSONDecodeError):
+                messages.put(json.loads(line))
+    messages.put(None)
+
+
+def _read_log(stream: IO[str], log: collections.deque[str]) -> None:
+    with contextlib.suppress(ValueError):
+        for line in stream:
+            if line.strip():
+                log.append(line.rstrip())
+
+
+def _worker_error(
+    status: int, reported: dict[str, Any] | None, log: tuple[str, ...], stage: str
+) -> SlmprofError:
+    if status == EXIT_REPORTED and reported is not None:
+        kind = getattr(errors, reported["type"], EngineError)
+        if issubclass(kind, EngineError):
+            return EngineError(reported["message"], log_lines=tuple(reported["log_lines"]) or log)
+        error: SlmprofError = kind(reported["message"])
+        return error
+    if status < 0:
+        number = -status
+        name = signal.Signals(number).name if number in set(signal.Signals) else str(number)
+        how = f"died of {name}"
+        if number == signal.SIGKILL:
+            how += " (killed from outside; most often the system was out of memory)"
+    else:
+        how = f"ended with status {status}"
+    cause = next((line for line in reversed(log) if _ABORT.search(line)), "")
+    message = f"the process that runs llama.cpp {how} while {stage}"
+    return EngineError(f"{message}: {cause}" if cause else message, log_lines=log)

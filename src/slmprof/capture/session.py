@@ -1,0 +1,390 @@
+"""The engine in this process, for the curious; `slmprof.profile` runs it in a worker instead."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import CaptureError, EngineError, ModelError, UsageError
+from ..models.resolve import resolve_model
+from ..profiles.vocabulary import PASS_OP, PASS_TIMING
+from . import environment
+from .config import CaptureConfig
+
+if TYPE_CHECKING:
+    from .. import _core
+    from ..profiles.data import Profile
+
+Tokens = NDArray[np.int32]
+Chunk = dict[str, Any]
+_Result = TypeVar("_Result")
+
+# Recurrent state in llama.cpp's names for the tensors of a memory; all other state is a KV cache.
+_RECURRENT_NAMES = ("cache_r", "cache_s")
+_USAGE_STATE = 3
+_GIB = 1 << 30
+# Ops of a graph, with room to spare, for the recorder's buffer; what does not fit is counted.
+_OPS_OF_A_GRAPH = 1 << 13
+_HEADROOM_BYTES = 256 << 20
+
+
+class Session:
+    """A model and a context of llama.cpp in this process, with the hooks around every op.
+
+    A crash inside llama.cpp ends this process; `slmprof.profile` keeps the two apart.
+
+    Args:
+        model: MODEL, see CaptureConfig.
+        settings: further fields of CaptureConfig.
+
+    Raises:
+        ModelError: the file or preset is unusable.
+        EngineError: llama.cpp refused the context; with its last log lines.
+        UsageError: a setting that cannot be meant.
+    """
+
+    def __init__(self, model: str | os.PathLike[str], **settings: Any) -> None:
+        self.config = CaptureConfig.from_json({"model": os.fspath(model), **settings})
+        self._open()
+
+    @classmethod
+    def from_config(cls, config: CaptureConfig) -> Session:
+        """A session with the settings of a capture."""
+        session = cls.__new__(cls)
+        session.config = config
+        session._open()
+        return session
+
+    def _open(self) -> None:
+        from .. import _core
+
+        self.path = resolve_model(self.config.model, seed=self.config.seed)
+        self._native = _core
+        self._engine: _core.Engine | None = None
+        self._chunks: list[Chunk] = []
+        self._tables: list[Chunk] = []
+        self._rng = np.random.default_rng(self.config.seed)
+        _core.clear_log()
+        _core.log_to_stderr(os.environ.get("SLMPROF_LOG") == "stderr")
+        settings = self._settings()
+        self._check_memory(settings)
+        self._engine = self.guard(lambda: _core.Engine(settings))
+        self.model_info: Mapping[str, Any] = self.engine.model_info()
+        self.context_info: Mapping[str, Any] = self.engine.context_info()
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Frees the model and the context; the session cannot be used after it."""
+        self._engine = None
+
+    @property
+    def engine(self) -> _core.Engine:
+        """The native engine. Raises UsageError after `close`."""
+        if self._engine is None:
+            raise UsageError("this session is closed")
+        return self._engine
+
+    @property
+    def n_past(self) -> int:
+        """Tokens in the context."""
+        return self.engine.n_past
+
+    def random_tokens(self, n_tokens: int) -> Tokens:
+        """Token ids from the session's seed, uniform over the vocabulary; int32 [n_tokens]."""
+        n_vocab = int(self.model_info["n_vocab"])
+        return self._rng.integers(0, n_vocab, size=n_tokens, dtype=np.int32)
+
+    def read_prompt(self, path: str | os.PathLike[str]) -> Tokens:
+        """The tokens of a text file, by the model's vocabulary; int32 [n_tokens].
+
+        Raises:
+            UsageError: no such file, no text in it, or the model has no vocabulary.
+        """
+        try:
+            text = Path(path).read_text(encoding="utf-8")
+        except OSError as error:
+            raise UsageError(f"cannot read the prompt {path}: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise UsageError(f"the prompt {path} is not UTF-8 text") from error
+        tokens = self.guard(lambda: self.engine.tokenize(text))
+        if len(tokens) == 0:
+            raise UsageError(f"the prompt {path} holds no text")
+        return tokens
+
+    def rewind(self, n_tokens: int) -> bool:
+        """Forgets all tokens from this position on; False if all had to be forgotten."""
+        return self.engine.truncate(n_tokens)
+
+    def fill(self, tokens: Tokens) -> None:
+        """Tokens into the context, unmeasured."""
+        self.guard(lambda: self.engine.fill(tokens))
+
+    def prefill(
+        self, tokens: int | Sequence[int] | Tokens, *, observe: bool = True, repeat: int = 0
+    ) -> NDArray[np.float64]:
+        """One step with a whole prompt.
+
+        Args:
+            tokens: token ids, or how many random ones.
+            observe: with hooks on (an op pass) or off (a timing pass).
+            repeat: the number that the step carries in the profile.
+
+        Returns:
+            The step's latency in milliseconds, float64 [1].
+
+        Raises:
+            EngineError: llama.cpp failed; UsageError: too many tokens or none.
+        """
+        return self._measure(self.engine.prefill, tokens, observe, repeat)
+
+    def decode(
+        self, tokens: int | Sequence[int] | Tokens, *, observe: bool = True, repeat: int = 0
+    ) -> NDArray[np.float64]:
+        """One step for each token; latencies in milliseconds, float64 [n_tokens].
+
+        Arguments and errors as `prefill` has them.
+        """
+        return self._measure(self.engine.decode, tokens, observe, repeat)
+
+    def profile(self) -> Profile:
+        """What this session has measured so far, as a Profile."""
+        import tempfile
+
+        from ..profiles.assemble import assemble, write_chunk, write_header
+
+        with tempfile.TemporaryDirectory(prefix="slmprof-") as folder:
+            write_header(folder, self.header(n_repeats=0, events=self._event_mode))
+            for number, chunk in enumerate(self._chunks):
+                write_chunk(folder, number, chunk)
+            return assemble(folder)
+
+    def take(self) -> Chunk:
+        """What was measured since the last call, as one chunk of a profile."""
+        chunk: Chunk = {**self.engine.take()}
+        if len(chunk["graphs"]["hash"]):
+            self._tables.append({name: chunk[name] for name in ("strings", "tensors")})
+        return chunk
+
+    def header(self, *, n_repeats: int, events: str) -> dict[str, Any]:
+        """The `meta` of a profile with the settings that llama.cpp used."""
+        from datetime import datetime, timezone
+
+        from .. import __version__
+
+        build = dict(self._native.build_info())
+        build["cpu_features"] = self._native.cpu_features()
+        info = dict(self.model_info)
+        model = {
+            name: info[name]
+            for name in (
+                "name", "architecture", "n_params", "n_layer", "n_embd", "n_vocab", "file_type",
+                "size_bytes", "tensor_types", "random_weights", "n_ctx_train", "n_expert",
+            )
+        }  # fmt: skip
+        model["name"] = model["name"] or self.path.stem
+        model["path"] = str(self.path)
+        return {
+            "slmprof": {
+                "version": __version__,
+                "llama_cpp": {
+                    "version": build.pop("llama_cpp_version"),
+                    "source": build.pop("llama_cpp_source"),
+                },
+                "build": build,
+            },
+            "environment": environment.describe(self.config.n_threads),
+            "model": model,
+            "config": self.used_config(),
+            "run": {
+                "created_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+                "complete": False,
+                "n_repeats": n_repeats,
+                "n_repeats_done": 0,
+                "warmup": {},
+                "n_dropped": 0,
+                "events": events,
+                "error": None,
+            },
+            "memory": {
+                "buffers": self.buffers(),
+                "rss_peak_bytes": environment.rss_peak_bytes(),
+            },
+        }
+
+    def used_config(self) -> dict[str, Any]:
+        """The settings as llama.cpp used them, not as they were asked for."""
+        asked = self.config.to_json()
+        context = dict(self.context_info)
+        buffers = {buffer["buffer_type"] for buffer in self.engine.buffers()}
+        used = {
+            **asked,
+            "n_ctx": context["n_ctx"],
+            "n_batch": context["n_batch"],
+            "n_ubatch": context["n_ubatch"],
+            "threads": context["n_threads"],
+            "mmap": any("Mapped" in name for name in buffers),
+            "repack": any("REPACK" in name for name in buffers),
+        }
+        ops = self._seen_ops()
+        if ops:
+            used["flash_attn"] = "on" if "FLASH_ATTN_EXT" in ops else "off"
+        for name, prefix in (("type_k", "cache_k"), ("type_v", "cache_v")):
+            types = self._state_types(prefix)
+            used[name] = types[0] if types else None
+        del used["model"]
+        return used
+
+    def buffers(self) -> list[dict[str, Any]]:
+        """The buffers that llama.cpp allocated, the context's split into KV cache and state."""
+        records = []
+        recurrent = self._recurrent_bytes()
+        for buffer in self.engine.buffers():
+            if buffer["kind"] != "context":
+                records.append(dict(buffer))
+                continue
+            size = buffer["size_bytes"]
+            state = min(size, recurrent.get(buffer["buffer_type"], 0))
+            if self.model_info["is_recurrent"]:
+                state = size
+            for kind, part in (("kv_cache", size - state), ("recurrent_state", state)):
+                if part:
+                    records.append({**buffer, "kind": kind, "size_bytes": part})
+        return records
+
+    @property
+    def _event_mode(self) -> str:
+        return "aggregate" if self.config.events == "aggregate" else "all"
+
+    def _measure(
+        self,
+        run: Callable[..., None],
+        tokens: int | Sequence[int] | Tokens,
+        observe: bool,
+        repeat: int,
+    ) -> NDArray[np.float64]:
+        ids = (
+            self.random_tokens(tokens)
+            if isinstance(tokens, int)
+            else np.asarray(tokens, dtype=np.int32)
+        )
+        kind = PASS_OP if observe else PASS_TIMING
+        aggregate = self._event_mode == "aggregate"
+        self.guard(lambda: run(ids, kind, repeat, aggregate))
+        chunk = self.take()
+        self._chunks.append(chunk)
+        steps = chunk["steps"]
+        latency: NDArray[np.float64] = (steps["end_ns"] - steps["begin_ns"]) / 1e6
+        return latency
+
+    def _settings(self) -> _core.EngineSettings:
+        config = self.config
+        settings = self._native.EngineSettings()
+        settings.path = str(self.path)
+        settings.n_ctx = config.n_ctx
+        settings.n_batch = config.n_batch
+        settings.n_ubatch = config.n_ubatch
+        settings.n_threads = config.n_threads
+        settings.flash_attn = config.flash_attn_code
+        settings.type_k = config.type_k
+        settings.type_v = config.type_v
+        settings.use_mmap = config.mmap
+        settings.use_repack = config.repack
+        settings.tensor_overrides = config.tensor_overrides
+        n_ubatches = -(-config.n_prompt // config.n_ubatch)
+        settings.event_capacity = min(max(n_ubatches * _OPS_OF_A_GRAPH, 1 << 16), 1 << 22)
+        return settings
+
+    def _check_memory(self, settings: _core.EngineSettings) -> None:
+        """Refuses a context that the machine could not hold, before the system kills us for it."""
+        available = environment.available_bytes()
+        if available is None:
+            return
+        planned = self.guard(lambda: self._native.planned_buffers(settings))
+        needed = sum(buffer["size_bytes"] for buffer in planned)
+        if needed + _HEADROOM_BYTES <= available:
+            return
+        state = sum(b["size_bytes"] for b in planned if b["kind"] == "context")
+        raise CaptureError(
+            f"{self.path.name} with a context of {self.config.n_ctx} needs {needed / _GIB:.2f} GiB "
+            f"({state / _GIB:.2f} GiB of it for the context), {available / _GIB:.2f} GiB are free; "
+            "use a smaller --n-ctx, --n-ubatch or model"
+        )
+
+    def guard(self, call: Callable[[], _Result]) -> _Result:
+        """Calls the engine and turns its failures into slmprof's errors."""
+        native = self._native
+        try:
+            return call()
+        except native.NativeModelError as error:
+            lines = tuple(native.log_lines())
+            raise ModelError(_explain_model(self.path, lines, str(error))) from None
+        except native.NativeEngineError as error:
+            raise EngineError(str(error), log_lines=tuple(native.log_lines())) from None
+        except ValueError as error:
+            raise UsageError(str(error)) from None
+        except MemoryError:
+            raise EngineError("out of memory", log_lines=tuple(native.log_lines())) from None
+
+    def _seen_ops(self) -> set[str]:
+        return {
+            tables["strings"][op]
+            for tables in self._tables
+            for op in np.unique(tables["tensors"]["op"]).tolist()
+        }
+
+    def _state_tensors(self) -> dict[tuple[int, int], tuple[str, str, str, int]]:
+        """(buffer, offset) → (name, type, buffer type, bytes) of the tensors that hold state."""
+        found = {}
+        for tables in self._tables:
+            texts, tensors = tables["strings"], tables["tensors"]
+            is_state = (tensors["usage"] == _USAGE_STATE) & (tensors["view_src"] < 0)
+            for row in np.flatnonzero(is_state).tolist():
+                place = (int(tensors["buffer"][row]), int(tensors["offset_bytes"][row]))
+                found[place] = (
+                    texts[tensors["name"][row]],
+                    texts[tensors["type"][row]],
+                    texts[tensors["buffer_type"][row]],
+                    int(tensors["size_bytes"][row]),
+                )
+        return found
+
+    def _state_types(self, prefix: str) -> list[str]:
+        tensors = self._state_tensors().values()
+        return sorted({kind for name, kind, _, _ in tensors if name.startswith(prefix)})
+
+    def _recurrent_bytes(self) -> dict[str, int]:
+        totals: dict[str, int] = {}
+        for name, _, buffer_type, size in self._state_tensors().values():
+            if name.startswith(_RECURRENT_NAMES):
+                totals[buffer_type] = totals.get(buffer_type, 0) + size
+        return totals
+
+
+def _explain_model(path: Path, log_lines: Sequence[str], message: str) -> str:
+    """llama.cpp's own reason in one line, where its log has one."""
+    marks = ("error loading model", "failed to load model", "error:")
+    for line in reversed(log_lines):
+        for mark in marks[:1]:
+            if mark in line:
+                reason = line.split(mark, 1)[1].lstrip(" :").removeprefix("error loading model: ")
+                return f"{path}: llama.cpp cannot load it: {reason}"
+    for line in reversed(log_lines):
+        if "gguf_init" in line or "failed" in line:
+            return f"{path}: llama.cpp cannot load it: {line.strip()}"
+    return message

@@ -1,0 +1,46 @@
+"""Small synthetic models of every architecture that has tests, made once for the run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("slmprof._core", reason="the native library is not built")
+
+from slmprof.models.dimensions import Dimensions
+from slmprof.models.synthesis import synthesize
+
+ARCHITECTURES = (
+    "llama", "qwen2", "gemma", "gemma2", "phi2", "phi3", "gptneox", "bloom", "gpt2", "stablelm",
+    "openelm", "olmo", "minicpm",
+)  # fmt: skip
+
+
+def small_dimensions(architecture: str, **changes: object) -> Dimensions:
+    """Three layers of 256, as much of the architecture as it has."""
+    values: dict[str, object] = {
+        "architecture": architecture, "name": f"small {architecture}", "n_layer": 3, "n_embd": 256,
+        "n_ff": 512, "n_head": 4, "n_head_kv": 4, "n_vocab": 512, "n_ctx_train": 512,
+        "head_dim": 64, "tied": architecture in ("gemma", "gemma2", "openelm"),
+        "qkv_bias": architecture == "qwen2",
+    }  # fmt: skip
+    return Dimensions(**{**values, **changes})  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="session")
+def small_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Path of a small model: `small_model("llama", "Q4_K_M", n_layer=2)`."""
+    folder = tmp_path_factory.mktemp("models")
+    made: dict[str, Path] = {}
+
+    def make(architecture: str = "llama", file_type: str = "Q4_K_M", **changes: object) -> Path:
+        key = f"{architecture}-{file_type}-" + "-".join(f"{k}{v}" for k, v in changes.items())
+        if key not in made:
+            path = folder / f"{key}.gguf"
+            dimensions = small_dimensions(architecture, **changes)
+            made[key] = synthesize(dimensions, path, file_type=file_type)
+        return made[key]
+
+    return make

@@ -1,0 +1,194 @@
+"""The worker process: what it measures, and every way in which it can end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import slmprof
+from slmprof.capture.protocol import Progress
+
+ModelMaker = Callable[..., Path]
+SETTINGS = {"n_prompt": 20, "n_gen": 4, "repeats": 3, "n_ctx": 256, "threads": 2}
+
+
+def children() -> list[int]:
+    """Process ids of this process's children."""
+    found: list[int] = []
+    for task in Path("/proc/self/task").iterdir():
+        found += map(int, (task / "children").read_text().split())
+    return found
+
+
+needs_proc = pytest.mark.skipif(
+    not Path("/proc/self/task").exists(), reason="finding the worker needs /proc"
+)
+
+
+def test_a_profile_holds_together(small_model: ModelMaker) -> None:
+    stages: list[Progress] = []
+    profile = slmprof.profile(small_model(), on_progress=stages.append, **SETTINGS)
+    run = profile.meta.run
+    assert run["complete"] is True
+    assert run["n_repeats_done"] == 3
+    assert run["n_dropped"] == 0
+    assert profile.meta.model["random_weights"] is True
+    assert [stage.done for stage in stages] == sorted(stage.done for stage in stages)
+    assert stages[-1].done == stages[-1].total
+    phases = profile.phases().set_index("phase")
+    assert phases["n_samples"].to_dict() == {"prefill": 3, "decode": 12}
+    for view in (profile.blocks(), profile.layers(), profile.kernels(), profile.ops()):
+        sums = view.groupby("phase")["time_ms"].sum()
+        for phase in ("prefill", "decode"):
+            assert sums[phase] == pytest.approx(phases["segments_ms.ops"][phase], rel=1e-9)
+    assert set(profile.ops()["block"]) == {"embedding", "attention", "ffn", "lm_head"}
+    warmup = profile.steps.pass_ == 0
+    assert warmup.any()
+    assert profile.steps.repeat[~warmup].max() == 2
+    assert children() == [] or not Path("/proc/self/task").exists()
+
+
+def test_the_settings_stored_are_those_used(small_model: ModelMaker) -> None:
+    profile = slmprof.profile(
+        small_model(),
+        flash_attn="off",
+        mmap=False,
+        repack=False,
+        type_k="f32",
+        **{**SETTINGS, "n_ctx": 250},
+    )
+    config = profile.meta.config
+    assert config["n_ctx"] == 256  # llama.cpp pads it
+    assert config["n_batch"] <= 256
+    assert config["flash_attn"] == "off"
+    assert config["mmap"] is False
+    assert config["repack"] is False
+    assert (config["type_k"], config["type_v"]) == ("f32", "f16")
+
+
+def test_depth_and_memory(small_model: ModelMaker) -> None:
+    profile = slmprof.profile(small_model(), n_depth=64, **SETTINGS)
+    assert set(profile.steps.n_past[profile.steps.phase == 0].tolist()) == {64}
+    assert set(profile.steps.n_past[profile.steps.phase == 1].tolist()) == {84, 85, 86, 87}
+    memory = profile.memory().set_index("kind")["size_bytes"]
+    # K and V of 3 layers, 256 positions of 256 f16 numbers each.
+    assert memory["kv_cache"] == 2 * 3 * 256 * 256 * 2
+    assert memory["output"] >= 512 * 4
+    assert profile.meta.memory["rss_peak_bytes"] > 0
+
+
+def test_aggregate_gives_the_same_views(small_model: ModelMaker) -> None:
+    profile = slmprof.profile(small_model(), events="aggregate", **SETTINGS)
+    assert profile.meta.run["events"] == "aggregate"
+    assert len(profile.events.run) == 0
+    phases = profile.phases().set_index("phase")
+    sums = profile.ops().groupby("phase")["time_ms"].sum()
+    assert sums["decode"] == pytest.approx(phases["segments_ms.ops"]["decode"], rel=1e-9)
+
+
+@needs_proc
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT])
+def test_a_dead_worker_is_an_error_and_loses_no_complete_repeat(
+    small_model: ModelMaker, number: signal.Signals
+) -> None:
+    def kill(progress: Progress) -> None:
+        if progress.stage.startswith("repeat 3"):
+            for child in children():
+                os.kill(child, number)
+
+    with pytest.raises(slmprof.EngineError, match=number.name) as caught:
+        # A third repeat long enough to be hit.
+        slmprof.profile(
+            small_model(), on_progress=kill, **{**SETTINGS, "n_gen": 200, "repeats": 50}
+        )
+    assert caught.value.log_lines
+    partial = caught.value.profile
+    assert partial is not None
+    assert partial.meta.run["complete"] is False
+    assert partial.meta.run["n_repeats_done"] == 2
+    assert number.name in partial.meta.run["error"]
+    assert len(partial.blocks()) > 0
+    assert children() == []
+
+
+@needs_proc
+def test_a_timeout_ends_the_worker(small_model: ModelMaker) -> None:
+    with pytest.raises(slmprof.EngineError, match="--timeout"):
+        slmprof.profile(small_model(), timeout=3, **{**SETTINGS, "n_gen": 200, "repeats": 100_000})
+    assert children() == []
+
+
+@needs_proc
+def test_an_exception_of_the_caller_ends_the_worker(small_model: ModelMaker) -> None:
+    def fail(progress: Progress) -> None:
+        if progress.stage.startswith("repeat 1"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        slmprof.profile(small_model(), on_progress=fail, **SETTINGS)
+    assert children() == []
+
+
+@needs_proc
+def test_no_orphan_when_the_parent_is_killed(small_model: ModelMaker, tmp_path: Path) -> None:
+    import subprocess
+    import sys
+
+    script = tmp_path / "parent.py"
+    script.write_text(
+        "import os, sys, slmprof\n"
+        "def show(progress):\n"
+        "    if progress.stage.startswith('repeat 1'):\n"
+        "        text = open('/proc/self/task/%d/children' % os.getpid()).read()\n"
+        "        print(text, flush=True)\n"
+        "slmprof.profile(sys.argv[1], on_progress=show, repeats=100000, n_ctx=256)\n"
+    )
+    parent = subprocess.Popen(
+        [sys.executable, str(script), str(small_model())], stdout=subprocess.PIPE, text=True
+    )
+    assert parent.stdout is not None
+    worker = int(parent.stdout.readline().split()[0])
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline and Path(f"/proc/{worker}").exists():
+        state = Path(f"/proc/{worker}/stat").read_text().rpartition(")")[2].split()[0]
+        if state == "Z":  # dead; whoever inherited it has not yet asked for its status
+            break
+        time.sleep(0.05)
+    else:
+        assert not Path(f"/proc/{worker}").exists()
+
+
+def test_session_in_this_process(small_model: ModelMaker) -> None:
+    with slmprof.Session(small_model(), n_ctx=256, threads=1) as session:
+        assert session.prefill(20).shape == (1,)
+        assert session.decode(5).shape == (5,)
+        session.decode(5, observe=False)
+        assert session.n_past == 30
+        profile = session.profile()
+    assert set(profile.phases()["phase"]) == {"prefill", "decode"}
+    assert np.all(profile.ops()["time_ms"] >= 0)
+    with pytest.raises(slmprof.UsageError, match="closed"):
+        session.prefill(1)
+
+
+def test_session_errors(small_model: ModelMaker, tmp_path: Path) -> None:
+    with slmprof.Session(small_model(), n_ctx=256) as session:
+        with pytest.raises(slmprof.UsageError, match="context"):
+            session.prefill(257)
+        prompt = tmp_path / "prompt.txt"
+        prompt.write_text("hello")
+        with pytest.raises(slmprof.UsageError, match="no vocabulary"):
+            session.read_prompt(prompt)
+        with pytest.raises(slmprof.UsageError, match="cannot read"):
+            session.read_prompt(tmp_path / "missing.txt")
+    with pytest.raises(slmprof.UsageError, match="no setting"):
+        slmprof.Session(small_model(), n_batches=3)
