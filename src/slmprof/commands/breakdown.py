@@ -1,0 +1,65 @@
+"""`slmprof breakdown MODEL`: runs prefill and decode, prints where time and memory go."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+from ..errors import EngineError
+from .options import (
+    add_model,
+    add_output_options,
+    add_run_options,
+    add_save,
+    capture_config,
+    print_profile,
+)
+
+if TYPE_CHECKING:
+    from ..profiles.data import Profile
+
+NAME = "breakdown"
+HELP = "run a model and print where the time and the memory go"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments."""
+    add_model(parser)
+    add_run_options(parser)
+    add_output_options(parser)
+    add_save(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Profiles in a worker process and prints the result; returns the exit code.
+
+    When the engine fails after complete repeats, these are saved and printed like any result,
+    marked as incomplete, before the error is reported.
+    """
+    config = capture_config(args)
+    if args.save is not None:
+        from ..profiles.file import check_writable
+
+        check_writable(args.save)
+    from ..capture.process import profile_in_worker
+    from ..reporters.progress import ProgressBar
+
+    try:
+        with ProgressBar(sys.stderr) as bar:
+            profile = profile_in_worker(config, bar.update)
+    except EngineError as error:
+        if error.profile is not None:
+            print("slmprof: note: the run is incomplete; this is what it gave", file=sys.stderr)
+            _deliver(error.profile, args)
+        raise
+    _deliver(profile, args)
+    return 0
+
+
+def _deliver(profile: Profile, args: argparse.Namespace) -> None:
+    # Saved first: a closed pipe must not cost the measurement.
+    if args.save is not None:
+        profile.save(args.save)
+        print(f"slmprof: note: saved {args.save}", file=sys.stderr)
+    print_profile(profile, args)

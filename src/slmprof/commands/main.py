@@ -1,0 +1,142 @@
+"""The command line: finds the command, runs it, and turns every error into one clear line."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Protocol, cast
+
+from .. import __name__ as package
+from ..errors import EngineError, SlmprofError
+from .options import Parser
+
+COMMANDS: tuple[str, ...] = ("breakdown", "synth", "show")
+EXIT_INTERRUPTED = 130
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+
+_DESCRIPTION = "Where do the milliseconds and the bytes of a small language model go?"
+
+
+class Command(Protocol):
+    """What a command module has."""
+
+    NAME: str
+    HELP: str
+    configure: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace], int]
+
+
+class _ShowVersion(argparse.Action):
+    # Reading the installed version takes longer than all the rest of `--help`.
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from slmprof import __version__
+
+        print(f"slmprof {__version__}")
+        parser.exit()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command.
+
+    Returns:
+        The exit code: 0 done; 1 the measurement failed; 2 wrong usage or unusable input;
+        130 interrupted.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in arguments
+    try:
+        args = build_parser().parse_args(arguments)
+        command = cast(Callable[[argparse.Namespace], int], args.run)
+        code = command(args)
+        sys.stdout.flush()
+        return code
+    except SystemExit as stop:
+        # argparse ends so after --help and --version.
+        return stop.code if isinstance(stop.code, int) else EXIT_USAGE
+    except KeyboardInterrupt:
+        _say("slmprof: interrupted")
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # The reader (`head`, a pager) has seen enough. Python would complain at its exit.
+        _drop_stdout()
+        return 0
+    except SlmprofError as error:
+        if debug:
+            raise
+        return _report(error)
+    except OSError as error:
+        if debug:
+            raise
+        _drop_stdout()
+        where = f"{error.filename}: " if error.filename else ""
+        _say(f"slmprof: error: {where}{error.strerror or error}")
+        return EXIT_USAGE
+    except Exception as error:
+        if debug:
+            raise
+        kind = type(error).__name__
+        _say(f"slmprof: error: unexpected {kind}: {_one_line(error)} (--debug shows where)")
+        return EXIT_FAILED
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of all commands."""
+    parser = Parser(prog=package, description=_DESCRIPTION, allow_abbrev=False)
+    parser.add_argument("--version", action=_ShowVersion, nargs=0, help="print the version")
+    _add_debug(parser, default=False)
+    commands = parser.add_subparsers(
+        metavar="COMMAND", required=True, title="commands", parser_class=Parser
+    )
+    for name in COMMANDS:
+        command = cast(Command, importlib.import_module(f".{name}", __package__))
+        sub = commands.add_parser(
+            command.NAME, help=command.HELP, description=command.HELP, allow_abbrev=False
+        )
+        command.configure(sub)
+        # After the command's name too; absent there, it must not undo one before the name.
+        _add_debug(sub, default=argparse.SUPPRESS)
+        sub.set_defaults(run=command.run)
+    return parser
+
+
+def _add_debug(parser: argparse.ArgumentParser, default: object) -> None:
+    parser.add_argument(
+        "--debug", action="store_true", default=default, help="show a traceback for an error"
+    )
+
+
+def _report(error: SlmprofError) -> int:
+    _say(f"slmprof: error: {_one_line(error)}")
+    if isinstance(error, EngineError):
+        for line in error.log_lines:
+            _say(f"  {line.rstrip()}")
+    return error.exit_code
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _say(line: str) -> None:
+    """Prints to stderr after what stdout holds, and survives a stderr that is gone."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _drop_stdout()
+    with contextlib.suppress(OSError):
+        print(line, file=sys.stderr, flush=True)
+
+
+def _drop_stdout() -> None:
+    """Points stdout to nowhere, so that the flush at exit cannot fail."""
+    try:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+    except (OSError, ValueError):
+        pass

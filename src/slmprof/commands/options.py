@@ -1,0 +1,191 @@
+"""Options that several commands share: one name and one meaning each."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NoReturn
+
+from ..errors import UsageError
+
+if TYPE_CHECKING:
+    from ..capture.config import CaptureConfig
+    from ..profiles.data import Profile
+
+FORMATS = ("table", "json", "csv", "markdown")
+VIEWS = ("block", "layer", "kernel", "op", "part", "tensor")
+PHASES = ("prefill", "decode")
+# What 32-bit counters of llama.cpp can hold.
+_MAX_COUNT = 2**31 - 1
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line and reach `main` as any other error."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message} (see {self.prog} --help)")
+
+
+def whole_number(low: int, high: int = _MAX_COUNT) -> Callable[[str], int]:
+    """An argument type: a whole number from `low` to `high`."""
+
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
+        if value < low:
+            raise argparse.ArgumentTypeError(f"{value} is too small; at least {low} is needed")
+        if value > high:
+            raise argparse.ArgumentTypeError(f"{value} is too large; at most {high} is possible")
+        return value
+
+    return parse
+
+
+def seconds(text: str) -> float:
+    """An argument type: a positive number of seconds."""
+    try:
+        value = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds") from None
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number of seconds")
+    return value
+
+
+def override(text: str) -> str:
+    """An argument type: PATTERN=BUFFER."""
+    pattern, equals, buffer = text.rpartition("=")
+    if not (pattern and equals and buffer):
+        raise argparse.ArgumentTypeError(f"{text!r} is not PATTERN=BUFFER")
+    return text
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """The positional MODEL."""
+    parser.add_argument(
+        "model",
+        metavar="MODEL",
+        help="a GGUF file, preset:NAME or preset:NAME@TYPE, or a Hugging Face config.json",
+    )
+
+
+def add_run_options(parser: argparse.ArgumentParser) -> None:
+    """What to run and how: the settings of the engine and of the passes."""
+    count, none_or_more = whole_number(1), whole_number(0)
+    group = parser.add_argument_group("what to run")
+    group.add_argument(
+        "--n-prompt", type=count, default=50, metavar="N", help="tokens of the prompt (50)"
+    )
+    group.add_argument(
+        "--n-gen", type=count, default=50, metavar="N", help="tokens to generate (50)"
+    )
+    group.add_argument(
+        "--n-depth", type=none_or_more, default=0, metavar="N", help="tokens before the prompt (0)"
+    )
+    group.add_argument("--prompt-file", metavar="FILE", help="text to use instead of random tokens")
+    group.add_argument(
+        "--seed", type=none_or_more, default=0, metavar="N", help="of the random tokens (0)"
+    )
+    group.add_argument("--repeats", type=count, default=5, metavar="N", help="of every pass (5)")
+    group.add_argument(
+        "--timeout", type=seconds, metavar="SECONDS", help="give up after so long (never)"
+    )
+    group = parser.add_argument_group("settings of llama.cpp")
+    group.add_argument(
+        "--n-ctx", type=count, default=2048, metavar="N", help="size of the context (2048)"
+    )
+    group.add_argument(
+        "--n-batch", type=count, default=2048, metavar="N", help="of a logical batch (2048)"
+    )
+    group.add_argument(
+        "--n-ubatch", type=count, default=512, metavar="N", help="of a physical batch (512)"
+    )
+    group.add_argument(
+        "--threads", type=whole_number(1, 512), metavar="N", help="threads (all usable cores)"
+    )
+    group.add_argument("--flash-attn", choices=("auto", "on", "off"), default="auto")
+    group.add_argument("--type-k", default="f16", metavar="TYPE", help="of the K cache (f16)")
+    group.add_argument("--type-v", default="f16", metavar="TYPE", help="of the V cache (f16)")
+    group.add_argument(
+        "--override-tensor",
+        type=override,
+        action="append",
+        default=[],
+        metavar="PATTERN=BUFFER",
+        help="put weights whose name matches into a buffer type; may be repeated",
+    )
+    group.add_argument("--no-mmap", action="store_true", help="read the file, do not map it")
+    group.add_argument("--no-repack", action="store_true", help="keep weights as the file has them")
+    group.add_argument("--device", default="cpu", metavar="DEVICE", help="where to run (cpu)")
+
+
+def add_output_options(parser: argparse.ArgumentParser) -> None:
+    """Which views to print, and how."""
+    group = parser.add_argument_group("output")
+    group.add_argument("--format", choices=FORMATS, default="table")
+    group.add_argument("--by", choices=VIEWS, help="one view only")
+    group.add_argument("--phase", choices=PHASES, help="one phase only")
+    group.add_argument(
+        "--top", type=whole_number(1), metavar="N", help="rows of the view, or of the ops"
+    )
+
+
+def add_save(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--save", metavar="FILE", help="write the profile, for `slmprof show`")
+
+
+def capture_config(args: argparse.Namespace) -> CaptureConfig:
+    """The settings of a run from the options of `add_model` and `add_run_options`.
+
+    Raises:
+        UsageError: settings that do not go together, such as more tokens than the context holds.
+    """
+    from ..capture.config import CaptureConfig
+
+    return CaptureConfig(
+        model=args.model,
+        n_prompt=args.n_prompt,
+        n_gen=args.n_gen,
+        n_depth=args.n_depth,
+        n_ctx=args.n_ctx,
+        n_batch=args.n_batch,
+        n_ubatch=args.n_ubatch,
+        threads=args.threads,
+        flash_attn=args.flash_attn,
+        type_k=args.type_k,
+        type_v=args.type_v,
+        override_tensor=tuple(args.override_tensor),
+        mmap=not args.no_mmap,
+        repack=not args.no_repack,
+        repeats=args.repeats,
+        prompt_file=args.prompt_file,
+        seed=args.seed,
+        device=args.device,
+        timeout=args.timeout,
+    )
+
+
+def print_profile(profile: Profile, args: argparse.Namespace) -> None:
+    """Prints a profile to stdout as `add_output_options` asked for."""
+    from ..analysis.breakdown import break_down
+
+    breakdown = break_down(profile, by=args.by, phase=args.phase, top=args.top)
+    if args.format == "table":
+        from ..reporters import terminal
+
+        terminal.render(breakdown, sys.stdout)
+    elif args.format == "json":
+        from ..reporters import json
+
+        sys.stdout.write(json.render(breakdown))
+    elif args.format == "csv":
+        from ..reporters import csv
+
+        sys.stdout.write(csv.render(breakdown))
+    else:
+        from ..reporters import markdown
+
+        sys.stdout.write(markdown.render(breakdown))

@@ -1,0 +1,49 @@
+"""A breakdown as JSON; the keys are a contract that other people's scripts build on."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from ..analysis.breakdown import Breakdown
+from ..analysis.phases import phase_record
+from ..profiles.meta import finite
+from .records import records
+
+SCHEMA_VERSION = 1
+
+_STANDARD = {"block": "blocks", "layer": "layers", "kernel": "kernels", "op": "ops"}
+_KEYS = {**_STANDARD, "part": "parts", "tensor": "tensors"}
+
+
+def render(breakdown: Breakdown) -> str:
+    """The whole document, ending with a newline; with one view asked for, that view only.
+
+    Numbers that JSON does not have (infinite, not a number) are null.
+    """
+    return json.dumps(document(breakdown), indent=1, allow_nan=False) + "\n"
+
+
+def document(breakdown: Breakdown) -> dict[str, Any]:
+    """The document as plain Python values."""
+    meta = breakdown.meta
+    views = [breakdown.by] if breakdown.by else list(_STANDARD)
+    result: dict[str, Any] = {
+        "schema_version": SCHEMA_VERSION,
+        "slmprof": meta.slmprof,
+        # Every doubt, not the environment's only: who reads the JSON sees no other text.
+        "environment": {**meta.environment, "warnings": list(breakdown.caveats)},
+        "model": meta.model,
+        "config": meta.config,
+        "run": meta.run,
+        "phases": [phase_record(summary) for summary in breakdown.phases],
+        **{_KEYS[view]: records(breakdown.tables[view]) for view in views},
+        "memory": {
+            "buffers": records(breakdown.buffers),
+            "totals_bytes": breakdown.totals,
+            "repacked_bytes": breakdown.repacked_bytes,
+            "rss_peak_bytes": meta.memory["rss_peak_bytes"],
+        },
+    }
+    cleaned: dict[str, Any] = finite(result)
+    return cleaned

@@ -1,0 +1,45 @@
+"""A breakdown as Markdown, for an issue or a README."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..analysis.breakdown import Breakdown
+from .quantities import UNICODE
+from .sections import Section, caveat_lines, header_lines, sections
+
+
+def render(breakdown: Breakdown) -> str:
+    """Headings and tables with every column; ends with a newline."""
+    first, *rest = header_lines(breakdown, UNICODE)
+    parts = [f"# {_escaped(first)}", *map(_escaped, rest)]
+    parts += [_section(section) for section in sections(breakdown, UNICODE)]
+    lines = caveat_lines(breakdown, UNICODE)
+    if lines:
+        parts.append("\n".join(f"- {_escaped(line)}" for line in lines))
+    return "\n\n".join(parts) + "\n"
+
+
+def _section(section: Section) -> str:
+    titles = [column.title for column in section.columns]
+    rules = ["---:" if column.number else "---" for column in section.columns]
+    rows = [*section.rows, *([section.total] if section.total else [])]
+    lines = [_row(titles), _row(rules), *(_row([_cell(c) for c in row]) for row in rows)]
+    parts = [f"## {section.title}", "\n".join(lines), *map(_escaped, section.notes)]
+    return "\n\n".join(parts)
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _cell(text: str) -> str:
+    # Indentation is lost in a Markdown table; two no-break spaces keep what it says.
+    indent = len(text) - len(text.lstrip(" "))
+    return "&nbsp;" * indent + _escaped(text.lstrip(" "))
+
+
+def _escaped(text: str) -> str:
+    for sign in "\\|*_`<>[]":
+        text = text.replace(sign, f"\\{sign}")
+    return text

@@ -1,0 +1,63 @@
+"""Progress on stderr while a worker measures; silent where stderr is no terminal."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Protocol, TextIO
+
+
+class ProgressLike(Protocol):
+    """What a progress report says: a stage's name, and how many of its steps are done."""
+
+    @property
+    def stage(self) -> str: ...
+
+    @property
+    def done(self) -> int: ...
+
+    @property
+    def total(self) -> int: ...
+
+
+class ProgressBar:
+    """A bar that is gone when the work is done, so that only results stay on the screen."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._bar = None
+        if stream.isatty():
+            # rich takes tenths of a second to load; a pipe does not pay for it.
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+            self._bar = Progress(
+                TextColumn("{task.description}", markup=False),
+                BarColumn(),
+                MofNCompleteColumn(),
+                console=Console(file=stream),
+                transient=True,
+            )
+            self._task = self._bar.add_task("starting", total=None)
+
+    def __enter__(self) -> ProgressBar:
+        if self._bar is not None:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def update(self, progress: ProgressLike) -> None:
+        """Shows where the work stands."""
+        if self._bar is not None:
+            self._bar.update(
+                self._task,
+                description=progress.stage,
+                completed=progress.done,
+                total=progress.total or None,
+            )

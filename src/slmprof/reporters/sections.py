@@ -1,0 +1,379 @@
+"""A breakdown as titled tables of text cells, which the terminal and Markdown show alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from ..analysis.breakdown import Breakdown
+from ..analysis.phases import PhaseSummary
+from .quantities import (
+    NONE,
+    Glyphs,
+    bytes_text,
+    calls_text,
+    count_text,
+    milliseconds,
+    percent,
+    printable,
+    rate,
+    shortened,
+)
+from .records import records
+
+_SHOWN_SETTINGS = (
+    "threads",
+    "n_prompt",
+    "n_gen",
+    "n_depth",
+    "n_ctx",
+    "n_batch",
+    "n_ubatch",
+    "flash_attn",
+    "type_k",
+    "type_v",
+    "mmap",
+    "repack",
+    "repeats",
+)
+TOP_OPS = 10
+TOP_TENSORS = 20
+_BAR_WIDTH = 12
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column's title; numbers stand right; `wide` ones only where there is room."""
+
+    title: str
+    number: bool = False
+    wide: bool = False
+
+
+@dataclass(frozen=True)
+class Section:
+    """A titled table. A total row stands last, apart from the others."""
+
+    title: str
+    columns: tuple[Column, ...]
+    rows: Sequence[tuple[str, ...]]
+    total: tuple[str, ...] | None = None
+    notes: tuple[str, ...] = field(default=())
+
+
+def header_lines(breakdown: Breakdown, glyphs: Glyphs) -> list[str]:
+    """What was measured: model, program, machine, settings."""
+    meta, model = breakdown.meta, breakdown.model
+    name = str(model["name"] or model["path"] or "unnamed model")
+    facts = [
+        model["architecture"],
+        f"{count_text(model['n_params'])} parameters" if model["n_params"] else None,
+        model["file_type"],
+        bytes_text(model["size_bytes"]) if model["size_bytes"] else None,
+        "RANDOM WEIGHTS" if model["random_weights"] else None,
+    ]
+    engine = meta.slmprof["llama_cpp"].get("version")
+    program = [
+        f"slmprof {meta.slmprof['version'] or '?'}",
+        f"llama.cpp {engine}" if engine else None,
+        meta.environment["cpu"],
+        f"{meta.environment['n_cores']} cores" if meta.environment["n_cores"] else None,
+    ]
+    lines = [_joined([name, *facts], glyphs), _joined(program, glyphs)]
+    settings = _joined([f"{k} {_setting(v)}" for k, v in _settings(meta.config)], glyphs)
+    if settings:
+        lines.append(settings)
+    return [printable(line, glyphs) for line in lines]
+
+
+def sections(breakdown: Breakdown, glyphs: Glyphs) -> list[Section]:
+    """The tables: the view that was asked for, or the usual set of views."""
+    if breakdown.by is not None:
+        made = [_headline(breakdown, glyphs), *_view(breakdown, breakdown.by, glyphs)]
+    else:
+        made = [
+            _headline(breakdown, glyphs),
+            _wall(breakdown),
+            *_view(breakdown, "block", glyphs),
+            _layer_spread(breakdown),
+            *_view(breakdown, "kernel", glyphs),
+            *_view(breakdown, "op", glyphs),
+            _memory(breakdown, glyphs),
+        ]
+    return [section for section in made if section.rows]
+
+
+def caveat_lines(breakdown: Breakdown, glyphs: Glyphs) -> list[str]:
+    """One line for each doubt, and one for random weights."""
+    lines = [printable(f"warning: {text}", glyphs) for text in breakdown.caveats]
+    if breakdown.model["random_weights"]:
+        lines.append("note: random weights; time and memory are real, the text would not be")
+    return lines
+
+
+def _settings(config: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    return [(key, config[key]) for key in _SHOWN_SETTINGS if config.get(key) is not None]
+
+
+def _setting(value: Any) -> str:
+    return {True: "on", False: "off"}[value] if isinstance(value, bool) else str(value)
+
+
+def _joined(parts: Sequence[Any], glyphs: Glyphs) -> str:
+    return glyphs.dot.join(str(part) for part in parts if part)
+
+
+def _headline(breakdown: Breakdown, glyphs: Glyphs) -> Section:
+    columns = (
+        Column("phase"),
+        Column("tokens", number=True),
+        Column("ms/step", number=True),
+        Column(f"{glyphs.plus_minus}MAD", number=True),
+        Column("p90", number=True),
+        Column("tokens/s", number=True),
+        Column("overhead", number=True),
+        Column("95 % CI"),
+        Column("attributed", number=True, wide=True),
+        Column("samples", number=True, wide=True),
+    )
+    rows = [_headline_row(summary) for summary in breakdown.phases]
+    note = "A step is a whole prompt, or one generated token; its latency is measured unprofiled."
+    return Section("Latency", columns, rows, notes=(note,))
+
+
+def _headline_row(summary: PhaseSummary) -> tuple[str, ...]:
+    latency, over = summary.latency_ms, summary.overhead
+    interval = NONE
+    if over and over.ci95:
+        interval = f"{over.ci95[0]:.3f}-{over.ci95[1]:.3f}"
+    return (
+        summary.phase,
+        str(summary.n_tokens),
+        milliseconds(latency.median if latency else None),
+        milliseconds(latency.mad if latency else None),
+        milliseconds(latency.p90 if latency else None),
+        rate(summary.tokens_per_s),
+        f"{over.ratio:.3f}" if over else NONE,
+        interval,
+        percent(summary.attributed_share),
+        str(summary.n_samples),
+    )
+
+
+def _wall(breakdown: Breakdown) -> Section:
+    phases = [s for s in breakdown.phases if s.segments_ms is not None]
+    columns = [Column("part of a step")]
+    for summary in phases:
+        columns += [Column(f"{summary.phase} ms", number=True), Column("share", number=True)]
+    rows = []
+    for name in ("host_prepare", "ops", "copies", "host_finish", "unattributed"):
+        cells = [name]
+        for summary in phases:
+            time = getattr(summary.segments_ms, name)
+            cells += _time_and_share(time, summary)
+        rows.append(tuple(cells))
+        if name == "host_prepare":
+            rows.extend(_host_rows(phases))
+    return Section("Where a step's time goes", tuple(columns), rows if phases else [])
+
+
+def _host_rows(phases: Sequence[PhaseSummary]) -> list[tuple[str, ...]]:
+    names = ("batch", "graph_build", "graph_alloc", "inputs", "launch")
+    rows = []
+    for name in names:
+        cells = [f"  {name}"]
+        for summary in phases:
+            cells += _time_and_share(summary.host_segments_ms.get(name), summary)
+        rows.append(tuple(cells))
+    return rows
+
+
+def _time_and_share(time: float | None, summary: PhaseSummary) -> list[str]:
+    wall = summary.profiled_latency_ms.mean if summary.profiled_latency_ms else 0.0
+    share = time / wall if time is not None and wall > 0 else None
+    return [milliseconds(time), percent(share)]
+
+
+def _view(breakdown: Breakdown, by: str, glyphs: Glyphs) -> list[Section]:
+    rows = breakdown.tables[by]
+    if by == "block":
+        return [_side_by_side(rows, breakdown, "Blocks", ["block"], glyphs, bars=True)]
+    if by == "layer":
+        return [_side_by_side(rows, breakdown, "Layers", ["layer", "block"], glyphs)]
+    if by == "kernel":
+        return [_side_by_side(rows, breakdown, "Kernels", ["kernel"], glyphs)]
+    if by == "part":
+        return [_side_by_side(rows, breakdown, "Parts", ["block", "part"], glyphs)]
+    make = _op_section if by == "op" else _tensor_section
+    return [make(breakdown, summary.phase, glyphs) for summary in breakdown.phases]
+
+
+def _side_by_side(
+    rows: pd.DataFrame,
+    breakdown: Breakdown,
+    title: str,
+    keys: Sequence[str],
+    glyphs: Glyphs,
+    *,
+    bars: bool = False,
+) -> Section:
+    """One row a key, one pair of columns a phase; in the order of the first phase that has it."""
+    phases = [summary.phase for summary in breakdown.phases]
+    by_key: dict[tuple[Any, ...], dict[str, dict[str, Any]]] = {}
+    for row in records(rows):
+        by_key.setdefault(tuple(row[key] for key in keys), {})[row["phase"]] = row
+    with_calls = "calls" in rows.columns
+    columns = [Column(key) for key in keys]
+    for phase in phases:
+        columns += [Column("calls", number=True)] if with_calls else []
+        columns += [Column(f"{phase} ms", number=True), Column("share", number=True)]
+        columns += [Column("")] if bars else []
+    made = []
+    for key, cells_of in by_key.items():
+        cells = [printable(NONE if part is None else str(part), glyphs) for part in key]
+        for phase in phases:
+            row = cells_of.get(phase, {})
+            cells += [calls_text(row.get("calls"))] if with_calls else []
+            cells += [milliseconds(row.get("time_ms")), percent(row.get("share"))]
+            cells += [_bar(row.get("share"), glyphs)] if bars else []
+        made.append(tuple(cells))
+    return Section(title, tuple(columns), made)
+
+
+def _bar(share: float | None, glyphs: Glyphs) -> str:
+    return glyphs.bar * max(0, min(_BAR_WIDTH, round((share or 0.0) * _BAR_WIDTH)))
+
+
+def _layer_spread(breakdown: Breakdown) -> Section:
+    columns = (
+        Column("phase"),
+        Column("layers", number=True),
+        Column("median ms", number=True),
+        Column("fastest ms", number=True),
+        Column("(layer)", number=True),
+        Column("slowest ms", number=True),
+        Column("(layer)", number=True),
+        Column("outside ms", number=True),
+    )
+    rows = [
+        (
+            spread.phase,
+            str(spread.n_layers),
+            milliseconds(spread.median_ms),
+            milliseconds(spread.fastest_ms),
+            str(spread.fastest_layer),
+            milliseconds(spread.slowest_ms),
+            str(spread.slowest_layer),
+            milliseconds(spread.outside_ms),
+        )
+        for spread in breakdown.layer_spreads
+    ]
+    return Section("Layers", columns, rows)
+
+
+def _op_section(breakdown: Breakdown, phase: str, glyphs: Glyphs) -> Section:
+    columns = (
+        Column("tensor"),
+        Column("kernel"),
+        Column("part"),
+        Column("types", wide=True),
+        Column("shape", wide=True),
+        Column("impl", wide=True),
+        Column("ms", number=True),
+        Column("wait", number=True, wide=True),
+        Column("share", number=True),
+        Column("GB/s", number=True),
+        Column("GFLOP/s", number=True, wide=True),
+    )
+    # The whole list is asked for by name; the usual set shows its head.
+    top = breakdown.top or (None if breakdown.by == "op" else TOP_OPS)
+    rows = records(_phase_rows(breakdown, "op", phase, top))
+    cells = [
+        (
+            _cut(row["tensor"] or row["op"], 18, glyphs),
+            _cut("+".join(row["fused"]).lower() or row["kernel"], 15, glyphs),
+            _cut("/".join(p for p in (row["block"], row["part"]) if p), 20, glyphs),
+            printable(row["dtypes"], glyphs),
+            "x".join(str(n) for n in row["shape"]),
+            printable(row["impl"] or NONE, glyphs),
+            milliseconds(row["time_ms"]),
+            milliseconds(row["wait_ms"]),
+            percent(row["share"]),
+            rate(row["gbps"]),
+            rate(row["gflops"]),
+        )
+        for row in rows
+    ]
+    return Section(_title(breakdown, "op", phase, "Ops", len(cells)), columns, cells)
+
+
+def _tensor_section(breakdown: Breakdown, phase: str, glyphs: Glyphs) -> Section:
+    columns = (
+        Column("tensor"),
+        Column("layer", number=True),
+        Column("block"),
+        Column("calls", number=True),
+        Column("ms", number=True),
+        Column("share", number=True),
+    )
+    rows = records(_phase_rows(breakdown, "tensor", phase, breakdown.top or TOP_TENSORS))
+    cells = [
+        (
+            _cut(row["tensor"] or NONE, 28, glyphs),
+            NONE if row["layer"] is None else str(row["layer"]),
+            printable(row["block"], glyphs),
+            calls_text(row["calls"]),
+            milliseconds(row["time_ms"]),
+            percent(row["share"]),
+        )
+        for row in rows
+    ]
+    return Section(_title(breakdown, "tensor", phase, "Tensors", len(cells)), columns, cells)
+
+
+def _cut(text: str, width: int, glyphs: Glyphs) -> str:
+    return shortened(printable(text, glyphs), width, glyphs)
+
+
+def _phase_rows(breakdown: Breakdown, by: str, phase: str, top: int | None) -> pd.DataFrame:
+    rows = breakdown.tables[by]
+    chosen: pd.DataFrame = rows[rows["phase"] == phase]
+    return chosen if top is None else chosen.head(top)
+
+
+def _title(breakdown: Breakdown, by: str, phase: str, what: str, n_shown: int) -> str:
+    n_all = breakdown.n_rows[by].get(phase, 0)
+    return f"{what} of {phase} ({n_shown} of {n_all})" if n_shown < n_all else f"{what} of {phase}"
+
+
+def _memory(breakdown: Breakdown, glyphs: Glyphs) -> Section:
+    columns = (
+        Column("memory"),
+        Column("buffer"),
+        Column("device"),
+        Column("size", number=True),
+    )
+    cells = [
+        (
+            *(printable(str(row[key] or NONE), glyphs) for key in _BUFFER_KEYS),
+            bytes_text(row["size_bytes"]),
+        )
+        for row in records(breakdown.buffers)
+    ]
+    notes = []
+    if breakdown.repacked_bytes:
+        notes.append(
+            f"{bytes_text(breakdown.repacked_bytes)} of weights are repacked copies; "
+            "a memory-mapped file holds them a second time."
+        )
+    peak = breakdown.meta.memory["rss_peak_bytes"]
+    if peak:
+        notes.append(f"Peak resident memory of the process: {bytes_text(peak)}.")
+    total = ("total", "", "", bytes_text(sum(breakdown.totals.values())))
+    return Section("Memory", columns, cells, total=total, notes=tuple(notes))
+
+
+_BUFFER_KEYS = ("kind", "buffer_type", "device")

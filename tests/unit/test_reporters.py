@@ -1,0 +1,257 @@
+"""Reports: the JSON contract, CSV, Markdown, and the terminal at 80 columns."""
+
+from __future__ import annotations
+
+import csv as csv_module
+import io
+import json as json_module
+from dataclasses import replace
+
+import pytest
+from builders import Builder, example_meta
+
+from slmprof.analysis.breakdown import VIEWS, break_down
+from slmprof.analysis.caveats import caveats
+from slmprof.errors import UsageError
+from slmprof.profiles.data import Profile
+from slmprof.profiles.meta import Meta
+from slmprof.reporters import csv, json, markdown, terminal
+from slmprof.reporters.quantities import (
+    ASCII,
+    UNICODE,
+    bytes_text,
+    calls_text,
+    count_text,
+    milliseconds,
+    percent,
+    printable,
+    rate,
+    shortened,
+)
+
+LONG = "a_tensor_whose_name_is_far_longer_than_any_column_can_hold-27"
+
+
+def with_model(profile: Profile, **values: object) -> Profile:
+    meta = profile.meta.to_json()
+    meta["model"].update(values)
+    return replace(profile, meta=Meta.from_json(meta))
+
+
+def on_terminal(profile: Profile, width: int = 80, encoding: str = "utf-8", **chosen: str) -> str:
+    raw = io.BytesIO()
+    stream = io.TextIOWrapper(raw, encoding=encoding)
+    terminal.render(break_down(profile, **chosen), stream, width)
+    stream.flush()
+    return raw.getvalue().decode(encoding)
+
+
+def document(profile: Profile, **chosen: object) -> dict[str, object]:
+    text = json.render(break_down(profile, **chosen))
+
+    def refuse(text: str) -> None:
+        raise AssertionError(f"{text} is not JSON")
+
+    loaded: dict[str, object] = json_module.loads(text, parse_constant=refuse)
+    return loaded
+
+
+def test_json_has_the_keys_of_the_contract(profile: Profile) -> None:
+    made = document(profile)
+    assert made["schema_version"] == 1
+    contract = {
+        "slmprof": {"version", "llama_cpp", "build"},
+        "environment": {"cpu", "n_cores", "memory_bytes", "os", "governor", "warnings"},
+        "model": {
+            *("name", "architecture", "n_params", "n_layer", "n_embd", "n_vocab"),
+            *("file_type", "size_bytes", "tensor_types"),
+        },
+        "config": {"n_prompt", "n_gen", "threads"},
+        "memory": {"buffers", "totals_bytes", "rss_peak_bytes"},
+    }
+    for part, keys in contract.items():
+        assert keys <= set(made[part])
+    rows = {
+        "phases": {
+            *("phase", "n_tokens", "n_samples", "latency_ms", "tokens_per_s"),
+            *("profiled_latency_ms", "overhead_ratio", "overhead_ci95"),
+            *("attributed_share", "segments_ms"),
+        },
+        "blocks": {"phase", "block", "time_ms", "share"},
+        "layers": {"phase", "layer", "block", "time_ms", "share"},
+        "kernels": {"phase", "kernel", "calls", "time_ms", "share"},
+        "ops": {
+            *("phase", "op", "kernel", "impl", "tensor", "layer", "block", "part", "dtypes"),
+            *("shape", "fused", "backend", "calls", "time_ms", "compute_ms", "wait_ms"),
+            *("share", "flops", "bytes", "gflops", "gbps", "bound"),
+        },
+    }
+    for part, keys in rows.items():
+        assert made[part]
+        assert all(keys <= set(row) for row in made[part])
+    for phase in made["phases"]:
+        summary = {"median", "mad", "mean", "p90", "p99", "min", "max"}
+        assert set(phase["latency_ms"]) == set(phase["profiled_latency_ms"]) == summary
+        parts = {"host_prepare", "ops", "copies", "host_finish", "unattributed"}
+        assert set(phase["segments_ms"]) == parts
+        assert len(phase["overhead_ci95"]) == 2
+
+
+def test_json_values(profile: Profile) -> None:
+    made = document(profile)
+    norm = next(row for row in made["ops"] if row["tensor"] == "attn_norm-0")
+    assert norm["fused"] == ["RMS_NORM", "MUL"]
+    assert norm["shape"] == [64, 16]
+    assert norm["flops"] is norm["gbps"] is norm["bound"] is None
+    embedding = next(row for row in made["ops"] if row["tensor"] == "embd")
+    assert embedding["layer"] is None and norm["layer"] == 0
+    assert made["model"]["random_weights"] is True
+    assert "another process uses the CPU" in made["environment"]["warnings"]
+    mib = 2**20
+    assert made["memory"]["totals_bytes"] == {
+        "weights": 5 * mib,
+        "kv_cache": mib,
+        "recurrent_state": 0,
+        "compute": mib // 2,
+        "output": 1024,
+        "other": 0,
+    }
+    assert made["memory"]["repacked_bytes"] == 2 * mib
+    assert len(made["memory"]["buffers"]) == 5
+
+
+def test_json_selection(profile: Profile) -> None:
+    made = document(profile, phase="decode", top=2)
+    assert [row["phase"] for row in made["phases"]] == ["decode"]
+    assert [row["tensor"] for row in made["ops"]] == ["Qcur-0", "kq-0"]
+    assert {row["phase"] for row in made["blocks"]} == {"decode"}
+    by_part = document(profile, by="part")
+    assert "parts" in by_part and "ops" not in by_part and "blocks" not in by_part
+
+
+@pytest.mark.usefixtures("by_name")
+def test_an_empty_profile_can_be_reported() -> None:
+    profile = Builder().build()
+    assert document(profile)["ops"] == []
+    assert csv.render(break_down(profile)).startswith("phase,op,")
+    assert "example" in markdown.render(break_down(profile))
+    assert "example" in on_terminal(profile)
+
+
+def test_csv(profile: Profile) -> None:
+    rows = list(csv_module.DictReader(io.StringIO(csv.render(break_down(profile)))))
+    assert len(rows) == 10
+    norm = next(row for row in rows if row["tensor"] == "attn_norm-0")
+    assert (norm["shape"], norm["fused"], norm["flops"]) == ("64x16", "RMS_NORM+MUL", "")
+    assert (norm["model"], norm["random_weights"]) == ("example", "true")
+    assert "another process" in norm["warnings"]
+    blocks = csv.render(break_down(profile, by="block", phase="prefill"))
+    assert blocks.splitlines()[1].startswith("prefill,attention,16.0,0.8,")
+
+
+def test_markdown(profile: Profile) -> None:
+    text = markdown.render(break_down(profile))
+    assert text.startswith("# example · llama")
+    assert "RANDOM WEIGHTS" in text
+    assert "| attention | 16.00 | 80.0 % |" in text
+    for line in text.splitlines():
+        assert not line.startswith("|") or line.endswith("|")
+    injected = with_model(profile, name="a|b <script> `c`")
+    assert r"a\|b \<script\> \`c\`" in markdown.render(break_down(injected))
+
+
+def test_terminal_shows_what_was_asked_for(profile: Profile) -> None:
+    text = on_terminal(profile)
+    for expected in (
+        *("example · llama · 1.23 M parameters", "RANDOM WEIGHTS", "Example CPU", "n_prompt 16"),
+        *("26.00", "615.4", "1.004", "attention", "mul_mat_vec_q", "attn_norm-0"),
+        *("host_prepare", "unattributed", "CPU_REPACK", "repacked copies", "6.50 MiB"),
+        *("warning: another process uses the CPU", "note: random weights"),
+    ):
+        assert expected in text
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii", "latin-1"])
+@pytest.mark.parametrize("by", [None, *VIEWS])
+def test_terminal_keeps_to_80_columns(profile: Profile, by: str | None, encoding: str) -> None:
+    named = replace(
+        with_model(profile, name="модель", file_type="Q4_K_M"),
+        strings=tuple(
+            {"Qcur-0": LONG, "repack gemv_q4_K_8x8_q8_K": LONG}.get(t, t) for t in profile.strings
+        ),
+    )
+    text = on_terminal(named, encoding=encoding, by=by)
+    assert max(map(len, text.splitlines())) <= 80
+    assert "\x1b" not in text
+    if encoding != "utf-8":
+        assert text.isascii()
+    # No cell was folded to a second line: every line of a table has its number.
+    headline = next(line for line in text.splitlines() if line.startswith("prefill"))
+    assert "1.004" in headline
+
+
+def test_wide_terminals_show_every_column(profile: Profile) -> None:
+    assert "gemv_q4_K_8x8_q8_K" in on_terminal(profile, width=200)
+    assert "GFLOP/s" in on_terminal(profile, width=200)
+    assert "GFLOP/s" not in on_terminal(profile, width=80)
+
+
+def test_text_of_a_profile_cannot_steer_the_terminal(profile: Profile) -> None:
+    hostile = with_model(profile, name="\x1b[2J\x07[red]x[/red]\n")
+    text = on_terminal(hostile)
+    assert "?[2J?[red]x[/red]?" in text
+    assert "\x1b" not in text and "\x07" not in text
+
+
+def test_top_says_how_many_there_are(profile: Profile) -> None:
+    assert "Ops of prefill (2 of 5)" in on_terminal(profile, by="op", top=2)
+    assert "Ops of prefill\n" in on_terminal(profile, by="op")
+
+
+def test_unusable_choices(profile: Profile) -> None:
+    with pytest.raises(UsageError, match="no view by 'colour'"):
+        break_down(profile, by="colour")
+    with pytest.raises(UsageError, match="no phase 'dream'"):
+        break_down(profile, phase="dream")
+    with pytest.raises(UsageError, match="at least 1"):
+        break_down(profile, top=0)
+    with pytest.raises(UsageError, match="has no decode phase"):
+        break_down(Builder().build(), phase="decode")
+
+
+def test_caveats(profile: Profile) -> None:
+    found = caveats(profile)
+    assert found[0] == "another process uses the CPU"
+    assert "prefill has only 2 samples; raise --repeats" in found
+    assert any("slowed decode down by 7 %" in text for text in found)
+    assert not any("incomplete" in text or "unrecorded" in text for text in found)
+    meta = example_meta()
+    meta["run"].update(
+        complete=False,
+        n_repeats_done=1,
+        error="killed",
+        n_dropped=3,
+        warmup={"decode": {"n_passes": 9, "reason": "limit"}},
+    )
+    found = caveats(replace(profile, meta=Meta.from_json(meta)))
+    assert "the run is incomplete, 1 of 2 repeats were measured: killed" in found
+    assert any(text.startswith("3 events found no room") for text in found)
+    assert any("decode was not steady" in text for text in found)
+
+
+def test_quantities() -> None:
+    assert [milliseconds(v) for v in (None, 1234.56, 12.345, 1.2, 0.0004)] == [
+        *("-", "1234.6", "12.35", "1.200", "0.000"),
+    ]
+    assert [percent(v) for v in (None, 0.5)] == ["-", "50.0 %"]
+    assert [bytes_text(v) for v in (None, 512, 2**20, 20 * 2**30)] == [
+        *("-", "0.50 KiB", "1.00 MiB", "20.00 GiB"),
+    ]
+    assert [count_text(v) for v in (None, 12, 494_032_768, 1.5e9)] == [
+        *("-", "12", "494.03 M", "1.50 B"),
+    ]
+    assert [rate(v) for v in (None, 1.26, 12345.6)] == ["-", "1.3", "12346"]
+    assert [calls_text(v) for v in (None, 2.0, 0.5)] == ["-", "2", "0.50"]
+    assert shortened("abcdefghij", 5, UNICODE) == "ab…ij"
+    assert shortened("abc", 5, ASCII) == "abc"
+    assert printable("a\tß", ASCII) == "a??"
