@@ -1,0 +1,46 @@
+"""Where the wall time of the observed steps goes: ops, host segments, and what is left over."""
+
+from __future__ import annotations
+
+import sys
+
+from reporting import Bar, parser, publish
+
+import slmprof
+
+
+def main() -> int:
+    arguments = parser(__doc__)
+    arguments.add_argument("--models", default="tiny,qwen2-0.5b")
+    arguments.add_argument("--threads", type=int, default=None)
+    options = arguments.parse_args()
+    rows, bars = [], []
+    for model in options.models.split(","):
+        profile = slmprof.profile(f"preset:{model}", threads=options.threads)
+        views = {
+            "blocks": profile.blocks(), "layers": profile.layers(),
+            "kernels": profile.kernels(), "ops": profile.ops(),
+        }  # fmt: skip
+        for _, phase in profile.phases().iterrows():
+            name, ops_ms = phase["phase"], float(phase["segments_ms.ops"])
+            sums = {
+                view: float(frame.loc[frame["phase"] == name, "time_ms"].sum())
+                for view, frame in views.items()
+            }
+            rows.append(
+                {"model": model, "phase": name, "attributed": float(phase["attributed_share"]),
+                 "prepare ms": float(phase["segments_ms.host_prepare"]), "ops ms": ops_ms,
+                 "finish ms": float(phase["segments_ms.host_finish"]),
+                 "rest ms": float(phase["segments_ms.unattributed"]),
+                 **{f"sum of {view}": total for view, total in sums.items()}}
+            )  # fmt: skip
+            worst = max(abs(total - ops_ms) for total in sums.values())
+            bars.append(
+                Bar(f"{model} {name} attributed_share", rows[-1]["attributed"], 0.99, False)
+            )
+            bars.append(Bar(f"{model} {name} sums off by, ms", worst, 1e-6, True))
+    return publish("conservation", rows, bars, options)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

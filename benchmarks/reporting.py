@@ -1,0 +1,89 @@
+"""What every benchmark does with its results: a table on the screen, JSON in a file."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from slmprof.capture import environment
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A figure beside what it has to reach; `limit` is the most or the least that it may be."""
+
+    name: str
+    value: float
+    limit: float
+    is_most: bool
+
+    @property
+    def is_reached(self) -> bool:
+        return self.value <= self.limit if self.is_most else self.value >= self.limit
+
+
+def parser(description: str | None) -> argparse.ArgumentParser:
+    """A parser with the options that all benchmarks share."""
+    result = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    result.add_argument("--json", type=Path, help="write the results here")
+    result.add_argument(
+        "--check", action="store_true", help="exit with status 1 where a bar is not reached"
+    )
+    return result
+
+
+def publish(
+    name: str, rows: Sequence[dict[str, Any]], bars: Sequence[Bar], options: argparse.Namespace
+) -> int:
+    """Prints the rows and the bars and writes both as JSON. Returns the exit status."""
+    console = Console(width=None if Console().is_terminal else 110)
+    table = Table(title=f"{name}, {environment.cpu_name()}, {environment.usable_cores()} cores")
+    for column in rows[0]:
+        is_number = isinstance(rows[0][column], (int, float))
+        table.add_column(column, justify="right" if is_number else "left")
+    for row in rows:
+        table.add_row(*(_text(value) for value in row.values()))
+    console.print(table)
+    if bars:
+        verdicts = Table("bar", "value", "limit", "reached")
+        for bar in bars:
+            sign = "at most" if bar.is_most else "at least"
+            reached = "yes" if bar.is_reached else "NO"
+            verdicts.add_row(bar.name, _text(bar.value), f"{sign} {_text(bar.limit)}", reached)
+        console.print(verdicts)
+    if options.json:
+        document = {
+            "benchmark": name,
+            "machine": {"cpu": environment.cpu_name(), "n_cores": environment.usable_cores(),
+                        "python": platform.python_version()},
+            "rows": list(rows),
+            "bars": [{**asdict(bar), "reached": bar.is_reached} for bar in bars],
+        }  # fmt: skip
+        options.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    return 1 if options.check and not all(bar.is_reached for bar in bars) else 0
+
+
+def median_interval(values: Sequence[float], seed: int = 0) -> tuple[float, float, float]:
+    """Median of the values and the 95 % bootstrap interval of it."""
+    array = np.asarray(values, dtype=np.float64)
+    rng = np.random.default_rng(seed)
+    medians = np.median(rng.choice(array, size=(2000, len(array))), axis=1)
+    low, high = np.percentile(medians, [2.5, 97.5])
+    return float(np.median(array)), float(low), float(high)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}" if abs(value) < 0.01 or abs(value) >= 1000 else f"{value:.4f}"
+    return str(value)
