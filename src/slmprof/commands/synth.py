@@ -1,0 +1,151 @@
+"""`slmprof synth`: a GGUF with random weights from a preset, a configuration or dimensions."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+from ..errors import UsageError
+
+if TYPE_CHECKING:
+    from ..models import Dimensions
+
+NAME = "synth"
+HELP = "write a GGUF with random weights from a preset, a config.json or dimensions"
+
+# Options that describe a model by its dimensions; all but the optional ones are needed.
+_NEEDED = ("n_layer", "n_embd", "n_ff", "n_head", "n_vocab")
+_OPTIONAL = ("n_head_kv", "n_ctx_train", "head_dim", "n_rot", "n_expert", "n_expert_used")
+
+_DEFAULT_N_CTX_TRAIN = 2048
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Writes a GGUF file with random weights: fine for time and memory, meaningless for "
+        "accuracy. Each tensor gets the type that llama-quantize would choose."
+    )
+    parser.add_argument(
+        "name",
+        metavar="NAME",
+        nargs="?",
+        help="a preset (see --list) or a Hugging Face config.json; "
+        "with --arch, the new model's name",
+    )
+    parser.add_argument("-o", "--output", metavar="FILE", help="the GGUF file to write")
+    parser.add_argument("--list", action="store_true", help="list the presets and their sizes")
+    parser.add_argument(
+        "--file-type", metavar="TYPE", default="Q4_K_M", help="default: %(default)s"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="of the random weights; default: 0"
+    )
+    parser.add_argument(
+        "--no-overwrite", action="store_true", help="refuse to replace an existing file"
+    )
+    group = parser.add_argument_group("a model by its dimensions")
+    group.add_argument("--arch", metavar="ARCH", help="llama.cpp's name of the architecture")
+    for option in _NEEDED + _OPTIONAL:
+        group.add_argument(f"--{option.replace('_', '-')}", type=int, metavar="N")
+    group.add_argument(
+        "--tied",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="whether the output matrix is the embedding matrix",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    if args.list:
+        _print_presets(args.file_type)
+        return 0
+    _check_usage(args)
+
+    from ..models.synthesis import find_dimensions, plan_model, write_plan_to
+
+    dimensions = _read_dimensions(args) if args.arch else find_dimensions(args.name)
+    plan = plan_model(dimensions, args.file_type, args.seed)
+    path = write_plan_to(plan, args.output, overwrite=not args.no_overwrite)
+    print(
+        f"{path}: {dimensions.name} ({dimensions.architecture}), {plan.n_params / 1e6:.2f} M "
+        f"parameters, {plan.size_bytes / 2**20:.2f} MiB as {plan.file_type}, random weights "
+        f"(seed {plan.seed})"
+    )
+    return 0
+
+
+def _check_usage(args: argparse.Namespace) -> None:
+    stray = [
+        f"--{option.replace('_', '-')}"
+        for option in (*_NEEDED, *_OPTIONAL, "tied")
+        if getattr(args, option) is not None
+    ]
+    if args.arch is None:
+        if stray:
+            raise UsageError(f"{stray[0]} needs --arch ARCH: presets have dimensions of their own")
+        if args.name is None:
+            raise UsageError(
+                "name a preset, a config.json or --arch ARCH; --list shows the presets"
+            )
+    else:
+        missing = [f"--{o.replace('_', '-')}" for o in _NEEDED if getattr(args, o) is None]
+        if missing:
+            raise UsageError(f"--arch needs {', '.join(missing)} as well")
+    if args.output is None:
+        raise UsageError("name the file to write with -o FILE")
+
+
+def _read_dimensions(args: argparse.Namespace) -> Dimensions:
+    from ..models import ARCHITECTURES, Dimensions
+    from ..models.presets import PRESETS
+
+    fields = {o: v for o in (*_NEEDED, *_OPTIONAL) if (v := getattr(args, o)) is not None}
+    fields.setdefault("n_ctx_train", _DEFAULT_N_CTX_TRAIN)
+    rules = ARCHITECTURES.get(args.arch)
+    tied = args.tied
+    if tied is None:
+        tied = rules is not None and rules.output == "tied"
+    # Keys without which the architecture's own preset would not run are taken from it.
+    sibling = next(
+        (p.dimensions for p in PRESETS.values() if p.dimensions.architecture == args.arch), None
+    )
+    extra = sibling.extra if sibling is not None else ()
+    return Dimensions(
+        architecture=args.arch,
+        name=args.name or f"{args.arch}-{fields['n_layer']}x{fields['n_embd']}",
+        tied=tied,
+        extra=extra,
+        **fields,
+    )
+
+
+def _print_presets(file_type: str) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    from ..models.presets import PRESETS
+    from ..models.synthesis import plan_model
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("preset", no_wrap=True)
+    table.add_column("arch", no_wrap=True)
+    for heading in ("layers", "embd", "vocab", "M params"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column(f"MiB {file_type}", justify="right", no_wrap=True)
+    for preset in PRESETS.values():
+        d = preset.dimensions
+        plan = plan_model(d, file_type)
+        table.add_row(
+            preset.name,
+            d.architecture,
+            str(d.n_layer),
+            str(d.n_embd),
+            str(d.n_vocab),
+            f"{plan.n_params / 1e6:.2f}",
+            f"{plan.size_bytes / 2**20:.2f}",
+        )
+    # Where the output is no terminal, its width is the table's own: nothing is cut off in a pipe.
+    console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 80)
+    console.print(table)

@@ -1,0 +1,322 @@
+"""Which tensors and which metadata keys each architecture has in a GGUF file.
+
+Names and shapes are those that llama.cpp's loader asks for (`load_arch_tensors` in
+`src/models/*.cpp`) and its converter writes (`conversion/*.py`). Shapes are in ggml's order: the
+row length first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from math import prod
+from typing import Literal
+
+from ..errors import ModelError
+from .dimensions import Dimensions, MetadataValue
+
+Fill = Literal["weight", "norm", "bias"]
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """One tensor without its type; `fill` says around what its random values lie."""
+
+    name: str
+    shape: tuple[int, ...]
+    fill: Fill = "weight"
+
+    @property
+    def n_elements(self) -> int:
+        return prod(self.shape)
+
+
+Tensors = Iterator[TensorSpec]
+
+
+def _weight(name: str, *shape: int) -> Tensors:
+    yield TensorSpec(f"{name}.weight", shape)
+
+
+def _linear(name: str, n_in: int, n_out: int, *, bias: bool) -> Tensors:
+    yield TensorSpec(f"{name}.weight", (n_in, n_out))
+    if bias:
+        yield TensorSpec(f"{name}.bias", (n_out,), "bias")
+
+
+def _rms_norm(name: str, *shape: int) -> Tensors:
+    yield TensorSpec(f"{name}.weight", shape, "norm")
+
+
+def _layer_norm(name: str, length: int) -> Tensors:
+    yield TensorSpec(f"{name}.weight", (length,), "norm")
+    yield TensorSpec(f"{name}.bias", (length,), "bias")
+
+
+def _attention(d: Dimensions, i: int, *, qkv_bias: bool, out_bias: bool = False) -> Tensors:
+    """The projections around attention, separate or fused as the dimensions say."""
+    q, kv = d.q_length_of(i), d.kv_length_of(i)
+    if d.fused_qkv:
+        yield from _linear(f"blk.{i}.attn_qkv", d.n_embd, q + 2 * kv, bias=qkv_bias)
+    else:
+        yield from _linear(f"blk.{i}.attn_q", d.n_embd, q, bias=qkv_bias)
+        yield from _linear(f"blk.{i}.attn_k", d.n_embd, kv, bias=qkv_bias)
+        yield from _linear(f"blk.{i}.attn_v", d.n_embd, kv, bias=qkv_bias)
+    yield from _linear(f"blk.{i}.attn_output", q, d.n_embd, bias=out_bias)
+
+
+def _fused_attention(d: Dimensions, i: int, *, bias: bool) -> Tensors:
+    q, kv = d.q_length_of(i), d.kv_length_of(i)
+    yield from _linear(f"blk.{i}.attn_qkv", d.n_embd, q + 2 * kv, bias=bias)
+    yield from _linear(f"blk.{i}.attn_output", q, d.n_embd, bias=bias)
+
+
+def _gated_ffn(d: Dimensions, i: int) -> Tensors:
+    n_ff = d.n_ff_of(i)
+    yield from _weight(f"blk.{i}.ffn_gate", d.n_embd, n_ff)
+    yield from _weight(f"blk.{i}.ffn_up", d.n_embd, n_ff)
+    yield from _weight(f"blk.{i}.ffn_down", n_ff, d.n_embd)
+
+
+def _expert_ffn(d: Dimensions, i: int) -> Tensors:
+    n_ff = d.n_ff_of(i)
+    yield from _weight(f"blk.{i}.ffn_gate_inp", d.n_embd, d.n_expert)
+    yield from _weight(f"blk.{i}.ffn_gate_exps", d.n_embd, n_ff, d.n_expert)
+    yield from _weight(f"blk.{i}.ffn_up_exps", d.n_embd, n_ff, d.n_expert)
+    yield from _weight(f"blk.{i}.ffn_down_exps", n_ff, d.n_embd, d.n_expert)
+
+
+def _plain_ffn(d: Dimensions, i: int) -> Tensors:
+    n_ff = d.n_ff_of(i)
+    yield from _linear(f"blk.{i}.ffn_up", d.n_embd, n_ff, bias=True)
+    yield from _linear(f"blk.{i}.ffn_down", n_ff, d.n_embd, bias=True)
+
+
+def _llama_layer(d: Dimensions, i: int) -> Tensors:
+    """llama, minicpm: RMS norms, separate projections, gated FFN or experts."""
+    yield from _rms_norm(f"blk.{i}.attn_norm", d.n_embd)
+    yield from _attention(d, i, qkv_bias=d.qkv_bias)
+    yield from _rms_norm(f"blk.{i}.ffn_norm", d.n_embd)
+    yield from _expert_ffn(d, i) if d.n_expert else _gated_ffn(d, i)
+
+
+def _qwen_layer(d: Dimensions, i: int) -> Tensors:
+    """The first Qwen: its `n_ff` counts gate and up together."""
+    yield from _rms_norm(f"blk.{i}.attn_norm", d.n_embd)
+    q, kv = d.q_length_of(i), d.kv_length_of(i)
+    yield from _linear(f"blk.{i}.attn_qkv", d.n_embd, q + 2 * kv, bias=True)
+    yield from _weight(f"blk.{i}.attn_output", q, d.n_embd)
+    yield from _rms_norm(f"blk.{i}.ffn_norm", d.n_embd)
+    half = d.n_ff_of(i) // 2
+    yield from _weight(f"blk.{i}.ffn_gate", d.n_embd, half)
+    yield from _weight(f"blk.{i}.ffn_up", d.n_embd, half)
+    yield from _weight(f"blk.{i}.ffn_down", half, d.n_embd)
+
+
+def _qwen2_layer(d: Dimensions, i: int) -> Tensors:
+    yield from _rms_norm(f"blk.{i}.attn_norm", d.n_embd)
+    yield from _attention(d, i, qkv_bias=True)
+    yield from _rms_norm(f"blk.{i}.ffn_norm", d.n_embd)
+    yield from _gated_ffn(d, i)
+
+
+def _gemma_layer(d: Dimensions, i: int) -> Tensors:
+    yield from _rms_norm(f"blk.{i}.attn_norm", d.n_embd)
+    yield from _attention(d, i, qkv_bias=False)
+    yield from _rms_norm(f"blk.{i}.ffn_norm", d.n_embd)
+    yield from _gated_ffn(d, i)
+
+
+def _gemma2_layer(d: Dimensions, i: int) -> Tensors:
+    yield from _rms_norm(f"blk.{i}.attn_norm", d.n_embd)
+    yield from _attention(d, i, qkv_bias=False)
+    yield from _rms_norm(f"blk.{i}.post_attention_norm", d.n_embd)
+    yield from _rms_norm(f"blk.{i}.ffn_norm", d.n_embd)
+    yield from _gated_ffn(d, i)
+    yield from _rms_norm(f"blk.{i}.post_ffw_norm", d.n_embd)
+
+
+def _phi2_layer(d: Dimensions, i: int) -> Tensors:
+    """Attention and FFN side by side behind one norm."""
+    yield from _layer_norm(f"blk.{i}.attn_norm", d.n_embd)
+    yield from _attention(d, i, qkv_bias=True, out_bias=True)
+    yield from _plain_ffn(d, i)
+
+
+def _phi3_layer(d: Dimensions, i: int) -> Tensors:
+    """Gate and up in one tensor, named ffn_up."""
+    yield from _rms_norm(f"blk.{i}.attn_norm", d.n_embd)
+    yield from _fused_attention(d, i, bias=False)
+    yield from _rms_norm(f"blk.{i}.ffn_norm", d.n_embd)
+    yield from _weight(f"blk.{i}.ffn_up", d.n_embd, 2 * d.n_ff_of(i))
+    yield from _weight(f"blk.{i}.ffn_down", d.n_ff_of(i), d.n_embd)
+
+
+def _classic_layer(d: Dimensions, i: int) -> Tensors:
+    """gptneox, bloom, gpt2: layer norms, one fused projection, biases everywhere."""
+    yield from _layer_norm(f"blk.{i}.attn_norm", d.n_embd)
+    yield from _fused_attention(d, i, bias=True)
+    yield from _layer_norm(f"blk.{i}.ffn_norm", d.n_embd)
+    yield from _plain_ffn(d, i)
+
+
+def _stablelm_layer(d: Dimensions, i: int) -> Tensors:
+    yield from _layer_norm(f"blk.{i}.attn_norm", d.n_embd)
+    yield from _attention(d, i, qkv_bias=d.qkv_bias)
+    yield from _layer_norm(f"blk.{i}.ffn_norm", d.n_embd)
+    yield from _gated_ffn(d, i)
+
+
+def _openelm_layer(d: Dimensions, i: int) -> Tensors:
+    yield from _rms_norm(f"blk.{i}.attn_norm", d.n_embd)
+    yield from _fused_attention(d, i, bias=False)
+    yield from _rms_norm(f"blk.{i}.attn_q_norm", d.head_length)
+    yield from _rms_norm(f"blk.{i}.attn_k_norm", d.head_length)
+    yield from _rms_norm(f"blk.{i}.ffn_norm", d.n_embd)
+    yield from _gated_ffn(d, i)
+
+
+def _olmo_layer(d: Dimensions, i: int) -> Tensors:
+    """Norms without parameters."""
+    yield from _attention(d, i, qkv_bias=False)
+    yield from _gated_ffn(d, i)
+
+
+Output = Literal["tied", "separate", "either"]
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What one architecture has besides its layers, and what it allows."""
+
+    layer: Callable[[Dimensions, int], Tensors]
+    norm: Literal["rms", "layer", "none"]  # of the output; also names the key of the epsilon
+    output: Output  # where the output matrix may come from
+    free_head_dim: bool = False  # heads may be longer or shorter than n_embd / n_head
+    token_norm: bool = False  # a norm behind the embedding
+    position_embedding: bool = False  # learned positions, so no RoPE
+    rope: bool = True
+    output_bias: bool = False
+    experts: bool = False
+    per_layer: bool = False  # widths and heads may differ between layers
+    grouped_heads: bool = True  # n_head_kv may be smaller than n_head
+
+
+ARCHITECTURES: dict[str, Architecture] = {
+    "bloom": Architecture(
+        _classic_layer, "layer", "either", token_norm=True, rope=False, grouped_heads=False
+    ),
+    "gemma": Architecture(_gemma_layer, "rms", "tied", free_head_dim=True),
+    "gemma2": Architecture(_gemma2_layer, "rms", "tied", free_head_dim=True),
+    "gpt2": Architecture(
+        _classic_layer, "layer", "either", position_embedding=True, rope=False, grouped_heads=False
+    ),
+    "gptneox": Architecture(_classic_layer, "layer", "separate", grouped_heads=False),
+    "llama": Architecture(_llama_layer, "rms", "either", free_head_dim=True, experts=True),
+    "minicpm": Architecture(_llama_layer, "rms", "either", free_head_dim=True, experts=True),
+    "olmo": Architecture(_olmo_layer, "none", "either"),
+    "openelm": Architecture(_openelm_layer, "rms", "tied", free_head_dim=True, per_layer=True),
+    "phi2": Architecture(_phi2_layer, "layer", "separate", output_bias=True),
+    "phi3": Architecture(_phi3_layer, "rms", "either"),
+    "qwen": Architecture(_qwen_layer, "rms", "separate", grouped_heads=False),
+    "qwen2": Architecture(_qwen2_layer, "rms", "either"),
+    "stablelm": Architecture(_stablelm_layer, "layer", "separate"),
+}
+
+
+def architecture_of(d: Dimensions) -> Architecture:
+    """The rules for these dimensions. Raises ModelError where the architecture forbids them."""
+    rules = ARCHITECTURES.get(d.architecture)
+    if rules is None:
+        known = ", ".join(sorted(ARCHITECTURES))
+        raise ModelError(f"cannot synthesise architecture {d.architecture!r}; known are {known}")
+    problems = [
+        (rules.output == "tied" and not d.tied, "always ties its output to the embedding"),
+        (rules.output == "separate" and d.tied, "always has an output matrix of its own"),
+        (bool(d.n_expert) and not rules.experts, "has no experts"),
+        (
+            not rules.free_head_dim and d.head_length * d.n_head_of(0) != d.n_embd,
+            "needs heads of n_embd / n_head elements",
+        ),
+        (
+            not rules.grouped_heads and d.kv_length_of(0) != d.q_length_of(0),
+            "needs as many KV heads as heads",
+        ),
+        (
+            not rules.per_layer and any(isinstance(x, tuple) for x in (d.n_ff, d.n_head)),
+            "has the same dimensions in every layer",
+        ),
+        (
+            d.architecture == "llama" and d.rotated_length != d.head_length,
+            "rotates whole heads: n_rot must equal the head's length",
+        ),
+    ]
+    for wrong, message in problems:
+        if wrong:
+            raise ModelError(f"architecture {d.architecture} {message} ({d.name})")
+    return rules
+
+
+def list_tensors(d: Dimensions) -> list[TensorSpec]:
+    """All tensors of a model, embedding first. Raises ModelError."""
+    rules = architecture_of(d)
+    tensors = list(_weight("token_embd", d.n_embd, d.n_vocab))
+    if rules.position_embedding:
+        tensors += _weight("position_embd", d.n_embd, d.n_ctx_train)
+    if rules.token_norm:
+        tensors += _layer_norm("token_embd_norm", d.n_embd)
+    if d.rope_factors == "llama3":
+        tensors += _rms_norm("rope_freqs", d.rotated_length // 2)
+    elif d.rope_factors == "longrope":
+        tensors += _rms_norm("rope_factors_long", d.rotated_length // 2)
+        tensors += _rms_norm("rope_factors_short", d.rotated_length // 2)
+    for layer in range(d.n_layer):
+        tensors += rules.layer(d, layer)
+    if rules.norm == "rms":
+        tensors += _rms_norm("output_norm", d.n_embd)
+    elif rules.norm == "layer":
+        tensors += _layer_norm("output_norm", d.n_embd)
+    if not d.tied:
+        tensors += _linear("output", d.n_embd, d.n_vocab, bias=rules.output_bias)
+    return tensors
+
+
+def count_parameters(d: Dimensions) -> int:
+    """Elements of all tensors, as llama.cpp counts them: tied matrices once."""
+    return sum(tensor.n_elements for tensor in list_tensors(d))
+
+
+def list_metadata(d: Dimensions) -> list[tuple[str, MetadataValue]]:
+    """The keys that llama.cpp needs to load the model, in the order its converter writes them."""
+    rules = architecture_of(d)
+    arch = d.architecture
+    epsilon = "layer_norm_rms_epsilon" if rules.norm == "rms" else "layer_norm_epsilon"
+    metadata: list[tuple[str, MetadataValue]] = [
+        ("general.architecture", arch),
+        ("general.type", "model"),
+        # A name from a command line or a JSON file may hold what UTF-8 cannot.
+        ("general.name", d.name.encode("utf-8", "replace").decode("utf-8")),
+        (f"{arch}.block_count", d.n_layer),
+        (f"{arch}.context_length", d.n_ctx_train),
+        (f"{arch}.embedding_length", d.n_embd),
+        (f"{arch}.feed_forward_length", d.n_ff),
+        (f"{arch}.attention.head_count", d.n_head),
+        (f"{arch}.attention.head_count_kv", d.n_head if d.n_head_kv is None else d.n_head_kv),
+        (f"{arch}.attention.{epsilon}", float(d.norm_eps)),
+        (f"{arch}.vocab_size", d.n_vocab),
+    ]
+    if d.head_dim is not None:
+        metadata.append((f"{arch}.attention.key_length", d.head_dim))
+        metadata.append((f"{arch}.attention.value_length", d.head_dim))
+    if rules.rope:
+        metadata.append((f"{arch}.rope.dimension_count", d.rotated_length))
+        metadata.append((f"{arch}.rope.freq_base", float(d.rope_freq_base)))
+    if arch in ("gptneox", "stablelm"):
+        metadata.append((f"{arch}.use_parallel_residual", d.parallel_residual))
+    if d.n_expert:
+        metadata.append((f"{arch}.expert_count", d.n_expert))
+        metadata.append((f"{arch}.expert_used_count", d.n_expert_used))
+    metadata += [(f"{arch}.{key}", value) for key, value in d.extra]
+    # Random weights have no words; llama.cpp then takes the vocabulary's size from the key above.
+    metadata.append(("tokenizer.ggml.model", "none"))
+    return metadata

@@ -1,0 +1,109 @@
+"""A MODEL as a user writes it, turned into the path of a GGUF file."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+from ..errors import ModelError
+from .presets import PRESETS
+
+_PRESET_PREFIX = "preset:"
+_GGUF_MAGIC = b"GGUF"
+
+
+def cache_folder() -> Path:
+    """Where synthesised models are kept; nothing is created.
+
+    $SLMPROF_CACHE_DIR, else $XDG_CACHE_HOME/slmprof, else ~/.cache/slmprof.
+    """
+    for variable, below in (("SLMPROF_CACHE_DIR", ""), ("XDG_CACHE_HOME", "slmprof")):
+        folder = os.environ.get(variable)
+        if folder:
+            return Path(folder).expanduser() / below
+    return Path.home() / ".cache" / "slmprof"
+
+
+def resolve_model(model: str | os.PathLike[str], *, seed: int = 0) -> Path:
+    """The GGUF file that a MODEL means, synthesised into the cache first where it must be.
+
+    Args:
+        model: a path, `preset:NAME`, `preset:NAME@TYPE`, or a Hugging Face `config.json`
+            (`config.json@TYPE` for another type than Q4_K_M).
+        seed: of the random weights, where there are any.
+
+    Raises:
+        ModelError: the file cannot be one, or the preset or configuration is unusable.
+        UsageError: an unknown file type.
+    """
+    text = os.fspath(model)
+    if text.lower().startswith(_PRESET_PREFIX):
+        name, _, file_type = text[len(_PRESET_PREFIX) :].partition("@")
+        return _synthesize_into_cache(name, file_type, seed)
+    if text.lower().endswith(".json"):
+        return _synthesize_into_cache(text, "", seed)
+    before, separator, file_type = text.rpartition("@")
+    if separator and before.lower().endswith(".json") and not Path(text).exists():
+        return _synthesize_into_cache(before, file_type, seed)
+    return check_gguf(Path(text))
+
+
+def check_gguf(path: Path) -> Path:
+    """The path itself if a GGUF file may be behind it. Raises ModelError with the cause."""
+    try:
+        if path.is_dir():
+            hint = "; give its config.json" if (path / "config.json").is_file() else ""
+            raise ModelError(f"{path} is a directory, not a GGUF file{hint}")
+        if path.exists() and not path.is_file():
+            raise ModelError(f"{path} is not a regular file")
+        with path.open("rb") as file:
+            magic = file.read(len(_GGUF_MAGIC))
+    except FileNotFoundError:
+        hint = ""
+        if str(path).lower() in PRESETS:
+            hint = f"; for the preset of that name write preset:{str(path).lower()}"
+        raise ModelError(f"no such model file: {path}{hint}") from None
+    except (OSError, ValueError) as error:
+        cause = error.strerror if isinstance(error, OSError) else error
+        raise ModelError(f"cannot read {path}: {cause}") from None
+    if not magic:
+        raise ModelError(f"{path} is empty")
+    if magic != _GGUF_MAGIC:
+        raise ModelError(f"{path} is not a GGUF file: it does not begin with 'GGUF'")
+    return path
+
+
+def _synthesize_into_cache(source: str, file_type: str, seed: int) -> Path:
+    from .synthesis import (
+        CONTENT_VERSION,
+        DEFAULT_FILE_TYPE,
+        find_dimensions,
+        plan_model,
+        write_plan,
+    )
+
+    dimensions = find_dimensions(source)
+    plan = plan_model(dimensions, file_type or DEFAULT_FILE_TYPE, seed)
+    # The digest covers every key and every tensor with its type, so that neither an edited
+    # configuration nor another llama.cpp is answered with an older file.
+    content = repr((CONTENT_VERSION, plan.metadata, plan.tensors))
+    digest = hashlib.sha256(content.encode()).hexdigest()[:12]
+    stem = "".join(
+        c if (c.isascii() and c.isalnum()) or c in ".-_" else "-" for c in dimensions.name
+    )[:80]
+    folder = cache_folder()
+    path = folder / f"{stem}-{plan.file_type}-seed{seed}-{digest}.gguf"
+    try:
+        if path.is_file() and path.stat().st_size > plan.size_bytes:
+            return path
+        folder.mkdir(parents=True, exist_ok=True)
+        # Two processes may both come here: each writes a file of its own and renames it.
+        write_plan(plan, path)
+    except (OSError, MemoryError) as error:
+        cause = getattr(error, "strerror", None) or "not enough memory"
+        raise ModelError(
+            f"cannot write {plan.size_bytes / 2**20:.0f} MiB to the cache folder {folder}: "
+            f"{cause}; set SLMPROF_CACHE_DIR to another folder"
+        ) from error
+    return path

@@ -1,0 +1,198 @@
+"""From a description to a GGUF file: which tensors, of which types, then the writing.
+
+`plan_model` needs llama.cpp's quantizer but writes nothing; `synthesize` writes what is planned.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import ModelError, UsageError
+from .architectures import Fill, architecture_of, list_metadata, list_tensors
+from .dimensions import Dimensions, MetadataValue
+from .huggingface import read_config
+from .presets import find_preset
+
+DEFAULT_FILE_TYPE = "Q4_K_M"
+MAX_SEED = 2**64 - 1
+
+# Part of the name of cached files: raise it when the same description gives other bytes.
+CONTENT_VERSION = 1
+
+_QUANTIZATION_VERSION = 2  # GGML_QNT_VERSION, which llama-quantize writes
+
+Source = str | os.PathLike[str] | Dimensions
+
+
+@dataclass(frozen=True)
+class PlannedTensor:
+    """A tensor of a file: shape in ggml's order, ggml's name of the type, size of the data."""
+
+    name: str
+    shape: tuple[int, ...]
+    type: str
+    fill: Fill
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class ModelPlan:
+    """Everything that a GGUF file of this model holds, except the random numbers."""
+
+    dimensions: Dimensions
+    file_type: str
+    seed: int
+    metadata: tuple[tuple[str, MetadataValue], ...]
+    tensors: tuple[PlannedTensor, ...]
+
+    @property
+    def n_params(self) -> int:
+        """Elements of all tensors, as llama.cpp counts them."""
+        total = 0
+        for tensor in self.tensors:
+            n_elements = 1
+            for length in tensor.shape:
+                n_elements *= length
+            total += n_elements
+        return total
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all tensors, as llama.cpp counts them (without the file's header)."""
+        return sum(tensor.size_bytes for tensor in self.tensors)
+
+
+def find_dimensions(source: Source) -> Dimensions:
+    """The dimensions behind a preset's name, a `config.json` or dimensions. Raises ModelError."""
+    if isinstance(source, Dimensions):
+        return source
+    text = os.fspath(source)
+    if text.lower().endswith(".json"):
+        return read_config(Path(text))
+    return find_preset(text.removeprefix("preset:")).dimensions
+
+
+def check_file_type(file_type: str) -> str:
+    """llama.cpp's spelling of a file type ("q4_k" gives "Q4_K_M"). Raises UsageError."""
+    from .. import _core
+
+    try:
+        number = _core.synth_file_type_number(file_type)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    return next(name for name, known in _core.synth_file_types().items() if known == number)
+
+
+def plan_model(
+    dimensions: Dimensions, file_type: str = DEFAULT_FILE_TYPE, seed: int = 0
+) -> ModelPlan:
+    """What a file of this model would hold, each tensor in the type llama-quantize would choose.
+
+    Raises ModelError for dimensions that no model can have, UsageError for an unknown file type.
+    """
+    from .. import _core
+
+    if not 0 <= seed <= MAX_SEED:
+        raise UsageError(f"the seed must lie between 0 and {MAX_SEED}, not {seed}")
+    file_type = check_file_type(file_type)
+    architecture_of(dimensions)
+    specs = list_tensors(dimensions)
+    try:
+        types = _core.choose_tensor_types(
+            dimensions.architecture,
+            file_type,
+            [(spec.name, spec.shape) for spec in specs],
+            n_embd=dimensions.n_embd,
+            n_ff=dimensions.n_ff_of(0),
+            n_layer=dimensions.n_layer,
+            n_head=dimensions.n_head_of(0),
+            n_head_kv=dimensions.n_head_kv_of(0),
+            n_expert=dimensions.n_expert,
+            head_dim=dimensions.head_length,
+        )
+        tensors = tuple(
+            PlannedTensor(
+                spec.name, spec.shape, type_, spec.fill, _core.tensor_size_bytes(type_, spec.shape)
+            )
+            for spec, type_ in zip(specs, types, strict=True)
+        )
+    except (ValueError, RuntimeError) as error:
+        raise ModelError(f"{dimensions.name} cannot be written as {file_type}: {error}") from None
+    metadata = (
+        *list_metadata(dimensions),
+        ("general.quantization_version", _QUANTIZATION_VERSION),
+        ("general.file_type", _core.synth_file_types()[file_type]),
+        # Whoever opens the file must be able to see that its numbers mean nothing.
+        ("slmprof.synthetic", True),
+        ("slmprof.seed", str(seed)),
+    )
+    return ModelPlan(dimensions, file_type, seed, metadata, tensors)
+
+
+def write_plan(plan: ModelPlan, path: Path) -> None:
+    """Writes a planned model; the file appears whole or not at all. Raises OSError."""
+    from .. import _core
+
+    native_path = os.fspath(path)
+    try:
+        native_path.encode("utf-8")  # what the native side takes a path to be
+    except UnicodeEncodeError:
+        raise OSError(errno.EILSEQ, os.strerror(errno.EILSEQ), native_path) from None
+    _core.write_random_gguf(
+        native_path,
+        list(plan.metadata),
+        [(tensor.name, tensor.shape, tensor.type, tensor.fill) for tensor in plan.tensors],
+        seed=plan.seed,
+    )
+
+
+def synthesize(
+    source: Source,
+    path: str | os.PathLike[str],
+    *,
+    file_type: str = DEFAULT_FILE_TYPE,
+    seed: int = 0,
+    overwrite: bool = True,
+) -> Path:
+    """Writes a GGUF with random weights and returns its path.
+
+    Args:
+        source: a preset's name, the path of a Hugging Face `config.json`, or `Dimensions`.
+        path: the file to write. It appears whole or not at all.
+        file_type: as llama-quantize calls it, and each tensor in the type it would choose.
+        seed: of the random weights; the same seed gives the same file on the same build.
+        overwrite: replace an existing file instead of raising UsageError.
+
+    Raises:
+        ModelError: unknown preset, unusable configuration or dimensions.
+        UsageError: unknown file type, or a path that cannot be written.
+    """
+    plan = plan_model(find_dimensions(source), file_type, seed)
+    return write_plan_to(plan, path, overwrite=overwrite)
+
+
+def write_plan_to(plan: ModelPlan, path: str | os.PathLike[str], *, overwrite: bool = True) -> Path:
+    """Like `write_plan`, with every way the path can be wrong as a UsageError."""
+    target = Path(path)
+    try:
+        # A link is followed, so that it is the file behind it that is replaced.
+        real = Path(os.path.realpath(target))
+        if real.is_dir():
+            raise UsageError(f"cannot write {target}: it is a directory; name a file")
+        if real.exists() and not real.is_file():
+            raise UsageError(f"cannot write {target}: it is not a regular file")
+        if real.exists() and not overwrite:
+            raise UsageError(f"cannot write {target}: it exists already")
+        if not real.parent.is_dir():
+            raise UsageError(f"cannot write {target}: there is no directory {real.parent}")
+        write_plan(plan, real)
+    except (OSError, ValueError, MemoryError) as error:
+        cause = getattr(error, "strerror", None) or str(error) or "not enough memory"
+        needed_mib = plan.size_bytes / 2**20
+        raise UsageError(
+            f"cannot write {str(target)!r}: {cause} ({needed_mib:.0f} MiB needed)"
+        ) from error
+    return target
