@@ -62,6 +62,24 @@ def rss_peak_bytes() -> int | None:
     return _kib(_read("/proc/self/status"), "VmHWM")
 
 
+def limit_memory() -> None:
+    """Makes an allocation beyond the free memory fail, instead of the system killing for it.
+
+    Linux grants memory that it does not have and kills when it is used. The limit on private
+    writable memory is set to what this process has now plus what is free; no-op elsewhere.
+    """
+    available = available_bytes()
+    used = _kib(_read("/proc/self/status"), "VmData")
+    if available is None or used is None:
+        return
+    import resource
+
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    limit = used + available
+    if hard == resource.RLIM_INFINITY or limit < hard:
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
+
+
 def governor() -> str | None:
     """The frequency governor of the first core, or None where there is none to see."""
     return _read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor").strip() or None

@@ -315,7 +315,18 @@ class Session:
         available = environment.available_bytes()
         if available is None:
             return
-        planned = self.guard(lambda: self._native.planned_buffers(settings))
+        advice = "use a smaller --n-ctx, --n-ubatch or model"
+        try:
+            planned = self.guard(lambda: self._native.planned_buffers(settings))
+        except EngineError as error:
+            # The planner allocates no buffers, only its notes on each token of the context.
+            if any("bad_alloc" in line for line in (str(error), *error.log_lines)):
+                raise CaptureError(
+                    f"a context of {self.config.n_ctx} is too large for this machine: llama.cpp's "
+                    f"bookkeeping alone exceeds the {available / _GIB:.2f} GiB that are free; "
+                    f"{advice}"
+                ) from None
+            raise
         needed = sum(buffer["size_bytes"] for buffer in planned)
         if needed + _HEADROOM_BYTES <= available:
             return
@@ -323,7 +334,7 @@ class Session:
         raise CaptureError(
             f"{self.path.name} with a context of {self.config.n_ctx} needs {needed / _GIB:.2f} GiB "
             f"({state / _GIB:.2f} GiB of it for the context), {available / _GIB:.2f} GiB are free; "
-            "use a smaller --n-ctx, --n-ubatch or model"
+            f"{advice}"
         )
 
     def guard(self, call: Callable[[], _Result]) -> _Result:

@@ -16,6 +16,7 @@ from typing import IO, Any
 
 from ..errors import EngineError, SlmprofError
 from .config import CaptureConfig
+from .environment import limit_memory
 from .protocol import EXIT_REPORTED, Progress
 
 
@@ -68,6 +69,7 @@ def main() -> int:
     # A backtrace would start a debugger, which may hang; the last log lines say enough.
     os.environ.setdefault("GGML_NO_BACKTRACE", "1")
     channel = _claim_stdout()
+    limit_memory()
     config = CaptureConfig.from_json(json.loads(sys.stdin.buffer.readline()))
     threading.Thread(target=_leave_with_parent, daemon=True).start()
     try:

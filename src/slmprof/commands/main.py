@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import importlib
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from typing import Protocol, cast
@@ -18,6 +19,7 @@ COMMANDS: tuple[str, ...] = ("breakdown", "synth", "show")
 EXIT_INTERRUPTED = 130
 EXIT_FAILED = 1
 EXIT_USAGE = 2
+_SHOWN_LOG_LINES = 10  # the error object holds more
 
 _DESCRIPTION = "Where do the milliseconds and the bytes of a small language model go?"
 
@@ -45,9 +47,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit code: 0 done; 1 the measurement failed; 2 wrong usage or unusable input;
-        130 interrupted.
+        130 interrupted; 143 terminated.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    if argv is None:
+        _unwind_on_sigterm()
     debug = "--debug" in arguments
     try:
         args = build_parser().parse_args(arguments)
@@ -84,6 +88,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_FAILED
 
 
+def _unwind_on_sigterm() -> None:
+    """Lets a termination clean up as a Ctrl-C does: worker ended, temporary files gone."""
+
+    def leave(number: int, _: object) -> None:
+        raise SystemExit(128 + number)
+
+    signal.signal(signal.SIGTERM, leave)
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The parser of all commands."""
     parser = Parser(prog=package, description=_DESCRIPTION, allow_abbrev=False)
@@ -113,7 +126,7 @@ def _add_debug(parser: argparse.ArgumentParser, default: object) -> None:
 def _report(error: SlmprofError) -> int:
     _say(f"slmprof: error: {_one_line(error)}")
     if isinstance(error, EngineError):
-        for line in error.log_lines:
+        for line in error.log_lines[-_SHOWN_LOG_LINES:]:
             _say(f"  {line.rstrip()}")
     return error.exit_code
 
