@@ -207,7 +207,7 @@ void Engine::fill(const std::vector<int32_t> & tokens) {
 void Engine::step(const int32_t * tokens, int32_t n_tokens, Phase phase, Pass pass, int32_t repeat, int32_t index) {
     StepColumns & steps = harvest_.steps;
     const auto    row   = static_cast<int32_t>(steps.phase.size());
-    const bool    is_op = slmprof_recording != 0;
+    const bool    is_op = slmprof_threads != nullptr;
 
     const uint64_t begin = read_ticks();
     if (is_op) {
@@ -218,6 +218,9 @@ void Engine::step(const int32_t * tokens, int32_t n_tokens, Phase phase, Pass pa
         recorder_->step_end();
     }
     const uint64_t end = read_ticks();
+    if (is_op) {
+        recorder_->resolve_graphs();
+    }
 
     steps.phase.push_back(static_cast<uint8_t>(phase));
     steps.pass.push_back(static_cast<uint8_t>(pass));

@@ -19,6 +19,12 @@ class GraphRegistry {
   public:
     explicit GraphRegistry(StringTable & strings) : strings_(strings) {}
 
+    // Number of the graph at this address, or -1 where it may have been rebuilt.
+    int32_t find_known(const ggml_cgraph * graph) const {
+        const auto known = by_address_.find(graph);
+        return known != by_address_.end() ? known->second : -1;
+    }
+
     // Number of this graph; copies its table the first time that it is seen.
     // The structure is hashed again only after `forget_addresses`.
     int32_t find_or_copy(ggml_cgraph * graph);

@@ -1,19 +1,23 @@
 #include "hooks.h"
 
+#include "clock.h"
 #include "recorder.h"
 
 #include <map>
 #include <mutex>
 #include <stdexcept>
 
-uint32_t slmprof_recording = 0;
+slmprof_thread * slmprof_threads = nullptr;
 
 namespace slmprof {
 
 namespace {
 
-// Where the hooks lead; set before slmprof_recording becomes 1.
+// Where the hooks lead; set before slmprof_threads.
 Recorder * active_recorder = nullptr;
+
+// The slot of this thread, for the barrier, which does not know the thread's number.
+__attribute__((tls_model("initial-exec"))) thread_local slmprof_thread * own_slot = nullptr;
 
 std::mutex                                             output_buffers_mutex;
 std::map<const void *, std::pair<std::string, size_t>> output_buffers;
@@ -26,14 +30,14 @@ void Recorder::start() {
     }
     // Graphs may have been rebuilt at known addresses while the hooks were off.
     graphs_.forget_addresses();
-    active_recorder   = this;
-    slmprof_recording = 1;
+    active_recorder = this;
+    slmprof_threads = threads_.data();
 }
 
 void Recorder::stop() {
     if (active_recorder == this) {
-        slmprof_recording = 0;
-        active_recorder   = nullptr;
+        slmprof_threads = nullptr;
+        active_recorder = nullptr;
     }
 }
 
@@ -55,16 +59,49 @@ void slmprof_run_end(void) {
     slmprof::active_recorder->run_end();
 }
 
-void slmprof_op_begin(int thread) {
-    slmprof::active_recorder->op_begin(thread);
+void slmprof_op_begin(slmprof_thread * threads, int thread) {
+    slmprof_thread & own   = threads[thread];
+    uint64_t         begin = 0;
+    if (own.is_pending) {
+        const uint64_t end = own.end_ticks.load(std::memory_order_relaxed);
+        // What the thread does between two graphs is no part of an op.
+        if (own.is_last && own.op.run == own.run) {
+            begin = end;
+        }
+        own.flush(end);
+    }
+    slmprof::own_slot  = &own;
+    own.op.run         = own.run;
+    own.op.path        = 0;
+    own.op.begin_ticks = begin != 0 ? begin : slmprof::read_ticks();
 }
 
-void slmprof_op_end(int thread, int node, int n_fused) {
-    slmprof::active_recorder->op_end(thread, node, n_fused);
+void slmprof_op_end(slmprof_thread * threads, int thread, int node, int n_fused, int barrier_tells) {
+    slmprof_thread & own = threads[thread];
+    own.op.node          = static_cast<uint32_t>(node);
+    own.op.n_fused       = static_cast<uint32_t>(n_fused);
+    own.is_pending       = true;
+    // One thread alone goes from op to op without a wait; OpenMP's barrier cannot tell.
+    own.is_last = barrier_tells == 0 && own.is_alone;
+    own.end_ticks.store(barrier_tells != 0 ? 0 : slmprof::read_ticks(), std::memory_order_relaxed);
+    // The event is written when the next op begins; its line can be on its way until then.
+    __builtin_prefetch(own.next, 1);
 }
 
-void slmprof_set_path(int thread, uint32_t code, int only_if_unknown) {
-    slmprof::active_recorder->set_path(thread, code, only_if_unknown != 0);
+void slmprof_arrive(int is_last) {
+    slmprof_thread * own = slmprof::own_slot;
+    // Barriers within an op come before its end.
+    if (own != nullptr && own->is_pending && own->end_ticks.load(std::memory_order_relaxed) == 0) {
+        own->is_last = is_last != 0;
+        own->end_ticks.store(slmprof::read_ticks(), std::memory_order_release);
+    }
+}
+
+void slmprof_set_path(slmprof_thread * threads, int thread, uint32_t code, int only_if_unknown) {
+    slmprof_thread & own = threads[thread];
+    if (only_if_unknown == 0 || own.op.path == 0) {
+        own.op.path = code;
+    }
 }
 
 void slmprof_enter_segment(int kind) {

@@ -1,8 +1,11 @@
 // The C interface that instrumented llama.cpp calls (third_party/llama.cpp/anchors.toml).
 //
 // While nothing records, each hook is one load, one test and one branch that is never taken.
-// While something records, an op costs two clock reads and one 32-byte store on each thread:
-// no lock, no allocation, no formatting.
+// While something records, an op costs one 32-byte store and two clock reads on each thread, of which
+// one falls into time that the thread spends waiting or is shared with the next op: no lock, no
+// allocation, no formatting. All that the hot path reads and writes lies in the thread's own slot:
+// weights stream through the caches between two ops, so each further line that a hook needed would
+// have to come back from the second or third level.
 
 #pragma once
 
@@ -41,15 +44,18 @@ enum slmprof_segment {
     SLMPROF_SEGMENT_OUTPUTS     = 6,
 };
 
-// 1 while an op pass runs. Written only while no graph runs; the kick-off of the thread pool
-// publishes it to the other threads.
-extern uint32_t slmprof_recording;
+struct slmprof_thread;
+
+// The slots of the threads while an op pass runs, else null. Written only while no graph runs; the
+// kick-off of the thread pool publishes it to the other threads.
+extern struct slmprof_thread * slmprof_threads;
 
 void slmprof_run_begin(struct ggml_cgraph * graph, int n_threads);
 void slmprof_run_end(void);
-void slmprof_op_begin(int thread);
-void slmprof_op_end(int thread, int node, int n_fused);
-void slmprof_set_path(int thread, uint32_t code, int only_if_unknown);
+void slmprof_op_begin(struct slmprof_thread * threads, int thread);
+void slmprof_op_end(struct slmprof_thread * threads, int thread, int node, int n_fused, int barrier_tells);
+void slmprof_arrive(int is_last);
+void slmprof_set_path(struct slmprof_thread * threads, int thread, uint32_t code, int only_if_unknown);
 void slmprof_enter_segment(int kind);
 void slmprof_note_output_buffer(const void * context, const char * buffer_type, size_t size_bytes);
 
@@ -57,16 +63,28 @@ void slmprof_note_output_buffer(const void * context, const char * buffer_type, 
 }
 #endif
 
-#define SLMPROF_ON() __builtin_expect(slmprof_recording != 0, 0)
+#define SLMPROF_ON() __builtin_expect(slmprof_threads != NULL, 0)
 
 #define SLMPROF_RUN_BEGIN(graph, n_threads) \
     do { if (SLMPROF_ON()) { slmprof_run_begin(graph, n_threads); } } while (0)
 #define SLMPROF_RUN_END() \
     do { if (SLMPROF_ON()) { slmprof_run_end(); } } while (0)
 #define SLMPROF_OP_BEGIN(thread) \
-    do { if (SLMPROF_ON()) { slmprof_op_begin(thread); } } while (0)
-#define SLMPROF_OP_END(thread, node, n_fused) \
-    do { if (SLMPROF_ON()) { slmprof_op_end(thread, node, n_fused); } } while (0)
+    do { if (SLMPROF_ON()) { slmprof_op_begin(slmprof_threads, thread); } } while (0)
+
+// Where ggml has a barrier of its own, the end of an op is read in it: by a thread that arrives early,
+// when it begins to wait; by the last one, after it has let the others go, and that reading is the
+// next op's begin as well. OpenMP's barrier has no such place.
+#ifdef GGML_USE_OPENMP
+#    define SLMPROF_OP_END(thread, n_threads, node, n_fused) \
+        do { if (SLMPROF_ON()) { slmprof_op_end(slmprof_threads, thread, node, n_fused, 0); } } while (0)
+#else
+#    define SLMPROF_OP_END(thread, n_threads, node, n_fused) \
+        do { if (SLMPROF_ON()) { slmprof_op_end(slmprof_threads, thread, node, n_fused, (n_threads) > 1); } } while (0)
+#endif
+#define SLMPROF_ARRIVE(is_last) \
+    do { if (SLMPROF_ON()) { slmprof_arrive(is_last); } } while (0)
+
 #define SLMPROF_SEGMENT(kind) \
     do { if (SLMPROF_ON()) { slmprof_enter_segment(kind); } } while (0)
 
@@ -75,6 +93,6 @@ void slmprof_note_output_buffer(const void * context, const char * buffer_type, 
 #define SLMPROF_CODE(path, layout, type_a, type_b) \
     (((uint32_t) (path) << 24) | ((uint32_t) (layout) << 14) | ((uint32_t) (type_a) << 7) | (uint32_t) (type_b))
 #define SLMPROF_PATH(thread, path, layout, type_a, type_b) \
-    do { if (SLMPROF_ON()) { slmprof_set_path(thread, SLMPROF_CODE(path, layout, type_a, type_b), 0); } } while (0)
+    do { if (SLMPROF_ON()) { slmprof_set_path(slmprof_threads, thread, SLMPROF_CODE(path, layout, type_a, type_b), 0); } } while (0)
 #define SLMPROF_PATH_UNLESS_KNOWN(thread, path, layout, type_a, type_b) \
-    do { if (SLMPROF_ON()) { slmprof_set_path(thread, SLMPROF_CODE(path, layout, type_a, type_b), 1); } } while (0)
+    do { if (SLMPROF_ON()) { slmprof_set_path(slmprof_threads, thread, SLMPROF_CODE(path, layout, type_a, type_b), 1); } } while (0)

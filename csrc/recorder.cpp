@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <thread>
 
 namespace slmprof {
 
@@ -24,7 +25,7 @@ const char * type_name(uint32_t type) {
 }  // namespace
 
 Recorder::Recorder(int n_threads, size_t capacity) : threads_(static_cast<size_t>(n_threads)), graphs_(strings_) {
-    for (Thread & thread : threads_) {
+    for (slmprof_thread & thread : threads_) {
         // Value-initialised: the pages are touched now and not in the hot path.
         thread.events = std::make_unique<OpEvent[]>(capacity);
         thread.first = thread.next = thread.events.get();
@@ -68,6 +69,11 @@ void Recorder::mark(uint64_t ticks, int32_t kind, int32_t run) {
 }
 
 void Recorder::enter_segment(int kind) {
+    if (kind == SLMPROF_SEGMENT_GRAPH_BUILD && !unresolved_.empty()) {
+        // A step of several batches: the next graph may be built where this one stands.
+        mark(read_ticks(), k_own_work, -1);
+        resolve_graphs();
+    }
     if (kind == SLMPROF_SEGMENT_GRAPH_ALLOC) {
         graphs_.forget_addresses();
     }
@@ -76,40 +82,31 @@ void Recorder::enter_segment(int kind) {
 
 void Recorder::run_begin(ggml_cgraph * graph, int n_threads) {
     mark(read_ticks(), k_own_work, -1);
-    const int32_t number = graphs_.find_or_copy(graph);
-    run_ = static_cast<uint32_t>(runs_.size());
-    runs_.push_back({ step_, number, n_threads, 0 });
+    const size_t run = runs_.size();
+    runs_.push_back({ step_, graphs_.find_known(graph), n_threads, 0 });
     run_phases_.push_back(phase_);
-    mark(read_ticks(), SLMPROF_SEGMENT_LAUNCH, static_cast<int32_t>(run_));
+    if (runs_.back().graph < 0) {
+        unresolved_.emplace_back(run, graph);
+    }
+    // The other threads are idle until the graph is launched.
+    for (slmprof_thread & thread : threads_) {
+        thread.run      = static_cast<uint32_t>(run);
+        thread.is_alone = n_threads == 1;
+    }
+    mark(read_ticks(), SLMPROF_SEGMENT_LAUNCH, static_cast<int32_t>(run));
+}
+
+void Recorder::resolve_graphs() {
+    for (const auto & [run, graph] : unresolved_) {
+        runs_[run].graph = graphs_.find_or_copy(graph);
+    }
+    unresolved_.clear();
 }
 
 void Recorder::run_end() {
-    const uint64_t now    = read_ticks();
-    runs_[run_].end_ticks = now;
+    const uint64_t now     = read_ticks();
+    runs_.back().end_ticks = now;
     mark(now, SLMPROF_SEGMENT_OUTPUTS, -1);
-}
-
-void Recorder::op_begin(int thread) {
-    Thread & own    = threads_[static_cast<size_t>(thread)];
-    own.path        = 0;
-    own.begin_ticks = read_ticks();
-}
-
-void Recorder::op_end(int thread, int node, int n_fused) {
-    const uint64_t now = read_ticks();
-    Thread &       own = threads_[static_cast<size_t>(thread)];
-    if (own.next == own.end) {
-        own.n_dropped++;
-        return;
-    }
-    *own.next++ = { own.begin_ticks, now, run_, static_cast<uint32_t>(node), own.path, static_cast<uint32_t>(n_fused) };
-}
-
-void Recorder::set_path(int thread, uint32_t code, bool only_if_unknown) {
-    Thread & own = threads_[static_cast<size_t>(thread)];
-    if (!only_if_unknown || own.path == 0) {
-        own.path = code;
-    }
 }
 
 int32_t Recorder::path_text(uint32_t code) {
@@ -124,17 +121,18 @@ int32_t Recorder::path_text(uint32_t code) {
 
 void Recorder::collect(EventMode mode, Recording & recording) {
     const TickScale & scale = tick_scale();
+    flush_pending();
     if (recording.stats.phase.empty()) {
         stat_rows_.clear();  // a new recording: its rows begin anew
     }
 
     // The events of each run on each thread: they lie one run after another.
     std::vector<const OpEvent *> cursors;
-    for (const Thread & thread : threads_) {
+    for (const slmprof_thread & thread : threads_) {
         cursors.push_back(thread.first);
     }
     uint64_t n_dropped = 0;
-    for (const Thread & thread : threads_) {
+    for (const slmprof_thread & thread : threads_) {
         n_dropped += thread.n_dropped;
     }
 
@@ -165,11 +163,27 @@ void Recorder::collect(EventMode mode, Recording & recording) {
     discard();
 }
 
-void Recorder::discard() {
-    for (Thread & thread : threads_) {
-        thread.next      = thread.first;
-        thread.n_dropped = 0;
+void Recorder::flush_pending() {
+    for (slmprof_thread & thread : threads_) {
+        if (!thread.is_pending) {
+            continue;
+        }
+        // The thread has passed the last barrier, or is about to read its clock there.
+        uint64_t end = 0;
+        while ((end = thread.end_ticks.load(std::memory_order_acquire)) == 0) {
+            std::this_thread::yield();
+        }
+        thread.flush(end);
     }
+}
+
+void Recorder::discard() {
+    for (slmprof_thread & thread : threads_) {
+        thread.next       = thread.first;
+        thread.n_dropped  = 0;
+        thread.is_pending = false;
+    }
+    unresolved_.clear();
     runs_.clear();
     run_phases_.clear();
     marks_.clear();

@@ -7,6 +7,7 @@
 #include "hooks.h"
 #include "records.h"
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -14,6 +15,36 @@
 #include <unordered_map>
 #include <utility>
 #include <vector>
+
+// What the hot path of one thread reads and writes, on cache lines of its own.
+struct alignas(128) slmprof_thread {
+    // The op that runs or has just run. It becomes an event when the next one begins.
+    slmprof::OpEvent op{};
+    bool             is_pending = false;  // it has run
+    bool             is_last    = false;  // its end is the next op's begin
+    // When the thread arrived at the op's barrier; 0 until then. The collecting thread reads it too.
+    std::atomic<uint64_t> end_ticks{ 0 };
+
+    slmprof::OpEvent * next      = nullptr;
+    slmprof::OpEvent * end       = nullptr;
+    uint64_t           n_dropped = 0;
+    uint32_t           run       = 0;      // of the ops that begin now
+    bool               is_alone  = false;  // the graph runs on one thread
+
+    slmprof::OpEvent * first = nullptr;
+    std::unique_ptr<slmprof::OpEvent[]> events;
+
+    // Moves the pending op into the buffer.
+    void flush(uint64_t op_end_ticks) {
+        is_pending = false;
+        if (__builtin_expect(next == end, 0)) {
+            n_dropped++;
+            return;
+        }
+        op.end_ticks = op_end_ticks;
+        *next++      = op;
+    }
+};
 
 namespace slmprof {
 
@@ -46,6 +77,9 @@ class Recorder {
     // True when one more step like the largest so far may not fit: collect before it begins.
     bool is_nearly_full() const;
 
+    // Finds out which graphs the step ran, after its time has been taken.
+    void resolve_graphs();
+
     // Turns what was recorded into columns and empties the buffers. Not to be called within a step.
     void collect(EventMode mode, Recording & recording);
 
@@ -58,23 +92,9 @@ class Recorder {
     // Called by the hooks.
     void run_begin(ggml_cgraph * graph, int n_threads);
     void run_end();
-    void op_begin(int thread);
-    void op_end(int thread, int node, int n_fused);
-    void set_path(int thread, uint32_t code, bool only_if_unknown);
     void enter_segment(int kind);
 
   private:
-    // On its own cache lines, so that threads never write to each other's.
-    struct alignas(128) Thread {
-        uint64_t begin_ticks = 0;
-        uint32_t path        = 0;
-        OpEvent * next       = nullptr;
-        OpEvent * end        = nullptr;
-        OpEvent * first      = nullptr;
-        uint64_t n_dropped   = 0;
-        std::unique_ptr<OpEvent[]> events;
-    };
-
     // One op of one run over all threads, while a run is being reduced.
     struct OpKey {
         uint8_t  phase;
@@ -96,20 +116,21 @@ class Recorder {
         }
     };
 
+    void    flush_pending();
     void    mark(uint64_t ticks, int32_t kind, int32_t run);
     int32_t path_text(uint32_t code);
     void    collect_segments(Recording & recording, const std::vector<uint64_t> & run_begin_ticks);
     void    collect_run(EventMode mode, Recording & recording, const RunRecord & run, int64_t end_ns,
                         const std::vector<std::pair<const OpEvent *, const OpEvent *>> & ranges);
 
-    std::vector<Thread>      threads_;
+    std::vector<slmprof_thread> threads_;
     std::vector<RunRecord>   runs_;
     std::vector<SegmentMark> marks_;
     std::vector<std::pair<int32_t, size_t>> step_marks_;  // step, its first mark
-    uint32_t                 run_         = 0;
     int32_t                  step_        = -1;
     Phase                    phase_       = Phase::prefill;
     std::vector<Phase>       run_phases_;
+    std::vector<std::pair<size_t, ggml_cgraph *>> unresolved_;  // run, its graph
     size_t                   n_events_at_step_ = 0;
     size_t                   largest_step_     = 0;
     size_t                   largest_marks_    = 0;
