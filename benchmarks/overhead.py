@@ -1,10 +1,11 @@
 """What observing costs: hooks on over hooks off, beside the eval callback as the peer.
 
 Hooks off (a timing pass) and hooks on (an op pass) take turns in short blocks on one context: a
-prompt, or up to ten generated tokens (about 10 ms), in random order within each pair. The ratio of a pair is the median
-latency of its observed steps over that of its unobserved ones; the table gives the median over all
-pairs with its 95 % bootstrap interval. The peer, llama.cpp's own eval callback that asks for every
-node, needs a context of its own and takes turns with the unobserved steps in the same run.
+prompt, or up to ten generated tokens (about 10 ms), in random order within each pair. The ratio
+of a pair is the median latency of its observed steps over that of its unobserved ones; the
+table gives the median over all pairs with its 95 % bootstrap interval. The peer, llama.cpp's
+own eval callback that asks for every node, needs a context of its own and takes turns with the
+unobserved steps in the same run.
 """
 
 from __future__ import annotations

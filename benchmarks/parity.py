@@ -1,13 +1,15 @@
 """slmprof's timing pass against llama-bench, built from the same source and options.
 
-Both run the same model, prompt, generation, threads and batch sizes, in turns; the table gives the
-median tokens/s of each over all samples, and the ratio. Build the peers first:
+Both run the same steps in the same order, in a process of their own each time, in turns: a warm-up,
+then prompts again and again, then generations again and again, each from the same depth. The table
+gives the median tokens/s of each over all samples, and the ratio. Build the peers first:
 
     cmake --preset peers && cmake --build build/peers --target peers
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
@@ -17,42 +19,64 @@ from typing import Any
 import numpy as np
 from reporting import Bar, parser, publish
 
-import slmprof
+from slmprof import Session
 from slmprof.models.resolve import resolve_model
-from slmprof.profiles.vocabulary import PASS_TIMING
 
 _LIMIT = 0.99
 _PHASES = ("prefill", "decode")
 
-
-def run_ours(path: Path, options: Any, threads: int) -> dict[str, list[float]]:
-    """Tokens/s of each timing pass."""
-    profile = slmprof.profile(
-        path, n_prompt=options.n_prompt, n_gen=options.n_gen, threads=threads,
-        repeats=options.repeats,
-    )  # fmt: skip
-    steps = profile.steps
-    result: dict[str, list[float]] = {name: [] for name in _PHASES}
-    for phase, name in enumerate(_PHASES):
-        for repeat in range(options.repeats):
-            rows = (steps.phase == phase) & (steps.pass_ == PASS_TIMING) & (steps.repeat == repeat)
-            # As llama-bench counts: from the pass's first step to its last, over all its tokens.
-            seconds = (steps.end_ns[rows].max() - steps.begin_ns[rows].min()) / 1e9
-            result[name].append(float(steps.n_tokens[rows].sum() / seconds))
-    return result
+Samples = dict[str, list[float]]
 
 
-def run_peer(path: Path, options: Any, threads: int) -> dict[str, list[float]]:
+def time_passes(path: str, options: argparse.Namespace) -> Samples:
+    """Tokens/s of each timing pass, in this process."""
+    n_prompt, n_gen = options.n_prompt, options.n_gen
+    n_ctx = n_prompt + n_gen
+    samples: Samples = {name: [] for name in _PHASES}
+    settings = {"threads": int(options.threads), "n_prompt": n_prompt, "n_gen": n_gen}
+    with Session(path, n_ctx=n_ctx, **settings) as session:
+        for count in range(options.repeats + 1):
+            session.rewind(0)
+            latency = session.prefill(n_prompt, observe=False)
+            if count > 0:  # the first is llama-bench's warm-up
+                samples["prefill"].append(n_prompt / latency.sum() * 1e3)
+        for count in range(options.repeats + 1):
+            session.rewind(0)
+            session.fill(session.random_tokens(n_prompt))
+            latency = session.decode(n_gen, observe=False)
+            if count > 0:
+                samples["decode"].append(n_gen / latency.sum() * 1e3)
+    return samples
+
+
+def run_ours(path: Path, options: argparse.Namespace, threads: int) -> Samples:
+    """`time_passes` in a process of its own."""
+    command = [
+        sys.executable, __file__, "--time-passes", str(path), "--threads", str(threads),
+        "--n-prompt", str(options.n_prompt), "--n-gen", str(options.n_gen),
+        "--repeats", str(options.repeats),
+    ]  # fmt: skip
+    answer = subprocess.run(command, capture_output=True, text=True, check=True)
+    samples: Samples = json.loads(answer.stdout)
+    return samples
+
+
+def run_peer(path: Path, options: argparse.Namespace, threads: int) -> Samples:
     """Tokens/s of each of llama-bench's repetitions."""
     command = [
         str(options.peers / "llama-bench"), "-m", str(path), "-t", str(threads), "-o", "json",
-        "-p", str(options.n_prompt), "-n", str(options.n_gen), "-r", str(options.repeats),
+        "-r", str(options.repeats),
     ]  # fmt: skip
-    answer = subprocess.run(command, capture_output=True, text=True, check=True)
-    result: dict[str, list[float]] = {name: [] for name in _PHASES}
-    for test in json.loads(answer.stdout):
-        result["prefill" if test["n_prompt"] else "decode"] += test["samples_ts"]
-    return result
+    samples: Samples = {}
+    tests = {
+        "prefill": ["-p", str(options.n_prompt), "-n", "0"],
+        "decode": ["-p", "0", "-n", str(options.n_gen), "-d", str(options.n_prompt)],
+    }
+    for name, arguments in tests.items():
+        answer = subprocess.run([*command, *arguments], capture_output=True, text=True, check=True)
+        (test,) = json.loads(answer.stdout)
+        samples[name] = test["samples_ts"]
+    return samples
 
 
 def main() -> int:
@@ -64,13 +88,17 @@ def main() -> int:
     arguments.add_argument("--repeats", type=int, default=5)
     arguments.add_argument("--n-prompt", type=int, default=50)
     arguments.add_argument("--n-gen", type=int, default=50)
+    arguments.add_argument("--time-passes", metavar="MODEL", help=argparse.SUPPRESS)
     options = arguments.parse_args()
-    rows = []
+    if options.time_passes:
+        print(json.dumps(time_passes(options.time_passes, options)))
+        return 0
+    rows: list[dict[str, Any]] = []
     for model in options.models.split(","):
         path = resolve_model(f"preset:{model}")
         for threads in map(int, options.threads.split(",")):
             print(f"{model}, {threads} threads ...", file=sys.stderr)
-            samples: dict[str, dict[str, list[float]]] = {
+            samples: dict[str, Samples] = {
                 who: {name: [] for name in _PHASES} for who in ("ours", "peer")
             }
             for number in range(options.rounds):

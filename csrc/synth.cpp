@@ -275,6 +275,13 @@ void set_metadata(gguf_context * context, const std::string & key, const Metadat
             gguf_set_val_str(context, name, held.c_str());
         } else if constexpr (std::is_same_v<Held, std::vector<int32_t>>) {
             gguf_set_arr_data(context, name, GGUF_TYPE_INT32, held.data(), held.size());
+        } else if constexpr (std::is_same_v<Held, std::vector<std::string>>) {
+            std::vector<const char *> texts;
+            texts.reserve(held.size());
+            for (const std::string & text : held) {
+                texts.push_back(text.c_str());
+            }
+            gguf_set_arr_str(context, name, texts.data(), texts.size());
         } else {
             gguf_set_arr_data(context, name, GGUF_TYPE_FLOAT32, held.data(), held.size());
         }

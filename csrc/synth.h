@@ -42,9 +42,10 @@ struct QuantizerHints {
     uint32_t    head_dim_v = 0;
 };
 
-// A metadata value of a GGUF file: uint32, uint64, float32, bool, string, int32[], float32[].
-using MetadataValue = std::variant<uint32_t, uint64_t, float, bool, std::string,
-                                   std::vector<int32_t>, std::vector<float>>;
+// A metadata value of a GGUF file: uint32, uint64, float32, bool, string, int32[], float32[],
+// string[].
+using MetadataValue = std::variant<uint32_t, uint64_t, float, bool, std::string, std::vector<int32_t>,
+                                   std::vector<float>, std::vector<std::string>>;
 using Metadata      = std::vector<std::pair<std::string, MetadataValue>>;
 
 // The file types ("Q4_K_M", ...) that can be written, each with the number that

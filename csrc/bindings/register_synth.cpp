@@ -36,7 +36,7 @@ slmprof::TensorFill fill_from_name(const std::string & name) {
 }
 
 // Python's own types decide: bool, int (uint32 where it fits, else uint64), float, str, and
-// sequences of int or of float. bool is tested first because it is an int to Python.
+// sequences of int, of float or of str. bool is tested first because it is an int to Python.
 slmprof::MetadataValue metadata_value(const py::handle & value) {
     if (py::isinstance<py::bool_>(value)) {
         return value.cast<bool>();
@@ -57,6 +57,9 @@ slmprof::MetadataValue metadata_value(const py::handle & value) {
     const auto items = value.cast<py::sequence>();
     if (items.size() > 0 && py::isinstance<py::float_>(items[0])) {
         return value.cast<std::vector<float>>();
+    }
+    if (items.size() > 0 && py::isinstance<py::str>(items[0])) {
+        return value.cast<std::vector<std::string>>();
     }
     return value.cast<std::vector<int32_t>>();
 }
