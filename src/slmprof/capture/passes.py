@@ -15,7 +15,7 @@ from .protocol import OnProgress, Progress
 from .session import Chunk, Session, Tokens
 
 # Warm-up ends when the last three passes differ by less than this share, or at one of the limits.
-_STEADY_SPREAD = 0.03
+_STEADY_SPREAD = 0.05
 _STEADY_PASSES = 3
 _MOST_PASSES = 8
 _MOST_SECONDS = 10.0
