@@ -9,7 +9,7 @@ from typing import Any
 
 from .config import usable_cores
 
-_SHARE_OF_LOAD = 0.25  # of the cores, beyond which another load is worth a warning
+_SHARE_OF_OTHERS = 0.03  # of all cores' time, beyond which another load is worth a warning
 
 
 def _read(path: str) -> str:
@@ -85,16 +85,48 @@ def governor() -> str | None:
     return _read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor").strip() or None
 
 
+class LoadMeter:
+    """How much of the cores' time went to others than this process, from now on.
+
+    The load average would not do: it counts this process, and the minute before it.
+    """
+
+    def __init__(self) -> None:
+        self._begin = self._read_times()
+
+    @staticmethod
+    def _read_times() -> tuple[float, float, float, float]:
+        """Seconds that all cores were busy, were taken by the hypervisor, were there, and ours."""
+        first = _read("/proc/stat").partition("\n")[0].split()
+        if len(first) < 9:
+            return 0.0, 0.0, 0.0, 0.0
+        user, nice, system, idle, iowait, irq, softirq, steal = map(float, first[1:9])
+        tick = 1.0 / os.sysconf("SC_CLK_TCK")
+        busy = (user + nice + system + irq + softirq) * tick
+        own = os.times()
+        return busy, steal * tick, busy + (idle + iowait + steal) * tick, own.user + own.system
+
+    def warnings(self) -> list[str]:
+        """What spoiled the time since then, one sentence each."""
+        now = self._read_times()
+        busy, steal, total, own = (b - a for a, b in zip(self._begin, now, strict=True))
+        if total <= 0:
+            return []
+        found = []
+        # Both are counted in ticks of 10 ms: a short run may be off by one on each core.
+        if (others := (busy - own) / total) > _SHARE_OF_OTHERS + 0.02 / total:
+            found.append(f"other processes took {others:.0%} of this machine's cores meanwhile")
+        if (taken := steal / total) > _SHARE_OF_OTHERS:
+            found.append(f"the hypervisor took {taken:.0%} of this machine's cores meanwhile")
+        return found
+
+
 def find_warnings(n_threads: int) -> list[str]:
     """What would spoil a measurement with this many threads, one sentence each."""
     warnings = []
     n_cores = usable_cores()
     if n_threads > n_cores:
         warnings.append(f"{n_threads} threads on {n_cores} cores take turns: times mean little")
-    load = _read("/proc/loadavg").split()
-    # The load average is of the last minute: this process has not run for long yet.
-    if load and float(load[0]) > _SHARE_OF_LOAD * n_cores + 1:
-        warnings.append(f"another load on this machine: load average {load[0]} on {n_cores} cores")
     mode = governor()
     if mode is not None and mode not in ("performance", "schedutil"):
         warnings.append(f"frequency governor is '{mode}': the clock may change during the run")

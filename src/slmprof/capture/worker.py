@@ -37,7 +37,7 @@ def _claim_stdout() -> IO[str]:
 def run(config: CaptureConfig, spool: str, output: str, channel: IO[str]) -> None:
     """One capture into `spool`, and at its end the profile file `output`."""
     from ..profiles.assemble import assemble, write_chunk, write_header
-    from .environment import rss_peak_bytes
+    from .environment import LoadMeter, rss_peak_bytes
     from .passes import Passes
     from .session import Session
 
@@ -50,6 +50,7 @@ def run(config: CaptureConfig, spool: str, output: str, channel: IO[str]) -> Non
     on_progress(Progress("loading", 0, 2 * config.repeats + 1))
     with Session.from_config(config) as session:
         passes = Passes(session, on_progress)
+        meter: LoadMeter | None = None
         for number, chunk in enumerate(passes):
             write_chunk(spool, number, chunk)
             header = session.header(n_repeats=config.repeats, events=passes.events)
@@ -57,6 +58,10 @@ def run(config: CaptureConfig, spool: str, output: str, channel: IO[str]) -> Non
             header["config"]["n_prompt"] = len(passes.prompt)
             header["config"]["n_gen"] = len(passes.generated)
             header["memory"]["rss_peak_bytes"] = rss_peak_bytes()
+            if meter is None:
+                meter = LoadMeter()  # the warm-up is over
+            else:
+                header["environment"]["warnings"] += meter.warnings()
             write_header(spool, header)
     assemble(spool).save(output)
     send(done=True)
