@@ -1,8 +1,11 @@
 """slmprof's timing pass against llama-bench, built from the same source and options.
 
-Both run the same steps in the same order, in a process of their own each time, in turns: a warm-up,
-then prompts again and again, then generations again and again, each from the same depth. The table
-gives the median tokens/s of each over all samples, and the ratio. Build the peers first:
+Both run the same steps in the same order, in a process of their own each time, in turns: a
+warm-up, then prompts again and again, then generations again and again, each from the same
+depth. The table gives the median tokens/s of each, and the median over the rounds of the ratio
+of the two processes of one round, with its 95 % bootstrap interval. A process keeps the memory
+that it was given, and with it some of its speed: that is why there are many rounds. Build the
+peers first:
 
     cmake --preset peers && cmake --build build/peers --target peers
 """
@@ -17,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from reporting import Bar, parser, publish
+from reporting import Bar, median_interval, parser, publish
 
 from slmprof import Session
 from slmprof.models.resolve import resolve_model
@@ -84,7 +87,7 @@ def main() -> int:
     arguments.add_argument("--peers", type=Path, default=Path("build/peers/peers/bin"))
     arguments.add_argument("--models", default="tiny,qwen2-0.5b")
     arguments.add_argument("--threads", default="1,2")
-    arguments.add_argument("--rounds", type=int, default=5)
+    arguments.add_argument("--rounds", type=int, default=20)
     arguments.add_argument("--repeats", type=int, default=5)
     arguments.add_argument("--n-prompt", type=int, default=50)
     arguments.add_argument("--n-gen", type=int, default=50)
@@ -105,13 +108,22 @@ def main() -> int:
                 turns = [("ours", run_ours), ("peer", run_peer)]
                 for who, run in turns if number % 2 == 0 else turns[::-1]:
                     for name, values in run(path, options, threads).items():
-                        samples[who][name] += values
+                        samples[who][name].append(float(np.median(values)))
             for name in _PHASES:
-                ours, peer = (float(np.median(samples[who][name])) for who in ("ours", "peer"))
+                ours, peer = samples["ours"][name], samples["peer"][name]
+                ratios = [mine / other for mine, other in zip(ours, peer, strict=True)]
+                ratio, low, high = median_interval(ratios)
                 rows.append(
-                    {"model": model, "threads": threads, "phase": name, "slmprof tokens/s": ours,
-                     "llama-bench tokens/s": peer, "ratio": ours / peer}
-                )  # fmt: skip
+                    {
+                        "model": model,
+                        "threads": threads,
+                        "phase": name,
+                        "slmprof tokens/s": float(np.median(ours)),
+                        "llama-bench tokens/s": float(np.median(peer)),
+                        "ratio": ratio,
+                        "ci95": f"{low:.4f}-{high:.4f}",
+                    }
+                )
     bars = [
         Bar(f"{row['model']} {row['phase']} {row['threads']} threads", row["ratio"], _LIMIT,
             is_most=False)
