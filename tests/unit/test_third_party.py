@@ -190,9 +190,7 @@ def test_a_checkout_is_used_as_it_is(tmp_path: Path) -> None:
     answer = subprocess.run([*command, str(tmp_path)], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == f"{tmp_path};7.8.9;checkout"
     (tmp_path / "ggml").rmdir()
-    answer = subprocess.run(
-        [*command, str(tmp_path)], capture_output=True, text=True, check=False
-    )
+    answer = subprocess.run([*command, str(tmp_path)], capture_output=True, text=True, check=False)
     assert answer.returncode == 1
     assert "ggml" in answer.stderr
 
