@@ -190,7 +190,12 @@ void Engine::submit(const int32_t * tokens, int32_t n_tokens, bool is_prompt) {
         const llama_batch batch  = llama_batch_get_one(const_cast<int32_t *>(tokens) + done, n);
         const int32_t     status = encode ? llama_encode(context_, batch) : llama_decode(context_, batch);
         if (status != 0) {
-            throw EngineFailure(explain(status, n_past_ + done, llama_n_ctx(context_)));
+            const std::string cause = explain(status, n_past_ + done, llama_n_ctx(context_));
+            // What the failed batch or the batches before it have left in the memory.
+            if (llama_memory_t memory = llama_get_memory(context_)) {
+                n_past_ = llama_memory_seq_pos_max(memory, 0) + 1;
+            }
+            throw EngineFailure(cause);
         }
         done += n;
     }
@@ -213,7 +218,14 @@ void Engine::step(const int32_t * tokens, int32_t n_tokens, Phase phase, Pass pa
     if (is_op) {
         recorder_->step_begin(row, phase);
     }
-    submit(tokens, n_tokens, phase == Phase::prefill);
+    try {
+        submit(tokens, n_tokens, phase == Phase::prefill);
+    } catch (...) {
+        if (is_op) {
+            recorder_->abandon_step();
+        }
+        throw;
+    }
     if (is_op) {
         recorder_->step_end();
     }
@@ -241,7 +253,7 @@ void Engine::run_steps(const std::vector<int32_t> & tokens, Phase phase, Pass pa
     check_tokens(tokens);
     const std::lock_guard<std::mutex> lock(step_mutex);
 
-    // Hooks off again however this ends; what a failed pass left behind is dropped with it.
+    // Hooks off again however this ends.
     struct Hooks {
         Recorder * recorder;
         ~Hooks() {
@@ -258,16 +270,24 @@ void Engine::run_steps(const std::vector<int32_t> & tokens, Phase phase, Pass pa
 
     const auto n = static_cast<int32_t>(tokens.size());
     const int32_t n_steps = phase == Phase::prefill ? 1 : n;
-    for (int32_t i = 0; i < n_steps; i++) {
-        step(tokens.data() + i, phase == Phase::prefill ? n : 1, phase, pass, repeat, i);
-        if (hooks.recorder != nullptr && recorder_->is_nearly_full()) {
+    const auto    collect = [&] {
+        if (hooks.recorder != nullptr) {
             recorder_->collect(mode, harvest_.recording);
         }
-        check();
+    };
+    try {
+        for (int32_t i = 0; i < n_steps; i++) {
+            step(tokens.data() + i, phase == Phase::prefill ? n : 1, phase, pass, repeat, i);
+            if (recorder_->is_nearly_full()) {
+                collect();
+            }
+            check();
+        }
+    } catch (...) {
+        collect();  // the steps before are whole, and stand in the harvest already
+        throw;
     }
-    if (hooks.recorder != nullptr) {
-        recorder_->collect(mode, harvest_.recording);
-    }
+    collect();
 }
 
 void Engine::prefill(const std::vector<int32_t> & tokens, Pass pass, int32_t repeat, EventMode mode,

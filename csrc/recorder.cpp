@@ -44,6 +44,7 @@ void Recorder::step_begin(int32_t step, Phase phase) {
     step_             = step;
     phase_            = phase;
     n_events_at_step_ = static_cast<size_t>(threads_[0].next - threads_[0].first);
+    n_runs_at_step_   = runs_.size();
     step_marks_.emplace_back(step, marks_.size());
     mark(read_ticks(), SLMPROF_SEGMENT_BATCH, -1);
 }
@@ -53,6 +54,21 @@ void Recorder::step_end() {
     const auto n_events = static_cast<size_t>(threads_[0].next - threads_[0].first);
     largest_step_       = std::max(largest_step_, n_events - n_events_at_step_);
     largest_marks_      = std::max(largest_marks_, marks_.size() - step_marks_.back().second);
+}
+
+void Recorder::abandon_step() {
+    flush_pending();
+    for (slmprof_thread & thread : threads_) {
+        while (thread.next != thread.first && thread.next[-1].run >= n_runs_at_step_) {
+            thread.next--;
+        }
+    }
+    const auto is_of_step = [this](const auto & entry) { return entry.first >= n_runs_at_step_; };
+    unresolved_.erase(std::remove_if(unresolved_.begin(), unresolved_.end(), is_of_step), unresolved_.end());
+    runs_.erase(runs_.begin() + static_cast<std::ptrdiff_t>(n_runs_at_step_), runs_.end());
+    run_phases_.erase(run_phases_.begin() + static_cast<std::ptrdiff_t>(n_runs_at_step_), run_phases_.end());
+    marks_.erase(marks_.begin() + static_cast<std::ptrdiff_t>(step_marks_.back().second), marks_.end());
+    step_marks_.pop_back();
 }
 
 bool Recorder::is_nearly_full() const {

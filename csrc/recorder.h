@@ -74,6 +74,9 @@ class Recorder {
     void step_begin(int32_t step, Phase phase);
     void step_end();
 
+    // In place of step_end where the step failed: as if it had not begun.
+    void abandon_step();
+
     // True when one more step like the largest so far may not fit: collect before it begins.
     bool is_nearly_full() const;
 
@@ -132,6 +135,7 @@ class Recorder {
     std::vector<Phase>       run_phases_;
     std::vector<std::pair<size_t, ggml_cgraph *>> unresolved_;  // run, its graph
     size_t                   n_events_at_step_ = 0;
+    size_t                   n_runs_at_step_   = 0;
     size_t                   largest_step_     = 0;
     size_t                   largest_marks_    = 0;
     std::unordered_map<uint32_t, int32_t>       path_texts_;

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import _thread
 import itertools
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -260,3 +262,28 @@ def test_the_module_exports_nothing_but_its_entry() -> None:
     names = [line.split()[-1] for line in answer.stdout.splitlines()]
     assert [name for name in names if "ggml" in name or "llama" in name] == []
     assert "PyInit__core" in names
+
+
+def test_an_interrupted_pass_leaves_whole_steps(small_model: ModelMaker) -> None:
+    engine = open_engine(small_model(), n_ctx=8192)
+    engine.prefill(PROMPT, PASS_OP)
+
+    def interrupt() -> None:
+        while engine.n_past < len(PROMPT) + 3:
+            pass
+        _thread.interrupt_main()
+
+    watcher = threading.Thread(target=interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        watcher.start()
+        engine.decode(np.ones(8000, dtype=np.int32), PASS_OP)
+    watcher.join()
+    n_past = engine.n_past
+    assert n_past < 8000
+    engine.decode(PROMPT[:2], PASS_OP)
+    chunk = engine.take()
+    n_steps = 1 + n_past - len(PROMPT) + 2
+    assert len(chunk["steps"]["phase"]) == n_steps
+    assert sorted(chunk["runs"]["step"].tolist()) == list(range(n_steps))
+    assert set(chunk["events"]["run"].tolist()) == set(range(n_steps))
+    assert set(chunk["segments"]["step"].tolist()) == set(range(n_steps))
