@@ -19,6 +19,9 @@ namespace slmprof {
 namespace {
 
 constexpr uint64_t k_default_events = 1 << 16;
+constexpr uint64_t k_most_events    = 1 << 22;
+// Of one graph, with room to spare.
+constexpr uint64_t k_events_of_run = 1 << 13;
 
 // One step at a time in the process: two at once would disturb each other's times, and the hooks
 // tell threads apart by their number alone.
@@ -44,7 +47,8 @@ std::string explain(int32_t status, int32_t n_past, uint32_t n_ctx) {
 
 }  // namespace
 
-Engine::Engine(const EngineSettings & settings) : n_threads_(settings.n_threads) {
+Engine::Engine(const EngineSettings & settings) : n_threads_(settings.n_threads),
+      observes_by_callback_(settings.observe_by_callback) {
     initialize_backends();
     tick_scale();
     try {
@@ -75,8 +79,8 @@ void Engine::load(const EngineSettings & settings) {
         throw EngineFailure("cannot start " + std::to_string(settings.n_threads) + " threads");
     }
     llama_attach_threadpool(context_, thread_pool_, nullptr);
-    const uint64_t capacity = settings.event_capacity > 0 ? settings.event_capacity : k_default_events;
-    recorder_ = std::make_unique<Recorder>(n_threads_, capacity);
+    grows_    = settings.event_capacity == 0;
+    recorder_ = std::make_unique<Recorder>(n_threads_, grows_ ? k_default_events : settings.event_capacity);
 }
 
 Engine::~Engine() {
@@ -84,7 +88,6 @@ Engine::~Engine() {
 }
 
 void Engine::unload() {
-    recorder_.reset();
     if (context_ != nullptr) {
         llama_free(context_);
         context_ = nullptr;
@@ -93,6 +96,8 @@ void Engine::unload() {
         ggml_threadpool_free(thread_pool_);
         thread_pool_ = nullptr;
     }
+    // After the pool's threads, of which one may still look at its slot behind the last barrier.
+    recorder_.reset();
     if (model_ != nullptr) {
         llama_model_free(model_);
         model_ = nullptr;
@@ -133,6 +138,7 @@ ContextInfo Engine::context_info() const {
 }
 
 std::vector<BufferRecord> Engine::buffers() const {
+    const std::lock_guard<std::mutex> own_lock(mutex_);
     return allocated_buffers(context_);
 }
 
@@ -149,6 +155,7 @@ std::vector<int32_t> Engine::tokenize(const std::string & text) const {
 }
 
 bool Engine::truncate(int32_t n_past) {
+    const std::lock_guard<std::mutex> own_lock(mutex_);
     llama_memory_t memory = llama_get_memory(context_);
     if (memory == nullptr) {
         n_past_ = 0;
@@ -181,6 +188,18 @@ void Engine::check_tokens(const std::vector<int32_t> & tokens) const {
     }
 }
 
+void Engine::check_encoder_batch(const std::vector<int32_t> & tokens) const {
+    if (llama_get_memory(context_) != nullptr && !llama_model_has_encoder(model_)) {
+        return;
+    }
+    // llama.cpp aborts otherwise: in an encoder each token sees all the others.
+    const uint32_t limit = std::min(llama_n_batch(context_), llama_n_ubatch(context_));
+    if (tokens.size() > limit) {
+        throw std::invalid_argument("this model encodes its prompt in one batch of at most " + std::to_string(limit) +
+                                    " tokens; use --n-batch and --n-ubatch " + std::to_string(tokens.size()) + " or more");
+    }
+}
+
 void Engine::submit(const int32_t * tokens, int32_t n_tokens, bool is_prompt) {
     const bool encode = is_prompt && llama_model_has_encoder(model_);
     const auto limit  = static_cast<int32_t>(llama_n_batch(context_));
@@ -203,7 +222,11 @@ void Engine::submit(const int32_t * tokens, int32_t n_tokens, bool is_prompt) {
 }
 
 void Engine::fill(const std::vector<int32_t> & tokens) {
+    const std::lock_guard<std::mutex> own_lock(mutex_);
     check_tokens(tokens);
+    if (llama_get_memory(context_) == nullptr || llama_model_has_encoder(model_)) {
+        throw std::invalid_argument("this model encodes its prompt anew each time and keeps nothing of it: it has no depth");
+    }
     const std::lock_guard<std::mutex> lock(step_mutex);
     submit(tokens.data(), static_cast<int32_t>(tokens.size()), true);
     n_past_ += static_cast<int32_t>(tokens.size());
@@ -248,9 +271,26 @@ void Engine::step(const int32_t * tokens, int32_t n_tokens, Phase phase, Pass pa
     }
 }
 
+uint64_t Engine::events_of(size_t n_tokens, Phase phase) const {
+    if (phase == Phase::decode) {
+        return k_default_events;  // collected between the steps
+    }
+    const uint64_t n_batch = llama_n_batch(context_), n_ubatch = llama_n_ubatch(context_);
+    const uint64_t per_batch = (n_batch + n_ubatch - 1) / n_ubatch;
+    const uint64_t n_runs    = n_tokens / n_batch * per_batch + (n_tokens % n_batch + n_ubatch - 1) / n_ubatch;
+    return std::clamp(n_runs * k_events_of_run, k_default_events, k_most_events);
+}
+
 void Engine::run_steps(const std::vector<int32_t> & tokens, Phase phase, Pass pass, int32_t repeat, EventMode mode,
                        const std::function<void()> & check) {
+    const std::lock_guard<std::mutex> own_lock(mutex_);
     check_tokens(tokens);
+    if (phase == Phase::prefill) {
+        check_encoder_batch(tokens);
+    }
+    if (pass == Pass::op && observes_by_callback_) {
+        throw std::invalid_argument("a context observed by callback has no op passes: its graphs are cut into pieces");
+    }
     const std::lock_guard<std::mutex> lock(step_mutex);
 
     // Hooks off again however this ends.
@@ -264,6 +304,9 @@ void Engine::run_steps(const std::vector<int32_t> & tokens, Phase phase, Pass pa
         }
     } hooks{ nullptr };
     if (pass == Pass::op) {
+        if (grows_) {
+            recorder_->reserve(events_of(tokens.size(), phase));
+        }
         recorder_->start();
         hooks.recorder = recorder_.get();
     }
@@ -301,6 +344,7 @@ void Engine::decode(const std::vector<int32_t> & tokens, Pass pass, int32_t repe
 }
 
 std::vector<float> Engine::last_logits() const {
+    const std::lock_guard<std::mutex> own_lock(mutex_);
     const float * logits = llama_get_logits_ith(context_, -1);
     if (logits == nullptr) {
         return {};
@@ -309,6 +353,7 @@ std::vector<float> Engine::last_logits() const {
 }
 
 Harvest Engine::take() {
+    const std::lock_guard<std::mutex> own_lock(mutex_);
     recorder_->graphs().take(harvest_.graphs, harvest_.tensors);
     harvest_.strings = recorder_->strings().texts();
     return std::exchange(harvest_, {});

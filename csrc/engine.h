@@ -6,6 +6,7 @@
 #include "recorder.h"
 #include "records.h"
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -48,7 +49,7 @@ struct EngineSettings {
     // How the peer observes: an eval callback that asks for every node. Only for the overhead
     // benchmark, which compares it with the hooks.
     bool observe_by_callback = false;
-    // Room for events on each thread between two collections; 0 means 65536.
+    // Room for events on each thread between two collections; 0 means as much as a step may need.
     uint64_t event_capacity = 0;
 };
 
@@ -76,6 +77,7 @@ struct Harvest {
     std::vector<std::string> strings;
 };
 
+// A call from another thread waits for the one that runs.
 class Engine {
   public:
     // Loads the model and makes the context. Throws ModelFailure, EngineFailure, std::invalid_argument.
@@ -115,6 +117,8 @@ class Engine {
     void load(const EngineSettings & settings);
     void unload();
     void check_tokens(const std::vector<int32_t> & tokens) const;
+    void check_encoder_batch(const std::vector<int32_t> & tokens) const;
+    uint64_t events_of(size_t n_tokens, Phase phase) const;
     void submit(const int32_t * tokens, int32_t n_tokens, bool is_prompt);
     void step(const int32_t * tokens, int32_t n_tokens, Phase phase, Pass pass, int32_t repeat, int32_t index);
     void run_steps(const std::vector<int32_t> & tokens, Phase phase, Pass pass, int32_t repeat, EventMode mode,
@@ -124,7 +128,10 @@ class Engine {
     llama_context *           context_     = nullptr;
     ggml_threadpool *         thread_pool_ = nullptr;
     int32_t                   n_threads_   = 1;
-    int32_t                   n_past_      = 0;
+    bool                      observes_by_callback_ = false;
+    bool                      grows_                = true;  // the room for events
+    std::atomic<int32_t>      n_past_{ 0 };
+    mutable std::mutex        mutex_;  // taken before the one for steps
     std::unique_ptr<Recorder> recorder_;
     Harvest                   harvest_;
 };

@@ -52,6 +52,7 @@ std::pair<std::string, size_t> output_buffer_of(const void * context) {
 extern "C" {
 
 void slmprof_run_begin(ggml_cgraph * graph, int n_threads) {
+    slmprof::own_slot = slmprof_threads;  // not that of a recorder long gone, should no op run before a barrier
     slmprof::active_recorder->run_begin(graph, n_threads);
 }
 

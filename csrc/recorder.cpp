@@ -25,15 +25,24 @@ const char * type_name(uint32_t type) {
 }  // namespace
 
 Recorder::Recorder(int n_threads, size_t capacity) : threads_(static_cast<size_t>(n_threads)), graphs_(strings_) {
+    reserve(capacity);
+    runs_.reserve(k_runs_capacity);
+    run_phases_.reserve(k_runs_capacity);
+    marks_.reserve(k_marks_capacity);
+}
+
+void Recorder::reserve(size_t capacity) {
     for (slmprof_thread & thread : threads_) {
+        if (static_cast<size_t>(thread.end - thread.first) >= capacity) {
+            continue;
+        }
+        thread.events.reset();
+        thread.first = thread.next = thread.end = nullptr;
         // Value-initialised: the pages are touched now and not in the hot path.
         thread.events = std::make_unique<OpEvent[]>(capacity);
         thread.first = thread.next = thread.events.get();
         thread.end                 = thread.first + capacity;
     }
-    runs_.reserve(k_runs_capacity);
-    run_phases_.reserve(k_runs_capacity);
-    marks_.reserve(k_marks_capacity);
 }
 
 Recorder::~Recorder() {

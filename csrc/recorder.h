@@ -66,6 +66,9 @@ class Recorder {
     Recorder(const Recorder &)             = delete;
     Recorder & operator=(const Recorder &) = delete;
 
+    // Makes room for at least `capacity` events on each thread. Only while nothing is recorded.
+    void reserve(size_t capacity);
+
     // Hooks on and off. Throws std::logic_error while another recorder is active.
     void start();
     void stop();

@@ -24,6 +24,12 @@ template <typename T> std::vector<T> to_vector(const py::array_t<T, py::array::c
 
 using Tokens = py::array_t<int32_t, py::array::c_style | py::array::forcecast>;
 
+// Without the interpreter's lock, which the thread that it waits for may need.
+template <typename Call> auto unlocked(const Call & call) {
+    const py::gil_scoped_release release;
+    return call();
+}
+
 // Lets a Ctrl-C through between two steps.
 void check_signals() {
     const py::gil_scoped_acquire gil;
@@ -231,7 +237,7 @@ void register_engine(py::module_ & module) {
                  d["has_memory"] = info.has_memory;
                  return d;
              })
-        .def("buffers", [](const Engine & engine) { return to_list(engine.buffers()); })
+        .def("buffers", [](const Engine & engine) { return to_list(unlocked([&] { return engine.buffers(); })); })
         .def_property_readonly("n_past", &Engine::n_past)
         .def("tokenize", [](const Engine & engine, const std::string & text) { return to_array(engine.tokenize(text)); },
              py::arg("text"))
@@ -247,8 +253,9 @@ void register_engine(py::module_ & module) {
              py::arg("aggregate") = false)
         .def("decode", run(&Engine::decode), py::arg("tokens"), py::arg("pass_kind"), py::arg("repeat") = 0,
              py::arg("aggregate") = false)
-        .def("last_logits", [](const Engine & engine) { return to_array(engine.last_logits()); })
-        .def("take", [](Engine & engine) { return to_dict(engine.take()); });
+        .def("last_logits",
+             [](const Engine & engine) { return to_array(unlocked([&] { return engine.last_logits(); })); })
+        .def("take", [](Engine & engine) { return to_dict(unlocked([&] { return engine.take(); })); });
 
     module.def("planned_buffers",
                [](const EngineSettings & settings) {

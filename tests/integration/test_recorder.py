@@ -287,3 +287,43 @@ def test_an_interrupted_pass_leaves_whole_steps(small_model: ModelMaker) -> None
     assert sorted(chunk["runs"]["step"].tolist()) == list(range(n_steps))
     assert set(chunk["events"]["run"].tolist()) == set(range(n_steps))
     assert set(chunk["segments"]["step"].tolist()) == set(range(n_steps))
+
+
+def test_the_buffers_grow_with_the_prompt(small_model: ModelMaker) -> None:
+    deep = small_model("llama", "Q4_K_M", n_layer=40)
+    engine = open_engine(deep, n_ctx=1024, n_ubatch=8, n_threads=1)
+    engine.prefill(np.ones(960, dtype=np.int32), PASS_OP)
+    chunk = engine.take()
+    assert len(chunk["runs"]["step"]) == 120
+    assert len(chunk["events"]["run"]) > 1 << 16
+    assert chunk["runs"]["n_dropped"].sum() == 0
+
+
+def test_a_context_observed_by_callback_has_no_op_passes(small_model: ModelMaker) -> None:
+    # Its graphs are pieces that are gone when their step ends.
+    engine = open_engine(small_model(), observe_by_callback=True)
+    with pytest.raises(ValueError, match="callback"):
+        engine.prefill(PROMPT, PASS_OP)
+    engine.prefill(PROMPT, PASS_TIMING)
+    assert engine.n_past == len(PROMPT)
+
+
+def test_two_threads_share_an_engine(small_model: ModelMaker) -> None:
+    engine, other = open_engine(small_model(), n_ctx=8192), open_engine(small_model("qwen2"))
+    n_taken = 0
+    finished = threading.Event()
+
+    def run() -> None:
+        engine.decode(np.ones(2000, dtype=np.int32), PASS_OP)
+        finished.set()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    while not finished.is_set():
+        n_taken += len(engine.take()["steps"]["phase"])
+        other.truncate(0)
+        other.prefill(PROMPT, PASS_OP)
+        engine.buffers()
+    thread.join()
+    last = engine.take()
+    assert n_taken + len(last["steps"]["phase"]) == 2000

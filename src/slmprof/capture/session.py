@@ -29,8 +29,6 @@ _Result = TypeVar("_Result")
 _RECURRENT_NAMES = ("cache_r", "cache_s")
 _USAGE_STATE = 3
 _GIB = 1 << 30
-# Ops of a graph, with room to spare, for the recorder's buffer; what does not fit is counted.
-_OPS_OF_A_GRAPH = 1 << 13
 _HEADROOM_BYTES = 256 << 20
 
 
@@ -306,8 +304,6 @@ class Session:
         settings.use_mmap = config.mmap
         settings.use_repack = config.repack
         settings.tensor_overrides = config.tensor_overrides
-        n_ubatches = -(-config.n_prompt // config.n_ubatch)
-        settings.event_capacity = min(max(n_ubatches * _OPS_OF_A_GRAPH, 1 << 16), 1 << 22)
         return settings
 
     def _check_memory(self, settings: _core.EngineSettings) -> None:
