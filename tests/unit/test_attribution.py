@@ -27,6 +27,7 @@ class Row:
     view_of: int = -1
     flags: int = 16
     detail: str = ""
+    n_rows: int = N_TOKENS
 
 
 @dataclass
@@ -146,7 +147,7 @@ class Graph:
                 "flags": row.flags,
                 "view_src": place[row.view_of] if row.view_of >= 0 else -1,
                 "ne0": N_EMBD,
-                "ne1": N_TOKENS,
+                "ne1": row.n_rows,
                 "ne2": 1,
                 "ne3": 1,
             }
@@ -575,6 +576,23 @@ def test_recurrent_mixers_even_with_attention_names(prefix: str) -> None:
     }
     # The attention layer beside it stays one.
     assert (0, "attention", "qkv") in parts_in_order(graph)
+
+
+def test_an_op_without_rows_has_its_block_like_any_other() -> None:
+    # llama.cpp moves the states of other sequences along; for one sequence these are none, but the
+    # threads meet at the barrier of these ops all the same.
+    graph = Graph()
+    x = graph.layer(0, graph.embed())
+    found = recurrent(graph, x, 1)
+    cache = graph.cache("cache_r_l1")
+    extra = graph.op("GET_ROWS", cache, graph.op("VIEW", graph.input("rs_s_copy")))
+    write = graph.op("CPY", extra, graph.op("VIEW", cache))
+    graph.rows[write].view_of, graph.rows[write].usage = cache, STATE
+    for row in (extra, write):
+        graph.rows[row].n_rows = 0
+    graph.head(graph.op("ADD", found["out"], x))
+    places = graph.places()
+    assert places(extra) == places(write) == (1, "recurrent", "state")
 
 
 def test_names_absent_a_recurrent_layer_is_counted_as_a_layer() -> None:

@@ -35,7 +35,7 @@ class GraphEdges:
         op, name: text of each row.
         sources: for each row the rows that it reads.
         consumers: for each row the rows that read it.
-        executed: whether the backend spends time on the row.
+        executed: whether the backend runs the row; one without elements too, whose barrier is kept.
         weight: the weight leaf that a row is, views, or is computed from alone; -1 otherwise.
         state: the cache or recurrent-state leaf that a row is or views; -1 otherwise.
         is_input: leaves that the host fills before every run.
@@ -50,7 +50,6 @@ class GraphEdges:
         self.sources: list[list[int]] = [
             [s for s in row if s >= 0] for row in tensors.sources().tolist()
         ]
-        shapes = tensors.shapes()
         self.consumers: list[list[int]] = [[] for _ in range(self.n_rows)]
         for row, sources in enumerate(self.sources):
             for source in sources:
@@ -59,17 +58,13 @@ class GraphEdges:
         flags = tensors.flags.tolist()
         # Older ggml has no compute flag: then nothing is marked, and every node counts.
         marked = any(flag & _FLAG_COMPUTE for flag in flags[: self.n_nodes])
-        empty = (shapes.prod(axis=1) == 0).tolist()
         self.is_view: list[bool] = [op in VIEW_OPS for op in self.op]
         self.executed: list[bool] = [
             position >= 0
             and op != "NONE"
             and not view
-            and not nothing
             and (not marked or bool(flag & _FLAG_COMPUTE))
-            for position, op, view, nothing, flag in zip(
-                node, self.op, self.is_view, empty, flags, strict=True
-            )
+            for position, op, view, flag in zip(node, self.op, self.is_view, flags, strict=True)
         ]
 
         usage = tensors.usage.tolist()
