@@ -188,6 +188,30 @@ def test_work_of_products() -> None:
     assert product_work("ADD", (8, 4, 1, 1), 8, (100, 10), 1) == Work(None, None)
 
 
+def test_bytes_of_a_view_leave_out_what_lies_between_its_rows(profile: Profile) -> None:
+    # Values are cached transposed: a row of a tensor of 64 by n_kv lies n_ctx elements further on.
+    tensors = profile.tensors
+    cache = tensors.name == profile.strings.index("cache_k_l0")
+    n_ctx, rows = 2048, tensors.ne1
+    apart = tensors.replace(
+        nb1=np.where(cache, 2 * n_ctx, tensors.nb1),
+        size_bytes=np.where(cache, 2 * n_ctx * (rows - 1) + 2 * 64, tensors.size_bytes),
+    )
+    expected = _op(profile, "prefill", "kq-0").bytes
+    assert expected == 2 * 64 * 32 + 4 * 64 * 16 + 4 * 32 * 16
+    assert _op(replace(profile, tensors=apart), "prefill", "kq-0").bytes == expected
+
+
+def test_bytes_of_a_factor_that_is_repeated_count_once(profile: Profile) -> None:
+    tensors = profile.tensors
+    cache = tensors.name == profile.strings.index("cache_k_l0")
+    once = tensors.replace(
+        nb1=np.where(cache, 0, tensors.nb1), size_bytes=np.where(cache, 128, tensors.size_bytes)
+    )
+    row = _op(replace(profile, tensors=once), "prefill", "kq-0")
+    assert row.bytes == 128 + 4 * 64 * 16 + 4 * 32 * 16
+
+
 def test_work_of_absurd_shapes_does_not_overflow() -> None:
     work = product_work("MUL_MAT", (2**61, 2**61, 2**61, 1), 2**61, (2**61, 2**61), 2**61)
     assert work.flops is not None and work.flops > 2.0**200

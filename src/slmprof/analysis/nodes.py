@@ -14,7 +14,7 @@ from ..profiles.data import Profile
 from ..profiles.tables import TensorTable
 from .attribution import Attribution, attribute
 from .kernels import PRODUCTS, kernel_name
-from .work import Work, product_work
+from .work import Work, product_work, stored_bytes
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,7 @@ class GraphNodes:
         self._attribution: Attribution = attribute(self._tensors, profile.strings)
         self._sources = self._tensors.sources()
         self._shapes = self._tensors.shapes()
+        self._strides = self._tensors.strides()
         self._occurrences = _occurrences(self._tensors, int(profile.graphs.n_nodes[graph]))
 
     def describe(self, node: int, n_fused: int) -> Node:
@@ -101,13 +102,19 @@ class GraphNodes:
     def _work(self, op: str, node: int, sources: list[int]) -> Work:
         if op not in PRODUCTS or not sources:
             return Work()
-        sizes = self._tensors.size_bytes
         return product_work(
             op,
             tuple(self._shapes[node].tolist()),
             int(self._shapes[sources[0]][0]),
-            tuple(int(sizes[row]) for row in sources),
-            int(sizes[node]),
+            tuple(self._stored_bytes(row) for row in sources),
+            self._stored_bytes(node),
+        )
+
+    def _stored_bytes(self, row: int) -> int:
+        return stored_bytes(
+            self._shapes[row].tolist(),
+            self._strides[row].tolist(),
+            int(self._tensors.size_bytes[row]),
         )
 
 

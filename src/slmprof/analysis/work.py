@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .kernels import PRODUCTS
@@ -28,8 +30,8 @@ def product_work(
         op: ggml's operator name; anything but a product has unknown work.
         shape: shape of the result, M first; all dimensions above the second are batches.
         n_inner: K, the length of the products' sums.
-        source_bytes: sizes of the factors as stored, the matrix first.
-        result_bytes: size of the result.
+        source_bytes: `stored_bytes` of the factors, the matrix first.
+        result_bytes: the same of the result.
     """
     if op not in PRODUCTS:
         return Work()
@@ -39,3 +41,22 @@ def product_work(
     # Which experts a router chose is not in the graph, so the matrix bytes of MUL_MAT_ID are not.
     known = op == "MUL_MAT" and len(source_bytes) >= 2
     return Work(flops, float(sum(source_bytes[:2]) + result_bytes) if known else None)
+
+
+def stored_bytes(shape: Sequence[int], strides: Sequence[int], extent_bytes: int) -> int:
+    """Distinct bytes that the elements of a tensor are stored in.
+
+    A view of a cache reaches over what lies between its rows: the values of 256 tokens, cached
+    transposed in a context of 2048, have an extent of eight times their bytes.
+
+    Args:
+        shape: elements in each dimension, fastest first.
+        strides: bytes from one element to the next in each dimension.
+        extent_bytes: from the first byte to behind the last (`ggml_nbytes`).
+    """
+    # What is left without the steps from row to row is one row, in blocks or not.
+    row = extent_bytes - sum((n - 1) * step for n, step in zip(shape[1:], strides[1:], strict=True))
+    if row <= 0:
+        return extent_bytes
+    # Rows that are read several times (a stride of 0) are stored once.
+    return min(extent_bytes, row * math.prod(shape[1:]))
