@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _LOG_LINES = 40
 _GRACE_SECONDS = 5.0
+_LONGEST_WAIT = threading.TIMEOUT_MAX / 4
 # How ggml announces that it gives up, in a log that may go on after it.
 _ABORT = re.compile(r"GGML_ASSERT|GGML_ABORT|ggml_abort|terminate called|what\(\):|Assertion")
 
@@ -73,7 +74,9 @@ def profile_in_worker(config: CaptureConfig, on_progress: OnProgress) -> Profile
 
 
 def _run_worker(config: CaptureConfig, folder: str, output: Path, on_progress: OnProgress) -> None:
-    deadline = None if config.timeout is None else time.monotonic() + config.timeout
+    # Threads wait for some hundred years at most; more is no limit.
+    seconds = None if config.timeout is None else min(config.timeout, _LONGEST_WAIT)
+    deadline = None if seconds is None else time.monotonic() + seconds
     with _started(folder, output) as worker:
         assert worker.stdin and worker.stdout and worker.stderr
         messages: queue.Queue[dict[str, Any] | None] = queue.Queue()

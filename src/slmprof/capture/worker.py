@@ -93,6 +93,13 @@ def main() -> int:
         report = {"type": "CaptureError", "message": message, "log_lines": []}
         channel.write(json.dumps({"error": report}) + "\n")
         return EXIT_REPORTED
+    except Exception as error:
+        if os.environ.get("SLMPROF_DEBUG"):
+            raise
+        message = f"unexpected {type(error).__name__} in the worker: {error}"
+        report = {"type": "CaptureError", "message": message, "log_lines": []}
+        channel.write(json.dumps({"error": report}) + "\n")
+        return EXIT_REPORTED
     return 0
 
 
