@@ -217,6 +217,7 @@ void Engine::submit(const int32_t * tokens, int32_t n_tokens, bool is_prompt) {
             throw EngineFailure(cause);
         }
         done += n;
+        has_encoded_ = has_encoded_ || encode;
     }
     llama_synchronize(context_);
 }
@@ -287,6 +288,8 @@ void Engine::run_steps(const std::vector<int32_t> & tokens, Phase phase, Pass pa
     check_tokens(tokens);
     if (phase == Phase::prefill) {
         check_encoder_batch(tokens);
+    } else if (llama_model_has_encoder(model_) && !has_encoded_) {
+        throw std::invalid_argument("this model's decoder reads an encoded prompt; run a prefill first");
     }
     if (pass == Pass::op && observes_by_callback_) {
         throw std::invalid_argument("a context observed by callback has no op passes: its graphs are cut into pieces");

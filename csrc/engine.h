@@ -130,6 +130,7 @@ class Engine {
     int32_t                   n_threads_   = 1;
     bool                      observes_by_callback_ = false;
     bool                      grows_                = true;  // the room for events
+    bool                      has_encoded_          = false;
     std::atomic<int32_t>      n_past_{ 0 };
     mutable std::mutex        mutex_;  // taken before the one for steps
     std::unique_ptr<Recorder> recorder_;

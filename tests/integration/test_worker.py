@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import _thread
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -192,3 +194,53 @@ def test_session_errors(small_model: ModelMaker, tmp_path: Path) -> None:
             session.read_prompt(tmp_path / "missing.txt")
     with pytest.raises(slmprof.UsageError, match="no setting"):
         slmprof.Session(small_model(), n_batches=3)
+
+
+def test_a_session_takes_numbers_and_ids_and_nothing_else(small_model: ModelMaker) -> None:
+    with slmprof.Session(small_model(), n_ctx=256) as session:
+        assert session.prefill(np.int64(5)).shape == (1,)  # type: ignore[arg-type]
+        assert session.decode([1, 2, 3]).shape == (3,)
+        for tokens in (0, -1, True, [1.5], [[1]], [], [2**40], [-(2**32) + 1]):
+            with pytest.raises(slmprof.UsageError):
+                session.prefill(tokens)  # type: ignore[arg-type]
+        assert session.n_past == 8
+
+
+def test_an_interrupted_session_goes_on(small_model: ModelMaker) -> None:
+    with slmprof.Session(small_model(), n_ctx=8192, threads=1) as session:
+
+        def interrupt() -> None:
+            while session.n_past < 3:
+                pass
+            _thread.interrupt_main()
+
+        watcher = threading.Thread(target=interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            watcher.start()
+            session.decode(8000)
+        watcher.join()
+        n_done = session.n_past
+        assert session.decode(4).shape == (4,)
+        phases = session.profile().phases()
+    assert phases["attributed_share"].min() > 0.5
+    assert n_done < 8000
+
+
+def test_a_timeout_beyond_all_clocks_is_none(small_model: ModelMaker) -> None:
+    profile = slmprof.profile(small_model(), timeout=1e300, **{**SETTINGS, "repeats": 1})
+    assert profile.meta.run["complete"] is True
+
+
+def test_an_unexpected_exception_in_the_worker_is_one_line(
+    small_model: ModelMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import slmprof.capture.passes as passes\n"
+        "def fail(*_):\n    raise KeyError('nobody expected this')\n"
+        "passes.Passes._pass = fail\n"
+    )
+    package_root = Path(slmprof.__file__).parents[1]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(package_root), str(tmp_path)]))
+    with pytest.raises(slmprof.CaptureError, match="unexpected KeyError") as caught:
+        slmprof.profile(small_model(), **SETTINGS)
+    assert "Traceback" not in str(caught.value)

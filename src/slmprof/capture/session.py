@@ -276,19 +276,33 @@ class Session:
         observe: bool,
         repeat: int,
     ) -> NDArray[np.float64]:
-        ids = (
-            self.random_tokens(tokens)
-            if isinstance(tokens, int)
-            else np.asarray(tokens, dtype=np.int32)
-        )
+        ids = self._token_ids(tokens)
         kind = PASS_OP if observe else PASS_TIMING
         aggregate = self._event_mode == "aggregate"
-        self.guard(lambda: run(ids, kind, repeat, aggregate))
-        chunk = self.take()
-        self._chunks.append(chunk)
+        try:
+            self.guard(lambda: run(ids, kind, repeat, aggregate))
+        finally:
+            # Also what was measured until an interruption: not to be taken for the next call's.
+            if self._engine is not None:
+                chunk = self.take()
+                self._chunks.append(chunk)
+        if self._engine is None:
+            raise UsageError("this session was closed while it measured")
         steps = chunk["steps"]
         latency: NDArray[np.float64] = (steps["end_ns"] - steps["begin_ns"]) / 1e6
         return latency
+
+    def _token_ids(self, tokens: int | Sequence[int] | Tokens) -> Tokens:
+        if isinstance(tokens, (int, np.integer)) and not isinstance(tokens, bool):
+            if tokens < 1:
+                raise UsageError(f"{tokens} tokens: at least 1 is needed")
+            return self.random_tokens(int(tokens))
+        ids = np.asarray(tokens)
+        if ids.ndim != 1 or ids.dtype.kind not in "iu":
+            raise UsageError("tokens must be a number of tokens or a sequence of token ids")
+        if ids.size and not (ids.min() >= 0 and ids.max() < 2**31):
+            raise UsageError("token ids must be between 0 and the size of the vocabulary")
+        return ids.astype(np.int32)
 
     def _settings(self) -> _core.EngineSettings:
         config = self.config
@@ -345,6 +359,9 @@ class Session:
             raise EngineError(str(error), log_lines=tuple(native.log_lines())) from None
         except ValueError as error:
             raise UsageError(str(error)) from None
+        except (RuntimeError, LookupError, ArithmeticError) as error:
+            # An exception of llama.cpp's own that it let through.
+            raise EngineError(str(error), log_lines=tuple(native.log_lines())) from None
         except MemoryError:
             raise EngineError("out of memory", log_lines=tuple(native.log_lines())) from None
 
