@@ -7,6 +7,7 @@ import io
 import json as json_module
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from builders import Builder, example_meta
 
@@ -38,7 +39,9 @@ def with_model(profile: Profile, **values: object) -> Profile:
     return replace(profile, meta=Meta.from_json(meta))
 
 
-def on_terminal(profile: Profile, width: int = 80, encoding: str = "utf-8", **chosen: str) -> str:
+def on_terminal(
+    profile: Profile, width: int = 80, encoding: str = "utf-8", **chosen: object
+) -> str:
     raw = io.BytesIO()
     stream = io.TextIOWrapper(raw, encoding=encoding)
     terminal.render(break_down(profile, **chosen), stream, width)
@@ -208,6 +211,41 @@ def test_top_says_how_many_there_are(profile: Profile) -> None:
     assert "Ops of prefill\n" in on_terminal(profile, by="op")
 
 
+def test_top_of_one_phase_hides_no_time_of_the_other(profile: Profile) -> None:
+    # In prefill the norm takes as long as the scores otherwise do: it is in the top of that phase.
+    events, runs = profile.events, profile.runs
+    graph = runs.graph[events.run]
+    swapped = np.where((graph == 0) & (events.node == 1), 5, events.node)
+    swapped = np.where((graph == 0) & (events.node == 5), 1, swapped)
+    n_fused = np.where(swapped == 1, 1, 0).astype(np.uint16)
+    changed = replace(
+        profile, events=events.replace(node=swapped.astype(np.int32), n_fused=n_fused)
+    )
+    breakdown = break_down(changed, by="kernel", top=2)
+    assert len(breakdown.tables["kernel"]) == 4
+    text = on_terminal(changed, by="kernel", top=2)
+    assert "Kernels (4 of 6)" in text
+    (norm,) = [line.split() for line in text.splitlines() if line.startswith("rms_norm")]
+    assert norm == ["rms_norm", "1", "4.000", "20.0", "%", "1", "1.000", "10.0", "%"]
+    assert "get_rows" not in text
+
+
+def test_kernels_name_the_code_that_ran(profile: Profile) -> None:
+    for lines in (
+        on_terminal(profile, by="kernel").splitlines(),
+        on_terminal(profile).splitlines(),
+    ):
+        at = next(i for i, line in enumerate(lines) if line.startswith("mul_mat_vec_q"))
+        rest = [line.split() for line in lines[at + 1 : at + 3]]
+        assert [words[-3:] for words in rest] == [["5.000", "50.0", "%"], ["1.500", "15.0", "%"]]
+        assert [words[0] for words in rest] == ["repack", "vec_dot_q6_K_q8_K"]
+
+
+def test_a_pipe_gets_no_blanks_at_the_ends_of_lines(profile: Profile) -> None:
+    for by in (None, *VIEWS):
+        assert all(line == line.rstrip() for line in on_terminal(profile, by=by).splitlines())
+
+
 def test_unusable_choices(profile: Profile) -> None:
     with pytest.raises(UsageError, match="no view by 'colour'"):
         break_down(profile, by="colour")
@@ -250,7 +288,7 @@ def test_quantities() -> None:
     assert [count_text(v) for v in (None, 12, 494_032_768, 1.5e9)] == [
         *("-", "12", "494.03 M", "1.50 B"),
     ]
-    assert [rate(v) for v in (None, 1.26, 12345.6)] == ["-", "1.3", "12346"]
+    assert [rate(v) for v in (None, 0.042, 1.26, 12345.6)] == ["-", "0.04", "1.3", "12346"]
     assert [calls_text(v) for v in (None, 2.0, 0.5)] == ["-", "2", "0.50"]
     assert shortened("abcdefghij", 5, UNICODE) == "ab…ij"
     assert shortened("abc", 5, ASCII) == "abc"

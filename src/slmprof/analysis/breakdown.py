@@ -13,7 +13,7 @@ from ..profiles.meta import Json, Meta
 from ..profiles.vocabulary import PHASES
 from .blocks import block_table, part_table
 from .caveats import caveats
-from .kernels import kernel_table
+from .kernels import impl_table, kernel_table
 from .layers import LayerSpread, layer_spreads, layer_table, tensor_table
 from .memory import buffer_table, memory_totals, repacked_bytes
 from .phases import PhaseSummary
@@ -41,7 +41,8 @@ class Breakdown:
         top: how many rows of a phase a view is cut to, or None.
         tables: view -> rows of the chosen phases, cut to `top` in the view that was asked for, or
             in `op` when none was; largest first (layers in their order).
-        n_rows: view -> how many rows each phase has before the cut.
+        uncut: the same before the cut.
+        impls: kernels by the code that ran, see `impl_table`.
         layer_spreads: how equal the layers of each chosen phase are.
         buffers, totals, repacked_bytes: memory, in bytes.
         caveats: one sentence for each doubt.
@@ -52,7 +53,8 @@ class Breakdown:
     by: str | None
     top: int | None
     tables: dict[str, pd.DataFrame]
-    n_rows: dict[str, dict[str, int]]
+    uncut: dict[str, pd.DataFrame]
+    impls: pd.DataFrame
     layer_spreads: tuple[LayerSpread, ...]
     buffers: pd.DataFrame
     totals: dict[str, int]
@@ -89,23 +91,20 @@ def break_down(
     ops = profile.op_rows
     if phase is not None:
         ops = ops[ops["phase"] == phase].reset_index(drop=True)
-    tables = {view: make(ops) for view, make in _TABLES.items()}
-    n_rows = {
-        view: {str(name): int(count) for name, count in rows["phase"].value_counts().items()}
-        for view, rows in tables.items()
-    }
-    spreads = layer_spreads(tables["layer"])
+    uncut = {view: make(ops) for view, make in _TABLES.items()}
+    tables = dict(uncut)
     if top is not None:
         view = by or "op"
-        tables[view] = top_rows(tables[view], top)
+        tables[view] = top_rows(uncut[view], top)
     return Breakdown(
         meta=profile.meta,
         phases=phases,
         by=by,
         top=top,
         tables=tables,
-        n_rows=n_rows,
-        layer_spreads=spreads,
+        uncut=uncut,
+        impls=impl_table(ops),
+        layer_spreads=layer_spreads(uncut["layer"]),
         buffers=buffer_table(profile),
         totals=memory_totals(profile),
         repacked_bytes=repacked_bytes(profile),

@@ -47,3 +47,11 @@ def kernel_name(op: str, source_type: str, type_name: str, n_columns: int) -> st
 def kernel_table(ops: pd.DataFrame) -> pd.DataFrame:
     """Op rows added up by kernel: phase, kernel, calls, time_ms, share."""
     return sum_by(ops, ["kernel"], ["calls", "time_ms", "share"])
+
+
+def impl_table(ops: pd.DataFrame) -> pd.DataFrame:
+    """Op rows added up by kernel and the code that ran: phase, kernel, impl, calls, time_ms, share.
+
+    `impl` is `generic` where ggml has one implementation, and empty where none was observed.
+    """
+    return sum_by(ops, ["kernel", "impl"], ["calls", "time_ms", "share"])

@@ -35,7 +35,11 @@ def percent(share: float | None) -> str:
 
 
 def rate(value: float | None) -> str:
-    return NONE if value is None else f"{value:.{0 if abs(value) >= 1000 else 1}f}"
+    """At least two digits: 12346, 123.4, 1.2, 0.04."""
+    if value is None:
+        return NONE
+    size = abs(value)
+    return f"{value:.{0 if size >= 1000 else 1 if size >= 1 else 2}f}"
 
 
 def bytes_text(value: float | None) -> str:

@@ -42,6 +42,10 @@ _SHOWN_SETTINGS = (
 TOP_OPS = 10
 TOP_TENSORS = 20
 _BAR_WIDTH = 12
+# As much as stands beside the numbers of two phases on 80 columns.
+_IMPL_WIDTH = 25
+# Where ggml has one implementation, or none was observed, there is nothing to tell.
+_UNREMARKABLE = ("", "generic")
 
 
 @dataclass(frozen=True)
@@ -198,49 +202,75 @@ def _time_and_share(time: float | None, summary: PhaseSummary) -> list[str]:
 
 
 def _view(breakdown: Breakdown, by: str, glyphs: Glyphs) -> list[Section]:
-    rows = breakdown.tables[by]
     if by == "block":
-        return [_side_by_side(rows, breakdown, "Blocks", ["block"], glyphs, bars=True)]
+        return [_side_by_side(breakdown, by, "Blocks", ["block"], glyphs, bars=True)]
     if by == "layer":
-        return [_side_by_side(rows, breakdown, "Layers", ["layer", "block"], glyphs)]
+        return [_side_by_side(breakdown, by, "Layers", ["layer", "block"], glyphs)]
     if by == "kernel":
-        return [_side_by_side(rows, breakdown, "Kernels", ["kernel"], glyphs)]
+        return [_side_by_side(breakdown, by, "Kernels", ["kernel"], glyphs, impls=True)]
     if by == "part":
-        return [_side_by_side(rows, breakdown, "Parts", ["block", "part"], glyphs)]
+        return [_side_by_side(breakdown, by, "Parts", ["block", "part"], glyphs)]
     make = _op_section if by == "op" else _tensor_section
     return [make(breakdown, summary.phase, glyphs) for summary in breakdown.phases]
 
 
+_Key = tuple[Any, ...]
+
+
 def _side_by_side(
-    rows: pd.DataFrame,
     breakdown: Breakdown,
+    by: str,
     title: str,
     keys: Sequence[str],
     glyphs: Glyphs,
     *,
     bars: bool = False,
+    impls: bool = False,
 ) -> Section:
-    """One row a key, one pair of columns a phase; in the order of the first phase that has it."""
-    phases = [summary.phase for summary in breakdown.phases]
-    by_key: dict[tuple[Any, ...], dict[str, dict[str, Any]]] = {}
-    for row in records(rows):
-        by_key.setdefault(tuple(row[key] for key in keys), {})[row["phase"]] = row
-    with_calls = "calls" in rows.columns
+    """One row a key, one group of columns a phase; in the order of the first phase that has it.
+
+    Args:
+        bars: whether a bar stands beside each share.
+        impls: whether the code that ran stands below each kernel.
+    """
+    with_calls = "calls" in breakdown.uncut[by].columns
     columns = [Column(key) for key in keys]
-    for phase in phases:
+    for summary in breakdown.phases:
         columns += [Column("calls", number=True)] if with_calls else []
-        columns += [Column(f"{phase} ms", number=True), Column("share", number=True)]
+        columns += [Column(f"{summary.phase} ms", number=True), Column("share", number=True)]
         columns += [Column("")] if bars else []
+
+    def cells(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
+        made = []
+        for summary in breakdown.phases:
+            row = found.get(summary.phase, {})
+            made += [calls_text(row.get("calls"))] if with_calls else []
+            made += [milliseconds(row.get("time_ms")), percent(row.get("share"))]
+            made += [_bar(row.get("share"), glyphs)] if bars else []
+        return made
+
+    # What is in the top of one phase is shown with its time in every phase.
+    everything = _by_key(breakdown.uncut[by], keys)
+    shown = _by_key(breakdown.tables[by], keys)
+    below = _by_key(breakdown.impls, ["kernel", "impl"]) if impls else {}
     made = []
-    for key, cells_of in by_key.items():
-        cells = [printable(NONE if part is None else str(part), glyphs) for part in key]
-        for phase in phases:
-            row = cells_of.get(phase, {})
-            cells += [calls_text(row.get("calls"))] if with_calls else []
-            cells += [milliseconds(row.get("time_ms")), percent(row.get("share"))]
-            cells += [_bar(row.get("share"), glyphs)] if bars else []
-        made.append(tuple(cells))
+    for key in shown:
+        names = [printable(NONE if part is None else str(part), glyphs) for part in key]
+        made.append((*names, *cells(everything[key])))
+        for (kernel, impl), found in below.items():
+            if kernel == key[0] and impl not in _UNREMARKABLE:
+                made.append((f"  {_cut(impl, _IMPL_WIDTH, glyphs)}", *cells(found)))
+    if len(shown) < len(everything):
+        title = f"{title} ({len(shown)} of {len(everything)})"
     return Section(title, tuple(columns), made)
+
+
+def _by_key(rows: pd.DataFrame, keys: Sequence[str]) -> dict[_Key, dict[str, dict[str, Any]]]:
+    """Key -> phase -> row, in the order of the rows."""
+    found: dict[_Key, dict[str, dict[str, Any]]] = {}
+    for row in records(rows):
+        found.setdefault(tuple(row[key] for key in keys), {})[row["phase"]] = row
+    return found
 
 
 def _bar(share: float | None, glyphs: Glyphs) -> str:
@@ -345,7 +375,7 @@ def _phase_rows(breakdown: Breakdown, by: str, phase: str, top: int | None) -> p
 
 
 def _title(breakdown: Breakdown, by: str, phase: str, what: str, n_shown: int) -> str:
-    n_all = breakdown.n_rows[by].get(phase, 0)
+    n_all = int((breakdown.uncut[by]["phase"] == phase).sum())
     return f"{what} of {phase} ({n_shown} of {n_all})" if n_shown < n_all else f"{what} of {phase}"
 
 

@@ -32,7 +32,8 @@ def render(breakdown: Breakdown, stream: TextIO, width: int | None = None) -> No
     # process by itself.
     with console.capture() as text:
         _print(breakdown, console, ascii_only)
-    stream.write(text.get())
+    # rich fills every line of a table up to its width.
+    stream.writelines(f"{line.rstrip()}\n" for line in text.get().removesuffix("\n").split("\n"))
 
 
 def _print(breakdown: Breakdown, console: Console, ascii_only: bool) -> None:
