@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..analysis.breakdown import Breakdown
+from .captions import caveat_lines, header_lines
 from .quantities import UNICODE
-from .sections import Section, caveat_lines, header_lines, sections
+from .sections import Section, sections
 
 
 def render(breakdown: Breakdown) -> str:

@@ -15,7 +15,6 @@ from .quantities import (
     Glyphs,
     bytes_text,
     calls_text,
-    count_text,
     milliseconds,
     percent,
     printable,
@@ -24,21 +23,6 @@ from .quantities import (
 )
 from .records import records
 
-_SHOWN_SETTINGS = (
-    "threads",
-    "n_prompt",
-    "n_gen",
-    "n_depth",
-    "n_ctx",
-    "n_batch",
-    "n_ubatch",
-    "flash_attn",
-    "type_k",
-    "type_v",
-    "mmap",
-    "repack",
-    "repeats",
-)
 TOP_OPS = 10
 TOP_TENSORS = 20
 _BAR_WIDTH = 12
@@ -68,31 +52,6 @@ class Section:
     notes: tuple[str, ...] = field(default=())
 
 
-def header_lines(breakdown: Breakdown, glyphs: Glyphs) -> list[str]:
-    """What was measured: model, program, machine, settings."""
-    meta, model = breakdown.meta, breakdown.model
-    name = str(model["name"] or model["path"] or "unnamed model")
-    facts = [
-        model["architecture"],
-        f"{count_text(model['n_params'])} parameters" if model["n_params"] else None,
-        model["file_type"],
-        bytes_text(model["size_bytes"]) if model["size_bytes"] else None,
-        "RANDOM WEIGHTS" if model["random_weights"] else None,
-    ]
-    engine = meta.slmprof["llama_cpp"].get("version")
-    program = [
-        f"slmprof {meta.slmprof['version'] or '?'}",
-        f"llama.cpp {engine}" if engine else None,
-        meta.environment["cpu"],
-        f"{meta.environment['n_cores']} cores" if meta.environment["n_cores"] else None,
-    ]
-    lines = [_joined([name, *facts], glyphs), _joined(program, glyphs)]
-    settings = _joined([f"{k} {_setting(v)}" for k, v in _settings(meta.config)], glyphs)
-    if settings:
-        lines.append(settings)
-    return [printable(line, glyphs) for line in lines]
-
-
 def sections(breakdown: Breakdown, glyphs: Glyphs) -> list[Section]:
     """The tables: the view that was asked for, or the usual set of views."""
     if breakdown.by is not None:
@@ -108,26 +67,6 @@ def sections(breakdown: Breakdown, glyphs: Glyphs) -> list[Section]:
             _memory(breakdown, glyphs),
         ]
     return [section for section in made if section.rows]
-
-
-def caveat_lines(breakdown: Breakdown, glyphs: Glyphs) -> list[str]:
-    """One line for each doubt, and one for random weights."""
-    lines = [printable(f"warning: {text}", glyphs) for text in breakdown.caveats]
-    if breakdown.model["random_weights"]:
-        lines.append("note: random weights; time and memory are real, the text would not be")
-    return lines
-
-
-def _settings(config: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    return [(key, config[key]) for key in _SHOWN_SETTINGS if config.get(key) is not None]
-
-
-def _setting(value: Any) -> str:
-    return {True: "on", False: "off"}[value] if isinstance(value, bool) else str(value)
-
-
-def _joined(parts: Sequence[Any], glyphs: Glyphs) -> str:
-    return glyphs.dot.join(str(part) for part in parts if part)
 
 
 def _headline(breakdown: Breakdown, glyphs: Glyphs) -> Section:

@@ -10,8 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from ..analysis.breakdown import Breakdown
+from .captions import caveat_lines, header_lines
 from .quantities import ASCII, UNICODE
-from .sections import Section, caveat_lines, header_lines, sections
+from .sections import Section, sections
 
 # From here on there is room for every column.
 WIDE = 160
