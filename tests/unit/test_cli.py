@@ -294,3 +294,10 @@ def test_show_needs_no_native_library(saved: str) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["schema_version"] == 1
+
+
+def test_the_views_of_the_options_are_those_of_the_analysis() -> None:
+    from slmprof.analysis import breakdown
+    from slmprof.commands import options
+
+    assert options.VIEWS == breakdown.VIEWS

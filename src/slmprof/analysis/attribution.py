@@ -12,17 +12,17 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from slmprof.analysis.block_parts import assign_parts
-from slmprof.analysis.graph_edges import NORM_OPS, RECURRENT_OPS, GraphEdges
-from slmprof.analysis.weight_roles import (
+from ..profiles.tables import TensorTable
+from .block_parts import assign_parts
+from .graph_edges import NORM_OPS, RECURRENT_OPS, GraphEdges
+from .weight_roles import (
     OUTER_BLOCKS,
     WeightRole,
     is_recurrent_state,
     role_of_name,
     state_layer,
 )
-from slmprof.analysis.weight_uses import roles_from_use
-from slmprof.profiles.tables import TensorTable
+from .weight_uses import roles_from_use
 
 Region = tuple[int, str]
 """A layer (-1 outside the layers) and a block."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from slmprof.analysis.graph_edges import NORM_OPS, RECURRENT_OPS, GraphEdges
-from slmprof.analysis.weight_roles import PARTS, WeightRole
+from .graph_edges import NORM_OPS, RECURRENT_OPS, GraphEdges
+from .weight_roles import PARTS, WeightRole
 
 Region = tuple[int, str]
 

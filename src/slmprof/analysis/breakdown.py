@@ -18,8 +18,6 @@ from .layers import LayerSpread, layer_spreads, layer_table, tensor_table
 from .memory import buffer_table, memory_totals, repacked_bytes
 from .phases import PhaseSummary
 
-VIEWS: tuple[str, ...] = ("block", "layer", "kernel", "op", "part", "tensor")
-
 _TABLES: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
     "block": block_table,
     "layer": layer_table,
@@ -28,6 +26,7 @@ _TABLES: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
     "part": part_table,
     "tensor": tensor_table,
 }
+VIEWS: tuple[str, ...] = tuple(_TABLES)
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 
-from slmprof.profiles.tables import TensorTable
-from slmprof.profiles.vocabulary import USAGES
+from ..profiles.tables import TensorTable
+from ..profiles.vocabulary import USAGES
 
 VIEW_OPS = frozenset({"RESHAPE", "VIEW", "PERMUTE", "TRANSPOSE"})
 NORM_OPS = frozenset({"NORM", "RMS_NORM", "GROUP_NORM", "L2_NORM"})

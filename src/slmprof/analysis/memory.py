@@ -7,12 +7,6 @@ import pandas as pd
 from ..profiles.data import Profile
 from ..profiles.vocabulary import MEMORY_KINDS
 
-COLUMNS: dict[str, str] = {
-    "device": "object",
-    "buffer_type": "object",
-    "kind": "object",
-    "size_bytes": "int64",
-}
 _REPACK = "REPACK"
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from slmprof.analysis.graph_edges import NORM_OPS, RECURRENT_OPS, GraphEdges
-from slmprof.analysis.weight_roles import OUTER_BLOCKS, WeightRole, stem_and_layer
+from .graph_edges import NORM_OPS, RECURRENT_OPS, GraphEdges
+from .weight_roles import OUTER_BLOCKS, WeightRole, stem_and_layer
 
 
 def roles_from_use(edges: GraphEdges, rows: Iterable[int]) -> dict[int, WeightRole]:

@@ -36,7 +36,7 @@ class Command(Protocol):
 class _ShowVersion(argparse.Action):
     # Reading the installed version takes longer than all the rest of `--help`.
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        from slmprof import __version__
+        from .. import __version__
 
         print(f"slmprof {__version__}")
         parser.exit()

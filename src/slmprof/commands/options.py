@@ -8,14 +8,15 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NoReturn
 
 from ..errors import UsageError
+from ..profiles.vocabulary import PHASES
 
 if TYPE_CHECKING:
     from ..capture.config import CaptureConfig
     from ..profiles.data import Profile
 
 FORMATS = ("table", "json", "csv", "markdown")
+# As in `analysis.breakdown`, which takes too long to load for `--help`; a test compares the two.
 VIEWS = ("block", "layer", "kernel", "op", "part", "tensor")
-PHASES = ("prefill", "decode")
 # What 32-bit counters of llama.cpp can hold.
 _MAX_COUNT = 2**31 - 1
 
