@@ -18,6 +18,7 @@ import pytest
 
 import slmprof
 from slmprof import _core
+from slmprof.commands.main import main
 from slmprof.errors import ModelError, UsageError
 from slmprof.models import PRESETS, Dimensions, ModelPlan, plan_model, resolve_model, synthesize
 
@@ -325,3 +326,15 @@ def test_the_writer_refuses_what_gguf_cannot_hold(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=message):
             _core.write_random_gguf(path, metadata, tensors, seed=0)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_list_of_presets(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["synth", "--list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split()[0] == "preset" and lines[0].endswith("MiB Q4_K_M")
+    rows = {line.split()[0]: line.split()[1:] for line in lines[1:]}
+    assert rows["qwen2-0.5b"] == ["qwen2", "24", "896", "151936", "494.03", "373.71"]
+    assert rows["qwen1.5-0.5b"][-2:] == ["619.57", "382.62"]
+    asked_for = {"tiny", "smollm-135m", "pythia-160m", "bloom-560m", "gemma-2b", "phi-1.5"}
+    assert asked_for | {"openelm-270m", "stablelm-zephyr-3b"} <= set(rows)
+    assert all(line == line.strip() and len(line) <= 80 for line in lines)

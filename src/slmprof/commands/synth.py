@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import TYPE_CHECKING
 
 from ..errors import UsageError
@@ -121,31 +120,25 @@ def _read_dimensions(args: argparse.Namespace) -> Dimensions:
 
 
 def _print_presets(file_type: str) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
     from ..models.presets import PRESETS
     from ..models.synthesis import plan_model
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("preset", no_wrap=True)
-    table.add_column("arch", no_wrap=True)
-    for heading in ("layers", "embd", "vocab", "M params"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column(f"MiB {file_type}", justify="right", no_wrap=True)
+    rows = [("preset", "arch", "layers", "embd", "vocab", "M params", f"MiB {file_type}")]
     for preset in PRESETS.values():
         d = preset.dimensions
         plan = plan_model(d, file_type)
-        table.add_row(
-            preset.name,
-            d.architecture,
-            str(d.n_layer),
-            str(d.n_embd),
-            str(d.n_vocab),
-            f"{plan.n_params / 1e6:.2f}",
-            f"{plan.size_bytes / 2**20:.2f}",
+        rows.append(
+            (
+                preset.name,
+                d.architecture,
+                str(d.n_layer),
+                str(d.n_embd),
+                str(d.n_vocab),
+                f"{plan.n_params / 1e6:.2f}",
+                f"{plan.size_bytes / 2**20:.2f}",
+            )
         )
-    # Where the output is no terminal, its width is the table's own: nothing is cut off in a pipe.
-    console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 80)
-    console.print(table)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for name, arch, *numbers in rows:
+        names = f"{name:<{widths[0]}}  {arch:<{widths[1]}}"
+        print(names, *(f"{n:>{w + 1}}" for n, w in zip(numbers, widths[2:], strict=True)))
