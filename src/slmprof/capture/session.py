@@ -16,6 +16,7 @@ from ..models.resolve import resolve_model
 from ..profiles.vocabulary import PASS_OP, PASS_TIMING
 from . import environment
 from .config import CaptureConfig
+from .seen_graphs import SeenGraphs
 
 if TYPE_CHECKING:
     from .. import _core
@@ -25,9 +26,6 @@ Tokens = NDArray[np.int32]
 Chunk = dict[str, Any]
 _Result = TypeVar("_Result")
 
-# Recurrent state in llama.cpp's names for the tensors of a memory; all other state is a KV cache.
-_RECURRENT_NAMES = ("cache_r", "cache_s")
-_USAGE_STATE = 3
 _GIB = 1 << 30
 _HEADROOM_BYTES = 256 << 20
 
@@ -66,7 +64,7 @@ class Session:
         self._native = _core
         self._engine: _core.Engine | None = None
         self._chunks: list[Chunk] = []
-        self._tables: list[Chunk] = []
+        self._graphs = SeenGraphs()
         self._rng = np.random.default_rng(self.config.seed)
         _core.clear_log()
         _core.log_to_stderr(os.environ.get("SLMPROF_LOG") == "stderr")
@@ -175,8 +173,7 @@ class Session:
     def take(self) -> Chunk:
         """What was measured since the last call, as one chunk of a profile."""
         chunk: Chunk = {**self.engine.take()}
-        if len(chunk["graphs"]["hash"]):
-            self._tables.append({name: chunk[name] for name in ("strings", "tensors")})
+        self._graphs.add(chunk)
         return chunk
 
     def header(self, *, n_repeats: int, events: str) -> dict[str, Any]:
@@ -239,11 +236,10 @@ class Session:
             "mmap": any("Mapped" in name for name in buffers),
             "repack": any("REPACK" in name for name in buffers),
         }
-        ops = self._seen_ops()
-        if ops:
-            used["flash_attn"] = "on" if "FLASH_ATTN_EXT" in ops else "off"
+        if self._graphs.ops:
+            used["flash_attn"] = "on" if "FLASH_ATTN_EXT" in self._graphs.ops else "off"
         for name, prefix in (("type_k", "cache_k"), ("type_v", "cache_v")):
-            types = self._state_types(prefix)
+            types = self._graphs.state_types(prefix)
             used[name] = types[0] if types else None
         del used["model"]
         return used
@@ -251,7 +247,7 @@ class Session:
     def buffers(self) -> list[dict[str, Any]]:
         """The buffers that llama.cpp allocated, the context's split into KV cache and state."""
         records = []
-        recurrent = self._recurrent_bytes()
+        recurrent = self._graphs.recurrent_bytes()
         for buffer in self.engine.buffers():
             if buffer["kind"] != "context":
                 records.append(dict(buffer))
@@ -365,49 +361,14 @@ class Session:
         except MemoryError:
             raise EngineError("out of memory", log_lines=tuple(native.log_lines())) from None
 
-    def _seen_ops(self) -> set[str]:
-        return {
-            tables["strings"][op]
-            for tables in self._tables
-            for op in np.unique(tables["tensors"]["op"]).tolist()
-        }
-
-    def _state_tensors(self) -> dict[tuple[int, int], tuple[str, str, str, int]]:
-        """(buffer, offset) → (name, type, buffer type, bytes) of the tensors that hold state."""
-        found = {}
-        for tables in self._tables:
-            texts, tensors = tables["strings"], tables["tensors"]
-            is_state = (tensors["usage"] == _USAGE_STATE) & (tensors["view_src"] < 0)
-            for row in np.flatnonzero(is_state).tolist():
-                place = (int(tensors["buffer"][row]), int(tensors["offset_bytes"][row]))
-                found[place] = (
-                    texts[tensors["name"][row]],
-                    texts[tensors["type"][row]],
-                    texts[tensors["buffer_type"][row]],
-                    int(tensors["size_bytes"][row]),
-                )
-        return found
-
-    def _state_types(self, prefix: str) -> list[str]:
-        tensors = self._state_tensors().values()
-        return sorted({kind for name, kind, _, _ in tensors if name.startswith(prefix)})
-
-    def _recurrent_bytes(self) -> dict[str, int]:
-        totals: dict[str, int] = {}
-        for name, _, buffer_type, size in self._state_tensors().values():
-            if name.startswith(_RECURRENT_NAMES):
-                totals[buffer_type] = totals.get(buffer_type, 0) + size
-        return totals
-
 
 def _explain_model(path: Path, log_lines: Sequence[str], message: str) -> str:
     """llama.cpp's own reason in one line, where its log has one."""
-    marks = ("error loading model", "failed to load model", "error:")
+    mark = "error loading model"
     for line in reversed(log_lines):
-        for mark in marks[:1]:
-            if mark in line:
-                reason = line.split(mark, 1)[1].lstrip(" :").removeprefix("error loading model: ")
-                return f"{path}: llama.cpp cannot load it: {reason}"
+        if mark in line:
+            reason = line.split(mark, 1)[1].lstrip(" :").removeprefix(f"{mark}: ")
+            return f"{path}: llama.cpp cannot load it: {reason}"
     for line in reversed(log_lines):
         if "gguf_init" in line or "failed" in line:
             return f"{path}: llama.cpp cannot load it: {line.strip()}"
