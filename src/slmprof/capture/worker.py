@@ -57,6 +57,7 @@ def run(config: CaptureConfig, spool: str, output: str, channel: IO[str]) -> Non
             header["run"]["warmup"] = passes.warmup
             header["config"]["n_prompt"] = len(passes.prompt)
             header["config"]["n_gen"] = len(passes.generated)
+            header["config"]["events"] = passes.events
             header["memory"]["rss_peak_bytes"] = rss_peak_bytes()
             if meter is None:
                 meter = LoadMeter()  # the warm-up is over
