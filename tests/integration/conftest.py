@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,14 @@ def small_dimensions(architecture: str, **changes: object) -> Dimensions:
         "qkv_bias": architecture == "qwen2",
     }  # fmt: skip
     return Dimensions(**{**values, **changes})  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _ctrl_c_works() -> Iterator[None]:
+    """Undoes what a shell does to a background job: it and its children ignore Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session")

@@ -169,8 +169,6 @@ def test_a_signal_leaves_nothing_behind(
          "--save", str(saved)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         env={**os.environ, "TMPDIR": str(tmp_path)},
-        # A shell that starts a job in the background has it ignore Ctrl-C, and children inherit it.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:  # fmt: skip
         try:
             deadline = time.monotonic() + 60
