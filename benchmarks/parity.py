@@ -1,11 +1,11 @@
 """slmprof's timing pass against llama-bench, built from the same source and options.
 
 Both run the same steps in the same order, in a process of their own each time, in turns: a
-warm-up, then prompts again and again, then generations again and again, each from the same
-depth. The table gives the median tokens/s of each, and the median over the rounds of the ratio
-of the two processes of one round, with its 95 % bootstrap interval. A process keeps the memory
-that it was given, and with it some of its speed: that is why there are many rounds. Build the
-peers first:
+warm-up, then prompts again and again, then generations again and again, each from an empty
+context, so that both reuse their graph. The table gives the median tokens/s of each, and the
+median over the rounds of the ratio of the two processes of one round, with its 95 % bootstrap
+interval. A process keeps the memory that it was given, and with it some of its speed: that is
+why there are many rounds. Build the peers first:
 
     cmake --preset peers && cmake --build build/peers --target peers
 """
@@ -45,7 +45,6 @@ def time_passes(path: str, options: argparse.Namespace) -> Samples:
                 samples["prefill"].append(n_prompt / latency.sum() * 1e3)
         for count in range(options.repeats + 1):
             session.rewind(0)
-            session.fill(session.random_tokens(n_prompt))
             latency = session.decode(n_gen, observe=False)
             if count > 0:
                 samples["decode"].append(n_gen / latency.sum() * 1e3)
@@ -73,7 +72,7 @@ def run_peer(path: Path, options: argparse.Namespace, threads: int) -> Samples:
     samples: Samples = {}
     tests = {
         "prefill": ["-p", str(options.n_prompt), "-n", "0"],
-        "decode": ["-p", "0", "-n", str(options.n_gen), "-d", str(options.n_prompt)],
+        "decode": ["-p", "0", "-n", str(options.n_gen)],
     }
     for name, arguments in tests.items():
         answer = subprocess.run([*command, *arguments], capture_output=True, text=True, check=True)
