@@ -158,7 +158,6 @@ def test_an_exception_of_the_caller_ends_the_worker(small_model: ModelMaker) -> 
 @needs_proc
 def test_no_orphan_when_the_parent_is_killed(small_model: ModelMaker, tmp_path: Path) -> None:
     import subprocess
-    import sys
 
     script = tmp_path / "parent.py"
     script.write_text(
@@ -170,10 +169,14 @@ def test_no_orphan_when_the_parent_is_killed(small_model: ModelMaker, tmp_path: 
         "slmprof.profile(sys.argv[1], on_progress=show, repeats=100000, n_ctx=256)\n"
     )
     parent = subprocess.Popen(
-        [sys.executable, str(script), str(small_model())], stdout=subprocess.PIPE, text=True
+        [sys.executable, str(script), str(small_model())],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
     )
     assert parent.stdout is not None
     worker = int(parent.stdout.readline().split()[0])
+    assert list(tmp_path.glob("slmprof-*"))
     parent.kill()
     parent.wait()
     parent.stdout.close()
@@ -185,6 +188,7 @@ def test_no_orphan_when_the_parent_is_killed(small_model: ModelMaker, tmp_path: 
         time.sleep(0.05)
     else:
         assert not Path(f"/proc/{worker}").exists()
+    assert list(tmp_path.glob("slmprof-*")) == []  # nor what the parent had made for it
 
 
 def test_session_in_this_process(small_model: ModelMaker) -> None:

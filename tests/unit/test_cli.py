@@ -301,3 +301,30 @@ def test_the_views_of_the_options_are_those_of_the_analysis() -> None:
     from slmprof.commands import options
 
     assert options.VIEWS == breakdown.VIEWS
+
+
+def test_a_save_that_fails_does_not_cost_the_report(
+    capture: Callable[..., list[Any]],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    def fail(_: object, path: object) -> None:
+        raise UsageError(f"cannot write {path}: no space left on device")
+
+    capture()
+    monkeypatch.setattr(Profile, "save", fail)
+    assert main(["breakdown", "m.gguf", "--save", str(tmp_path / "run.slmprof")]) == 2
+    out, err = outputs(capsys)
+    assert "Blocks" in out
+    assert err.startswith("slmprof: error: cannot write")
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_closed_streams_are_no_traceback(tmp_path: Path, closed: str) -> None:
+    path = tmp_path / "run.slmprof"
+    example_profile().save(path)
+    command = f'"{sys.executable}" -m slmprof show "{path}" {closed}'
+    answer = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
+    assert answer.returncode == 0
+    assert "Traceback" not in answer.stdout + answer.stderr

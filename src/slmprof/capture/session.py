@@ -352,7 +352,8 @@ class Session:
             lines = tuple(native.log_lines())
             raise ModelError(_explain_model(self.path, lines, str(error))) from None
         except native.NativeEngineError as error:
-            raise EngineError(str(error), log_lines=tuple(native.log_lines())) from None
+            lines = tuple(native.log_lines())
+            raise EngineError(_explain_engine(lines, str(error)), log_lines=lines) from None
         except ValueError as error:
             raise UsageError(str(error)) from None
         except (RuntimeError, LookupError, ArithmeticError) as error:
@@ -360,6 +361,15 @@ class Session:
             raise EngineError(str(error), log_lines=tuple(native.log_lines())) from None
         except MemoryError:
             raise EngineError("out of memory", log_lines=tuple(native.log_lines())) from None
+
+
+def _explain_engine(log_lines: Sequence[str], message: str) -> str:
+    """The message, and what llama.cpp last said of a context that it did not make."""
+    mark = "llama_init_from_model: "
+    reason = next((line for line in reversed(log_lines) if line.startswith(mark)), "")
+    if "context" not in message or not reason:
+        return message
+    return f"{message}: {reason.removeprefix(mark).strip()}"
 
 
 def _explain_model(path: Path, log_lines: Sequence[str], message: str) -> str:

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 import threading
+from pathlib import Path
 from typing import IO, Any
 
 from ..errors import EngineError, SlmprofError
@@ -20,10 +22,16 @@ from .environment import limit_memory
 from .protocol import EXIT_REPORTED, Progress
 
 
-def _leave_with_parent() -> None:
+def _leave_with_parent(spool: str) -> None:
     """Ends this process when standard input does: its other end is the parent's."""
     while sys.stdin.buffer.read(1):
         pass
+    # A parent that was killed could not clear up what it had made for us. The measurement goes on
+    # meanwhile and may write one more chunk between two tries.
+    for _ in range(10):
+        shutil.rmtree(spool, ignore_errors=True)
+        if not Path(spool).exists():
+            break
     os._exit(1)
 
 
@@ -77,7 +85,7 @@ def main() -> int:
     channel = _claim_stdout()
     limit_memory()
     config = CaptureConfig.from_json(json.loads(sys.stdin.buffer.readline()))
-    threading.Thread(target=_leave_with_parent, daemon=True).start()
+    threading.Thread(target=_leave_with_parent, args=(spool,), daemon=True).start()
     try:
         run(config, spool, output, channel)
     except SlmprofError as error:

@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from ..errors import EngineError
+from ..errors import EngineError, SlmprofError
 from .options import (
     add_model,
     add_output_options,
@@ -58,8 +58,14 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _deliver(profile: Profile, args: argparse.Namespace) -> None:
-    # Saved first: a closed pipe must not cost the measurement.
+    # Saved first: a closed pipe must not cost the measurement; nor must a disk that is full.
+    failure = None
     if args.save is not None:
-        profile.save(args.save)
-        print(f"slmprof: note: saved {args.save}", file=sys.stderr)
+        try:
+            profile.save(args.save)
+            print(f"slmprof: note: saved {args.save}", file=sys.stderr)
+        except SlmprofError as error:
+            failure = error
     print_profile(profile, args)
+    if failure is not None:
+        raise failure

@@ -49,6 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code: 0 done; 1 the measurement failed; 2 wrong usage or unusable input;
         130 interrupted; 143 terminated.
     """
+    _open_closed_streams()
     arguments = list(sys.argv[1:] if argv is None else argv)
     if argv is None:
         _unwind_on_sigterm()
@@ -86,6 +87,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         kind = type(error).__name__
         _say(f"slmprof: error: unexpected {kind}: {_one_line(error)} (--debug shows where)")
         return EXIT_FAILED
+
+
+def _open_closed_streams() -> None:
+    """Gives a process that was started without stdout or stderr one that leads nowhere."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
 
 
 def _unwind_on_sigterm() -> None:
