@@ -14,7 +14,7 @@ import shutil
 import sys
 import threading
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NoReturn
 
 from ..errors import EngineError, SlmprofError
 from .config import CaptureConfig
@@ -22,17 +22,21 @@ from .environment import limit_memory
 from .protocol import EXIT_REPORTED, Progress
 
 
-def _leave_with_parent(spool: str) -> None:
-    """Ends this process when standard input does: its other end is the parent's."""
-    while sys.stdin.buffer.read(1):
-        pass
-    # A parent that was killed could not clear up what it had made for us. The measurement goes on
-    # meanwhile and may write one more chunk between two tries.
+def _leave(spool: str) -> NoReturn:
+    """Ends this process after its parent, which could not clear up what it had made for us."""
+    # The measurement goes on meanwhile and may write one more chunk between two tries.
     for _ in range(10):
         shutil.rmtree(spool, ignore_errors=True)
         if not Path(spool).exists():
             break
     os._exit(1)
+
+
+def _leave_with_parent(spool: str) -> None:
+    """Ends this process when standard input does: its other end is the parent's."""
+    while sys.stdin.buffer.read(1):
+        pass
+    _leave(spool)
 
 
 def _claim_stdout() -> IO[str]:
@@ -97,7 +101,11 @@ def main() -> int:
         report = {"type": "EngineError", "message": "out of memory", "log_lines": []}
         channel.write(json.dumps({"error": report}) + "\n")
         return EXIT_REPORTED
+    except BrokenPipeError:
+        _leave(spool)  # nobody reads what we say
     except OSError as error:
+        if not Path(spool).exists():
+            _leave(spool)  # the other thread is about to
         message = f"cannot write what was measured: {error.strerror or error}"
         report = {"type": "CaptureError", "message": message, "log_lines": []}
         channel.write(json.dumps({"error": report}) + "\n")
