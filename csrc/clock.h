@@ -54,6 +54,10 @@ struct TickScale {
     int64_t  base_ns     = 0;
     double   ns_per_tick = 1.0;
 
+    int64_t duration_ns(uint64_t ticks) const {
+        return static_cast<int64_t>(static_cast<double>(ticks) * ns_per_tick + 0.5);
+    }
+
     int64_t to_ns(uint64_t ticks) const {
         const auto elapsed = static_cast<double>(static_cast<int64_t>(ticks - base_ticks));
         return base_ns + static_cast<int64_t>(elapsed * ns_per_tick + (elapsed < 0 ? -0.5 : 0.5));

@@ -233,14 +233,14 @@ void Engine::fill(const std::vector<int32_t> & tokens) {
     n_past_ += static_cast<int32_t>(tokens.size());
 }
 
-void Engine::step(const int32_t * tokens, int32_t n_tokens, Phase phase, Pass pass, int32_t repeat, int32_t index) {
+void Engine::step(const int32_t * tokens, int32_t n_tokens, Phase phase, Pass pass, int32_t repeat, int32_t depth, int32_t index) {
     StepColumns & steps = harvest_.steps;
     const auto    row   = static_cast<int32_t>(steps.phase.size());
     const bool    is_op = slmprof_threads != nullptr;
 
     const uint64_t begin = read_ticks();
     if (is_op) {
-        recorder_->step_begin(row, phase);
+        recorder_->step_begin(row, phase, depth);
     }
     try {
         submit(tokens, n_tokens, phase == Phase::prefill);
@@ -262,6 +262,7 @@ void Engine::step(const int32_t * tokens, int32_t n_tokens, Phase phase, Pass pa
     steps.pass.push_back(static_cast<uint8_t>(pass));
     steps.repeat.push_back(repeat);
     steps.index.push_back(index);
+    steps.depth.push_back(depth);
     steps.n_tokens.push_back(n_tokens);
     steps.n_past.push_back(n_past_);
     steps.begin_ns.push_back(tick_scale().to_ns(begin));
@@ -282,8 +283,8 @@ uint64_t Engine::events_of(size_t n_tokens, Phase phase) const {
     return std::clamp(n_runs * k_events_of_run, k_default_events, k_most_events);
 }
 
-void Engine::run_steps(const std::vector<int32_t> & tokens, Phase phase, Pass pass, int32_t repeat, EventMode mode,
-                       const std::function<void()> & check) {
+void Engine::run_steps(const std::vector<int32_t> & tokens, Phase phase, Pass pass, int32_t repeat, int32_t depth,
+                       EventMode mode, const std::function<void()> & check) {
     const std::lock_guard<std::mutex> own_lock(mutex_);
     check_tokens(tokens);
     if (phase == Phase::prefill) {
@@ -323,7 +324,7 @@ void Engine::run_steps(const std::vector<int32_t> & tokens, Phase phase, Pass pa
     };
     try {
         for (int32_t i = 0; i < n_steps; i++) {
-            step(tokens.data() + i, phase == Phase::prefill ? n : 1, phase, pass, repeat, i);
+            step(tokens.data() + i, phase == Phase::prefill ? n : 1, phase, pass, repeat, depth, i);
             if (recorder_->is_nearly_full()) {
                 collect();
             }
@@ -336,14 +337,14 @@ void Engine::run_steps(const std::vector<int32_t> & tokens, Phase phase, Pass pa
     collect();
 }
 
-void Engine::prefill(const std::vector<int32_t> & tokens, Pass pass, int32_t repeat, EventMode mode,
+void Engine::prefill(const std::vector<int32_t> & tokens, Pass pass, int32_t repeat, int32_t depth, EventMode mode,
                      const std::function<void()> & check) {
-    run_steps(tokens, Phase::prefill, pass, repeat, mode, check);
+    run_steps(tokens, Phase::prefill, pass, repeat, depth, mode, check);
 }
 
-void Engine::decode(const std::vector<int32_t> & tokens, Pass pass, int32_t repeat, EventMode mode,
+void Engine::decode(const std::vector<int32_t> & tokens, Pass pass, int32_t repeat, int32_t depth, EventMode mode,
                     const std::function<void()> & check) {
-    run_steps(tokens, Phase::decode, pass, repeat, mode, check);
+    run_steps(tokens, Phase::decode, pass, repeat, depth, mode, check);
 }
 
 std::vector<float> Engine::last_logits() const {

@@ -102,10 +102,11 @@ class Engine {
     void fill(const std::vector<int32_t> & tokens);
 
     // One step for the whole prompt / one step for each token. `check` is called between the steps
-    // and may throw. Throws EngineFailure and std::invalid_argument.
-    void prefill(const std::vector<int32_t> & tokens, Pass pass, int32_t repeat, EventMode mode,
+    // and may throw. `depth` is what the repeat began at: it is only noted. Throws EngineFailure and
+    // std::invalid_argument.
+    void prefill(const std::vector<int32_t> & tokens, Pass pass, int32_t repeat, int32_t depth, EventMode mode,
                  const std::function<void()> & check);
-    void decode(const std::vector<int32_t> & tokens, Pass pass, int32_t repeat, EventMode mode,
+    void decode(const std::vector<int32_t> & tokens, Pass pass, int32_t repeat, int32_t depth, EventMode mode,
                 const std::function<void()> & check);
 
     // The logits of the last token of the last step; [n_vocab].
@@ -120,8 +121,8 @@ class Engine {
     void check_encoder_batch(const std::vector<int32_t> & tokens) const;
     uint64_t events_of(size_t n_tokens, Phase phase) const;
     void submit(const int32_t * tokens, int32_t n_tokens, bool is_prompt);
-    void step(const int32_t * tokens, int32_t n_tokens, Phase phase, Pass pass, int32_t repeat, int32_t index);
-    void run_steps(const std::vector<int32_t> & tokens, Phase phase, Pass pass, int32_t repeat, EventMode mode,
+    void step(const int32_t * tokens, int32_t n_tokens, Phase phase, Pass pass, int32_t repeat, int32_t depth, int32_t index);
+    void run_steps(const std::vector<int32_t> & tokens, Phase phase, Pass pass, int32_t repeat, int32_t depth, EventMode mode,
                    const std::function<void()> & check);
 
     llama_model *             model_       = nullptr;

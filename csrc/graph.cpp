@@ -4,6 +4,7 @@
 #include "ggml.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <string>
 #include <utility>
@@ -14,6 +15,10 @@ namespace {
 
 static_assert(GGML_MAX_DIMS == k_n_dims);
 static_assert(GGML_MAX_SRC <= k_n_sources);
+
+// Minus infinity, by its bits.
+constexpr uint16_t k_masked_f16 = 0xFC00;
+constexpr uint32_t k_masked_f32 = 0xFF800000;
 
 // FNV-1a over 8-byte words: fast, and good enough to tell a handful of graphs apart.
 struct Hash {
@@ -62,6 +67,66 @@ uint64_t hash_graph(ggml_cgraph * graph) {
 
 const ggml_backend_buffer * buffer_of(const ggml_tensor * tensor) {
     return tensor->view_src != nullptr ? tensor->view_src->buffer : tensor->buffer;
+}
+
+// The input that a mask is made of by casts and views; null where the graph computes it.
+const ggml_tensor * mask_input(const ggml_tensor * mask) {
+    while (mask != nullptr) {
+        switch (mask->op) {
+            case GGML_OP_NONE:
+                if (mask->view_src != nullptr) {
+                    mask = mask->view_src;
+                    continue;
+                }
+                return (mask->type == GGML_TYPE_F32 || mask->type == GGML_TYPE_F16) &&
+                               (mask->flags & GGML_TENSOR_FLAG_INPUT) != 0 && ggml_is_contiguous(mask)
+                           ? mask
+                           : nullptr;
+            case GGML_OP_CPY:
+            case GGML_OP_DUP:
+            case GGML_OP_CONT:
+            case GGML_OP_VIEW:
+            case GGML_OP_RESHAPE:
+            case GGML_OP_PERMUTE:
+            case GGML_OP_TRANSPOSE:
+                mask = mask->src[0];
+                continue;
+            default:
+                return nullptr;
+        }
+    }
+    return nullptr;
+}
+
+std::vector<const ggml_tensor *> find_masks(ggml_cgraph * graph) {
+    std::vector<const ggml_tensor *> masks;
+    const int                        n_nodes = ggml_graph_n_nodes(graph);
+    for (int i = 0; i < n_nodes; i++) {
+        const ggml_tensor * node = ggml_graph_node(graph, i);
+        const ggml_tensor * mask = node->op == GGML_OP_FLASH_ATTN_EXT ? node->src[3]
+                                   : node->op == GGML_OP_SOFT_MAX     ? node->src[1]
+                                                                      : nullptr;
+        mask                     = mask_input(mask);
+        if (mask != nullptr && std::find(masks.begin(), masks.end(), mask) == masks.end()) {
+            masks.push_back(mask);
+        }
+    }
+    return masks;
+}
+
+template <typename T>
+std::pair<int64_t, int64_t> count_unlike(const T * values, T masked, int64_t n_keys, int64_t n_rows, uint8_t * seen) {
+    int64_t n_pairs = 0;
+    for (int64_t row = 0; row < n_rows; row++, values += n_keys) {
+        int64_t n = 0;
+        for (int64_t key = 0; key < n_keys; key++) {
+            const bool is_open = values[key] != masked;
+            n += is_open;
+            seen[key] |= static_cast<uint8_t>(is_open);
+        }
+        n_pairs += n;
+    }
+    return { n_pairs, std::count(seen, seen + n_keys, 1) };
 }
 
 uint8_t usage_of(const ggml_backend_buffer * buffer) {
@@ -121,6 +186,11 @@ void GraphRegistry::copy(ggml_cgraph * graph, uint64_t hash) {
     for (size_t i = 0; i < order.size(); i++) {
         append(order[i], n_graphs_, i < static_cast<size_t>(n_nodes) ? static_cast<int32_t>(i) : -1, rows);
     }
+    std::vector<int32_t> mask_rows;
+    for (const ggml_tensor * mask : find_masks(graph)) {
+        mask_rows.push_back(rows.at(mask));
+    }
+    mask_rows_.push_back(std::move(mask_rows));
     graphs_.hash.push_back(hash);
     graphs_.n_nodes.push_back(n_nodes);
     graphs_.backend.push_back(strings_.intern("CPU"));
@@ -157,7 +227,9 @@ void GraphRegistry::append(const ggml_tensor * tensor, int32_t graph, int32_t no
     tensors_.view_src.push_back(row_of(tensor->view_src));
     tensors_.view_offset.push_back(static_cast<int64_t>(tensor->view_offs));
     tensors_.size_bytes.push_back(static_cast<int64_t>(ggml_nbytes(tensor)));
-    tensors_.param0.push_back(tensor->op_params[0]);
+    for (int i = 0; i < k_n_params; i++) {
+        tensors_.param[i].push_back(tensor->op_params[i]);
+    }
     for (int i = 0; i < k_n_dims; i++) {
         tensors_.ne[i].push_back(tensor->ne[i]);
         tensors_.nb[i].push_back(static_cast<int64_t>(tensor->nb[i]));
@@ -165,6 +237,59 @@ void GraphRegistry::append(const ggml_tensor * tensor, int32_t graph, int32_t no
     for (int i = 0; i < k_n_sources; i++) {
         tensors_.src[i].push_back(node >= 0 && i < GGML_MAX_SRC ? row_of(tensor->src[i]) : -1);
     }
+}
+
+const std::vector<const ggml_tensor *> & GraphRegistry::masks_of(ggml_cgraph * graph) {
+    const auto known = masks_by_address_.find(graph);
+    return known != masks_by_address_.end() ? known->second
+                                            : masks_by_address_.emplace(graph, find_masks(graph)).first->second;
+}
+
+int32_t GraphRegistry::mask_row(int32_t graph, int32_t mask) const {
+    const auto & rows = mask_rows_.at(static_cast<size_t>(graph));
+    return rows.at(static_cast<size_t>(mask));
+}
+
+std::pair<int64_t, int64_t> count_unmasked(const ggml_tensor * mask, std::vector<uint8_t> & seen) {
+    // A mask of several sequences has one plane for each; their keys are different ones.
+    const int64_t n_keys   = mask->ne[0];
+    const int64_t n_planes = mask->ne[2] * mask->ne[3];
+    int64_t       pairs = 0, keys = 0;
+    for (int64_t plane = 0; plane < n_planes; plane++) {
+        seen.assign(static_cast<size_t>(n_keys), 0);
+        const int64_t first = plane * n_keys * mask->ne[1];
+        const auto [n_pairs, n_seen] =
+            mask->type == GGML_TYPE_F16
+                ? count_unlike(static_cast<const uint16_t *>(mask->data) + first, k_masked_f16, n_keys, mask->ne[1], seen.data())
+                : count_unlike(static_cast<const uint32_t *>(mask->data) + first, k_masked_f32, n_keys, mask->ne[1], seen.data());
+        pairs += n_pairs;
+        keys += n_seen;
+    }
+    return { pairs, keys };
+}
+
+uint32_t count_experts(const ggml_tensor * experts) {
+    constexpr int64_t k_most_experts = 4096;
+    if (experts->ne[1] == 1) {
+        return static_cast<uint32_t>(experts->ne[0]);  // the choices of one token are different ones
+    }
+    std::array<uint64_t, k_most_experts / 64> chosen{};
+    for (int64_t token = 0; token < experts->ne[1]; token++) {
+        for (int64_t i = 0; i < experts->ne[0]; i++) {
+            const auto expert = *reinterpret_cast<const int32_t *>(static_cast<const char *>(experts->data) +
+                                                                   static_cast<size_t>(token) * experts->nb[1] +
+                                                                   static_cast<size_t>(i) * experts->nb[0]);
+            if (expert < 0 || expert >= k_most_experts) {
+                return 0;
+            }
+            chosen[static_cast<size_t>(expert) / 64] |= uint64_t{ 1 } << (expert % 64);
+        }
+    }
+    uint32_t n = 0;
+    for (const uint64_t word : chosen) {
+        n += static_cast<uint32_t>(__builtin_popcountll(word));
+    }
+    return n;
 }
 
 void GraphRegistry::take(GraphColumns & graphs, TensorColumns & tensors) {

@@ -6,6 +6,8 @@
 
 #include <cstdint>
 #include <unordered_map>
+#include <utility>
+#include <vector>
 
 struct ggml_cgraph;
 struct ggml_backend_buffer;
@@ -30,7 +32,16 @@ class GraphRegistry {
     int32_t find_or_copy(ggml_cgraph * graph);
 
     // To be called whenever graphs may have been rebuilt at addresses that are known.
-    void forget_addresses() { by_address_.clear(); }
+    void forget_addresses() {
+        by_address_.clear();
+        masks_by_address_.clear();
+    }
+
+    // The distinct mask inputs of a graph's attentions, in the order of their first use.
+    const std::vector<const ggml_tensor *> & masks_of(ggml_cgraph * graph);
+
+    // Row of a mask within the table of a graph that has been copied.
+    int32_t mask_row(int32_t graph, int32_t mask) const;
 
     // Hands over the tables of the graphs that were new since the last call.
     void take(GraphColumns & graphs, TensorColumns & tensors);
@@ -46,10 +57,18 @@ class GraphRegistry {
     StringTable &                                               strings_;
     int32_t                                                     n_graphs_ = 0;
     std::unordered_map<const ggml_cgraph *, int32_t>            by_address_;
+    std::unordered_map<const ggml_cgraph *, std::vector<const ggml_tensor *>> masks_by_address_;
+    std::vector<std::vector<int32_t>>                           mask_rows_;  // by graph
     std::unordered_map<uint64_t, int32_t>                       by_hash_;
     std::unordered_map<const ggml_backend_buffer *, int32_t>    buffers_;
     GraphColumns                                                graphs_;
     TensorColumns                                               tensors_;
 };
+
+// Query-key pairs that a mask lets through, and keys that any query sees.
+std::pair<int64_t, int64_t> count_unmasked(const ggml_tensor * mask, std::vector<uint8_t> & seen);
+
+// Distinct experts in a table of chosen ones, [n_used, n_tokens] of int32.
+uint32_t count_experts(const ggml_tensor * experts);
 
 }  // namespace slmprof

@@ -3,6 +3,8 @@
 #include "clock.h"
 #include "recorder.h"
 
+#include <algorithm>
+#include <limits>
 #include <map>
 #include <mutex>
 #include <stdexcept>
@@ -74,13 +76,13 @@ void slmprof_op_begin(slmprof_thread * threads, int thread) {
     slmprof::own_slot  = &own;
     own.op.run         = own.run;
     own.op.path        = 0;
+    own.op.convert_ticks = 0;
     own.op.begin_ticks = begin != 0 ? begin : slmprof::read_ticks();
 }
 
 void slmprof_op_end(slmprof_thread * threads, int thread, int node, int n_fused, int barrier_tells) {
     slmprof_thread & own = threads[thread];
-    own.op.node          = static_cast<uint32_t>(node);
-    own.op.n_fused       = static_cast<uint32_t>(n_fused);
+    own.op.set_node(static_cast<uint32_t>(node), static_cast<uint32_t>(n_fused));
     own.is_pending       = true;
     // One thread alone goes from op to op without a wait; OpenMP's barrier cannot tell.
     own.is_last = barrier_tells == 0 && own.is_alone;
@@ -91,10 +93,29 @@ void slmprof_op_end(slmprof_thread * threads, int thread, int node, int n_fused,
 
 void slmprof_arrive(int is_last) {
     slmprof_thread * own = slmprof::own_slot;
-    // Barriers within an op come before its end.
-    if (own != nullptr && own->is_pending && own->end_ticks.load(std::memory_order_relaxed) == 0) {
+    if (own == nullptr) {
+        return;
+    }
+    if (!own->is_pending) {
+        // A barrier within an op: of interest where it ends the conversion of a product's activations.
+        if (own->op.convert_ticks == slmprof::k_converting) {
+            const uint64_t ticks  = slmprof::read_ticks() - own->op.begin_ticks;
+            own->op.convert_ticks = static_cast<uint32_t>(
+                std::clamp<uint64_t>(ticks, slmprof::k_converting + 1, std::numeric_limits<uint32_t>::max()));
+        }
+    } else if (own->end_ticks.load(std::memory_order_relaxed) == 0) {
         own->is_last = is_last != 0;
         own->end_ticks.store(slmprof::read_ticks(), std::memory_order_release);
+    }
+}
+
+void slmprof_convert(slmprof_thread * threads, int thread) {
+    threads[thread].op.convert_ticks = slmprof::k_converting;
+}
+
+void slmprof_route(slmprof_thread * threads, int thread, const ggml_tensor * experts) {
+    if (thread == 0) {
+        threads[0].note_experts(slmprof::count_experts(experts));
     }
 }
 

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 struct ggml_cgraph;
+struct ggml_tensor;
 
 #ifdef __cplusplus
 extern "C" {
@@ -56,6 +57,8 @@ void slmprof_op_begin(struct slmprof_thread * threads, int thread);
 void slmprof_op_end(struct slmprof_thread * threads, int thread, int node, int n_fused, int barrier_tells);
 void slmprof_arrive(int is_last);
 void slmprof_set_path(struct slmprof_thread * threads, int thread, uint32_t code, int only_if_unknown);
+void slmprof_convert(struct slmprof_thread * threads, int thread);
+void slmprof_route(struct slmprof_thread * threads, int thread, const struct ggml_tensor * experts);
 void slmprof_enter_segment(int kind);
 void slmprof_note_output_buffer(const void * context, const char * buffer_type, size_t size_bytes);
 
@@ -84,6 +87,23 @@ void slmprof_note_output_buffer(const void * context, const char * buffer_type, 
 #endif
 #define SLMPROF_ARRIVE(is_last) \
     do { if (SLMPROF_ON()) { slmprof_arrive(is_last); } } while (0)
+
+// A barrier that returns at once, on one thread, or that tells nothing of its inside is arrived at
+// when it is entered.
+#ifdef GGML_USE_OPENMP
+#    define SLMPROF_ENTER_BARRIER(n_threads) SLMPROF_ARRIVE(1)
+#else
+#    define SLMPROF_ENTER_BARRIER(n_threads) \
+        do { if ((n_threads) == 1) { SLMPROF_ARRIVE(1); } } while (0)
+#endif
+
+// A product begins to convert its activations; the next barrier within the op ends that.
+#define SLMPROF_CONVERT(thread) \
+    do { if (SLMPROF_ON()) { slmprof_convert(slmprof_threads, thread); } } while (0)
+
+// The experts that each token goes to, [n_used, n_tokens] of int32: only those matrices are read.
+#define SLMPROF_ROUTE(thread, experts) \
+    do { if (SLMPROF_ON()) { slmprof_route(slmprof_threads, thread, experts); } } while (0)
 
 #define SLMPROF_SEGMENT(kind) \
     do { if (SLMPROF_ON()) { slmprof_enter_segment(kind); } } while (0)

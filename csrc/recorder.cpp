@@ -1,6 +1,7 @@
 #include "recorder.h"
 
 #include "clock.h"
+#include "ggml-backend.h"
 #include "ggml.h"
 
 #include <algorithm>
@@ -17,6 +18,7 @@ constexpr int32_t k_step_end = 101;
 
 constexpr size_t k_marks_capacity = 1 << 16;
 constexpr size_t k_runs_capacity  = 1 << 14;
+constexpr size_t k_routings_capacity = 1 << 16;
 
 const char * type_name(uint32_t type) {
     return type < GGML_TYPE_COUNT ? ggml_type_name(static_cast<ggml_type>(type)) : "?";
@@ -27,7 +29,9 @@ const char * type_name(uint32_t type) {
 Recorder::Recorder(int n_threads, size_t capacity) : threads_(static_cast<size_t>(n_threads)), graphs_(strings_) {
     reserve(capacity);
     runs_.reserve(k_runs_capacity);
-    run_phases_.reserve(k_runs_capacity);
+    run_steps_.reserve(k_runs_capacity);
+    mask_counts_.reserve(k_runs_capacity);
+    threads_[0].routings.reserve(k_routings_capacity);
     marks_.reserve(k_marks_capacity);
 }
 
@@ -49,9 +53,9 @@ Recorder::~Recorder() {
     stop();
 }
 
-void Recorder::step_begin(int32_t step, Phase phase) {
+void Recorder::step_begin(int32_t step, Phase phase, int32_t depth) {
     step_             = step;
-    phase_            = phase;
+    run_step_         = { phase, depth };
     n_events_at_step_ = static_cast<size_t>(threads_[0].next - threads_[0].first);
     n_runs_at_step_   = runs_.size();
     step_marks_.emplace_back(step, marks_.size());
@@ -75,7 +79,14 @@ void Recorder::abandon_step() {
     const auto is_of_step = [this](const auto & entry) { return entry.first >= n_runs_at_step_; };
     unresolved_.erase(std::remove_if(unresolved_.begin(), unresolved_.end(), is_of_step), unresolved_.end());
     runs_.erase(runs_.begin() + static_cast<std::ptrdiff_t>(n_runs_at_step_), runs_.end());
-    run_phases_.erase(run_phases_.begin() + static_cast<std::ptrdiff_t>(n_runs_at_step_), run_phases_.end());
+    run_steps_.erase(run_steps_.begin() + static_cast<std::ptrdiff_t>(n_runs_at_step_), run_steps_.end());
+    while (!mask_counts_.empty() && static_cast<size_t>(mask_counts_.back().run) >= n_runs_at_step_) {
+        mask_counts_.pop_back();
+    }
+    std::vector<RoutingRecord> & routings = threads_[0].routings;
+    while (!routings.empty() && routings.back().event >= static_cast<size_t>(threads_[0].next - threads_[0].first)) {
+        routings.pop_back();
+    }
     marks_.erase(marks_.begin() + static_cast<std::ptrdiff_t>(step_marks_.back().second), marks_.end());
     step_marks_.pop_back();
 }
@@ -109,7 +120,15 @@ void Recorder::run_begin(ggml_cgraph * graph, int n_threads) {
     mark(read_ticks(), k_own_work, -1);
     const size_t run = runs_.size();
     runs_.push_back({ step_, graphs_.find_known(graph), n_threads, 0 });
-    run_phases_.push_back(phase_);
+    run_steps_.push_back(run_step_);
+    // The inputs are set, and nothing has been computed yet that could take their place.
+    const auto & masks = graphs_.masks_of(graph);
+    for (size_t m = 0; m < masks.size(); m++) {
+        if (masks[m]->data != nullptr && ggml_backend_buffer_is_host(masks[m]->buffer)) {
+            const auto [n_pairs, n_keys] = count_unmasked(masks[m], seen_keys_);
+            mask_counts_.push_back({ static_cast<int32_t>(run), static_cast<int32_t>(m), n_pairs, n_keys });
+        }
+    }
     if (runs_.back().graph < 0) {
         unresolved_.emplace_back(run, graph);
     }
@@ -135,13 +154,19 @@ void Recorder::run_end() {
 }
 
 int32_t Recorder::path_text(uint32_t code) {
-    const auto known = path_texts_.find(code);
-    if (known != path_texts_.end()) {
-        return known->second;
+    const auto [entry, is_new] = path_texts_.try_emplace(code, -1);
+    if (is_new) {
+        entry->second = strings_.intern(path_name(code));
     }
-    const int32_t text = strings_.intern(path_name(code));
-    path_texts_.emplace(code, text);
-    return text;
+    return entry->second;
+}
+
+int32_t Recorder::conversion_text(uint32_t code) {
+    const auto [entry, is_new] = conversion_texts_.try_emplace(code, -1);
+    if (is_new) {
+        entry->second = strings_.intern(conversion_name(code));
+    }
+    return entry->second;
 }
 
 void Recorder::collect(EventMode mode, Recording & recording) {
@@ -150,6 +175,7 @@ void Recorder::collect(EventMode mode, Recording & recording) {
     if (recording.stats.phase.empty()) {
         stat_rows_.clear();  // a new recording: its rows begin anew
     }
+    const auto first_row = static_cast<int32_t>(recording.runs.step.size());
 
     // The events of each run on each thread: they lie one run after another.
     std::vector<const OpEvent *> cursors;
@@ -160,6 +186,10 @@ void Recorder::collect(EventMode mode, Recording & recording) {
     for (const slmprof_thread & thread : threads_) {
         n_dropped += thread.n_dropped;
     }
+
+    std::vector<RoutingRecord> & routings = threads_[0].routings;
+    routings.push_back({ UINT32_MAX, 0 });  // an end that no event reaches
+    const RoutingRecord * routing = routings.data();
 
     std::vector<uint64_t> run_begin_ticks(runs_.size(), 0);
     std::vector<std::pair<const OpEvent *, const OpEvent *>> ranges(threads_.size());
@@ -182,9 +212,10 @@ void Recorder::collect(EventMode mode, Recording & recording) {
         recording.runs.n_dropped.push_back(r + 1 == runs_.size() ? static_cast<int64_t>(n_dropped) : 0);
         recording.runs.begin_ns.push_back(scale.to_ns(run_begin_ticks[r]));
         recording.runs.end_ns.push_back(end_ns);
-        collect_run(mode, recording, run, end_ns, ranges);
+        collect_run(mode, recording, run, end_ns, ranges, routing);
     }
     collect_segments(recording, run_begin_ticks);
+    collect_masks(recording, first_row);
     discard();
 }
 
@@ -208,9 +239,11 @@ void Recorder::discard() {
         thread.n_dropped  = 0;
         thread.is_pending = false;
     }
+    threads_[0].routings.clear();
     unresolved_.clear();
     runs_.clear();
-    run_phases_.clear();
+    run_steps_.clear();
+    mask_counts_.clear();
     marks_.clear();
     step_marks_.clear();
 }
@@ -233,73 +266,139 @@ void Recorder::collect_segments(Recording & recording, const std::vector<uint64_
     }
 }
 
+void Recorder::collect_masks(Recording & recording, int32_t first_row) {
+    MaskColumns & masks = recording.masks;
+    for (const MaskCount & count : mask_counts_) {
+        masks.run.push_back(first_row + count.run);
+        masks.tensor.push_back(graphs_.mask_row(runs_[static_cast<size_t>(count.run)].graph, count.mask));
+        masks.n_pairs.push_back(count.n_pairs);
+        masks.n_keys.push_back(count.n_keys);
+    }
+}
+
 void Recorder::collect_run(EventMode mode, Recording & recording, const RunRecord & run, int64_t end_ns,
-                           const std::vector<std::pair<const OpEvent *, const OpEvent *>> & ranges) {
+                           const std::vector<std::pair<const OpEvent *, const OpEvent *>> & ranges,
+                           const RoutingRecord *& routing) {
     const TickScale & scale = tick_scale();
     const auto        row   = static_cast<int32_t>(recording.runs.step.size() - 1);
+    // Routings stand in the order of thread 0's events; those of dropped events lead nowhere.
+    const auto experts_of = [&](const OpEvent * event) {
+        const auto number = static_cast<uint32_t>(event - threads_[0].first);
+        while (routing->event < number) {
+            routing++;
+        }
+        return routing->event == number ? routing->n_experts : 0;
+    };
 
     if (mode == EventMode::all) {
+        EventColumns & events = recording.events;
         for (size_t t = 0; t < ranges.size(); t++) {
             for (const OpEvent * event = ranges[t].first; event != ranges[t].second; event++) {
-                recording.events.run.push_back(row);
-                recording.events.node.push_back(static_cast<int32_t>(event->node));
-                recording.events.path.push_back(path_text(event->path));
-                recording.events.n_fused.push_back(static_cast<uint16_t>(event->n_fused));
-                recording.events.thread.push_back(static_cast<uint16_t>(t));
-                recording.events.begin_ns.push_back(scale.to_ns(event->begin_ticks));
-                recording.events.end_ns.push_back(scale.to_ns(event->end_ticks));
+                const bool converts = event->convert_ticks > k_converting;
+                events.run.push_back(row);
+                events.node.push_back(static_cast<int32_t>(event->node()));
+                events.path.push_back(path_text(event->path));
+                events.n_fused.push_back(static_cast<uint16_t>(event->n_fused()));
+                events.thread.push_back(static_cast<uint16_t>(t));
+                events.begin_ns.push_back(scale.to_ns(event->begin_ticks));
+                events.end_ns.push_back(scale.to_ns(event->end_ticks));
+                events.convert.push_back(converts ? conversion_text(event->path) : -1);
+                events.convert_ns.push_back(converts ? scale.duration_ns(event->convert_ticks) : 0);
+                events.n_experts.push_back(t == 0 ? static_cast<int32_t>(experts_of(event)) : 0);
             }
         }
         return;
     }
 
     // Threads execute the same ops in the same order, so the i-th event of each is the same op.
-    const auto n_ops = static_cast<size_t>(ranges[0].second - ranges[0].first);
-    const auto phase = static_cast<uint8_t>(run_phases_[static_cast<size_t>(&run - runs_.data())]);
+    const auto    n_ops = static_cast<size_t>(ranges[0].second - ranges[0].first);
+    const RunStep step  = run_steps_[static_cast<size_t>(&run - runs_.data())];
     for (size_t i = 0; i < n_ops; i++) {
-        const OpEvent & own  = ranges[0].first[i];
-        const int64_t   next = i + 1 < n_ops ? scale.to_ns(ranges[0].first[i + 1].begin_ticks) : end_ns;
-        const int64_t   span = next - scale.to_ns(own.begin_ticks);
-        double compute = 0;
-        double wait    = 0;
-        int    n       = 0;
+        const OpEvent & own   = ranges[0].first[i];
+        const int64_t   begin = scale.to_ns(own.begin_ticks);
+        const int64_t   next  = i + 1 < n_ops ? scale.to_ns(ranges[0].first[i + 1].begin_ticks) : end_ns;
+
+        // All threads have passed the barrier after the conversion when the last one arrives there.
+        int64_t converted = begin;
+        for (const auto & [first, last] : ranges) {
+            if (i < static_cast<size_t>(last - first) && first[i].convert_ticks > k_converting) {
+                converted = std::max(converted, scale.to_ns(first[i].begin_ticks) + scale.duration_ns(first[i].convert_ticks));
+            }
+        }
+        converted = std::min(converted, next);
+
+        OpTimes op{ next - converted }, conversion{ converted - begin };
+        int     n = 0;
         for (const auto & [first, last] : ranges) {
             const auto n_own = static_cast<size_t>(last - first);
             if (i >= n_own) {
                 continue;
             }
-            const int64_t until = i + 1 < n_own ? scale.to_ns(first[i + 1].begin_ticks) : end_ns;
-            compute += static_cast<double>(scale.to_ns(first[i].end_ticks) - scale.to_ns(first[i].begin_ticks));
-            wait += static_cast<double>(until - scale.to_ns(first[i].end_ticks));
+            const int64_t own_begin = scale.to_ns(first[i].begin_ticks);
+            const int64_t own_end   = scale.to_ns(first[i].end_ticks);
+            const int64_t until     = i + 1 < n_own ? scale.to_ns(first[i + 1].begin_ticks) : end_ns;
+            int64_t       from      = own_begin;
+            if (first[i].convert_ticks > k_converting) {
+                const auto share = static_cast<double>(scale.duration_ns(first[i].convert_ticks));
+                from             = std::clamp(converted, own_begin, own_end);
+                conversion.compute += share;
+                conversion.slowest = std::max(conversion.slowest, share);
+                conversion.wait += std::max(static_cast<double>(from - own_begin) - share, 0.0);
+            }
+            const auto busy = static_cast<double>(own_end - from);
+            op.compute += busy;
+            op.slowest = std::max(op.slowest, busy);
+            op.wait += static_cast<double>(until - own_end);
             n++;
         }
-
-        StatColumns & stats = recording.stats;
-        const OpKey key{ phase, static_cast<uint16_t>(own.n_fused), run.graph, static_cast<int32_t>(own.node), own.path };
-        const auto [entry, is_new] = stat_rows_.try_emplace(key, stats.phase.size());
-        if (is_new) {
-            stats.phase.push_back(key.phase);
-            stats.graph.push_back(key.graph);
-            stats.node.push_back(key.node);
-            stats.path.push_back(path_text(key.path));
-            stats.n_fused.push_back(key.n_fused);
-            stats.calls.push_back(0);
-            stats.span_sum_ns.push_back(0);
-            stats.span_min_ns.push_back(INT64_MAX);
-            stats.span_max_ns.push_back(0);
-            stats.span_sq_sum.push_back(0);
-            stats.compute_sum_ns.push_back(0);
-            stats.wait_sum_ns.push_back(0);
+        for (OpTimes * times : { &op, &conversion }) {
+            times->compute /= n;
+            times->wait /= n;
         }
-        const size_t s = entry->second;
-        stats.calls[s] += 1;
-        stats.span_sum_ns[s] += span;
-        stats.span_min_ns[s] = std::min(stats.span_min_ns[s], span);
-        stats.span_max_ns[s] = std::max(stats.span_max_ns[s], span);
-        stats.span_sq_sum[s] += static_cast<double>(span) * static_cast<double>(span);
-        stats.compute_sum_ns[s] += compute / n;
-        stats.wait_sum_ns[s] += wait / n;
+
+        OpKey key{ static_cast<uint8_t>(step.phase), 0,
+                   static_cast<uint16_t>(own.n_fused()), step.depth,
+                   run.graph, static_cast<int32_t>(own.node()), path_text(own.path) };
+        const uint32_t n_experts = experts_of(&own);
+        add_stat(recording.stats, key, op, n_experts);
+        if (converted > begin) {
+            key.stage = 1;
+            key.path  = conversion_text(own.path);
+            add_stat(recording.stats, key, conversion, n_experts);
+        }
     }
+}
+
+void Recorder::add_stat(StatColumns & stats, const OpKey & key, const OpTimes & times, uint32_t n_experts) {
+    const auto [entry, is_new] = stat_rows_.try_emplace(key, stats.phase.size());
+    if (is_new) {
+        stats.phase.push_back(key.phase);
+        stats.depth.push_back(key.depth);
+        stats.graph.push_back(key.graph);
+        stats.node.push_back(key.node);
+        stats.path.push_back(key.path);
+        stats.n_fused.push_back(key.n_fused);
+        stats.stage.push_back(key.stage);
+        stats.calls.push_back(0);
+        stats.span_sum_ns.push_back(0);
+        stats.span_min_ns.push_back(INT64_MAX);
+        stats.span_max_ns.push_back(0);
+        stats.span_sq_sum.push_back(0);
+        stats.compute_sum_ns.push_back(0);
+        stats.compute_max_sum_ns.push_back(0);
+        stats.wait_sum_ns.push_back(0);
+        stats.n_experts_sum.push_back(0);
+    }
+    const size_t s = entry->second;
+    stats.calls[s] += 1;
+    stats.span_sum_ns[s] += times.span;
+    stats.span_min_ns[s] = std::min(stats.span_min_ns[s], times.span);
+    stats.span_max_ns[s] = std::max(stats.span_max_ns[s], times.span);
+    stats.span_sq_sum[s] += static_cast<double>(times.span) * static_cast<double>(times.span);
+    stats.compute_sum_ns[s] += times.compute;
+    stats.compute_max_sum_ns[s] += times.slowest;
+    stats.wait_sum_ns[s] += times.wait;
+    stats.n_experts_sum[s] += n_experts;
 }
 
 std::string path_name(uint32_t code) {
@@ -322,6 +421,23 @@ std::string path_name(uint32_t code) {
         case SLMPROF_PATH_FLASH_ATTN_SPLIT_KV: return "flash_attn_split_kv";
         default:                               return "generic";
     }
+}
+
+std::string conversion_name(uint32_t code) {
+    const uint32_t    path   = code >> 24;
+    const uint32_t    layout = (code >> 14) & 0x3FF;
+    const uint32_t    type   = code & 0x7F;
+    switch (type) {
+        // The float types' own functions bear no name of a type; wide ones are made of narrow ones.
+        case GGML_TYPE_F16:  return "fp32_to_fp16";
+        case GGML_TYPE_BF16: return "fp32_to_bf16";
+        case GGML_TYPE_F32:  return "to_fp32";
+        default:             break;
+    }
+    if (path == SLMPROF_PATH_REPACK_GEMM) {
+        return std::string("quantize_mat_") + type_name(type) + "_4x" + std::to_string(layout & 0xF);
+    }
+    return std::string("quantize_row_") + type_name(type);
 }
 
 }  // namespace slmprof

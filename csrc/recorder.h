@@ -34,6 +34,15 @@ struct alignas(128) slmprof_thread {
     slmprof::OpEvent * first = nullptr;
     std::unique_ptr<slmprof::OpEvent[]> events;
 
+    // Of the first thread: what few ops have to tell beside their times.
+    std::vector<slmprof::RoutingRecord> routings;
+
+    void note_experts(uint32_t n_experts) {
+        if (routings.size() < routings.capacity()) {
+            routings.push_back({ static_cast<uint32_t>(next - first), n_experts });
+        }
+    }
+
     // Moves the pending op into the buffer.
     void flush(uint64_t op_end_ticks) {
         is_pending = false;
@@ -56,6 +65,7 @@ struct Recording {
     RunColumns     runs;
     EventColumns   events;  // EventMode::all
     StatColumns    stats;   // EventMode::aggregate
+    MaskColumns    masks;
 };
 
 class Recorder {
@@ -73,8 +83,8 @@ class Recorder {
     void start();
     void stop();
 
-    // Around one step; `step` is the row that its records refer to.
-    void step_begin(int32_t step, Phase phase);
+    // Around one step; `step` is the row that its records refer to, `depth` what its repeat began at.
+    void step_begin(int32_t step, Phase phase, int32_t depth);
     void step_end();
 
     // In place of step_end where the step failed: as if it had not begun.
@@ -104,19 +114,37 @@ class Recorder {
     // One op of one run over all threads, while a run is being reduced.
     struct OpKey {
         uint8_t  phase;
+        uint8_t  stage;
         uint16_t n_fused;
+        int32_t  depth;
         int32_t  graph;
         int32_t  node;
-        uint32_t path;
+        int32_t  path;
         bool operator==(const OpKey & other) const {
-            return phase == other.phase && n_fused == other.n_fused && graph == other.graph && node == other.node &&
-                   path == other.path;
+            return phase == other.phase && stage == other.stage && n_fused == other.n_fused && depth == other.depth &&
+                   graph == other.graph && node == other.node && path == other.path;
         }
+    };
+
+    // Times of one op or of its conversion over all threads, in nanoseconds.
+    struct OpTimes {
+        int64_t span    = 0;
+        double  compute = 0;
+        double  slowest = 0;
+        double  wait    = 0;
+    };
+
+    // What the run's step was.
+    struct RunStep {
+        Phase   phase;
+        int32_t depth;
     };
     struct OpKeyHash {
         size_t operator()(const OpKey & key) const {
             uint64_t h = (static_cast<uint64_t>(key.path) << 32) ^ static_cast<uint32_t>(key.node);
-            h ^= (static_cast<uint64_t>(key.graph) << 20) ^ (static_cast<uint64_t>(key.n_fused) << 8) ^ key.phase;
+            h ^= (static_cast<uint64_t>(key.graph) << 20) ^ (static_cast<uint64_t>(key.n_fused) << 8) ^
+                 (static_cast<uint64_t>(key.stage) << 4) ^ key.phase;
+            h ^= static_cast<uint64_t>(static_cast<uint32_t>(key.depth)) << 40;
             h *= 0x9E3779B97F4A7C15ULL;
             return static_cast<size_t>(h ^ (h >> 31));
         }
@@ -125,23 +153,29 @@ class Recorder {
     void    flush_pending();
     void    mark(uint64_t ticks, int32_t kind, int32_t run);
     int32_t path_text(uint32_t code);
+    int32_t conversion_text(uint32_t code);
+    void    add_stat(StatColumns & stats, const OpKey & key, const OpTimes & times, uint32_t n_experts);
+    void    collect_masks(Recording & recording, int32_t first_row);
     void    collect_segments(Recording & recording, const std::vector<uint64_t> & run_begin_ticks);
     void    collect_run(EventMode mode, Recording & recording, const RunRecord & run, int64_t end_ns,
-                        const std::vector<std::pair<const OpEvent *, const OpEvent *>> & ranges);
+                        const std::vector<std::pair<const OpEvent *, const OpEvent *>> & ranges,
+                        const RoutingRecord *& routing);
 
     std::vector<slmprof_thread> threads_;
     std::vector<RunRecord>   runs_;
     std::vector<SegmentMark> marks_;
     std::vector<std::pair<int32_t, size_t>> step_marks_;  // step, its first mark
     int32_t                  step_        = -1;
-    Phase                    phase_       = Phase::prefill;
-    std::vector<Phase>       run_phases_;
+    RunStep                  run_step_    = { Phase::prefill, 0 };
+    std::vector<RunStep>     run_steps_;
+    std::vector<MaskCount>   mask_counts_;
+    std::vector<uint8_t>     seen_keys_;
     std::vector<std::pair<size_t, ggml_cgraph *>> unresolved_;  // run, its graph
     size_t                   n_events_at_step_ = 0;
     size_t                   n_runs_at_step_   = 0;
     size_t                   largest_step_     = 0;
     size_t                   largest_marks_    = 0;
-    std::unordered_map<uint32_t, int32_t>       path_texts_;
+    std::unordered_map<uint32_t, int32_t>       path_texts_, conversion_texts_;
     std::unordered_map<OpKey, size_t, OpKeyHash> stat_rows_;
     StringTable              strings_;
     GraphRegistry            graphs_;
@@ -150,6 +184,9 @@ class Recorder {
 // Name of a path code: `vec_dot_q6_K_q8_K`, `repack gemv_q4_K_8x8_q8_K`, `tiled`, ...; empty for
 // an operator that has one implementation.
 std::string path_name(uint32_t code);
+
+// Name of the code that converted the activations of a product with this path: `quantize_row_q8_K`.
+std::string conversion_name(uint32_t code);
 
 // Size of the output buffer (logits and embeddings) that a llama_context holds now, and the name of
 // its buffer type; 0 where it has none.

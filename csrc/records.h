@@ -18,11 +18,33 @@ struct OpEvent {
     uint64_t begin_ticks;
     uint64_t end_ticks;
     uint32_t run;   // counts from the recorder's last collection
-    uint32_t node;  // position of the (first) node in the graph
     uint32_t path;  // path code, see hooks.h
-    uint32_t n_fused;
+    // From the begin until the thread had converted its share of a product's activations; 0 where
+    // there is nothing to convert, k_converting while it does.
+    uint32_t convert_ticks;
+
+    uint32_t node() const { return place_ & 0xFFFFFF; }  // position of the (first) node in the graph
+    uint32_t n_fused() const { return place_ >> 24; }
+    void     set_node(uint32_t node, uint32_t n_fused) { place_ = node | n_fused << 24; }
+
+    uint32_t place_;
 };
 static_assert(sizeof(OpEvent) == 32);
+
+constexpr uint32_t k_converting = 1;
+
+// How many experts' matrices an op of a mixture of experts read.
+struct RoutingRecord {
+    uint32_t event;  // number of the event among those of thread 0
+    uint32_t n_experts;
+};
+
+// What a mask lets through in one run.
+struct MaskCount {
+    int32_t run;
+    int32_t mask;  // which of the graph's masks
+    int64_t n_pairs, n_keys;
+};
 
 // Begin of a host segment, in ticks. `run` is the graph run that ends a launch, or -1.
 struct SegmentMark {
@@ -59,7 +81,7 @@ class StringTable {
 
 struct StepColumns {
     std::vector<uint8_t> phase, pass;
-    std::vector<int32_t> repeat, index, n_tokens, n_past;
+    std::vector<int32_t> repeat, index, depth, n_tokens, n_past;
     std::vector<int64_t> begin_ns, end_ns;
 };
 
@@ -75,17 +97,22 @@ struct RunColumns {
 };
 
 struct EventColumns {
-    std::vector<int32_t>  run, node, path;
+    std::vector<int32_t>  run, node, path, convert, n_experts;
     std::vector<uint16_t> n_fused, thread;
-    std::vector<int64_t>  begin_ns, end_ns;
+    std::vector<int64_t>  begin_ns, end_ns, convert_ns;
 };
 
 struct StatColumns {
-    std::vector<uint8_t>  phase;
-    std::vector<int32_t>  graph, node, path;
+    std::vector<uint8_t>  phase, stage;
+    std::vector<int32_t>  depth, graph, node, path;
     std::vector<uint16_t> n_fused;
-    std::vector<int64_t>  calls, span_sum_ns, span_min_ns, span_max_ns;
-    std::vector<double>   span_sq_sum, compute_sum_ns, wait_sum_ns;
+    std::vector<int64_t>  calls, span_sum_ns, span_min_ns, span_max_ns, n_experts_sum;
+    std::vector<double>   span_sq_sum, compute_sum_ns, compute_max_sum_ns, wait_sum_ns;
+};
+
+struct MaskColumns {
+    std::vector<int32_t> run, tensor;
+    std::vector<int64_t> n_pairs, n_keys;
 };
 
 struct GraphColumns {
@@ -95,6 +122,7 @@ struct GraphColumns {
 
 constexpr int k_n_dims    = 4;
 constexpr int k_n_sources = 10;
+constexpr int k_n_params  = 4;
 
 struct TensorColumns {
     std::vector<int32_t>  graph, node, op, op_detail, name, type, buffer_type, buffer, view_src;
@@ -103,7 +131,7 @@ struct TensorColumns {
     std::vector<int64_t>  offset_bytes, view_offset, size_bytes;
     std::vector<int64_t>  ne[k_n_dims], nb[k_n_dims];
     std::vector<int32_t>  src[k_n_sources];
-    std::vector<int32_t>  param0;
+    std::vector<int32_t>  param[k_n_params];
 };
 
 }  // namespace slmprof

@@ -44,6 +44,7 @@ py::dict to_dict(StepColumns && c) {
     d["pass"]     = to_array(std::move(c.pass));
     d["repeat"]   = to_array(std::move(c.repeat));
     d["index"]    = to_array(std::move(c.index));
+    d["depth"]    = to_array(std::move(c.depth));
     d["n_tokens"] = to_array(std::move(c.n_tokens));
     d["n_past"]   = to_array(std::move(c.n_past));
     d["begin_ns"] = to_array(std::move(c.begin_ns));
@@ -73,30 +74,46 @@ py::dict to_dict(RunColumns && c) {
 
 py::dict to_dict(EventColumns && c) {
     py::dict d;
-    d["run"]      = to_array(std::move(c.run));
-    d["node"]     = to_array(std::move(c.node));
-    d["n_fused"]  = to_array(std::move(c.n_fused));
-    d["thread"]   = to_array(std::move(c.thread));
-    d["path"]     = to_array(std::move(c.path));
-    d["begin_ns"] = to_array(std::move(c.begin_ns));
-    d["end_ns"]   = to_array(std::move(c.end_ns));
+    d["run"]        = to_array(std::move(c.run));
+    d["node"]       = to_array(std::move(c.node));
+    d["n_fused"]    = to_array(std::move(c.n_fused));
+    d["thread"]     = to_array(std::move(c.thread));
+    d["path"]       = to_array(std::move(c.path));
+    d["begin_ns"]   = to_array(std::move(c.begin_ns));
+    d["end_ns"]     = to_array(std::move(c.end_ns));
+    d["convert"]    = to_array(std::move(c.convert));
+    d["convert_ns"] = to_array(std::move(c.convert_ns));
+    d["n_experts"]  = to_array(std::move(c.n_experts));
     return d;
 }
 
 py::dict to_dict(StatColumns && c) {
     py::dict d;
-    d["phase"]          = to_array(std::move(c.phase));
-    d["graph"]          = to_array(std::move(c.graph));
-    d["node"]           = to_array(std::move(c.node));
-    d["n_fused"]        = to_array(std::move(c.n_fused));
-    d["path"]           = to_array(std::move(c.path));
-    d["calls"]          = to_array(std::move(c.calls));
-    d["span_sum_ns"]    = to_array(std::move(c.span_sum_ns));
-    d["span_min_ns"]    = to_array(std::move(c.span_min_ns));
-    d["span_max_ns"]    = to_array(std::move(c.span_max_ns));
-    d["span_sq_sum"]    = to_array(std::move(c.span_sq_sum));
-    d["compute_sum_ns"] = to_array(std::move(c.compute_sum_ns));
-    d["wait_sum_ns"]    = to_array(std::move(c.wait_sum_ns));
+    d["phase"]              = to_array(std::move(c.phase));
+    d["depth"]              = to_array(std::move(c.depth));
+    d["graph"]              = to_array(std::move(c.graph));
+    d["node"]               = to_array(std::move(c.node));
+    d["n_fused"]            = to_array(std::move(c.n_fused));
+    d["stage"]              = to_array(std::move(c.stage));
+    d["path"]               = to_array(std::move(c.path));
+    d["calls"]              = to_array(std::move(c.calls));
+    d["span_sum_ns"]        = to_array(std::move(c.span_sum_ns));
+    d["span_min_ns"]        = to_array(std::move(c.span_min_ns));
+    d["span_max_ns"]        = to_array(std::move(c.span_max_ns));
+    d["span_sq_sum"]        = to_array(std::move(c.span_sq_sum));
+    d["compute_sum_ns"]     = to_array(std::move(c.compute_sum_ns));
+    d["compute_max_sum_ns"] = to_array(std::move(c.compute_max_sum_ns));
+    d["wait_sum_ns"]        = to_array(std::move(c.wait_sum_ns));
+    d["n_experts_sum"]      = to_array(std::move(c.n_experts_sum));
+    return d;
+}
+
+py::dict to_dict(MaskColumns && c) {
+    py::dict d;
+    d["run"]     = to_array(std::move(c.run));
+    d["tensor"]  = to_array(std::move(c.tensor));
+    d["n_pairs"] = to_array(std::move(c.n_pairs));
+    d["n_keys"]  = to_array(std::move(c.n_keys));
     return d;
 }
 
@@ -124,10 +141,12 @@ py::dict to_dict(TensorColumns && c) {
     d["view_src"]     = to_array(std::move(c.view_src));
     d["view_offset"]  = to_array(std::move(c.view_offset));
     d["size_bytes"]   = to_array(std::move(c.size_bytes));
-    d["param0"]       = to_array(std::move(c.param0));
     for (size_t i = 0; i < k_n_dims; i++) {
         d[py::str("ne" + std::to_string(i))] = to_array(std::move(c.ne[i]));
         d[py::str("nb" + std::to_string(i))] = to_array(std::move(c.nb[i]));
+    }
+    for (size_t i = 0; i < k_n_params; i++) {
+        d[py::str("param" + std::to_string(i))] = to_array(std::move(c.param[i]));
     }
     for (size_t i = 0; i < k_n_sources; i++) {
         d[py::str("src" + std::to_string(i))] = to_array(std::move(c.src[i]));
@@ -142,6 +161,7 @@ py::dict to_dict(Harvest && harvest) {
     d["runs"]     = to_dict(std::move(harvest.recording.runs));
     d["events"]   = to_dict(std::move(harvest.recording.events));
     d["stats"]    = to_dict(std::move(harvest.recording.stats));
+    d["masks"]    = to_dict(std::move(harvest.recording.masks));
     d["graphs"]   = to_dict(std::move(harvest.graphs));
     d["tensors"]  = to_dict(std::move(harvest.tensors));
     d["strings"]  = py::cast(std::move(harvest.strings));
@@ -212,13 +232,14 @@ void register_engine(py::module_ & module) {
     register_settings(module);
 
     using Release = py::call_guard<py::gil_scoped_release>;
-    const auto run = [](void (Engine::*steps)(const std::vector<int32_t> &, Pass, int32_t, EventMode,
+    const auto run = [](void (Engine::*steps)(const std::vector<int32_t> &, Pass, int32_t, int32_t, EventMode,
                                               const std::function<void()> &)) {
-        return [steps](Engine & engine, const Tokens & tokens, int pass, int32_t repeat, bool aggregate) {
+        return [steps](Engine & engine, const Tokens & tokens, int pass, int32_t repeat, int32_t depth,
+                       bool aggregate) {
             const std::vector<int32_t>   ids = to_vector<int32_t>(tokens);
             const py::gil_scoped_release release;
-            (engine.*steps)(ids, static_cast<Pass>(pass), repeat, aggregate ? EventMode::aggregate : EventMode::all,
-                            check_signals);
+            (engine.*steps)(ids, static_cast<Pass>(pass), repeat, depth,
+                            aggregate ? EventMode::aggregate : EventMode::all, check_signals);
         };
     };
 
@@ -250,9 +271,9 @@ void register_engine(py::module_ & module) {
              },
              py::arg("tokens"))
         .def("prefill", run(&Engine::prefill), py::arg("tokens"), py::arg("pass_kind"), py::arg("repeat") = 0,
-             py::arg("aggregate") = false)
+             py::arg("depth") = 0, py::arg("aggregate") = false)
         .def("decode", run(&Engine::decode), py::arg("tokens"), py::arg("pass_kind"), py::arg("repeat") = 0,
-             py::arg("aggregate") = false)
+             py::arg("depth") = 0, py::arg("aggregate") = false)
         .def("last_logits",
              [](const Engine & engine) { return to_array(unlocked([&] { return engine.last_logits(); })); })
         .def("take", [](Engine & engine) { return to_dict(unlocked([&] { return engine.take(); })); });

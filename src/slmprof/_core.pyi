@@ -52,6 +52,7 @@ class Harvest(TypedDict):
     runs: dict[str, NDArray[Any]]
     events: dict[str, NDArray[Any]]
     stats: dict[str, NDArray[Any]]
+    masks: dict[str, NDArray[Any]]
     graphs: dict[str, NDArray[Any]]
     tensors: dict[str, NDArray[Any]]
     strings: list[str]
@@ -83,10 +84,20 @@ class Engine:
     def truncate(self, n_past: int) -> bool: ...
     def fill(self, tokens: ArrayLike) -> None: ...
     def prefill(
-        self, tokens: ArrayLike, pass_kind: int, repeat: int = 0, aggregate: bool = False
+        self,
+        tokens: ArrayLike,
+        pass_kind: int,
+        repeat: int = 0,
+        depth: int = 0,
+        aggregate: bool = False,
     ) -> None: ...
     def decode(
-        self, tokens: ArrayLike, pass_kind: int, repeat: int = 0, aggregate: bool = False
+        self,
+        tokens: ArrayLike,
+        pass_kind: int,
+        repeat: int = 0,
+        depth: int = 0,
+        aggregate: bool = False,
     ) -> None: ...
     def last_logits(self) -> NDArray[np.float32]: ...
     def take(self) -> Harvest: ...

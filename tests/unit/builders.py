@@ -19,6 +19,7 @@ from slmprof.profiles.meta import Meta
 from slmprof.profiles.tables import (
     EventTable,
     GraphTable,
+    MaskTable,
     RunTable,
     SegmentTable,
     StatTable,
@@ -98,6 +99,7 @@ class Builder:
         self.runs = Rows(RunTable)
         self.events = Rows(EventTable)
         self.stats = Rows(StatTable)
+        self.masks = Rows(MaskTable)
         self.graphs = Rows(GraphTable)
         self.tensors = Rows(TensorTable)
         self.now = 1_000 * MS
@@ -109,6 +111,7 @@ class Builder:
             **{"pass": pass_},
             repeat=repeat,
             index=index,
+            depth=0,
             n_tokens=N_PROMPT if phase == PREFILL else 1,
             n_past=0 if phase == PREFILL else N_PROMPT + index,
             begin_ns=begin,
@@ -139,6 +142,9 @@ class Builder:
                     path=self.text(path),
                     begin_ns=start,
                     end_ns=start + span * busy // 10,
+                    convert=-1,
+                    convert_ns=0,
+                    n_experts=0,
                 )
                 start += span
         self.segment(step, "outputs", end)
@@ -209,7 +215,7 @@ class Builder:
             **{f"nb{i}": stride for i, stride in enumerate(strides)},
             **{f"src{i}": (sources[i] if i < len(sources) else -1) for i in range(10)},
             size_bytes=width * int(np.prod(sizes)),
-            param0=0,
+            **{f"param{i}": 0 for i in range(4)},
         )
 
     def warmup(self) -> None:
@@ -245,6 +251,7 @@ class Builder:
             runs=self.runs.build(),
             events=self.events.build(),
             stats=self.stats.build(),
+            masks=self.masks.build(),
             graphs=self.graphs.build(),
             tensors=self.tensors.build(),
         )

@@ -20,7 +20,7 @@ from slmprof.errors import ProfileFormatError, UsageError
 from slmprof.profiles import archive
 from slmprof.profiles.data import Profile
 from slmprof.profiles.file import check_writable, load, save
-from slmprof.profiles.meta import Meta
+from slmprof.profiles.meta import FORMAT_VERSION, Meta
 from slmprof.profiles.tables import TABLES
 
 
@@ -148,9 +148,10 @@ def test_missing_file_and_directory(tmp_path: Path) -> None:
 
 def test_newer_version_names_its_writer(tmp_path: Path) -> None:
     path = tmp_path / "p"
-    meta = {"format": "slmprof-profile", "format_version": 2, "slmprof": {"version": "9.1"}}
+    newer = FORMAT_VERSION + 1
+    meta = {"format": "slmprof-profile", "format_version": newer, "slmprof": {"version": "9.1"}}
     archive.write_archive(path, meta, {}, durable=False)
-    with pytest.raises(ProfileFormatError, match=r"written by slmprof 9\.1 in format version 2"):
+    with pytest.raises(ProfileFormatError, match=rf"by slmprof 9\.1 in format version {newer}"):
         load(path)
 
 

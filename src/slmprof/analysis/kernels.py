@@ -44,6 +44,22 @@ def kernel_name(op: str, source_type: str, type_name: str, n_columns: int) -> st
     return _FAMILIES.get(op, op.lower() or UNRECORDED)
 
 
+def converted_type(code: str) -> str:
+    """The type that a conversion of activations makes, by the name of the code that does it."""
+    for prefix, ends in (("quantize_row_", ""), ("quantize_mat_", "_4x")):
+        if code.startswith(prefix):
+            name = code.removeprefix(prefix)
+            return name.rpartition(ends)[0] if ends in name and ends else name
+    return {"fp32_to_fp16": "f16", "fp32_to_bf16": "bf16", "to_fp32": "f32"}.get(code, code)
+
+
+def conversion_kernel(source_type: str, type_name: str) -> str:
+    """The kernel family of a conversion of activations: `quantize_q8`, or that of a copy."""
+    if type_name.startswith("q8_"):
+        return "quantize_q8"
+    return kernel_name("CPY", source_type, type_name, 0)
+
+
 def kernel_table(ops: pd.DataFrame) -> pd.DataFrame:
     """Op rows added up by kernel: phase, kernel, calls, time_ms, share."""
     return sum_by(ops, ["kernel"], ["calls", "time_ms", "share"])

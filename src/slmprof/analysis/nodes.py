@@ -1,4 +1,4 @@
-"""What each executed node of a graph is: names, kernel, place in the model, work.
+"""What each executed node of a graph is: names, kernel, place in the model.
 
 Rows are Python objects: there are as many as distinct nodes, not as many as executions.
 """
@@ -6,15 +6,14 @@ Rows are Python objects: there are as many as distinct nodes, not as many as exe
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ..profiles.data import Profile
 from ..profiles.tables import TensorTable
 from .attribution import Attribution, attribute
-from .kernels import PRODUCTS, kernel_name
-from .work import Work, product_work, stored_bytes
+from .kernels import PRODUCTS, conversion_kernel, converted_type, kernel_name
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,6 @@ class Node:
         shape: of the result, fastest dimension first, without trailing ones.
         fused: operators of all members of a fused group; empty for a plain op.
         backend: the backend that ran the graph.
-        work: of one call.
     """
 
     op: str
@@ -44,7 +42,19 @@ class Node:
     shape: tuple[int, ...]
     fused: tuple[str, ...]
     backend: str
-    work: Work
+
+    def conversion(self, code: str) -> Node:
+        """The conversion of activations within this product, by the code that did it."""
+        source = self.dtypes.partition("->")[0].split(",")
+        source_type = source[1] if len(source) > 1 else ""
+        type_name = converted_type(code)
+        kernel = conversion_kernel(source_type, type_name)
+        return replace(
+            self,
+            kernel=kernel,
+            part="quantize_q8" if kernel == "quantize_q8" else "convert",
+            dtypes=f"{source_type}->{type_name}",
+        )
 
 
 class GraphNodes:
@@ -57,7 +67,6 @@ class GraphNodes:
         self._attribution: Attribution = attribute(self._tensors, profile.strings)
         self._sources = self._tensors.sources()
         self._shapes = self._tensors.shapes()
-        self._strides = self._tensors.strides()
         self._occurrences = _occurrences(self._tensors, int(profile.graphs.n_nodes[graph]))
 
     def describe(self, node: int, n_fused: int) -> Node:
@@ -86,8 +95,6 @@ class GraphNodes:
             shape=_trimmed(self._shapes[last].tolist()),
             fused=tuple(self._text(int(tensors.op[member])) for member in members),
             backend=self._backend,
-            # Work of a fused group is unknown as long as one member's is.
-            work=Work() if n_fused else self._work(op, node, sources),
         )
 
     def _text(self, index: int) -> str:
@@ -98,24 +105,6 @@ class GraphNodes:
         if op not in PRODUCTS:
             return 0
         return int(self._shapes[node][2 if op == "MUL_MAT_ID" else 1])
-
-    def _work(self, op: str, node: int, sources: list[int]) -> Work:
-        if op not in PRODUCTS or not sources:
-            return Work()
-        return product_work(
-            op,
-            tuple(self._shapes[node].tolist()),
-            int(self._shapes[sources[0]][0]),
-            tuple(self._stored_bytes(row) for row in sources),
-            self._stored_bytes(node),
-        )
-
-    def _stored_bytes(self, row: int) -> int:
-        return stored_bytes(
-            self._shapes[row].tolist(),
-            self._strides[row].tolist(),
-            int(self._tensors.size_bytes[row]),
-        )
 
 
 def describe_nodes(

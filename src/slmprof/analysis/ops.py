@@ -10,11 +10,12 @@ import pandas as pd
 
 from ..profiles.data import Profile
 from ..profiles.tables import StatTable
-from ..profiles.vocabulary import PHASES
+from ..profiles.vocabulary import PHASES, STAGE_CONVERSION
 from .grouping import by_time
 from .kernels import UNRECORDED
 from .nodes import Node, describe_nodes
 from .phases import NS_PER_MS, op_steps, ops_total_ns
+from .profile_work import ProfileWork
 from .spans import op_stats
 from .work import Work
 
@@ -35,11 +36,15 @@ COLUMNS: dict[str, str] = {
     "time_ms": "float64",
     "compute_ms": "float64",
     "wait_ms": "float64",
+    "slowest_ms": "float64",
+    "imbalance": "float64",
     "share": "float64",
     "flops": "float64",
     "bytes": "float64",
+    "weight_bytes": "float64",
     "gflops": "float64",
     "gbps": "float64",
+    "ceiling_share": "float64",
     "bound": "object",
 }
 
@@ -55,7 +60,6 @@ _UNRECORDED_NODE = Node(
     shape=(),
     fused=(),
     backend="",
-    work=Work(),
 )
 
 
@@ -73,11 +77,13 @@ def op_table(profile: Profile) -> pd.DataFrame:
     stats = op_stats(profile)
     keys = np.unique(np.stack([stats.graph, stats.node, stats.n_fused], axis=1), axis=0)
     nodes = describe_nodes(profile, [(int(g), int(n), int(f)) for g, n, f in keys])
+    work = ProfileWork(profile)
     rows: list[dict[str, Any]] = []
     for number, phase in enumerate(PHASES):
         n_steps = int(op_steps(profile, number).sum())
         if n_steps:
-            rows.extend(_phase_rows(profile, stats, nodes, number, phase, n_steps))
+            sums = _merge(profile, stats.take(stats.phase == number), nodes, work)
+            rows.extend(_phase_rows(profile, sums, number, phase, n_steps))
     table = pd.DataFrame(
         {name: pd.Series([row[name] for row in rows], dtype=t) for name, t in COLUMNS.items()}
     )
@@ -94,60 +100,61 @@ class _Sum:
     span_ns: int = 0
     compute_ns: float = 0.0
     wait_ns: float = 0.0
-    flops: float = 0.0
-    bytes: float = 0.0
+    slowest_ns: float = 0.0
+    flops: float | None = 0.0
+    bytes: float | None = 0.0
+    weight_bytes: float | None = 0.0
     most_calls: int = 0
     shape: tuple[int, ...] = field(default=())
 
-    def add(self, node: Node, calls: int, span_ns: int, compute_ns: float, wait_ns: float) -> None:
+    def add(self, node: Node, calls: int, work: Work) -> None:
+        # Where one call's work is not known, that of all calls is not.
+        self.flops = _plus(self.flops, work.flops, calls)
+        self.bytes = _plus(self.bytes, work.bytes, calls)
+        self.weight_bytes = _plus(self.weight_bytes, work.weight_bytes, calls)
         self.calls += calls
-        self.span_ns += span_ns
-        self.compute_ns += compute_ns
-        self.wait_ns += wait_ns
-        self.flops += calls * (node.work.flops or 0.0)
-        self.bytes += calls * (node.work.bytes or 0.0)
         if calls > self.most_calls:
             self.most_calls, self.shape = calls, node.shape
 
 
+def _plus(total: float | None, amount: float | None, calls: int) -> float | None:
+    return None if total is None or amount is None else total + calls * amount
+
+
 def _phase_rows(
-    profile: Profile,
-    stats: StatTable,
-    nodes: dict[tuple[int, int, int], Node],
-    number: int,
-    phase: str,
-    n_steps: int,
+    profile: Profile, sums: list[_Sum], number: int, phase: str, n_steps: int
 ) -> list[dict[str, Any]]:
-    sums = _merge(profile, stats, nodes, number)
     total_ns = ops_total_ns(profile, number)
     rest_ns = total_ns - sum(entry.span_ns for entry in sums)
     if rest_ns != 0:
-        rest = _Sum(_UNRECORDED_NODE, "")
+        rest = _Sum(_UNRECORDED_NODE, "", flops=None, bytes=None, weight_bytes=None)
         rest.span_ns = rest_ns
-        sums.append(rest)
+        sums = [*sums, rest]
     return [_row(entry, phase, n_steps, total_ns) for entry in sums]
 
 
 def _merge(
     profile: Profile,
-    stats: StatTable,
+    chosen: StatTable,
     nodes: dict[tuple[int, int, int], Node],
-    number: int,
+    work: ProfileWork,
 ) -> list[_Sum]:
-    chosen = stats.take(stats.phase == number)
     sums: dict[tuple[Any, ...], _Sum] = {}
-    for graph, n, n_fused, path, calls, span, compute, wait in zip(
-        chosen.graph.tolist(),
-        chosen.node.tolist(),
-        chosen.n_fused.tolist(),
-        chosen.path.tolist(),
-        chosen.calls.tolist(),
-        chosen.span_sum_ns.tolist(),
-        chosen.compute_sum_ns.tolist(),
-        chosen.wait_sum_ns.tolist(),
-        strict=True,
+    for row, (graph, n, n_fused, stage, path, calls) in enumerate(
+        zip(
+            chosen.graph.tolist(),
+            chosen.node.tolist(),
+            chosen.n_fused.tolist(),
+            chosen.stage.tolist(),
+            chosen.path.tolist(),
+            chosen.calls.tolist(),
+            strict=True,
+        )
     ):
         node = nodes[graph, n, n_fused]
+        code = profile.text(path)
+        if stage == STAGE_CONVERSION:
+            node = node.conversion(code)
         key = (
             node.op,
             node.tensor,
@@ -163,16 +170,25 @@ def _merge(
         )
         entry = sums.get(key)
         if entry is None:
-            entry = sums[key] = _Sum(node, profile.text(path))
-        entry.add(node, calls, span, compute, wait)
+            entry = sums[key] = _Sum(node, code)
+        entry.span_ns += int(chosen.span_sum_ns[row])
+        entry.compute_ns += float(chosen.compute_sum_ns[row])
+        entry.wait_ns += float(chosen.wait_sum_ns[row])
+        entry.slowest_ns += float(chosen.compute_max_sum_ns[row])
+        entry.add(node, calls, work.of_row(chosen, row, code))
     return list(sums.values())
 
 
 def _row(entry: _Sum, phase: str, n_steps: int, total_ns: int) -> dict[str, Any]:
     node = entry.node
-    time_ms = entry.span_ns / n_steps / NS_PER_MS
-    flops = entry.flops / n_steps if node.work.flops is not None else None
-    n_bytes = entry.bytes / n_steps if node.work.bytes is not None else None
+    per_step = 1.0 / (n_steps * NS_PER_MS)
+    time_ms = entry.span_ns * per_step
+    flops, n_bytes, weight_bytes = (
+        None if amount is None else amount / n_steps
+        for amount in (entry.flops, entry.bytes, entry.weight_bytes)
+    )
+    # Profiles of the first format version do not know the slowest thread.
+    is_known = entry.slowest_ns > 0 and entry.compute_ns > 0
     return {
         "phase": phase,
         "op": node.op,
@@ -188,14 +204,18 @@ def _row(entry: _Sum, phase: str, n_steps: int, total_ns: int) -> dict[str, Any]
         "backend": node.backend,
         "calls": entry.calls / n_steps,
         "time_ms": time_ms,
-        "compute_ms": entry.compute_ns / n_steps / NS_PER_MS,
-        "wait_ms": entry.wait_ns / n_steps / NS_PER_MS,
+        "compute_ms": entry.compute_ns * per_step,
+        "wait_ms": entry.wait_ns * per_step,
+        "slowest_ms": entry.slowest_ns * per_step if is_known else None,
+        "imbalance": entry.slowest_ns / entry.compute_ns if is_known else None,
         "share": entry.span_ns / total_ns if total_ns else 0.0,
         "flops": flops,
         "bytes": n_bytes,
+        "weight_bytes": weight_bytes,
         "gflops": _rate(flops, time_ms),
         "gbps": _rate(n_bytes, time_ms),
-        # Ceilings come with the roofline; until then nothing can be said.
+        # Filled in by the roofline, where this machine's ceilings are known.
+        "ceiling_share": None,
         "bound": None,
     }
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..profiles.tables import TensorTable
 from .kernels import PRODUCTS
 
 
@@ -15,6 +16,7 @@ class Work:
 
     flops: float | None = None
     bytes: float | None = None
+    weight_bytes: float | None = None
 
 
 def product_work(
@@ -60,3 +62,46 @@ def stored_bytes(shape: Sequence[int], strides: Sequence[int], extent_bytes: int
         return extent_bytes
     # Rows that are read several times (a stride of 0) are stored once.
     return min(extent_bytes, row * math.prod(shape[1:]))
+
+
+@dataclass(frozen=True)
+class Attended:
+    n_pairs: float
+    n_keys: float
+
+
+class GraphWork:
+    def __init__(self, tensors: TensorTable, strings: Sequence[str]) -> None:
+        self.t, self.s = tensors, strings
+        self.src, self.shp, self.st = tensors.sources(), tensors.shapes(), tensors.strides()
+
+    def mask_of(self, node: int) -> int:
+        return -1
+
+    def _b(self, r: int) -> int:
+        return stored_bytes(self.shp[r].tolist(), self.st[r].tolist(), int(self.t.size_bytes[r]))
+
+    def of(
+        self,
+        node: int,
+        n_fused: int = 0,
+        *,
+        attended: Attended | None = None,
+        n_experts: float | None = None,
+    ) -> Work:
+        op = self.s[int(self.t.op[node])]
+        src = [int(r) for r in self.src[node] if r >= 0]
+        if n_fused or op not in PRODUCTS or not src:
+            return Work()
+        return product_work(
+            op,
+            tuple(self.shp[node].tolist()),
+            int(self.shp[src[0]][0]),
+            tuple(self._b(r) for r in src),
+            self._b(node),
+        )
+
+    def of_conversion(
+        self, node: int, converted_type: str, *, n_experts: float | None = None
+    ) -> Work:
+        return Work()

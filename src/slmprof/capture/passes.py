@@ -72,12 +72,15 @@ class Passes:
     def _pass(self, kind: int, repeat: int) -> None:
         """Prompt and generation once, from the depth that is asked for."""
         session = self.session
-        if not session.rewind(len(self.depth)):
+        depth = len(self.depth)
+        if not session.rewind(depth):
             session.fill(self.depth)
         aggregate = self.events == "aggregate"
-        session.guard(lambda: session.engine.prefill(self.prompt, kind, repeat, aggregate))
+        session.guard(lambda: session.engine.prefill(self.prompt, kind, repeat, depth, aggregate))
         if len(self.generated):
-            session.guard(lambda: session.engine.decode(self.generated, kind, repeat, aggregate))
+            session.guard(
+                lambda: session.engine.decode(self.generated, kind, repeat, depth, aggregate)
+            )
 
     def _warm_up(self) -> Chunk:
         """Passes until the latencies are steady, and one with hooks on to copy the graphs out.
@@ -105,7 +108,7 @@ class Passes:
         self.warmup = {PHASES[p]: {"n_passes": n_passes, "reason": reason} for p in sorted(phases)}
         steps = {name: np.concatenate([part[name] for part in kept]) for name in chunk["steps"]}
         steps["pass"][:] = PASS_WARMUP
-        empty: Chunk = {name: {} for name in ("segments", "runs", "events", "stats")}
+        empty: Chunk = {name: {} for name in ("segments", "runs", "events", "stats", "masks")}
         return {**chunk, **empty, "steps": steps}
 
     def _choose_events(self, n_events_of_pass: int) -> None:

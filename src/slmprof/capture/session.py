@@ -276,7 +276,7 @@ class Session:
         kind = PASS_OP if observe else PASS_TIMING
         aggregate = self._event_mode == "aggregate"
         try:
-            self.guard(lambda: run(ids, kind, repeat, aggregate))
+            self.guard(lambda: run(ids, kind, repeat, aggregate=aggregate))
         finally:
             # Also what was measured until an interruption: not to be taken for the next call's.
             if self._engine is not None:

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from numpy.lib import format as npy
 
 from ..errors import ProfileFormatError
+from .history import added_since, stand_in
 from .tables import TABLES, Table
 
 Column = npt.NDArray[Any]
@@ -91,9 +92,13 @@ def _umask() -> int:
 
 
 def read_archive(
-    source: Path | IO[bytes], *, only_meta: bool = False
+    source: Path | IO[bytes], *, only_meta: bool = False, version: int | None = None
 ) -> tuple[dict[str, Any], dict[str, Table]]:
     """Reads what `write_archive` wrote. Members that no table knows are left alone.
+
+    Args:
+        only_meta: leave the tables alone.
+        version: format version of the file; what it did not have yet is filled in. None: the newest.
 
     Returns:
         The JSON object of `meta`, and every table by name.
@@ -107,7 +112,7 @@ def read_archive(
         with zipfile.ZipFile(source) as archive:
             members = _members(archive)
             meta = _read_meta(archive, members)
-            tables = {} if only_meta else _read_tables(archive, members)
+            tables = {} if only_meta else _read_tables(archive, members, meta, version)
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise ProfileFormatError("it is not a profile, or it is truncated or damaged") from error
     except _ODD_BYTES as error:
@@ -146,36 +151,52 @@ def _read_meta(archive: zipfile.ZipFile, members: Mapping[str, zipfile.ZipInfo])
 
 
 def _read_tables(
-    archive: zipfile.ZipFile, members: Mapping[str, zipfile.ZipInfo]
+    archive: zipfile.ZipFile,
+    members: Mapping[str, zipfile.ZipInfo],
+    meta: Mapping[str, Any],
+    version: int | None,
 ) -> dict[str, Table]:
+    absent = {} if version is None else added_since(version)
     # All headers before any data, so that a file that lies about its sizes costs nothing.
     total = 0
-    infos: dict[str, zipfile.ZipInfo] = {}
+    rows: dict[str, int] = {}
     for table in TABLES:
-        lengths: dict[str, int] = {}
+        lengths = set()
         for column, dtype in table.spec().items():
-            name = f"{table.NAME}.{column}"
-            info = members.get(f"{name}.npy")
-            if info is None:
-                raise ProfileFormatError(f"it has no column {name}")
+            if column in absent.get(table.NAME, ()):
+                continue
+            info = _column_member(members, table, column)
             with _open(archive, info) as stream:
-                lengths[name] = _read_header(stream, name, dtype, info)
-            infos[name] = info
-            total += lengths[name] * dtype.itemsize
-        if len(set(lengths.values())) > 1:
+                lengths.add(_read_header(stream, f"{table.NAME}.{column}", dtype, info))
+        if len(lengths) > 1:
             raise ProfileFormatError(f"the columns of table {table.NAME} differ in length")
+        rows[table.NAME] = lengths.pop() if lengths else 0
+        total += rows[table.NAME] * sum(dtype.itemsize for dtype in table.spec().values())
     if total > MAX_TABLE_BYTES:
         raise ProfileFormatError(f"its tables have {total} bytes; that is too much")
     tables: dict[str, Table] = {}
     for table in TABLES:
         columns: dict[str, Column] = {}
         for column, dtype in table.spec().items():
-            name = f"{table.NAME}.{column}"
-            with _open(archive, infos[name]) as stream:
-                length = _read_header(stream, name, dtype, infos[name])
-                columns[column] = _read_data(stream, name, dtype, length)
+            if column in absent.get(table.NAME, ()):
+                value = stand_in(table.NAME, column, meta)
+                columns[column] = np.full(rows[table.NAME], value, dtype)
+                continue
+            info = _column_member(members, table, column)
+            with _open(archive, info) as stream:
+                length = _read_header(stream, f"{table.NAME}.{column}", dtype, info)
+                columns[column] = _read_data(stream, f"{table.NAME}.{column}", dtype, length)
         tables[table.NAME] = table.from_columns(columns)
     return tables
+
+
+def _column_member(
+    members: Mapping[str, zipfile.ZipInfo], table: type[Table], column: str
+) -> zipfile.ZipInfo:
+    info = members.get(f"{table.NAME}.{column}.npy")
+    if info is None:
+        raise ProfileFormatError(f"it has no column {table.NAME}.{column}")
+    return info
 
 
 def _open(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> IO[bytes]:

@@ -1,7 +1,7 @@
 """A profile put together from what a worker process spooled: one header, one chunk a repeat.
 
 Every file is written under a temporary name and renamed, so a killed worker leaves complete
-repeats only. Within a chunk, `segments.step`, `runs.step` and `events.run` count rows of the
+repeats only. Within a chunk, `segments.step`, `runs.step`, `events.run` and `masks.run` count rows of the
 chunk's own tables and texts are indices into the chunk's own `strings`; graph numbers count over
 all chunks, and a chunk holds only the graphs (and their tensors) that no chunk before it had.
 """
@@ -26,6 +26,7 @@ from .tables import (
     EventTable,
     GraphTable,
     Int32,
+    MaskTable,
     RunTable,
     SegmentTable,
     StatTable,
@@ -39,7 +40,7 @@ from .vocabulary import PASS_OP, PASS_TIMING
 _HEADER = "header.slmpart"
 _CHUNK = re.compile(r"chunk-(\d+)\.slmpart")
 _TEXT_COLUMNS: dict[str, tuple[str, ...]] = {
-    "events": ("path",),
+    "events": ("path", "convert"),
     "stats": ("path",),
     "graphs": ("backend",),
     "tensors": ("op", "op_detail", "name", "type", "buffer_type"),
@@ -123,6 +124,7 @@ def assemble(directory: str | os.PathLike[str], error: str | None = None) -> Pro
         runs=RunTable.concatenate(parts["runs"]),
         events=EventTable.concatenate(parts["events"]),
         stats=merge_stats(StatTable.concatenate(parts["stats"])),
+        masks=MaskTable.concatenate(parts["masks"]),
         graphs=GraphTable.concatenate(parts["graphs"]),
         tensors=TensorTable.concatenate(parts["tensors"]),
     )
@@ -164,14 +166,17 @@ class _Strings:
 
 def _renumber(tables: dict[str, Table], n_steps: int, n_runs: int) -> dict[str, Table]:
     segments, runs, events = tables["segments"], tables["runs"], tables["events"]
+    masks = tables["masks"]
     assert isinstance(segments, SegmentTable)
     assert isinstance(runs, RunTable)
     assert isinstance(events, EventTable)
+    assert isinstance(masks, MaskTable)
     return {
         **tables,
         "segments": segments.replace(step=segments.step + np.int32(n_steps)),
         "runs": runs.replace(step=runs.step + np.int32(n_steps)),
         "events": events.replace(run=events.run + np.int32(n_runs)),
+        "masks": masks.replace(run=masks.run + np.int32(n_runs)),
     }
 
 

@@ -11,6 +11,7 @@ from .meta import Meta
 from .tables import (
     EventTable,
     GraphTable,
+    MaskTable,
     RunTable,
     SegmentTable,
     StatTable,
@@ -41,6 +42,7 @@ class Profile:
     runs: RunTable
     events: EventTable
     stats: StatTable
+    masks: MaskTable
     graphs: GraphTable
     tensors: TensorTable
 

@@ -55,8 +55,7 @@ def load(path: str | os.PathLike[str]) -> Profile:
         # The version first: the tables of a newer one may be anything.
         with source.open("rb") as stream:
             meta, _ = read_archive(stream, only_meta=True)
-            _check_version(meta)
-            meta, tables = read_archive(stream)
+            meta, tables = read_archive(stream, version=_checked_version(meta))
         check_enums(meta.get("enums"))
         profile = Profile(
             meta=Meta.from_json(meta),
@@ -116,7 +115,7 @@ def _reason(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
-def _check_version(meta: Mapping[str, Any]) -> None:
+def _checked_version(meta: Mapping[str, Any]) -> int:
     if meta.get("format") != FORMAT:
         raise ProfileFormatError(f"it is not a profile: its format is not {FORMAT!r}")
     version = meta.get("format_version")
@@ -130,6 +129,7 @@ def _check_version(meta: Mapping[str, Any]) -> None:
             f"it was written by {by} in format version {version}, and this slmprof reads up to "
             f"{FORMAT_VERSION}; update slmprof to open it"
         )
+    return version
 
 
 def _strings(value: Any) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from ..errors import ProfileFormatError
 from .vocabulary import enums
 
 FORMAT = "slmprof-profile"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 Json = dict[str, Any]
 
@@ -53,6 +53,7 @@ _SCHEMA: dict[str, dict[str, tuple[type, ...]]] = {
         "error": (str,),
     },
     "memory": {"buffers": (list,), "rss_peak_bytes": _NUMBER},
+    "ceilings": {},
 }
 _BUFFER: dict[str, tuple[type, ...]] = {
     "device": (str,),
@@ -72,6 +73,7 @@ class Meta:
     config: Json
     run: Json
     memory: Json
+    ceilings: Json
 
     @classmethod
     def from_json(cls, parts: Mapping[str, Any]) -> Meta:
@@ -112,10 +114,15 @@ class Meta:
 def check_enums(value: Any) -> None:
     """Refuses a profile whose small integers mean something else.
 
+    Enums that the file's version did not have yet may be absent.
+
     Raises:
-        ProfileFormatError: `value` is neither absent nor the enums of this format version.
+        ProfileFormatError: `value` is neither absent nor names this version's values.
     """
-    if value is not None and value != enums():
+    if value is None:
+        return
+    own = enums()
+    if not isinstance(value, dict) or any(own.get(name) != texts for name, texts in value.items()):
         raise ProfileFormatError("the profile names its phases, passes or segments differently")
 
 

@@ -9,15 +9,14 @@ import numpy.typing as npt
 
 from .tables import StatTable
 
-_KEY = ("phase", "graph", "node", "n_fused", "path")
+_KEY = ("phase", "depth", "graph", "node", "n_fused", "stage", "path")
 
 
 def merge_stats(stats: StatTable) -> StatTable:
-    """Adds up the rows of one (phase, graph, node, n_fused, path), sorted by that key."""
+    """Adds up the rows of one (phase, depth, graph, node, n_fused, stage, path), sorted by that."""
     if len(stats) == 0:
         return stats
-    # lexsort takes the most significant key last.
-    ordered = stats.take(np.lexsort([getattr(stats, name) for name in reversed(_KEY)]))
+    ordered = stats.take(_order(stats))
     is_first = np.zeros(len(ordered), dtype=bool)
     is_first[0] = True
     for name in _KEY:
@@ -35,3 +34,21 @@ def merge_stats(stats: StatTable) -> StatTable:
         else:
             merged[name] = np.add.reduceat(values, starts)
     return StatTable.from_columns(merged)
+
+
+def _order(stats: StatTable) -> npt.NDArray[np.intp]:
+    """The rows' order by key. One number for the whole key, where it fits, sorts far faster."""
+    packed = np.zeros(len(stats), np.int64)
+    room = 1
+    for name in _KEY:
+        values = getattr(stats, name)
+        low = int(values.min())
+        extent = int(values.max()) - low + 1
+        room *= extent
+        if room >= 2**63:
+            # lexsort takes the most significant key last.
+            return np.lexsort([getattr(stats, name) for name in reversed(_KEY)])
+        packed *= extent
+        packed += values
+        packed -= low
+    return np.argsort(packed, kind="stable")

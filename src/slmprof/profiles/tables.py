@@ -130,6 +130,7 @@ class StepTable(Table):
     pass_: UInt8
     repeat: Int32
     index: Int32
+    depth: Int32
     n_tokens: Int32
     n_past: Int32
     begin_ns: Int64
@@ -175,18 +176,23 @@ class EventTable(Table):
     path: Int32
     begin_ns: Int64
     end_ns: Int64
+    convert: Int32
+    convert_ns: Int64
+    n_experts: Int32
 
 
 @dataclass(frozen=True, eq=False)
 class StatTable(Table):
-    """The events reduced to one row for each (phase, graph, node, n_fused, path)."""
+    """The events reduced to one row for each (phase, depth, graph, node, n_fused, stage, path)."""
 
     NAME: ClassVar[str] = "stats"
 
     phase: UInt8
+    depth: Int32
     graph: Int32
     node: Int32
     n_fused: UInt16
+    stage: UInt8
     path: Int32
     calls: Int64
     span_sum_ns: Int64
@@ -194,7 +200,21 @@ class StatTable(Table):
     span_max_ns: Int64
     span_sq_sum: Float64
     compute_sum_ns: Float64
+    compute_max_sum_ns: Float64
     wait_sum_ns: Float64
+    n_experts_sum: Int64
+
+
+@dataclass(frozen=True, eq=False)
+class MaskTable(Table):
+    """One row for each run of a graph and mask of its attentions: what the mask lets through."""
+
+    NAME: ClassVar[str] = "masks"
+
+    run: Int32
+    tensor: Int32
+    n_pairs: Int64
+    n_keys: Int64
 
 
 @dataclass(frozen=True, eq=False)
@@ -251,6 +271,9 @@ class TensorTable(Table):
     src9: Int32
     size_bytes: Int64
     param0: Int32
+    param1: Int32
+    param2: Int32
+    param3: Int32
 
     def of_graph(self, graph: int) -> TensorTable:
         """The rows of one graph, in their order."""
@@ -275,6 +298,7 @@ TABLES: tuple[type[Table], ...] = (
     RunTable,
     EventTable,
     StatTable,
+    MaskTable,
     GraphTable,
     TensorTable,
 )

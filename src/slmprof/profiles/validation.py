@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from ..errors import ProfileFormatError
 from .tables import N_SOURCES, Int64
-from .vocabulary import PASSES, PHASES, SEGMENTS, USAGES
+from .vocabulary import PASSES, PHASES, SEGMENTS, STAGES, USAGES
 
 if TYPE_CHECKING:
     from .data import Profile
@@ -39,13 +39,14 @@ def check_profile(profile: Profile) -> None:
     _check_runs(profile)
     _check_events(profile, n_strings)
     _check_stats(profile, n_strings)
+    _check_masks(profile)
 
 
 def _check_steps(profile: Profile) -> None:
     steps = profile.steps
     _check_range("steps.phase", steps.phase, 0, len(PHASES))
     _check_range("steps.pass", steps.pass_, 0, len(PASSES))
-    for name in ("repeat", "index", "n_tokens", "n_past"):
+    for name in ("repeat", "index", "depth", "n_tokens", "n_past"):
         _check_range(f"steps.{name}", getattr(steps, name), 0, 2**31)
     _check_times("steps", steps.begin_ns, steps.end_ns)
 
@@ -105,6 +106,9 @@ def _check_events(profile: Profile, n_strings: int) -> None:
     n_nodes = profile.graphs.n_nodes[runs.graph[events.run]].astype(np.int64)
     _check_nodes("events", events.node, events.n_fused, n_nodes)
     _check_times("events", events.begin_ns, events.end_ns)
+    _check_range("events.convert", events.convert, -1, n_strings)
+    _check_range("events.convert_ns", events.convert_ns, 0, events.end_ns - events.begin_ns + 1)
+    _check_range("events.n_experts", events.n_experts, 0, 2**31)
     lane = events.run.astype(np.int64) * 2**16 + events.thread
     step = np.diff(lane)
     if np.any(step < 0) or np.any((step == 0) & (np.diff(events.begin_ns) < 0)):
@@ -116,14 +120,26 @@ def _check_stats(profile: Profile, n_strings: int) -> None:
     _check_range("stats.phase", stats.phase, 0, len(PHASES))
     _check_range("stats.graph", stats.graph, 0, len(profile.graphs))
     _check_range("stats.path", stats.path, -1, n_strings)
+    _check_range("stats.depth", stats.depth, 0, 2**31)
+    _check_range("stats.stage", stats.stage, 0, len(STAGES))
+    _check_range("stats.n_experts_sum", stats.n_experts_sum, 0, 2**62)
     n_nodes = profile.graphs.n_nodes[stats.graph].astype(np.int64)
     _check_nodes("stats", stats.node, stats.n_fused, n_nodes)
     for name in ("calls", "span_sum_ns", "span_min_ns", "span_max_ns"):
         _check_range(f"stats.{name}", getattr(stats, name), 0, MAX_NS)
-    for name in ("span_sq_sum", "compute_sum_ns", "wait_sum_ns"):
+    for name in ("span_sq_sum", "compute_sum_ns", "compute_max_sum_ns", "wait_sum_ns"):
         values = getattr(stats, name)
         if not np.all((values >= 0) & (values < MAX_SUM)):
             raise ProfileFormatError(f"column stats.{name} holds a number that cannot be")
+
+
+def _check_masks(profile: Profile) -> None:
+    masks, runs = profile.masks, profile.runs
+    _check_range("masks.run", masks.run, 0, len(runs))
+    sizes = np.bincount(profile.tensors.graph, minlength=len(profile.graphs)).astype(np.int64)
+    _check_range("masks.tensor", masks.tensor, 0, sizes[runs.graph[masks.run]])
+    for name in ("n_pairs", "n_keys"):
+        _check_range(f"masks.{name}", getattr(masks, name), 0, 2**62)
 
 
 def _check_nodes(table: str, node: Ints, n_fused: Ints, n_nodes: Int64) -> None:

@@ -15,6 +15,12 @@ SEGMENTS: tuple[str, ...] = (
 )
 USAGES: tuple[str, ...] = ("none", "weights", "compute", "state")
 
+# What a row of `stats` is about: the op itself, or the conversion of a product's activations in it.
+STAGES: tuple[str, ...] = ("op", "conversion")
+
+STAGE_OP = STAGES.index("op")
+STAGE_CONVERSION = STAGES.index("conversion")
+
 PASS_WARMUP = PASSES.index("warmup")
 PASS_TIMING = PASSES.index("timing")
 PASS_OP = PASSES.index("op")
@@ -42,4 +48,5 @@ def enums() -> dict[str, list[str]]:
         "pass": list(PASSES),
         "segment": list(SEGMENTS),
         "usage": list(USAGES),
+        "stage": list(STAGES),
     }
