@@ -99,3 +99,59 @@ def test_empty_stats_merge_to_nothing() -> None:
         stats=StatTable.empty(),
     )
     assert len(op_stats(profile)) == 0
+
+
+def _with_conversion(profile: Profile) -> Profile:
+    """Node 3 converts its activations first: a tenth of its span on thread 0, a fifth on 1."""
+    events = profile.events
+    chosen = events.node == 3
+    span = np.where(profile.steps.phase[profile.runs.step[events.run]] == 0, 10 * MS, 5 * MS)
+    share = np.where(events.thread == 0, span // 10, span // 5)
+    texts = (*profile.strings, "quantize_row_q8_K")
+    events = events.replace(
+        convert=np.where(chosen, len(texts) - 1, -1).astype(np.int32),
+        convert_ns=np.where(chosen, share, 0),
+    )
+    return replace(profile, events=events, strings=texts)
+
+
+def test_a_conversion_ends_when_the_last_thread_has_converted_its_share() -> None:
+    spans = op_spans(_with_conversion(example_profile()))
+    n_ops = 5 * 6
+    assert len(spans) == n_ops + 6
+    conversion = slice(n_ops, None)
+    assert set(spans.stage[:n_ops].tolist()) == {0}
+    assert set(spans.stage[conversion].tolist()) == {1}
+    # The first run is a prefill: the op has 10 ms, thread 1 arrives after 2 ms of them.
+    assert spans.span_ns[n_ops] == 2 * MS
+    assert spans.compute_ns[n_ops] == 1.5 * MS
+    assert spans.slowest_ns[n_ops] == 2 * MS
+    assert spans.wait_ns[n_ops] == 0.5 * MS
+    product = np.flatnonzero((spans.run == 0) & (spans.node == 3) & (spans.stage == 0))[0]
+    assert spans.begin_ns[product] == spans.begin_ns[n_ops] + 2 * MS
+    assert spans.span_ns[product] == 8 * MS
+    # From 2 ms on, thread 0 works until 8 ms and thread 1 until 6 ms.
+    assert spans.compute_ns[product] == 5 * MS
+    assert spans.slowest_ns[product] == 6 * MS
+    assert spans.wait_ns[product] == 3 * MS
+
+
+def test_conversions_take_nothing_from_the_whole() -> None:
+    profile = example_profile()
+    before, after = op_spans(profile), op_spans(_with_conversion(profile))
+    assert np.bincount(after.run, after.span_ns).tolist() == (
+        np.bincount(before.run, before.span_ns).tolist()
+    )
+    stats = op_stats(_with_conversion(profile))
+    assert stats.calls[stats.stage == 1].tolist() == [2, 2, 2]
+
+
+def test_experts_are_those_of_the_thread_that_counted_them() -> None:
+    profile = example_profile()
+    events = profile.events
+    n_experts = np.where((events.node == 3) & (events.thread == 0), 6, 0).astype(np.int32)
+    changed = replace(profile, events=events.replace(n_experts=n_experts))
+    spans = op_spans(changed)
+    assert set(spans.n_experts[spans.node == 3].tolist()) == {6}
+    stats = op_stats(changed)
+    assert stats.n_experts_sum[stats.node == 3].tolist() == [12, 12, 12]

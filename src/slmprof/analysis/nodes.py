@@ -5,6 +5,7 @@ Rows are Python objects: there are as many as distinct nodes, not as many as exe
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -60,11 +61,16 @@ class Node:
 class GraphNodes:
     """The nodes of one graph, described when asked for."""
 
-    def __init__(self, profile: Profile, graph: int) -> None:
+    def __init__(self, profile: Profile, graph: int, known: dict[bytes, Attribution]) -> None:
         self._tensors: TensorTable = profile.tensors.of_graph(graph)
         self._strings = profile.strings
         self._backend = profile.text(int(profile.graphs.backend[graph]))
-        self._attribution: Attribution = attribute(self._tensors, profile.strings)
+        # Graphs of one model mostly differ in the length of the cache that they see: in shapes,
+        # of which attribution knows nothing.
+        shape_free = _structure(self._tensors)
+        if shape_free not in known:
+            known[shape_free] = attribute(self._tensors, profile.strings)
+        self._attribution = known[shape_free]
         self._sources = self._tensors.sources()
         self._shapes = self._tensors.shapes()
         self._occurrences = _occurrences(self._tensors, int(profile.graphs.n_nodes[graph]))
@@ -110,14 +116,26 @@ class GraphNodes:
 def describe_nodes(
     profile: Profile, keys: Iterable[tuple[int, int, int]]
 ) -> dict[tuple[int, int, int], Node]:
-    """The nodes for (graph, node, n_fused); each graph is attributed once."""
+    """The nodes for (graph, node, n_fused); graphs of one structure are attributed once."""
     graphs: dict[int, GraphNodes] = {}
+    known: dict[bytes, Attribution] = {}
     nodes: dict[tuple[int, int, int], Node] = {}
     for graph, node, n_fused in keys:
         if graph not in graphs:
-            graphs[graph] = GraphNodes(profile, graph)
+            graphs[graph] = GraphNodes(profile, graph, known)
         nodes[graph, node, n_fused] = graphs[graph].describe(node, n_fused)
     return nodes
+
+
+def _structure(tensors: TensorTable) -> bytes:
+    """Everything of a graph that its attribution depends on, as a key."""
+    digest = hashlib.blake2b(digest_size=16)
+    for column in (
+        *(tensors.node, tensors.op, tensors.name, tensors.flags, tensors.usage, tensors.view_src),
+        tensors.sources(),
+    ):
+        digest.update(np.ascontiguousarray(column).tobytes())
+    return digest.digest()
 
 
 def _occurrences(tensors: TensorTable, n_nodes: int) -> list[int]:
