@@ -63,32 +63,28 @@ void slmprof_run_end(void) {
 }
 
 void slmprof_op_begin(slmprof_thread * threads, int thread) {
-    slmprof_thread & own   = threads[thread];
-    uint64_t         begin = 0;
-    if (own.is_pending) {
-        const uint64_t end = own.end_ticks.load(std::memory_order_relaxed);
-        // What the thread does between two graphs is no part of an op.
-        if (own.is_last && own.op.run == own.run) {
-            begin = end;
-        }
-        own.flush(end);
-    }
-    slmprof::own_slot  = &own;
-    own.op.run         = own.run;
-    own.op.path        = 0;
-    own.op.convert_ticks = 0;
-    own.op.begin_ticks = begin != 0 ? begin : slmprof::read_ticks();
+    slmprof_thread & own = threads[thread];
+    // What the thread does between two graphs is no part of an op.
+    const bool follows = own.is_last && own.op.run == own.run;
+    slmprof::own_slot     = &own;
+    own.op.run            = own.run;
+    own.op.path           = 0;
+    own.op.convert_ticks  = 0;
+    own.op.begin_ticks    = follows ? own.op.end_ticks : slmprof::read_ticks();
 }
 
 void slmprof_op_end(slmprof_thread * threads, int thread, int node, int n_fused, int barrier_tells) {
     slmprof_thread & own = threads[thread];
     own.op.set_node(static_cast<uint32_t>(node), static_cast<uint32_t>(n_fused));
-    own.is_pending       = true;
-    // One thread alone goes from op to op without a wait; OpenMP's barrier cannot tell.
-    own.is_last = barrier_tells == 0 && own.is_alone;
-    own.end_ticks.store(barrier_tells != 0 ? 0 : slmprof::read_ticks(), std::memory_order_relaxed);
-    // The event is written when the next op begins; its line can be on its way until then.
-    __builtin_prefetch(own.next, 1);
+    if (barrier_tells != 0) {
+        own.is_pending.store(true, std::memory_order_relaxed);
+        // The event is written in the barrier; its line can be on its way until then.
+        __builtin_prefetch(own.next, 1);
+    } else {
+        // One thread alone goes from op to op without a wait; OpenMP's barrier cannot tell.
+        own.finish(slmprof::read_ticks(), own.is_alone);
+        __builtin_prefetch(own.next, 1);
+    }
 }
 
 void slmprof_arrive(int is_last) {
@@ -96,16 +92,13 @@ void slmprof_arrive(int is_last) {
     if (own == nullptr) {
         return;
     }
-    if (!own->is_pending) {
-        // A barrier within an op: of interest where it ends the conversion of a product's activations.
-        if (own->op.convert_ticks == slmprof::k_converting) {
-            const uint64_t ticks  = slmprof::read_ticks() - own->op.begin_ticks;
-            own->op.convert_ticks = static_cast<uint32_t>(
-                std::clamp<uint64_t>(ticks, slmprof::k_converting + 1, std::numeric_limits<uint32_t>::max()));
-        }
-    } else if (own->end_ticks.load(std::memory_order_relaxed) == 0) {
-        own->is_last = is_last != 0;
-        own->end_ticks.store(slmprof::read_ticks(), std::memory_order_release);
+    if (own->is_pending.load(std::memory_order_relaxed)) {
+        own->finish(slmprof::read_ticks(), is_last != 0);
+    } else if (own->op.convert_ticks == slmprof::k_converting) {
+        // A barrier within the op, which ends the conversion of a product's activations.
+        const uint64_t ticks   = slmprof::read_ticks() - own->op.begin_ticks;
+        own->op.convert_ticks = static_cast<uint32_t>(
+            std::clamp<uint64_t>(ticks, slmprof::k_converting + 1, std::numeric_limits<uint32_t>::max()));
     }
 }
 

@@ -70,7 +70,7 @@ void Recorder::step_end() {
 }
 
 void Recorder::abandon_step() {
-    flush_pending();
+    await_pending();
     for (slmprof_thread & thread : threads_) {
         while (thread.next != thread.first && thread.next[-1].run >= n_runs_at_step_) {
             thread.next--;
@@ -171,7 +171,7 @@ int32_t Recorder::conversion_text(uint32_t code) {
 
 void Recorder::collect(EventMode mode, Recording & recording) {
     const TickScale & scale = tick_scale();
-    flush_pending();
+    await_pending();
     if (recording.stats.phase.empty()) {
         stat_rows_.clear();  // a new recording: its rows begin anew
     }
@@ -219,25 +219,20 @@ void Recorder::collect(EventMode mode, Recording & recording) {
     discard();
 }
 
-void Recorder::flush_pending() {
-    for (slmprof_thread & thread : threads_) {
-        if (!thread.is_pending) {
-            continue;
-        }
-        // The thread has passed the last barrier, or is about to read its clock there.
-        uint64_t end = 0;
-        while ((end = thread.end_ticks.load(std::memory_order_acquire)) == 0) {
+void Recorder::await_pending() {
+    for (const slmprof_thread & thread : threads_) {
+        // The thread has passed the last barrier, or is about to write its event down there.
+        while (thread.is_pending.load(std::memory_order_acquire)) {
             std::this_thread::yield();
         }
-        thread.flush(end);
     }
 }
 
 void Recorder::discard() {
     for (slmprof_thread & thread : threads_) {
-        thread.next       = thread.first;
-        thread.n_dropped  = 0;
-        thread.is_pending = false;
+        thread.next      = thread.first;
+        thread.n_dropped = 0;
+        thread.is_last   = false;  // runs are counted anew: the next one is no part of the last
     }
     threads_[0].routings.clear();
     unresolved_.clear();

@@ -18,12 +18,12 @@
 
 // What the hot path of one thread reads and writes, on cache lines of its own.
 struct alignas(128) slmprof_thread {
-    // The op that runs or has just run. It becomes an event when the next one begins.
+    // The op that runs or has just run. It becomes an event when the thread arrives at its barrier.
     slmprof::OpEvent op{};
-    bool             is_pending = false;  // it has run
-    bool             is_last    = false;  // its end is the next op's begin
-    // When the thread arrived at the op's barrier; 0 until then. The collecting thread reads it too.
-    std::atomic<uint64_t> end_ticks{ 0 };
+    bool             is_last = false;  // its end is the next op's begin
+    // It has run and is no event yet. The collecting thread reads it too: it may pass the last
+    // barrier before another thread has written down when it arrived there.
+    std::atomic<bool> is_pending{ false };
 
     slmprof::OpEvent * next      = nullptr;
     slmprof::OpEvent * end       = nullptr;
@@ -43,15 +43,16 @@ struct alignas(128) slmprof_thread {
         }
     }
 
-    // Moves the pending op into the buffer.
-    void flush(uint64_t op_end_ticks) {
-        is_pending = false;
-        if (__builtin_expect(next == end, 0)) {
+    // Ends the op and appends it to the buffer.
+    void finish(uint64_t end_ticks, bool is_last_thread) {
+        op.end_ticks = end_ticks;
+        is_last      = is_last_thread;
+        if (__builtin_expect(next != end, 1)) {
+            *next++ = op;
+        } else {
             n_dropped++;
-            return;
         }
-        op.end_ticks = op_end_ticks;
-        *next++      = op;
+        is_pending.store(false, std::memory_order_release);
     }
 };
 
@@ -150,7 +151,7 @@ class Recorder {
         }
     };
 
-    void    flush_pending();
+    void    await_pending();
     void    mark(uint64_t ticks, int32_t kind, int32_t run);
     int32_t path_text(uint32_t code);
     int32_t conversion_text(uint32_t code);
