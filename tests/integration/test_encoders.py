@@ -9,6 +9,7 @@ from gguf_files import N_CTX, N_EMBD, N_FF, N_LAYER, N_VOCAB, Shapes, common_met
 
 import slmprof
 
+
 @pytest.fixture(scope="module")
 def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
     metadata = {

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from slmprof import _core
-from slmprof.profiles.vocabulary import PASS_OP, PASS_TIMING
+from slmprof.profiles.vocabulary import PASS_OP, PASS_TIMING, STAGE_OP
 
 ModelMaker = Callable[..., Path]
 PROMPT = np.arange(1, 41, dtype=np.int32)
@@ -33,8 +33,8 @@ def open_engine(path: Path, **settings: Any) -> _core.Engine:
 
 def observe(engine: _core.Engine, n_gen: int = 3, aggregate: bool = False) -> dict[str, Any]:
     engine.truncate(0)
-    engine.prefill(PROMPT, PASS_OP, 0, aggregate)
-    engine.decode(PROMPT[:n_gen], PASS_OP, 0, aggregate)
+    engine.prefill(PROMPT, PASS_OP, aggregate=aggregate)
+    engine.decode(PROMPT[:n_gen], PASS_OP, aggregate=aggregate)
     return dict(engine.take())
 
 
@@ -191,9 +191,12 @@ def test_aggregate_counts_what_events_hold(small_model: ModelMaker) -> None:
     for graph, node in zip(graphs[first].tolist(), nodes.tolist(), strict=True):
         expected[graph, node] = expected.get((graph, node), 0) + 1
     table = stats["stats"]
+    whole = table["stage"] == STAGE_OP
     counted = {
         (int(g), int(n)): int(c)
-        for g, n, c in zip(table["graph"], table["node"], table["calls"], strict=True)
+        for g, n, c in zip(
+            *(table[name][whole] for name in ("graph", "node", "calls")), strict=True
+        )
     }
     assert counted == expected
     runs = stats["runs"]

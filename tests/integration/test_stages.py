@@ -1,4 +1,4 @@
-"""What the hooks tell of the inside of an op: conversions, masks, and the experts that were read."""
+"""What the hooks tell of the inside of an op: conversions, masks, and experts that were read."""
 
 from __future__ import annotations
 

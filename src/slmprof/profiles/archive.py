@@ -98,7 +98,7 @@ def read_archive(
 
     Args:
         only_meta: leave the tables alone.
-        version: format version of the file; what it did not have yet is filled in. None: the newest.
+        version: format version of the file; what it did not have is filled in. None: the newest.
 
     Returns:
         The JSON object of `meta`, and every table by name.

@@ -1,9 +1,9 @@
 """A profile put together from what a worker process spooled: one header, one chunk a repeat.
 
 Every file is written under a temporary name and renamed, so a killed worker leaves complete
-repeats only. Within a chunk, `segments.step`, `runs.step`, `events.run` and `masks.run` count rows of the
-chunk's own tables and texts are indices into the chunk's own `strings`; graph numbers count over
-all chunks, and a chunk holds only the graphs (and their tensors) that no chunk before it had.
+repeats only. Within a chunk, `segments.step`, `runs.step`, `events.run` and `masks.run` count rows
+of the chunk's own tables and texts are indices into the chunk's own `strings`; graph numbers count
+over all chunks, and a chunk holds only the graphs (and their tensors) that no chunk before had.
 """
 
 from __future__ import annotations
