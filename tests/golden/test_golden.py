@@ -48,4 +48,5 @@ def test_golden_profile(version: int) -> None:
         assert len(found[part]) == len(rows)
         for row, wanted in zip(found[part], rows, strict=True):
             # Later versions may say more, never something else.
-            assert {key: row[key] for key in wanted} == close(wanted)
+            known = {key: value for key, value in wanted.items() if value is not None}
+            assert {key: row[key] for key in known} == close(known)

@@ -38,12 +38,25 @@ def _executed(profile: Profile, run: int) -> Executed:
 @pytest.mark.parametrize("flash_attn", ["on", "off"])
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_every_op_has_its_work(small_model: ModelMaker, architecture: str, flash_attn: str) -> None:
-    profile = _measure(small_model(architecture), flash_attn)
-    for run in range(len(profile.runs)):
-        for tensors, node, work in _executed(profile, run):
-            name = profile.text(int(tensors.op[node]))
-            assert work.flops is not None and work.bytes, name
-            assert work.weight_bytes is not None and work.weight_bytes <= work.bytes, name
+    ops = _measure(small_model(architecture), flash_attn).ops()
+    unknown = ops[ops[["flops", "bytes", "weight_bytes"]].isna().any(axis=1)]
+    assert unknown.empty, set(unknown["op"])
+    assert (ops["bytes"] > 0).all()
+    assert (ops["weight_bytes"] <= ops["bytes"]).all()
+
+
+def test_attention_counts_the_keys_that_are_there_not_those_of_the_context(
+    small_model: ModelMaker,
+) -> None:
+    ops = _measure(small_model("llama"), "on").ops()
+    attention = ops[ops["op"] == "FLASH_ATTN_EXT"]
+    # Four heads of 64; for each pair of query and key two products, a soft max of four operations
+    # and its mask; for each query and head a division of what is left.
+    of_pair, of_query = 2 * 64 + 2 * 64 + 5, 64 + 1
+    prompt = attention[(attention["phase"] == "prefill") & (attention["layer"] == 0)]
+    assert prompt["flops"].tolist() == [4 * (20 * 21 / 2 * of_pair + 20 * of_query)]
+    token = attention[attention["phase"] == "decode"]
+    assert set(token["flops"]) == {4 * (21 * of_pair + of_query)}
 
 
 @pytest.mark.parametrize("file_type", ["Q4_K_M", "F16"])
@@ -75,10 +88,3 @@ def test_decode_reads_each_weight_once_and_multiplies_with_it(
     for name, (table_bytes, row_bytes) in looked_up.items():
         expected += row_bytes - (0 if name in multiplied else table_bytes)
     assert sum(work.weight_bytes or 0 for _, _, work in decode) == expected
-
-
-def test_the_tiny_preset_has_its_work() -> None:
-    profile = _measure("preset:tiny")
-    for run in range(len(profile.runs)):
-        for _, _, work in _executed(profile, run):
-            assert None not in (work.flops, work.bytes, work.weight_bytes)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from slmprof.analysis.attribution import Attribution
+from slmprof.analysis.graph_edges import GraphEdges
 from slmprof.profiles.data import Profile
 from slmprof.profiles.meta import Meta
 from slmprof.profiles.tables import (
@@ -324,11 +325,11 @@ def _buffer(buffer_type: str, kind: str, size_bytes: int) -> dict[str, Any]:
     }
 
 
-def stub_attribute(tensors: TensorTable, strings: Any) -> Attribution:
+def stub_attribute(edges: GraphEdges) -> Attribution:
     """Places nodes by their names alone, so that these tests depend on nothing else."""
     places = [
-        PLACES.get(strings[name], (-1, "", "")) if node >= 0 else (-1, "", "")
-        for name, node in zip(tensors.name.tolist(), tensors.node.tolist(), strict=True)
+        PLACES.get(name, (-1, "", "")) if row < edges.n_nodes else (-1, "", "")
+        for row, name in enumerate(edges.name)
     ]
     return Attribution(
         layer=np.array([place[0] for place in places], np.int32),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from slmprof.analysis.attribution import Attribution, attribute
+from slmprof.analysis.graph_edges import GraphEdges
 from slmprof.profiles.tables import TensorTable
 
 WEIGHT, COMPUTE, STATE = 1, 2, 3
@@ -155,7 +156,7 @@ class Graph:
 
     def places(self) -> Places:
         table, texts, place = self.table()
-        return Places(attribute(table, texts), place)
+        return Places(attribute(GraphEdges(table, texts)), place)
 
 
 @dataclass

@@ -105,7 +105,7 @@ def test_json_values(profile: Profile) -> None:
     norm = next(row for row in made["ops"] if row["tensor"] == "attn_norm-0")
     assert norm["fused"] == ["RMS_NORM", "MUL"]
     assert norm["shape"] == [64, 16]
-    assert norm["flops"] is norm["gbps"] is norm["bound"] is None
+    assert norm["flops"] == 4160 and norm["bound"] is norm["ceiling_share"] is None
     embedding = next(row for row in made["ops"] if row["tensor"] == "embd")
     assert embedding["layer"] is None and norm["layer"] == 0
     assert made["model"]["random_weights"] is True
@@ -145,7 +145,7 @@ def test_csv(profile: Profile) -> None:
     rows = list(csv_module.DictReader(io.StringIO(csv.render(break_down(profile)))))
     assert len(rows) == 10
     norm = next(row for row in rows if row["tensor"] == "attn_norm-0")
-    assert (norm["shape"], norm["fused"], norm["flops"]) == ("64x16", "RMS_NORM+MUL", "")
+    assert (norm["shape"], norm["fused"], norm["flops"]) == ("64x16", "RMS_NORM+MUL", "4160.0")
     assert (norm["model"], norm["random_weights"]) == ("example", "true")
     assert "another process" in norm["warnings"]
     blocks = csv.render(break_down(profile, by="block", phase="prefill"))

@@ -6,13 +6,11 @@ it and who reads it. docs/attribution.md has the rules and their reasons.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from ..profiles.tables import TensorTable
 from .block_parts import assign_parts
 from .graph_edges import NORM_OPS, RECURRENT_OPS, GraphEdges
 from .weight_roles import (
@@ -45,14 +43,8 @@ class Attribution:
     part: npt.NDArray[np.str_]
 
 
-def attribute(tensors: TensorTable, strings: Sequence[str]) -> Attribution:
-    """Attributes every executed op of one graph to a layer, a block and a part.
-
-    Args:
-        tensors: the rows of one graph, nodes in execution order first (`TensorTable.of_graph`).
-        strings: the profile's texts, which the table's text columns index.
-    """
-    edges = GraphEdges(tensors, strings)
+def attribute(edges: GraphEdges) -> Attribution:
+    """Attributes every executed op of one graph to a layer, a block and a part."""
     regions, roles = _Placing(edges).run()
     parts = assign_parts(edges, regions, roles)
     layer = np.full(edges.n_rows, -1, np.int32)

@@ -5,7 +5,6 @@ Rows are Python objects: there are as many as distinct nodes, not as many as exe
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -13,8 +12,8 @@ import numpy as np
 
 from ..profiles.data import Profile
 from ..profiles.tables import TensorTable
-from .attribution import Attribution, attribute
 from .kernels import PRODUCTS, conversion_kernel, converted_type, kernel_name
+from .structures import Structures
 
 
 @dataclass(frozen=True)
@@ -61,16 +60,11 @@ class Node:
 class GraphNodes:
     """The nodes of one graph, described when asked for."""
 
-    def __init__(self, profile: Profile, graph: int, known: dict[bytes, Attribution]) -> None:
-        self._tensors: TensorTable = profile.tensors.of_graph(graph)
+    def __init__(self, profile: Profile, graph: int, structures: Structures) -> None:
+        self._tensors = structures.tensors(graph)
         self._strings = profile.strings
         self._backend = profile.text(int(profile.graphs.backend[graph]))
-        # Graphs of one model mostly differ in the length of the cache that they see: in shapes,
-        # of which attribution knows nothing.
-        shape_free = _structure(self._tensors)
-        if shape_free not in known:
-            known[shape_free] = attribute(self._tensors, profile.strings)
-        self._attribution = known[shape_free]
+        self._attribution = structures.of(graph).attribution
         self._sources = self._tensors.sources()
         self._shapes = self._tensors.shapes()
         self._occurrences = _occurrences(self._tensors, int(profile.graphs.n_nodes[graph]))
@@ -114,28 +108,16 @@ class GraphNodes:
 
 
 def describe_nodes(
-    profile: Profile, keys: Iterable[tuple[int, int, int]]
+    profile: Profile, keys: Iterable[tuple[int, int, int]], structures: Structures
 ) -> dict[tuple[int, int, int], Node]:
-    """The nodes for (graph, node, n_fused); graphs of one structure are attributed once."""
+    """The nodes for (graph, node, n_fused)."""
     graphs: dict[int, GraphNodes] = {}
-    known: dict[bytes, Attribution] = {}
     nodes: dict[tuple[int, int, int], Node] = {}
     for graph, node, n_fused in keys:
         if graph not in graphs:
-            graphs[graph] = GraphNodes(profile, graph, known)
+            graphs[graph] = GraphNodes(profile, graph, structures)
         nodes[graph, node, n_fused] = graphs[graph].describe(node, n_fused)
     return nodes
-
-
-def _structure(tensors: TensorTable) -> bytes:
-    """Everything of a graph that its attribution depends on, as a key."""
-    digest = hashlib.blake2b(digest_size=16)
-    for column in (
-        *(tensors.node, tensors.op, tensors.name, tensors.flags, tensors.usage, tensors.view_src),
-        tensors.sources(),
-    ):
-        digest.update(np.ascontiguousarray(column).tobytes())
-    return digest.digest()
 
 
 def _occurrences(tensors: TensorTable, n_nodes: int) -> list[int]:

@@ -127,6 +127,8 @@ def _flash_attention(op: Operation) -> float:
     query, key, value = op.source(0), op.source(1), op.source(2)
     n_head, n_queries = query.ne[2], query.ne[1] * query.ne[3]
     n_all = n_queries * key.ne[1]
+    if op.attended is None and op.has(3):
+        raise UnknownWorkError
     n_pairs = op.attended.n_pairs if op.attended is not None else n_all
     if not 0 <= n_pairs <= n_all:
         raise UnknownWorkError
@@ -172,6 +174,9 @@ def _rope(op: Operation) -> float:
     """
     x = op.source(0)
     n_dims, mode = op.integer(1), op.integer(2)
+    if n_dims <= 0:
+        # Files of the first format version have no such parameter.
+        raise UnknownWorkError
     if mode == _ROPE_VISION:
         n_dims = x.ne[0]
     if not 0 < n_dims <= x.ne[0]:

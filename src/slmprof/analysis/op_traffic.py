@@ -116,6 +116,8 @@ def _flash_attention(op: Operation) -> Traffic:
     query, key, value = op.source(0), op.source(1), op.source(2)
     whole = (query, op.source(4)) if op.has(4) else (query,)
     n_kept = key.ne[1] * key.ne[3]
+    if op.attended is None and op.has(3):
+        raise UnknownWorkError
     n_keys = op.attended.n_keys if op.attended is not None else n_kept
     if n_kept <= 0 or not 0 <= n_keys <= n_kept or value.ne[1] != key.ne[1]:
         raise UnknownWorkError

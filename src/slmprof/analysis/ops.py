@@ -17,6 +17,7 @@ from .nodes import Node, describe_nodes
 from .phases import NS_PER_MS, op_steps, ops_total_ns
 from .profile_work import ProfileWork
 from .spans import op_stats
+from .structures import Structures
 from .work import Work
 
 COLUMNS: dict[str, str] = {
@@ -76,8 +77,9 @@ def op_table(profile: Profile) -> pd.DataFrame:
     """
     stats = op_stats(profile)
     keys = np.unique(np.stack([stats.graph, stats.node, stats.n_fused], axis=1), axis=0)
-    nodes = describe_nodes(profile, [(int(g), int(n), int(f)) for g, n, f in keys])
-    work = ProfileWork(profile)
+    structures = Structures(profile)
+    nodes = describe_nodes(profile, [(int(g), int(n), int(f)) for g, n, f in keys], structures)
+    work = ProfileWork(profile, stats, structures)
     rows: list[dict[str, Any]] = []
     for number, phase in enumerate(PHASES):
         n_steps = int(op_steps(profile, number).sum())

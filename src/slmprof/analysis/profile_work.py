@@ -10,7 +10,11 @@ from ..profiles.data import Profile
 from ..profiles.tables import StatTable
 from ..profiles.vocabulary import PASS_OP, STAGE_CONVERSION
 from .kernels import converted_type
+from .structures import Structures
 from .work import Attended, GraphWork, Work
+
+_Place = tuple[int, int, int, int]
+"""Phase, depth, graph, and a row of the graph."""
 
 
 class ProfileWork:
@@ -20,42 +24,56 @@ class ProfileWork:
     run; work is linear in both, so that their means give the mean work.
     """
 
-    def __init__(self, profile: Profile) -> None:
-        self._profile = profile
+    def __init__(self, profile: Profile, stats: StatTable, structures: Structures) -> None:
+        self._strings = profile.strings
+        self._structures = structures
         self._graphs: dict[int, GraphWork] = {}
         self._attended = dict(_mean_attended(profile))
+        self._n_experts = dict(_mean_experts(stats))
 
     def of_row(self, stats: StatTable, row: int, code: str) -> Work:
         """Mean work of one call of a row of `stats`; `code` is the text of its path."""
-        graph = self._graph(int(stats.graph[row]))
-        node = int(stats.node[row])
-        calls = int(stats.calls[row])
-        n_experts = int(stats.n_experts_sum[row]) / calls if calls else 0.0
-        experts = n_experts if n_experts > 0 else None
+        number, node = int(stats.graph[row]), int(stats.node[row])
+        graph = self._graph(number)
         if stats.stage[row] == STAGE_CONVERSION:
-            return graph.of_conversion(node, converted_type(code), n_experts=experts)
-        mask = graph.mask_of(node)
-        attended = None
-        if mask >= 0:
-            phase, depth = int(stats.phase[row]), int(stats.depth[row])
-            attended = self._attended.get((phase, depth, int(stats.graph[row]), mask))
-        return graph.of(node, int(stats.n_fused[row]), attended=attended, n_experts=experts)
+            return graph.of_conversion(node, converted_type(code))
+        phase, depth = int(stats.phase[row]), int(stats.depth[row])
+        mask, router = graph.mask_of(node), graph.router_of(node)
+        return graph.of(
+            node,
+            int(stats.n_fused[row]),
+            attended=self._attended.get((phase, depth, number, mask)),
+            n_experts=self._n_experts.get((phase, depth, number, router if router >= 0 else node)),
+        )
 
     def _graph(self, number: int) -> GraphWork:
         if number not in self._graphs:
-            tensors = self._profile.tensors.of_graph(number)
-            self._graphs[number] = GraphWork(tensors, self._profile.strings)
+            tensors = self._structures.tensors(number)
+            edges = self._structures.of(number).edges
+            self._graphs[number] = GraphWork(tensors, self._strings, edges)
         return self._graphs[number]
 
 
-def _mean_attended(profile: Profile) -> Iterator[tuple[tuple[int, int, int, int], Attended]]:
-    """(phase, depth, graph, mask's row) and what the mask let through, on the mean of its runs."""
+def _mean_experts(stats: StatTable) -> Iterator[tuple[_Place, float]]:
+    """The experts that each routed product read, on the mean of its calls."""
+    routed = stats.take(
+        (stats.n_experts_sum > 0) & (stats.calls > 0) & (stats.stage != STAGE_CONVERSION)
+    )
+    for row in range(len(routed)):
+        place = (routed.phase[row], routed.depth[row], routed.graph[row], routed.node[row])
+        phase, depth, graph, node = (int(number) for number in place)
+        # Products that took several paths have a row for each; one of them is as good as all.
+        yield (phase, depth, graph, node), int(routed.n_experts_sum[row]) / int(routed.calls[row])
+
+
+def _mean_attended(profile: Profile) -> Iterator[tuple[_Place, Attended]]:
+    """What each mask let through, on the mean of its runs."""
     masks, runs, steps = profile.masks, profile.runs, profile.steps
     step = runs.step[masks.run]
+    observed = steps.pass_[step] == PASS_OP
     keys = np.stack(
         [steps.phase[step], steps.depth[step], runs.graph[masks.run], masks.tensor], axis=1
     ).astype(np.int64)
-    observed = steps.pass_[step] == PASS_OP
     distinct, group = np.unique(keys[observed], axis=0, return_inverse=True)
     group = group.reshape(-1)
     n = np.bincount(group, minlength=len(distinct))

@@ -17,7 +17,7 @@ from .op_traffic import add_up, trace_traffic
 from .operation import Attended, Operation
 from .storage import KNOWN_TYPES, Tensor, UnknownWorkError, row_bytes, row_size
 
-__all__ = ["Attended", "GraphWork", "Work", "product_work", "stored_bytes"]
+__all__ = ["Attended", "GraphWork", "Work"]
 
 _MASK_PLACES = {"FLASH_ATTN_EXT": 3, "SOFT_MAX": 1}
 # What a mask goes through on its way from the host to an attention, its numbers unchanged.
@@ -114,8 +114,8 @@ class GraphWork:
             node: row of the (first) node.
             n_fused: how many nodes after it ran fused with it. Their operations add up; what one
                 member leaves for another is no traffic.
-            attended: what the mask of an attention lets through; None counts all keys for all
-                queries.
+            attended: what the mask of an attention lets through. Without it, only the work of an
+                attention that has no mask is known.
             n_experts: experts that the tokens of a routed product were really routed to.
 
         Returns:
@@ -239,91 +239,3 @@ class GraphWork:
             # What is computed from weights alone is no longer one: it lies elsewhere.
             is_weight=self._edges.weight[root] == root,
         )
-
-
-def product_work(
-    op: str,
-    shape: tuple[int, ...],
-    n_inner: int,
-    source_bytes: tuple[int, ...],
-    result_bytes: int,
-) -> Work:
-    """Work of a matrix product: 2·M·N·K, and every byte of both factors and of the result once.
-
-    Args:
-        op: ggml's operator name; anything but a product has unknown work.
-        shape: shape of the result, M first; all dimensions above the second are batches.
-        n_inner: K, the length of the products' sums.
-        source_bytes: `stored_bytes` of the factors, the matrix first.
-        result_bytes: the same of the result.
-    """
-    if op not in PRODUCTS:
-        return Work()
-    flops = 2.0 * n_inner
-    for n in shape:
-        flops *= n
-    # Which experts a router chose is not in the graph, so the matrix bytes of MUL_MAT_ID are not.
-    known = op == "MUL_MAT" and len(source_bytes) >= 2
-    return Work(flops, float(sum(source_bytes[:2]) + result_bytes) if known else None)
-
-
-def stored_bytes(shape: Sequence[int], strides: Sequence[int], extent_bytes: int) -> int:
-    """Distinct bytes that the elements of a tensor are stored in.
-
-    A view of a cache reaches over what lies between its rows: the values of 256 tokens, cached
-    transposed in a context of 2048, have an extent of eight times their bytes.
-
-    Args:
-        shape: elements in each dimension, fastest first.
-        strides: bytes from one element to the next in each dimension.
-        extent_bytes: from the first byte to behind the last (`ggml_nbytes`).
-    """
-    # What is left without the steps from row to row is one row, in blocks or not.
-    row = extent_bytes - sum((n - 1) * step for n, step in zip(shape[1:], strides[1:], strict=True))
-    if row <= 0:
-        return extent_bytes
-    # Rows that are read several times (a stride of 0) are stored once.
-    return min(extent_bytes, row * math.prod(shape[1:]))
-
-
-@dataclass(frozen=True)
-class Attended:
-    n_pairs: float
-    n_keys: float
-
-
-class GraphWork:
-    def __init__(self, tensors: TensorTable, strings: Sequence[str]) -> None:
-        self.t, self.s = tensors, strings
-        self.src, self.shp, self.st = tensors.sources(), tensors.shapes(), tensors.strides()
-
-    def mask_of(self, node: int) -> int:
-        return -1
-
-    def _b(self, r: int) -> int:
-        return stored_bytes(self.shp[r].tolist(), self.st[r].tolist(), int(self.t.size_bytes[r]))
-
-    def of(
-        self,
-        node: int,
-        n_fused: int = 0,
-        *,
-        attended: Attended | None = None,
-        n_experts: float | None = None,
-    ) -> Work:
-        op = self.s[int(self.t.op[node])]
-        src = [int(r) for r in self.src[node] if r >= 0]
-        if n_fused or op not in PRODUCTS or not src:
-            return Work()
-        return product_work(
-            op,
-            tuple(self.shp[node].tolist()),
-            int(self.shp[src[0]][0]),
-            tuple(self._b(r) for r in src),
-            self._b(node),
-        )
-
-    def of_conversion(
-        self, node: int, converted_type: str, *, n_experts: float | None = None
-    ) -> Work:
-        return Work()
