@@ -3,6 +3,7 @@
 PYBIND11_MODULE(_core, module) {
     module.doc() = "llama.cpp with slmprof's hooks in it. For slmprof's own use; see _core.pyi.";
     register_build(module);
+    register_ceilings(module);
     register_engine(module);
     register_synth(module);
 }

@@ -5,5 +5,6 @@
 #include <pybind11/pybind11.h>
 
 void register_build(pybind11::module_ & module);
+void register_ceilings(pybind11::module_ & module);
 void register_engine(pybind11::module_ & module);
 void register_synth(pybind11::module_ & module);

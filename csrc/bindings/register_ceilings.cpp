@@ -1,0 +1,65 @@
+// Ceilings: each figure by a call of its own, so that Python can say how far the measurement is.
+
+#include "registers.h"
+
+#include "../ceilings.h"
+
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <string>
+#include <vector>
+
+namespace py = pybind11;
+
+void register_ceilings(py::module_ & module) {
+    module.def(
+        "measure_bandwidth",
+        [](uint64_t working_set_bytes, int n_threads, double seconds) {
+            std::vector<slmprof::BandwidthRecord> records;
+            {
+                const py::gil_scoped_release no_gil;
+                records = slmprof::measure_bandwidth(working_set_bytes, n_threads, seconds);
+            }
+            py::dict result;
+            for (const auto & record : records) {
+                result[py::str(record.operation)] = record.gbps;
+            }
+            return result;
+        },
+        py::arg("working_set_bytes"), py::arg("n_threads"), py::arg("seconds"),
+        "10^9 bytes per second of read, copy and triad, `seconds` each. Raises ValueError and MemoryError.");
+
+    module.def("arithmetic_types", &slmprof::arithmetic_types,
+               "ggml's names of the types that matrices can have in a product.");
+
+    module.def(
+        "measure_arithmetic",
+        [](const std::string & type, const std::vector<int> & n_columns, int n_threads,
+           uint64_t matrix_bytes_per_thread, double seconds) {
+            std::vector<slmprof::ArithmeticRecord> records;
+            {
+                const py::gil_scoped_release no_gil;
+                records =
+                    slmprof::measure_arithmetic(type, n_columns, n_threads, matrix_bytes_per_thread, seconds);
+            }
+            py::list result;
+            for (const auto & record : records) {
+                result.append(py::make_tuple(record.n_columns, record.impl, record.gflops));
+            }
+            return result;
+        },
+        py::arg("type"), py::arg("n_columns"), py::kw_only(), py::arg("n_threads"),
+        py::arg("matrix_bytes_per_thread"), py::arg("seconds"),
+        "(n_columns, impl, 10^9 operations per second) of each implementation, `seconds` each. Raises ValueError "
+        "and RuntimeError.");
+
+    module.def(
+        "measure_op_ns",
+        [](int n_threads, double seconds) {
+            const py::gil_scoped_release no_gil;
+            return slmprof::measure_op_ns(n_threads, seconds);
+        },
+        py::arg("n_threads"), py::arg("seconds"),
+        "Nanoseconds that an op with nothing to do costs. Raises ValueError and RuntimeError.");
+}

@@ -1,0 +1,42 @@
+// What this machine can do at best at a given number of threads: bytes per second at one size of
+// working set, and operations per second of ggml's own matrix products. docs/roofline.md says how.
+
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace slmprof {
+
+struct BandwidthRecord {
+    std::string operation;  // read, copy, triad
+    double      gbps = 0;   // 10^9 bytes per second, all threads together
+};
+
+struct ArithmeticRecord {
+    int         n_columns = 0;
+    std::string impl;        // plain, repack, or the name of another buffer type of the CPU backend
+    double      gflops = 0;  // 10^9 operations per second, all threads together
+};
+
+// The best of repeated passes of n threads, each over its own part of `working_set_bytes`, which
+// all arrays of an operation share; `seconds` for each operation. Bytes count as STREAM counts
+// them: one array for read, two for copy, three for triad.
+// Throws std::invalid_argument, std::bad_alloc, and std::system_error where no thread can be had.
+std::vector<BandwidthRecord> measure_bandwidth(uint64_t working_set_bytes, int n_threads, double seconds);
+
+// ggml's names of the types that matrices can have in a product on the CPU.
+std::vector<std::string> arithmetic_types();
+
+// The best of repeated products of a matrix of this type with each number of columns, for each
+// buffer type in which the CPU backend has a product for it. The matrix has about
+// `matrix_bytes_per_thread` for each thread; `seconds` for each figure.
+// Throws std::invalid_argument and std::runtime_error.
+std::vector<ArithmeticRecord> measure_arithmetic(const std::string & type, const std::vector<int> & n_columns,
+                                                 int n_threads, uint64_t matrix_bytes_per_thread, double seconds);
+
+// Nanoseconds that an op with a single element costs in a long graph. Throws std::runtime_error.
+double measure_op_ns(int n_threads, double seconds);
+
+}  // namespace slmprof

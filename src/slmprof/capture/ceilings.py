@@ -1,0 +1,289 @@
+"""The ceilings of this machine: measured in a child process, kept in the cache folder."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import hashlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from .. import errors
+from ..errors import EngineError, ProfileFormatError, SlmprofError, UsageError
+from ..models.resolve import cache_folder
+from ..profiles.ceilings import Ceilings, read_ceilings, write_ceilings
+from .caches import data_caches
+from .config import usable_cores
+from .environment import cpu_name
+from .protocol import EXIT_REPORTED, OnProgress, Progress
+
+# Raised when the same machine would be measured differently, so that no older file is used.
+METHOD_VERSION = 1
+
+_MOST_THREADS = 512  # GGML_MAX_N_THREADS
+_LOG_LINES = 40
+_SHOWN_DIFFERENCES = 3
+_SHOWN_LENGTH = 60
+_GRACE_SECONDS = 5.0
+_ABORT = re.compile(r"GGML_ASSERT|GGML_ABORT|ggml_abort|terminate called|what\(\):|Assertion")
+
+Json = dict[str, Any]
+
+
+def ceilings(
+    n_threads: int,
+    *,
+    path: str | os.PathLike[str] | None = None,
+    measure: bool = True,
+    refresh: bool = False,
+    on_progress: OnProgress | None = None,
+) -> Ceilings | None:
+    """The ceilings of this machine with so many threads.
+
+    Args:
+        path: a file to take them from; the cache is then not looked at, and nothing is measured.
+        measure: measure them (some seconds) where the cache has none, and keep them there.
+        refresh: measure them in any case.
+        on_progress: called with a Progress as a measurement goes on.
+
+    Returns:
+        None where there are none: the cache has none and nothing may be measured, or there are
+        more threads than cores, which would take turns.
+
+    Raises:
+        UsageError: `path` cannot be read, or is of another machine, build or number of threads.
+        ProfileFormatError: `path` holds no ceilings. EngineError: the measurement failed.
+    """
+    if path is not None:
+        return load_ceilings(path, n_threads)
+    if not refresh:
+        found = find_ceilings(n_threads)
+        if found is not None:
+            return found
+    if not (measure or refresh) or n_threads > usable_cores():
+        return None
+    measured = measure_ceilings(n_threads, on_progress)
+    keep_ceilings(measured)
+    return measured
+
+
+def find_ceilings(n_threads: int) -> Ceilings | None:
+    """The ceilings that the cache folder has for this machine, build and number of threads.
+
+    A file that is damaged or of another format is as good as none: it will be replaced.
+    """
+    here = fingerprint()
+    try:
+        found = read_ceilings(cache_path(n_threads, here))
+    except (UsageError, ProfileFormatError):
+        return None
+    return found if found.fingerprint == here and found.n_threads == n_threads else None
+
+
+def load_ceilings(path: str | os.PathLike[str], n_threads: int) -> Ceilings:
+    """The ceilings of a file, if they hold here.
+
+    Raises:
+        UsageError: the file cannot be read, or its ceilings are of another machine, build or
+            number of threads; the message names what differs.
+        ProfileFormatError: it holds no ceilings.
+    """
+    found = read_ceilings(path)
+    different = _differences(found.fingerprint, fingerprint())
+    if different:
+        shown = "; ".join(different[:_SHOWN_DIFFERENCES])
+        more = len(different) - _SHOWN_DIFFERENCES
+        rest = f"; and {more} more" if more > 0 else ""
+        raise UsageError(
+            f"the ceilings in {os.fspath(path)} are of another machine or build: {shown}{rest}; "
+            "measure this one's with `slmprof roofline`"
+        )
+    if found.n_threads != n_threads:
+        raise UsageError(
+            f"the ceilings in {os.fspath(path)} are those of {found.n_threads} threads, not of "
+            f"{n_threads}"
+        )
+    return found
+
+
+def keep_ceilings(measured: Ceilings) -> Path | None:
+    """Writes ceilings into the cache folder; None where that cannot be written."""
+    path = cache_path(measured.n_threads, measured.fingerprint)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_ceilings(measured, path)
+    except (OSError, UsageError):
+        return None
+    return path
+
+
+def cache_path(n_threads: int, of: Json) -> Path:
+    """Where the ceilings of a machine and build with this fingerprint are kept."""
+    content = json.dumps(of, sort_keys=True)
+    digest = hashlib.sha256(content.encode()).hexdigest()[:12]
+    return cache_folder() / f"ceilings-{digest}-t{n_threads}.json"
+
+
+def fingerprint() -> Json:
+    """What ceilings depend on but for the threads: processor, cores, caches and build."""
+    from .. import _core
+
+    build = _core.build_info()
+    caches = [f"{c.level} {c.size_bytes} bytes, {c.n_sharing} sharing" for c in data_caches()]
+    return {
+        "cpu": cpu_name(),
+        "n_cores": usable_cores(),
+        "caches": caches,
+        "cpu_features": _core.cpu_features().strip(),
+        "llama_cpp_version": build["llama_cpp_version"],
+        "ggml_version": build["ggml_version"],
+        "build_type": build["build_type"],
+        "compiler": build["compiler"],
+        "native": build["native"],
+        "openmp": build["openmp"],
+        "llamafile": build["llamafile"],
+        "repack": build["repack"],
+        "method_version": METHOD_VERSION,
+    }
+
+
+def measure_ceilings(n_threads: int, on_progress: OnProgress | None = None) -> Ceilings:
+    """Measures in a child process, so that nothing that ggml does can end the caller's.
+
+    Raises:
+        UsageError: more threads than cores; EngineError: ggml refused or died.
+    """
+    check_threads(n_threads)
+    report = on_progress or (lambda _: None)
+    stage = "starting"
+    result: Json | None = None
+    reported: Json | None = None
+    with tempfile.TemporaryFile() as log, _started(log) as child:
+        assert child.stdin and child.stdout
+        # The pipe stays open: its end tells the child that we are gone.
+        with contextlib.suppress(BrokenPipeError):
+            child.stdin.write(json.dumps({"n_threads": n_threads}) + "\n")
+            child.stdin.flush()
+        for line in child.stdout:
+            message = _message(line)
+            if "progress" in message:
+                progress = Progress(*message["progress"])
+                stage = progress.stage
+                report(progress)
+            result = message.get("result", result)
+            reported = message.get("error", reported)
+        status = _wait(child)
+        if status != 0 or result is None:
+            raise _child_error(status, reported, _last_lines(log), stage)
+    return Ceilings.from_json(result)
+
+
+def check_threads(n_threads: int) -> None:
+    """Raises UsageError for a number of threads whose ceilings would mean nothing."""
+    if isinstance(n_threads, bool) or not isinstance(n_threads, int):
+        raise UsageError(f"n_threads is {n_threads!r}, not a whole number")
+    if not 1 <= n_threads <= _MOST_THREADS:
+        raise UsageError(f"n_threads is {n_threads}; it must be between 1 and {_MOST_THREADS}")
+    n_cores = usable_cores()
+    if n_threads > n_cores:
+        raise UsageError(
+            f"{n_threads} threads on {n_cores} cores take turns: there is no ceiling to measure"
+        )
+
+
+def _differences(there: Json, here: Json) -> list[str]:
+    """One text for each key with different values, those that people know best first."""
+    keys = [*here, *(key for key in there if key not in here)]
+    return [
+        f"{key} is {_shown(there.get(key))} there and {_shown(here.get(key))} here"
+        for key in keys
+        if there.get(key) != here.get(key)
+    ]
+
+
+def _shown(value: object) -> str:
+    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    text = "".join(c if c.isprintable() else "?" for c in text)
+    return f"'{text if len(text) <= _SHOWN_LENGTH else text[: _SHOWN_LENGTH - 1] + '…'}'"
+
+
+def _message(line: str) -> Json:
+    try:
+        message = json.loads(line)
+    except json.JSONDecodeError:
+        return {}
+    return message if isinstance(message, dict) else {}
+
+
+@contextlib.contextmanager
+def _started(log: IO[bytes]) -> Iterator[subprocess.Popen[str]]:
+    """The child; killed if it still runs when this ends, in whatever way."""
+    # The child must find this very package, also where it is not installed.
+    package_root = str(Path(__file__).resolve().parents[2])
+    paths = [package_root, *filter(None, [os.environ.get("PYTHONPATH")])]
+    child = subprocess.Popen(
+        [sys.executable, "-m", "slmprof.capture.ceilings_worker"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=log,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+        # A Ctrl-C of the terminal is for the parent, which ends the child in its own way.
+        start_new_session=True,
+    )
+    try:
+        yield child
+    finally:
+        if child.poll() is None:
+            child.kill()
+        child.wait()
+        for stream in (child.stdin, child.stdout):
+            if stream is not None:
+                with contextlib.suppress(BrokenPipeError):
+                    stream.close()
+
+
+def _wait(child: subprocess.Popen[str]) -> int:
+    """The child's status; it has closed its end already and needs only to exit."""
+    try:
+        return child.wait(_GRACE_SECONDS)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        return child.wait()
+
+
+def _last_lines(log: IO[bytes]) -> tuple[str, ...]:
+    log.seek(0)
+    lines = (line.decode("utf-8", "replace").rstrip() for line in log)
+    return tuple(collections.deque((line for line in lines if line), maxlen=_LOG_LINES))
+
+
+def _child_error(
+    status: int, reported: Json | None, log: tuple[str, ...], stage: str
+) -> SlmprofError:
+    if status == EXIT_REPORTED and reported is not None:
+        kind = getattr(errors, str(reported.get("type")), EngineError)
+        message = str(reported.get("message"))
+        if kind is EngineError:
+            return EngineError(message, log_lines=log)
+        error: SlmprofError = kind(message)
+        return error
+    if status < 0:
+        number = -status
+        name = signal.Signals(number).name if number in set(signal.Signals) else str(number)
+        how = f"died of {name}"
+    else:
+        how = f"ended with status {status}"
+    cause = next((line for line in reversed(log) if _ABORT.search(line)), "")
+    message = f"the process that measures the ceilings {how} while measuring {stage}"
+    return EngineError(f"{message}: {cause}" if cause else message, log_lines=log)
