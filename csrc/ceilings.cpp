@@ -322,7 +322,7 @@ class CpuBackend {
     // The shortest run within the time, which is stretched where another load leaves few runs.
     int64_t best_ns(ggml_cgraph * graph, double seconds) const {
         constexpr int k_enough_runs = 5;
-        constexpr int k_stretch     = 5;
+        constexpr int k_stretch     = 3;
         const auto    budget_ns     = static_cast<int64_t>(seconds * 1e9);
         const int64_t begin_ns      = monotonic_ns();
         int64_t       best          = compute_ns(graph);  // warms up

@@ -19,7 +19,8 @@ _SYSCONF = {
 _LEAST_MEMORY_BYTES = 64 * 2**20  # beyond what caches that the system hides may hold
 _UNKNOWN_CACHE_BYTES = 64 * 2**20
 _MOST_MEMORY_BYTES = 2**30  # more takes long to touch and shows nothing else
-_TIMES_LAST_CACHE = 4
+# Part of four times the cache can still be in it: its replacement is not by age alone.
+_TIMES_LAST_CACHE = 8
 
 
 def data_caches(cpus: Path = _CPUS) -> tuple[Cache, ...]:
@@ -51,7 +52,7 @@ def working_sets(
     """The levels to measure and the bytes that all threads together go over at each.
 
     Half of what the caches of a level hold, three quarters where half would hardly exceed the
-    level before; a level that does not exceed it at all is left out. Memory: four times the last
+    level before; a level that does not exceed it at all is left out. Memory: eight times the last
     level, at least 64 MiB, at most 1 GiB and a quarter of what is free.
     """
     sets: list[tuple[str, int]] = []
@@ -97,7 +98,7 @@ def _cores(text: str) -> set[int]:
 
 
 def _from_sysconf() -> tuple[Cache, ...]:
-    """Sizes alone; which cores share a cache is not told, so only the last level counts as shared."""
+    """Sizes alone: which cores share a cache is not told, so only L3 counts as shared."""
     sizes = []
     for level, name in _SYSCONF.items():
         try:

@@ -1,4 +1,4 @@
-"""What a machine can do at best, as measured, and the file that it is kept in (docs/roofline.md)."""
+"""What a machine can do at best, and the file that says so (docs/roofline.md)."""
 
 from __future__ import annotations
 
@@ -119,12 +119,11 @@ class Ceilings:
         if level == MEMORY:
             return math.inf
         n_cores = self.fingerprint.get("n_cores")
+        if not isinstance(n_cores, int) or n_cores < 1:
+            n_cores = self.n_threads
         for cache in self.caches:
             if cache.level == level:
-                known = isinstance(n_cores, int) and n_cores > 0
-                return cache_capacity_bytes(
-                    cache, self.n_threads, n_cores if known else self.n_threads
-                )
+                return cache_capacity_bytes(cache, self.n_threads, n_cores)
         return 0.0
 
     @property
@@ -135,7 +134,10 @@ class Ceilings:
     def level_holding(self, size_bytes: float) -> str:
         """The nearest level with a known bandwidth whose caches hold so much, else `memory`."""
         for cache in self.caches:
-            if size_bytes <= self.capacity_bytes(cache.level) and self.gbps(cache.level) is not None:
+            if (
+                size_bytes <= self.capacity_bytes(cache.level)
+                and self.gbps(cache.level) is not None
+            ):
                 return cache.level
         return MEMORY
 

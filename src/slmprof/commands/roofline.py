@@ -1,0 +1,93 @@
+"""`slmprof roofline`: the measured ceilings of this machine."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+from ..errors import UsageError
+from .options import FORMATS, whole_number
+
+if TYPE_CHECKING:
+    from ..profiles.ceilings import Ceilings
+
+NAME = "roofline"
+HELP = "measure what this machine can do at best"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments."""
+    parser.description = (
+        "Measures bandwidth by cache level and the speed of ggml's matrix products by type, and "
+        "keeps the figures in the cache folder, where `breakdown` finds them."
+    )
+    parser.add_argument(
+        "--threads", type=whole_number(1, 512), metavar="N", help="threads (all usable cores)"
+    )
+    parser.add_argument("--format", choices=FORMATS, default="table")
+    parser.add_argument(
+        "--refresh", action="store_true", help="measure again, also where the cache has figures"
+    )
+    parser.add_argument(
+        "--ceilings", metavar="FILE", help="print a file that -o wrote, if it is of this machine"
+    )
+    parser.add_argument("-o", "--output", metavar="FILE", help="also write the figures to a file")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Prints the ceilings; returns the exit code."""
+    from ..capture.config import usable_cores
+    from ..profiles.ceilings import write_ceilings
+
+    if args.refresh and args.ceilings is not None:
+        raise UsageError("--refresh measures, --ceilings FILE takes figures from a file: one only")
+    if args.output is not None:
+        from ..profiles.file import check_writable
+
+        check_writable(args.output)
+    n_threads = args.threads if args.threads is not None else usable_cores()
+    found, source = _obtain(args, n_threads)
+    if args.output is not None:
+        write_ceilings(found, args.output)
+        print(f"slmprof: note: wrote {args.output}", file=sys.stderr)
+    _print(found, source, args.format)
+    return 0
+
+
+def _obtain(args: argparse.Namespace, n_threads: int) -> tuple[Ceilings, str]:
+    """The ceilings, and in words where they come from."""
+    from ..capture import ceilings as capture
+    from ..reporters.progress import ProgressBar
+
+    if args.ceilings is not None:
+        return capture.load_ceilings(args.ceilings, n_threads), f"from {args.ceilings}"
+    capture.check_threads(n_threads)
+    if not args.refresh:
+        found = capture.find_ceilings(n_threads)
+        if found is not None:
+            return found, "from the cache (--refresh measures again)"
+    with ProgressBar(sys.stderr) as bar:
+        measured = capture.measure_ceilings(n_threads, bar.update)
+    if capture.keep_ceilings(measured) is None:
+        print(
+            "slmprof: note: the cache folder cannot be written, so this will be measured again; "
+            "set SLMPROF_CACHE_DIR to another folder",
+            file=sys.stderr,
+        )
+    return measured, "measured now"
+
+
+def _print(found: Ceilings, source: str, form: str) -> None:
+    from ..reporters import ceilings as reporter
+
+    if form == "table":
+        ascii_only = not (sys.stdout.encoding or "ascii").lower().startswith("utf")
+        text = reporter.render_table(found, source, ascii_only=ascii_only)
+    elif form == "json":
+        text = reporter.render_json(found, source)
+    elif form == "csv":
+        text = reporter.render_csv(found)
+    else:
+        text = reporter.render_markdown(found, source)
+    sys.stdout.write(text)
