@@ -222,13 +222,16 @@ def write_ceilings(ceilings: Ceilings, path: str | os.PathLike[str]) -> None:
         target = Path(os.path.realpath(path))
         if target.exists() and not target.is_file():
             raise UsageError(f"cannot write {path}: it is no plain file")
-        number, name = tempfile.mkstemp(prefix=f".{target.name}-", dir=target.parent)
+        number, name = tempfile.mkstemp(
+            prefix=f".{target.name[:100]}.", suffix=".tmp", dir=target.parent
+        )
         temporary = Path(name)
         try:
             with os.fdopen(number, "w", encoding="utf-8") as stream:
                 stream.write(text)
             # mkstemp's files are for their owner alone; this one is as any other that is written.
-            mask = os.umask(0)
+            # The umask can be read by setting it only, for that moment to the strictest.
+            mask = os.umask(0o077)
             os.umask(mask)
             temporary.chmod(0o666 & ~mask)
             temporary.replace(target)
