@@ -13,6 +13,7 @@
 #include <atomic>
 #include <cstdlib>
 #include <cstring>
+#include <exception>
 #include <functional>
 #include <limits>
 #include <memory>
@@ -20,6 +21,11 @@
 #include <stdexcept>
 #include <system_error>
 #include <thread>
+
+#ifdef __linux__
+#    include <pthread.h>
+#    include <sched.h>
+#endif
 
 namespace slmprof {
 
@@ -32,6 +38,71 @@ constexpr int64_t k_row_granule    = 256;      // values; a multiple of every ty
 constexpr int64_t k_longest_row    = 4096;
 constexpr int64_t k_most_products  = 32;       // in one graph
 constexpr int     k_n_idle_ops     = 250;  // in one graph: long beside its start, short beside a slice of time
+
+// The shortest of repeated runs, and whether there have been enough of them: the time is up, and
+// the shortest is no single stroke of luck. Where another load leaves few undisturbed runs, the time
+// is stretched.
+class BestRun {
+  public:
+    explicit BestRun(double seconds) : begin_ns_(monotonic_ns()), budget_ns_(static_cast<int64_t>(seconds * 1e9)) {}
+
+    void add(int64_t ns) {
+        if (ns < best_ns_ - best_ns_ / k_nearness) {
+            n_near_ = 0;
+        }
+        best_ns_ = std::min(best_ns_, ns);
+        n_near_ += ns <= best_ns_ + best_ns_ / k_nearness;
+    }
+
+    bool is_enough() const {
+        const int64_t elapsed_ns = monotonic_ns() - begin_ns_;
+        return elapsed_ns >= budget_ns_ && (n_near_ >= k_enough_runs || elapsed_ns >= k_stretch * budget_ns_);
+    }
+
+    int64_t ns() const { return best_ns_; }
+
+  private:
+    static constexpr int64_t k_nearness    = 25;  // runs differ by less than a 25th
+    static constexpr int     k_enough_runs = 3;
+    static constexpr int64_t k_stretch     = 3;
+
+    int64_t begin_ns_;
+    int64_t budget_ns_;
+    int64_t best_ns_ = std::numeric_limits<int64_t>::max() / 2;
+    int     n_near_  = 0;
+};
+
+// Binds the calling thread to a core; where that cannot be done it stays free.
+void stay_on(int core) {
+#ifdef __linux__
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    if (core >= 0 && core < CPU_SETSIZE) {
+        CPU_SET(static_cast<size_t>(core), &set);
+        pthread_setaffinity_np(pthread_self(), sizeof(set), &set);
+    }
+#else
+    (void) core;
+#endif
+}
+
+// Runs `work` on a thread of its own, so that the caller's keeps the cores that it may use.
+template <typename Work> auto apart(const Work & work) -> decltype(work()) {
+    decltype(work())   result{};
+    std::exception_ptr error;
+    std::thread        thread([&] {
+        try {
+            result = work();
+        } catch (...) {
+            error = std::current_exception();
+        }
+    });
+    thread.join();
+    if (error) {
+        std::rethrow_exception(error);
+    }
+    return result;
+}
 
 //
 // bandwidth
@@ -144,12 +215,12 @@ struct Operation {
 };
 constexpr Operation k_operations[] = { { "read", 1, read_pass }, { "copy", 2, copy_pass }, { "triad", 3, triad_pass } };
 
-// The most bytes per nanosecond that all threads together have moved in one repetition.
+// Passes of all threads together; a repetition is as many as are long beside the clock's reading.
 class BandwidthMeter {
   public:
-    BandwidthMeter(size_t n_floats, int n_threads, double seconds)
-        : n_floats_(n_floats), budget_ns_(static_cast<int64_t>(seconds * 1e9)), meeting_(n_threads),
-          spans_(static_cast<size_t>(n_threads)) {
+    BandwidthMeter(size_t n_floats, int n_threads, const Cores & cores, double seconds)
+        : n_floats_(n_floats), cores_(cores), seconds_(seconds), meeting_(n_threads), spans_(static_cast<size_t>(n_threads)),
+          best_(seconds) {
         for (int i = 0; i < n_threads; i++) {
             parts_.push_back(allocate_floats(n_floats));
         }
@@ -162,14 +233,16 @@ class BandwidthMeter {
 
   private:
     void work(int thread) {
+        if (!cores_.empty()) {
+            stay_on(cores_[static_cast<size_t>(thread) % cores_.size()]);
+        }
         float * part = parts_[static_cast<size_t>(thread)].get();
         // Written first by the thread that uses it: on machines of several nodes it is then near.
         std::fill_n(part, n_floats_, 1.0f);
         for (const Operation & operation : k_operations) {
             if (thread == 0) {
                 n_passes_ = 1;
-                best_     = 0;
-                until_ns_ = monotonic_ns() + budget_ns_;
+                best_     = BestRun(seconds_);
             }
             meeting_.wait();
             // The first repetition warms up and says how many passes make one long enough.
@@ -177,12 +250,14 @@ class BandwidthMeter {
                 repeat(operation, part, spans_[static_cast<size_t>(thread)]);
                 meeting_.wait();
                 if (thread == 0) {
-                    judge(operation, is_first);
+                    judge(is_first);
                 }
                 meeting_.wait();
             }
             if (thread == 0) {
-                records_.push_back({ operation.name, best_ });
+                const size_t n     = share_of(n_floats_, operation.n_arrays) * operation.n_arrays;
+                const double bytes = double(n * sizeof(float)) * double(n_passes_) * double(spans_.size());
+                records_.push_back({ operation.name, bytes / double(best_.ns()) });
             }
         }
     }
@@ -197,7 +272,7 @@ class BandwidthMeter {
         sink_.fetch_xor(sum, std::memory_order_relaxed);
     }
 
-    void judge(const Operation & operation, bool is_first) {
+    void judge(bool is_first) {
         Span all{ std::numeric_limits<int64_t>::max(), 0 };
         for (const Span & span : spans_) {
             all.begin_ns = std::min(all.begin_ns, span.begin_ns);
@@ -207,24 +282,22 @@ class BandwidthMeter {
         if (is_first) {
             n_passes_ = std::clamp<int64_t>(2 * k_repetition_ns / elapsed_ns, 1, 1'000'000);
         } else {
-            const double bytes = double(share_of(n_floats_, operation.n_arrays) * operation.n_arrays * sizeof(float)) *
-                                 double(n_passes_) * double(spans_.size());
-            best_ = std::max(best_, bytes / double(elapsed_ns));
+            best_.add(elapsed_ns);
         }
-        go_on_ = is_first || all.end_ns < until_ns_;
+        go_on_ = is_first || !best_.is_enough();
     }
 
     const size_t                 n_floats_;  // of each thread
-    const int64_t                budget_ns_;
+    const Cores                  cores_;
+    const double                 seconds_;   // for each operation
     Meeting                      meeting_;
     std::vector<Span>            spans_;
     std::vector<Floats>          parts_;
     std::vector<BandwidthRecord> records_;
     // Written by thread 0 between two meetings, read by all after the second.
     int64_t                      n_passes_ = 1;
-    int64_t                      until_ns_ = 0;
-    double                       best_     = 0;
     bool                         go_on_    = true;
+    BestRun                      best_;
     std::atomic<uint32_t>        zero_{ 0 };
     std::atomic<uint32_t>        sink_{ 0 };
 };
@@ -283,9 +356,15 @@ Buffer allocate(ggml_context * context, ggml_backend_buffer_type_t type) {
 // The CPU backend with a pool of threads that outlives a graph, so that none is started in one.
 class CpuBackend {
   public:
-    explicit CpuBackend(int n_threads) {
+    CpuBackend(int n_threads, const Cores & cores) {
         initialize_backends();
         ggml_threadpool_params params = ggml_threadpool_params_default(n_threads);
+        for (const int core : cores) {
+            if (core >= 0 && core < GGML_MAX_N_THREADS) {
+                params.cpumask[core] = true;
+                params.strict_cpu    = true;  // one core for each thread, in turn
+            }
+        }
         pool_.reset(ggml_threadpool_new(&params));
         backend_.reset(ggml_backend_cpu_init());
         if (!pool_ || !backend_) {
@@ -319,20 +398,12 @@ class CpuBackend {
         return std::max<int64_t>(monotonic_ns() - begin_ns, 1);
     }
 
-    // The shortest run within the time, which is stretched where another load leaves few runs.
     int64_t best_ns(ggml_cgraph * graph, double seconds) const {
-        constexpr int k_enough_runs = 5;
-        constexpr int k_stretch     = 3;
-        const auto    budget_ns     = static_cast<int64_t>(seconds * 1e9);
-        const int64_t begin_ns      = monotonic_ns();
-        int64_t       best          = compute_ns(graph);  // warms up
-        for (int n_runs = 1;; n_runs++) {
-            const int64_t elapsed_ns = monotonic_ns() - begin_ns;
-            if (elapsed_ns >= budget_ns && (n_runs >= k_enough_runs || elapsed_ns >= k_stretch * budget_ns)) {
-                return best;
-            }
-            best = std::min(best, compute_ns(graph));
-        }
+        BestRun best(seconds);
+        do {
+            best.add(compute_ns(graph));  // the first one warms up
+        } while (!best.is_enough());
+        return best.ns();
     }
 
   private:
@@ -351,6 +422,7 @@ bool has_product(ggml_type type) {
 }
 
 ggml_type product_type(const std::string & name) {
+    initialize_backends();
     for (int i = 0; i < GGML_TYPE_COUNT; i++) {
         const auto   type  = static_cast<ggml_type>(i);
         const char * known = ggml_type_name(type);
@@ -458,7 +530,8 @@ class ProductBench {
 
 }  // namespace
 
-std::vector<BandwidthRecord> measure_bandwidth(uint64_t working_set_bytes, int n_threads, double seconds) {
+std::vector<BandwidthRecord> measure_bandwidth(uint64_t working_set_bytes, int n_threads, const Cores & cores,
+                                               double seconds) {
     check_threads(n_threads);
     check_seconds(seconds);
     const size_t granule  = k_loop_granule * 3;  // divides among the arrays of every operation
@@ -467,7 +540,7 @@ std::vector<BandwidthRecord> measure_bandwidth(uint64_t working_set_bytes, int n
         throw std::invalid_argument("a working set of " + std::to_string(working_set_bytes) +
                                     " bytes is too small or too large for " + std::to_string(n_threads) + " threads");
     }
-    return BandwidthMeter(n_floats, n_threads, seconds).run();
+    return apart([&] { return BandwidthMeter(n_floats, n_threads, cores, seconds).run(); });
 }
 
 std::vector<std::string> arithmetic_types() {
@@ -483,7 +556,8 @@ std::vector<std::string> arithmetic_types() {
 }
 
 std::vector<ArithmeticRecord> measure_arithmetic(const std::string & type, const std::vector<int> & n_columns,
-                                                 int n_threads, uint64_t matrix_bytes_per_thread, double seconds) {
+                                                 int n_threads, const Cores & cores,
+                                                 uint64_t matrix_bytes_per_thread, double seconds) {
     check_threads(n_threads);
     check_seconds(seconds);
     for (const int n : n_columns) {
@@ -491,46 +565,50 @@ std::vector<ArithmeticRecord> measure_arithmetic(const std::string & type, const
             throw std::invalid_argument("n_columns must lie between 1 and 4096");
         }
     }
-    const CpuBackend backend(n_threads);
-    const ggml_type  matrix_type = product_type(type);
-    const int64_t    n_rows      = k_rows_of_thread * n_threads;
-    const double     row_values  = double(std::min<uint64_t>(matrix_bytes_per_thread, uint64_t(1) << 40)) /
-                                   double(k_rows_of_thread) * double(ggml_blck_size(matrix_type)) /
-                                   double(ggml_type_size(matrix_type));
+    const ggml_type matrix_type = product_type(type);
+    const int64_t   n_rows      = k_rows_of_thread * n_threads;
+    const double    row_values  = double(std::min<uint64_t>(matrix_bytes_per_thread, uint64_t(1) << 40)) /
+                                  double(k_rows_of_thread) * double(ggml_blck_size(matrix_type)) /
+                                  double(ggml_type_size(matrix_type));
     const int64_t n_inner =
         static_cast<int64_t>(std::clamp(row_values, double(k_row_granule), double(k_longest_row))) / k_row_granule *
         k_row_granule;
-    const std::vector<uint8_t>    contents = make_matrix(matrix_type, n_inner, n_rows);
-    std::vector<ArithmeticRecord> records;
-    for (ggml_backend_buffer_type_t buffer_type : backend.matrix_buffer_types()) {
-        ProductBench bench(backend, buffer_type, matrix_type, n_inner, n_rows);
-        if (!bench.is_supported()) {
-            continue;
+    const std::vector<uint8_t> contents = make_matrix(matrix_type, n_inner, n_rows);
+    return apart([&] {
+        const CpuBackend              backend(n_threads, cores);
+        std::vector<ArithmeticRecord> records;
+        for (ggml_backend_buffer_type_t buffer_type : backend.matrix_buffer_types()) {
+            ProductBench bench(backend, buffer_type, matrix_type, n_inner, n_rows);
+            if (!bench.is_supported()) {
+                continue;
+            }
+            bench.fill(contents);
+            for (const int n : n_columns) {
+                records.push_back({ n, impl_name(buffer_type), bench.best_gflops(n, seconds) });
+            }
         }
-        bench.fill(contents);
-        for (const int n : n_columns) {
-            records.push_back({ n, impl_name(buffer_type), bench.best_gflops(n, seconds) });
-        }
-    }
-    return records;
+        return records;
+    });
 }
 
-double measure_op_ns(int n_threads, double seconds) {
+double measure_op_ns(int n_threads, const Cores & cores, double seconds) {
     check_threads(n_threads);
     check_seconds(seconds);
-    const CpuBackend backend(n_threads);
-    const Context    context = make_context(k_n_idle_ops + 2);
-    ggml_tensor *    one     = ggml_new_tensor_1d(context.get(), GGML_TYPE_F32, 1);
-    ggml_tensor *    sum     = one;
+    const Context context = make_context(k_n_idle_ops + 2);
+    ggml_tensor * one     = ggml_new_tensor_1d(context.get(), GGML_TYPE_F32, 1);
+    ggml_tensor * sum     = one;
     for (int i = 0; i < k_n_idle_ops; i++) {
         sum = ggml_add(context.get(), sum, one);
     }
     ggml_cgraph * graph = ggml_new_graph_custom(context.get(), k_n_idle_ops + 2, false);
     ggml_build_forward_expand(graph, sum);
-    const Buffer buffer = allocate(context.get(), ggml_backend_cpu_buffer_type());
-    const float  value  = 1.0f;
-    ggml_backend_tensor_set(one, &value, 0, sizeof(value));
-    return double(backend.best_ns(graph, seconds)) / k_n_idle_ops;
+    return apart([&] {
+        const CpuBackend backend(n_threads, cores);
+        const Buffer     buffer = allocate(context.get(), ggml_backend_cpu_buffer_type());
+        const float      value  = 1.0f;
+        ggml_backend_tensor_set(one, &value, 0, sizeof(value));
+        return double(backend.best_ns(graph, seconds)) / k_n_idle_ops;
+    });
 }
 
 }  // namespace slmprof

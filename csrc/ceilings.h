@@ -20,11 +20,17 @@ struct ArithmeticRecord {
     double      gflops = 0;  // 10^9 operations per second, all threads together
 };
 
+// Where threads run: thread i on core cores[i % cores.size()], or where the system likes if empty.
+// A thread that stays on a core of its own is disturbed by another load now and then only; two that
+// the system has put on one core would wait for each other all the time.
+using Cores = std::vector<int>;
+
 // The best of repeated passes of n threads, each over its own part of `working_set_bytes`, which
 // all arrays of an operation share; `seconds` for each operation. Bytes count as STREAM counts
 // them: one array for read, two for copy, three for triad.
 // Throws std::invalid_argument, std::bad_alloc, and std::system_error where no thread can be had.
-std::vector<BandwidthRecord> measure_bandwidth(uint64_t working_set_bytes, int n_threads, double seconds);
+std::vector<BandwidthRecord> measure_bandwidth(uint64_t working_set_bytes, int n_threads, const Cores & cores,
+                                               double seconds);
 
 // ggml's names of the types that matrices can have in a product on the CPU.
 std::vector<std::string> arithmetic_types();
@@ -34,9 +40,10 @@ std::vector<std::string> arithmetic_types();
 // `matrix_bytes_per_thread` for each thread; `seconds` for each figure.
 // Throws std::invalid_argument and std::runtime_error.
 std::vector<ArithmeticRecord> measure_arithmetic(const std::string & type, const std::vector<int> & n_columns,
-                                                 int n_threads, uint64_t matrix_bytes_per_thread, double seconds);
+                                                 int n_threads, const Cores & cores,
+                                                 uint64_t matrix_bytes_per_thread, double seconds);
 
 // Nanoseconds that an op with a single element costs in a long graph. Throws std::runtime_error.
-double measure_op_ns(int n_threads, double seconds);
+double measure_op_ns(int n_threads, const Cores & cores, double seconds);
 
 }  // namespace slmprof

@@ -15,11 +15,11 @@ namespace py = pybind11;
 void register_ceilings(py::module_ & module) {
     module.def(
         "measure_bandwidth",
-        [](uint64_t working_set_bytes, int n_threads, double seconds) {
+        [](uint64_t working_set_bytes, int n_threads, double seconds, const slmprof::Cores & cores) {
             std::vector<slmprof::BandwidthRecord> records;
             {
                 const py::gil_scoped_release no_gil;
-                records = slmprof::measure_bandwidth(working_set_bytes, n_threads, seconds);
+                records = slmprof::measure_bandwidth(working_set_bytes, n_threads, cores, seconds);
             }
             py::dict result;
             for (const auto & record : records) {
@@ -27,7 +27,8 @@ void register_ceilings(py::module_ & module) {
             }
             return result;
         },
-        py::arg("working_set_bytes"), py::arg("n_threads"), py::arg("seconds"),
+        py::arg("working_set_bytes"), py::kw_only(), py::arg("n_threads"), py::arg("seconds"),
+        py::arg("cores") = slmprof::Cores{},
         "10^9 bytes per second of read, copy and triad, `seconds` each. Raises ValueError and MemoryError.");
 
     module.def("arithmetic_types", &slmprof::arithmetic_types,
@@ -36,12 +37,12 @@ void register_ceilings(py::module_ & module) {
     module.def(
         "measure_arithmetic",
         [](const std::string & type, const std::vector<int> & n_columns, int n_threads,
-           uint64_t matrix_bytes_per_thread, double seconds) {
+           uint64_t matrix_bytes_per_thread, double seconds, const slmprof::Cores & cores) {
             std::vector<slmprof::ArithmeticRecord> records;
             {
                 const py::gil_scoped_release no_gil;
-                records =
-                    slmprof::measure_arithmetic(type, n_columns, n_threads, matrix_bytes_per_thread, seconds);
+                records = slmprof::measure_arithmetic(type, n_columns, n_threads, cores, matrix_bytes_per_thread,
+                                                      seconds);
             }
             py::list result;
             for (const auto & record : records) {
@@ -50,16 +51,16 @@ void register_ceilings(py::module_ & module) {
             return result;
         },
         py::arg("type"), py::arg("n_columns"), py::kw_only(), py::arg("n_threads"),
-        py::arg("matrix_bytes_per_thread"), py::arg("seconds"),
+        py::arg("matrix_bytes_per_thread"), py::arg("seconds"), py::arg("cores") = slmprof::Cores{},
         "(n_columns, impl, 10^9 operations per second) of each implementation, `seconds` each. Raises ValueError "
         "and RuntimeError.");
 
     module.def(
         "measure_op_ns",
-        [](int n_threads, double seconds) {
+        [](int n_threads, double seconds, const slmprof::Cores & cores) {
             const py::gil_scoped_release no_gil;
-            return slmprof::measure_op_ns(n_threads, seconds);
+            return slmprof::measure_op_ns(n_threads, cores, seconds);
         },
-        py::arg("n_threads"), py::arg("seconds"),
+        py::kw_only(), py::arg("n_threads"), py::arg("seconds"), py::arg("cores") = slmprof::Cores{},
         "Nanoseconds that an op with nothing to do costs. Raises ValueError and RuntimeError.");
 }

@@ -36,7 +36,7 @@ def measured(progress: list[Progress]) -> Ceilings:
 
 @pytest.mark.parametrize("n_threads", [1, 2, 5])
 def test_bandwidth_of_any_number_of_threads(n_threads: int) -> None:
-    figures = _core.measure_bandwidth(48 * KIB * n_threads, n_threads, SHORT)
+    figures = _core.measure_bandwidth(48 * KIB * n_threads, n_threads=n_threads, seconds=SHORT)
     assert list(figures) == list(OPERATIONS)
     assert all(math.isfinite(gbps) and gbps > 0 for gbps in figures.values())
 
@@ -57,7 +57,7 @@ def test_bandwidth_of_any_number_of_threads(n_threads: int) -> None:
 )
 def test_impossible_bandwidth(working_set_bytes: int, n_threads: int, seconds: float) -> None:
     with pytest.raises(ValueError):
-        _core.measure_bandwidth(working_set_bytes, n_threads, seconds)
+        _core.measure_bandwidth(working_set_bytes, n_threads=n_threads, seconds=seconds)
 
 
 def test_every_type_that_a_matrix_can_have() -> None:
@@ -91,11 +91,23 @@ def test_impossible_arithmetic() -> None:
             )
 
 
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="no way to bind to a core")
+def test_the_caller_keeps_its_cores() -> None:
+    before = os.sched_getaffinity(0)
+    for cores in ([min(before)], sorted(before), [10**6], [-1]):
+        assert _core.measure_bandwidth(48 * KIB, n_threads=2, seconds=SHORT, cores=cores)
+        assert _core.measure_op_ns(n_threads=1, seconds=SHORT, cores=cores) > 0
+        assert _core.measure_arithmetic(
+            "f32", [1], n_threads=1, matrix_bytes_per_thread=KIB, seconds=SHORT, cores=cores
+        )
+    assert os.sched_getaffinity(0) == before
+
+
 def test_an_op_with_nothing_to_do() -> None:
-    assert _core.measure_op_ns(1, SHORT) > 0
-    assert _core.measure_op_ns(N_THREADS, SHORT) > 0
+    assert _core.measure_op_ns(n_threads=1, seconds=SHORT) > 0
+    assert _core.measure_op_ns(n_threads=N_THREADS, seconds=SHORT) > 0
     with pytest.raises(ValueError):
-        _core.measure_op_ns(0, SHORT)
+        _core.measure_op_ns(n_threads=0, seconds=SHORT)
 
 
 def test_all_levels_and_types_are_there(measured: Ceilings) -> None:
@@ -172,7 +184,7 @@ def test_an_unexpected_exception_of_the_child_is_one_line(
 ) -> None:
     (tmp_path / "sitecustomize.py").write_text(
         "import slmprof._core\n"
-        "def fail(*_):\n    raise KeyError('nobody expected this')\n"
+        "def fail(*_, **__):\n    raise KeyError('nobody expected this')\n"
         "slmprof._core.measure_bandwidth = fail\n"
     )
     package_root = Path(capture.__file__).parents[2]

@@ -15,7 +15,7 @@ from ceilings_builder import FINGERPRINT, KIB, MIB, example_ceilings
 
 from slmprof.capture import caches as caches_module
 from slmprof.capture import ceilings as capture
-from slmprof.capture.caches import data_caches, working_sets
+from slmprof.capture.caches import data_caches, spread_cores, working_sets
 from slmprof.commands.main import main
 from slmprof.errors import EngineError, ProfileFormatError, UsageError
 from slmprof.profiles.ceilings import Cache, Ceilings, read_ceilings, write_ceilings
@@ -186,6 +186,18 @@ def test_caches_where_linux_does_not_tell(monkeypatch: pytest.MonkeyPatch, tmp_p
 
     monkeypatch.setattr(os, "sysconf", sysconf)
     assert data_caches(tmp_path) == (Cache("L1", 32768, 1),)
+
+
+def test_threads_go_to_cores_of_their_own_first(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(caches_module, "_usable", lambda: {0, 1, 2, 3})
+    for core, siblings in enumerate(("0-1", "0-1", "2,3", "2,3")):
+        (tmp_path / f"cpu{core}" / "topology").mkdir(parents=True)
+        (tmp_path / f"cpu{core}" / "topology" / "thread_siblings_list").write_text(siblings)
+    assert spread_cores(2, tmp_path) == [0, 2]
+    assert spread_cores(3, tmp_path) == [0, 2, 1]
+    assert spread_cores(4, tmp_path / "none") == [0, 1, 2, 3]
 
 
 def test_working_sets() -> None:

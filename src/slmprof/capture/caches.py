@@ -1,4 +1,4 @@
-"""The data caches of the processor, as the system tells of them."""
+"""The data caches and cores of the processor, as the system tells of them."""
 
 from __future__ import annotations
 
@@ -66,6 +66,17 @@ def working_sets(
     memory = max(_TIMES_LAST_CACHE * (before or _UNKNOWN_CACHE_BYTES), _LEAST_MEMORY_BYTES)
     sets.append(("memory", int(min(memory, _MOST_MEMORY_BYTES, free_bytes / 4))))
     return sets
+
+
+def spread_cores(n_threads: int, cpus: Path = _CPUS) -> list[int]:
+    """As many of the usable cores, those first that are not the second half of another one."""
+    first: list[int] = []
+    second: list[int] = []
+    seen: set[int] = set()
+    for core in sorted(_usable()):
+        (second if core in seen else first).append(core)
+        seen |= _cores(_read(cpus / f"cpu{core}" / "topology" / "thread_siblings_list"))
+    return [*first, *second][:n_threads]
 
 
 def _usable() -> set[int]:

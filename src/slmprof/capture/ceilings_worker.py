@@ -25,7 +25,7 @@ from ..profiles.ceilings import (
     Ceilings,
     cache_capacity_bytes,
 )
-from .caches import data_caches, working_sets
+from .caches import data_caches, spread_cores, working_sets
 from .ceilings import fingerprint
 from .config import usable_cores
 from .environment import (
@@ -107,10 +107,13 @@ def _measure_round(
 
     types = _core.arithmetic_types()
     total = len(sets) + len(types) + 1
+    cores = spread_cores(n_threads)
     figures = _Round({}, {}, 0.0)
     for number, (level, working_set_bytes) in enumerate(sets):
         on_progress(Progress(f"bandwidth of {level}", number, total))
-        rates = _core.measure_bandwidth(working_set_bytes, n_threads, _BANDWIDTH_SECONDS)
+        rates = _core.measure_bandwidth(
+            working_set_bytes, n_threads=n_threads, seconds=_BANDWIDTH_SECONDS, cores=cores
+        )
         figures.gbps.update({(level, operation): gbps for operation, gbps in rates.items()})
     for number, type_name in enumerate(types, len(sets)):
         on_progress(Progress(f"products of {type_name}", number, total))
@@ -120,10 +123,11 @@ def _measure_round(
             n_threads=n_threads,
             matrix_bytes_per_thread=matrix_bytes,
             seconds=_ARITHMETIC_SECONDS,
+            cores=cores,
         )
         figures.gflops.update({(type_name, n, impl): gflops for n, impl, gflops in rows})
     on_progress(Progress("an op with nothing to do", total - 1, total))
-    figures.op_ns = _core.measure_op_ns(n_threads, _OP_SECONDS)
+    figures.op_ns = _core.measure_op_ns(n_threads=n_threads, seconds=_OP_SECONDS, cores=cores)
     on_progress(Progress("done", total, total))
     return figures
 
