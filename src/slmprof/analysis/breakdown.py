@@ -13,6 +13,7 @@ from ..profiles.meta import Json, Meta
 from ..profiles.vocabulary import PHASES
 from .blocks import block_table, part_table
 from .caveats import caveats
+from .depth import DepthReport, report_depths
 from .kernels import impl_table, kernel_table
 from .layers import LayerSpread, layer_spreads, layer_table, tensor_table
 from .memory import buffer_table, memory_totals, repacked_bytes
@@ -26,7 +27,7 @@ _TABLES: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
     "part": part_table,
     "tensor": tensor_table,
 }
-VIEWS: tuple[str, ...] = tuple(_TABLES)
+VIEWS: tuple[str, ...] = (*_TABLES, "depth")
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +46,7 @@ class Breakdown:
         layer_spreads: how equal the layers of each chosen phase are.
         buffers, totals, repacked_bytes: memory, in bytes.
         caveats: one sentence for each doubt.
+        depths: the depths of the context compared; all else describes the smallest.
     """
 
     meta: Meta
@@ -59,6 +61,7 @@ class Breakdown:
     totals: dict[str, int]
     repacked_bytes: int
     caveats: tuple[str, ...]
+    depths: DepthReport
 
     @property
     def model(self) -> Json:
@@ -84,19 +87,21 @@ def break_down(
         raise UsageError(f"there is no phase {phase!r}; choose one of {', '.join(PHASES)}")
     if top is not None and top < 1:
         raise UsageError("the number of rows to show must be at least 1")
+    depths, meta, doubts = report_depths(profile, phase), profile.meta, _caveats(profile)
+    profile = profile.shallowest
     phases = tuple(s for s in profile.phase_summaries if phase in (None, s.phase))
     if phase is not None and not phases:
         raise UsageError(f"the profile has no {phase} phase")
     ops = profile.op_rows
     if phase is not None:
         ops = ops[ops["phase"] == phase].reset_index(drop=True)
-    uncut = {view: make(ops) for view, make in _TABLES.items()}
+    uncut = {view: make(ops) for view, make in _TABLES.items()} | {"depth": depths.costs}
     tables = dict(uncut)
     if top is not None:
         view = by or "op"
         tables[view] = top_rows(uncut[view], top)
     return Breakdown(
-        meta=profile.meta,
+        meta=meta,
         phases=phases,
         by=by,
         top=top,
@@ -107,8 +112,18 @@ def break_down(
         buffers=buffer_table(profile),
         totals=memory_totals(profile),
         repacked_bytes=repacked_bytes(profile),
-        caveats=caveats(profile),
+        caveats=doubts,
+        depths=depths,
     )
+
+
+def _caveats(profile: Profile) -> tuple[str, ...]:
+    """The caveats of all depths; those of the first stand as they are."""
+    found = list(caveats(profile))
+    for depth in profile.depths[1:]:
+        of_depth = [text for text in caveats(profile.at_depth(depth)) if text not in found]
+        found += [f"at depth {depth}: {text}" for text in of_depth]
+    return tuple(found)
 
 
 def top_rows(rows: pd.DataFrame, top: int) -> pd.DataFrame:

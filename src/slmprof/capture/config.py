@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -12,6 +12,10 @@ from ..errors import UsageError
 _FLASH_ATTENTION = {"auto": -1, "off": 0, "on": 1}
 _COUNTS = ("n_prompt", "n_gen", "n_ctx", "n_batch", "n_ubatch", "repeats")
 _MOST_THREADS = 512  # GGML_MAX_N_THREADS
+_MOST = 2**31 - 1
+# A context that nobody asked for has this many tokens, or as many of these steps as are needed.
+_DEFAULT_N_CTX = 2048
+_N_CTX_STEP = 256
 
 
 def usable_cores() -> int:
@@ -29,7 +33,10 @@ class CaptureConfig:
         model: MODEL: a GGUF file, `preset:NAME[@TYPE]` or a Hugging Face `config.json`.
         n_prompt: tokens of the prompt; with `prompt_file` the file's tokens decide instead.
         n_gen: tokens generated after it, one step each.
-        n_depth: tokens in the context before the prompt, not measured.
+        n_depth: tokens in the context before the prompt, not measured; several to measure at each
+            of them in one run. A number where there is one, a tuple in the order given where there
+            are several; what is given twice is measured once.
+        n_ctx: size of the context; None means 2048, or more where the deepest run needs more.
         threads: compute threads; None means all cores that this process may use.
         override_tensor: texts `PATTERN=BUFFER`: weights whose name the pattern finds go there.
         timeout: seconds for the whole capture, or None.
@@ -42,8 +49,8 @@ class CaptureConfig:
     model: str
     n_prompt: int = 50
     n_gen: int = 50
-    n_depth: int = 0
-    n_ctx: int = 2048
+    n_depth: int | tuple[int, ...] = 0
+    n_ctx: int = None  # type: ignore[assignment]  # never None once it is made
     n_batch: int = 2048
     n_ubatch: int = 512
     threads: int | None = None
@@ -65,9 +72,12 @@ class CaptureConfig:
         if self.prompt_file is not None:
             object.__setattr__(self, "prompt_file", os.fspath(self.prompt_file))
         object.__setattr__(self, "override_tensor", tuple(self.override_tensor))
+        depths = _depths(self.n_depth)
+        object.__setattr__(self, "n_depth", depths if len(depths) > 1 else depths[0])
+        if self.n_ctx is None:
+            object.__setattr__(self, "n_ctx", self._needed_n_ctx())
         for name in _COUNTS:
             _check_int(name, getattr(self, name), least=1)
-        _check_int("n_depth", self.n_depth, least=0)
         _check_int("seed", self.seed, least=0)
         if self.threads is not None:
             _check_int("threads", self.threads, least=1)
@@ -90,12 +100,29 @@ class CaptureConfig:
 
     def check_tokens(self, n_prompt: int) -> None:
         """Raises UsageError where depth, prompt and generation exceed the context."""
-        total = self.n_depth + n_prompt + self.n_gen
+        deepest = max(self.n_depths)
+        total = deepest + n_prompt + self.n_gen
         if total > self.n_ctx:
             raise UsageError(
-                f"{self.n_depth} + {n_prompt} + {self.n_gen} tokens (depth, prompt, generation) "
+                f"{deepest} + {n_prompt} + {self.n_gen} tokens (depth, prompt, generation) "
                 f"do not fit in a context of {self.n_ctx}; use --n-ctx {total} or more"
             )
+
+    def _needed_n_ctx(self) -> int:
+        """The context of a run that did not say how large it should be."""
+        for name in ("n_prompt", "n_gen"):
+            _check_int(name, getattr(self, name), least=1)
+        total = max(self.n_depths) + self.n_prompt + self.n_gen
+        if total > _MOST:
+            raise UsageError(
+                f"{total} tokens (depth, prompt, generation) are more than any context holds"
+            )
+        return max(_DEFAULT_N_CTX, min(-(-total // _N_CTX_STEP) * _N_CTX_STEP, _MOST))
+
+    @property
+    def n_depths(self) -> tuple[int, ...]:
+        """The depths to measure at, in the order given."""
+        return self.n_depth if isinstance(self.n_depth, tuple) else (self.n_depth,)
 
     @property
     def n_threads(self) -> int:
@@ -114,8 +141,9 @@ class CaptureConfig:
         return [(pattern, buffer) for pattern, _, buffer in pairs]
 
     def to_json(self) -> dict[str, Any]:
-        """All fields, as JSON holds them."""
-        return {**asdict(self), "override_tensor": list(self.override_tensor)}
+        """All fields, as JSON holds them: `n_depth` a list where there are several."""
+        depth = list(self.n_depth) if isinstance(self.n_depth, tuple) else self.n_depth
+        return {**asdict(self), "n_depth": depth, "override_tensor": list(self.override_tensor)}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> CaptureConfig:
@@ -127,8 +155,21 @@ class CaptureConfig:
         return cls(**values)
 
 
+def _depths(value: object) -> tuple[int, ...]:
+    """The depths of a number or of several, each once."""
+    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
+        _check_int("n_depth", value, least=0)
+        return (value,)  # type: ignore[return-value]
+    depths = tuple(value)
+    for depth in depths:
+        _check_int("n_depth", depth, least=0)
+    if not depths:
+        raise UsageError("n_depth is empty; name at least one depth")
+    return tuple(dict.fromkeys(depths))
+
+
 def _check_int(name: str, value: object, least: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int):
         raise UsageError(f"{name} is {value!r}, not a whole number")
-    if not least <= value <= 2**31 - 1:
-        raise UsageError(f"{name} is {value}; it must be between {least} and {2**31 - 1}")
+    if not least <= value <= _MOST:
+        raise UsageError(f"{name} is {value}; it must be between {least} and {_MOST}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -28,7 +29,8 @@ class Passes:
     """One capture's passes on an open session.
 
     Iterating yields chunks of a profile: first the warm-up (its steps, and the graphs), then one
-    chunk for each complete repeat.
+    chunk for each complete repeat. A repeat visits every depth, and at each of them makes the
+    timing pass and the op pass one right after the other.
     """
 
     session: Session
@@ -44,8 +46,11 @@ class Passes:
         # A model that only encodes has nothing to generate.
         n_gen = config.n_gen if self.session.context_info["has_memory"] else 0
         self.generated = self.session.random_tokens(n_gen)
-        self.depth = self.session.random_tokens(config.n_depth)
-        self.total = 2 * config.repeats + 1
+        self.depths = sorted(config.n_depths)
+        # What stands before the prompt at a smaller depth is the beginning of this.
+        self.before = self.session.random_tokens(self.depths[-1])
+        self._n_filled = 0
+        self.total = 2 * len(self.depths) * config.repeats + 1
 
     def __iter__(self) -> Iterator[Chunk]:
         self.on_progress(Progress("warm-up", 0, self.total))
@@ -54,11 +59,12 @@ class Passes:
         for repeat in range(self.session.config.repeats):
             # Which of the two comes first alternates, so that a drift spoils neither.
             order = (PASS_TIMING, PASS_OP) if repeat % 2 == 0 else (PASS_OP, PASS_TIMING)
-            for kind in order:
-                name = "timing" if kind == PASS_TIMING else "ops"
-                stage = f"repeat {repeat + 1}, {name}"
-                self.on_progress(Progress(stage, done, self.total))
-                self._pass(kind, repeat)
+            # There and back: a steady drift then hits all depths alike over two repeats, and what
+            # fills the deepest context needs to be computed once for both.
+            depths = self.depths if repeat % 2 == 0 else self.depths[::-1]
+            for depth, kind in itertools.product(depths, order):
+                self.on_progress(Progress(self._stage(repeat, depth, kind), done, self.total))
+                self._pass(kind, repeat, depth)
                 done += 1
             yield self.session.take()
         self.on_progress(Progress("done", self.total, self.total))
@@ -69,12 +75,23 @@ class Passes:
             return self.session.read_prompt(config.prompt_file)
         return self.session.random_tokens(config.n_prompt)
 
-    def _pass(self, kind: int, repeat: int) -> None:
-        """Prompt and generation once, from the depth that is asked for."""
+    def _stage(self, repeat: int, depth: int, kind: int) -> str:
+        where = f", depth {depth}" if len(self.depths) > 1 else ""
+        return f"repeat {repeat + 1}{where}, {'timing' if kind == PASS_TIMING else 'ops'}"
+
+    def _go_to(self, depth: int) -> None:
+        """Leaves the context with the first `depth` tokens of `before` in it."""
+        kept = min(self._n_filled, depth)
+        # A recurrent state cannot be cut back: it is computed anew.
+        kept = kept if self.session.rewind(kept) else 0
+        if kept < depth:
+            self.session.fill(self.before[kept:depth])
+        self._n_filled = depth
+
+    def _pass(self, kind: int, repeat: int, depth: int) -> None:
+        """Prompt and generation once, from this depth on."""
         session = self.session
-        depth = len(self.depth)
-        if not session.rewind(depth):
-            session.fill(self.depth)
+        self._go_to(depth)
         aggregate = self.events == "aggregate"
         session.guard(lambda: session.engine.prefill(self.prompt, kind, repeat, depth, aggregate))
         if len(self.generated):
@@ -83,12 +100,14 @@ class Passes:
             )
 
     def _warm_up(self) -> Chunk:
-        """Passes until the latencies are steady, and one with hooks on to copy the graphs out.
+        """Passes until the latencies are steady, and before them one with hooks on at every depth.
 
-        Their steps are kept as warm-up; what the hooks recorded in them is not.
+        Those copy the graphs out and touch the buffers. Which passes are steady is found out at the
+        smallest depth. The steps are kept as warm-up; what the hooks recorded in them is not.
         """
         session = self.session
-        self._pass(PASS_OP, 0)
+        for depth in self.depths:
+            self._pass(PASS_OP, 0, depth)
         chunk = session.take()
         self._choose_events(len(chunk["events"]["run"]) + len(chunk["stats"]["calls"]))
         kept = [chunk["steps"]]
@@ -96,14 +115,14 @@ class Passes:
         begin = self.clock()
         reason = "limit"
         while len(history) < _MOST_PASSES and self.clock() - begin < _MOST_SECONDS:
-            self._pass(PASS_WARMUP, len(history) + 1)
+            self._pass(PASS_WARMUP, len(history) + 1, self.depths[0])
             steps = session.take()["steps"]
             kept.append(steps)
             history.append(_latencies(steps))
             if _is_steady(history):
                 reason = "steady"
                 break
-        n_passes = len(history) + 1
+        n_passes = len(self.depths) + len(history)
         phases = history[-1] if history else _latencies(chunk["steps"])
         self.warmup = {PHASES[p]: {"n_passes": n_passes, "reason": reason} for p in sorted(phases)}
         steps = {name: np.concatenate([part[name] for part in kept]) for name in chunk["steps"]}
@@ -111,10 +130,10 @@ class Passes:
         empty: Chunk = {name: {} for name in ("segments", "runs", "events", "stats", "masks")}
         return {**chunk, **empty, "steps": steps}
 
-    def _choose_events(self, n_events_of_pass: int) -> None:
+    def _choose_events(self, n_events_of_repeat: int) -> None:
         asked = self.session.config.events
         if asked == "auto":
-            total = n_events_of_pass * self.session.config.repeats
+            total = n_events_of_repeat * self.session.config.repeats
             asked = "aggregate" if total > _MOST_EVENTS else "all"
         self.events = asked
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 FORMATS = ("table", "json", "csv", "markdown")
 # As in `analysis.breakdown`, which takes too long to load for `--help`; a test compares the two.
-VIEWS = ("block", "layer", "kernel", "op", "part", "tensor")
+VIEWS = ("block", "layer", "kernel", "op", "part", "tensor", "depth")
 # What 32-bit counters of llama.cpp can hold.
 _MAX_COUNT = 2**31 - 1
 
@@ -41,6 +41,16 @@ def whole_number(low: int, high: int = _MAX_COUNT) -> Callable[[str], int]:
         if value > high:
             raise argparse.ArgumentTypeError(f"{value} is too large; at most {high} is possible")
         return value
+
+    return parse
+
+
+def whole_numbers(low: int) -> Callable[[str], tuple[int, ...]]:
+    """An argument type: whole numbers from `low`, separated by commas; each is kept once."""
+    one = whole_number(low)
+
+    def parse(text: str) -> tuple[int, ...]:
+        return tuple(dict.fromkeys(one(part) for part in text.split(",")))
 
     return parse
 
@@ -84,7 +94,11 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         "--n-gen", type=count, default=50, metavar="N", help="tokens to generate (50)"
     )
     group.add_argument(
-        "--n-depth", type=none_or_more, default=0, metavar="N", help="tokens before the prompt (0)"
+        "--n-depth",
+        type=whole_numbers(0),
+        default=(0,),
+        metavar="N,...",
+        help="tokens before the prompt; several to compare (0)",
     )
     group.add_argument("--prompt-file", metavar="FILE", help="text to use instead of random tokens")
     group.add_argument(
@@ -96,7 +110,10 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     )
     group = parser.add_argument_group("settings of llama.cpp")
     group.add_argument(
-        "--n-ctx", type=count, default=2048, metavar="N", help="size of the context (2048)"
+        "--n-ctx",
+        type=count,
+        metavar="N",
+        help="size of the context (2048, or more where --n-depth needs it)",
     )
     group.add_argument(
         "--n-batch", type=count, default=2048, metavar="N", help="of a logical batch (2048)"

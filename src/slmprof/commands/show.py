@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from .options import add_output_options, print_profile
+from .options import add_output_options, print_profile, whole_number
 
 NAME = "show"
 HELP = "print any view of a saved profile"
@@ -14,11 +14,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""
     parser.add_argument("file", metavar="FILE", help="a profile that --save wrote")
     add_output_options(parser)
+    parser.add_argument(
+        "--n-depth",
+        type=whole_number(0),
+        metavar="N",
+        help="of a run at several depths, the one to show (the smallest, and a comparison)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Prints the view; returns the exit code."""
     from ..profiles.file import load
 
-    print_profile(load(args.file), args)
+    profile = load(args.file)
+    print_profile(profile if args.n_depth is None else profile.at_depth(args.n_depth), args)
     return 0

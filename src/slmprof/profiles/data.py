@@ -32,7 +32,8 @@ class Profile:
     The tables hold raw samples; the methods derive statistics from them, each as a new
     `pandas.DataFrame` with the columns of `breakdown --format json`. Times are milliseconds per
     step (per prompt, or per generated token), averaged over the op-pass steps of the phase.
-    `share` is the share of all op time of the phase.
+    `share` is the share of all op time of the phase. Of a run at several depths of the context they
+    describe the smallest; `at_depth` gives the others, `depth_costs` and `depth_fits` compare them.
     """
 
     meta: Meta
@@ -53,6 +54,37 @@ class Profile:
     def text(self, index: int) -> str:
         """The text that a column's index means; empty for -1."""
         return self.strings[index] if index >= 0 else ""
+
+    @cached_property
+    def depths(self) -> tuple[int, ...]:
+        """Tokens in the context before the prompt at which was measured, smallest first."""
+        from .selection import measured_depths
+
+        return measured_depths(self)
+
+    def at_depth(self, n_depth: int) -> Profile:
+        """What was measured at one of `depths`, as a profile of its own.
+
+        Raises:
+            UsageError: nothing was measured at this depth.
+        """
+        from .selection import select_depth
+
+        if n_depth not in self._at_depth:
+            self._at_depth[n_depth] = select_depth(self, n_depth)
+        return self._at_depth[n_depth]
+
+    def depth_costs(self, by: str = "block") -> pd.DataFrame:
+        """What a token costs at each depth, see `analysis.depth.depth_table`."""
+        from ..analysis.depth import depth_table
+
+        return depth_table(self, by)
+
+    def depth_fits(self, by: str = "block") -> pd.DataFrame:
+        """Cost of a token as a + b x context, see `analysis.depth.fit_depths`."""
+        from ..analysis.depth import depth_table, fit_depths
+
+        return fit_depths(depth_table(self, by), by)
 
     def phases(self) -> pd.DataFrame:
         """One row a phase; nested keys are joined by dots (`latency_ms.median`)."""
@@ -104,14 +136,23 @@ class Profile:
 
     @cached_property
     def op_rows(self) -> pd.DataFrame:
-        """What `ops` copies; derived once. Not to be changed."""
+        """What `ops` copies, at the smallest depth; derived once. Not to be changed."""
         from ..analysis.ops import op_table
 
-        return op_table(self)
+        return op_table(self.shallowest)
 
     @cached_property
     def phase_summaries(self) -> tuple[PhaseSummary, ...]:
-        """The phases that have steps, prefill first; derived once."""
+        """The phases that have steps, at the smallest depth, prefill first; derived once."""
         from ..analysis.phases import summarize_phases
 
-        return summarize_phases(self)
+        return summarize_phases(self.shallowest)
+
+    @cached_property
+    def _at_depth(self) -> dict[int, Profile]:
+        return {}
+
+    @property
+    def shallowest(self) -> Profile:
+        """What the views describe: the smallest depth, for depths are never added up."""
+        return self.at_depth(self.depths[0]) if len(self.depths) > 1 else self

@@ -63,6 +63,8 @@ def _settings(config: Mapping[str, Any]) -> list[tuple[str, Any]]:
 
 
 def _setting(value: Any) -> str:
+    if isinstance(value, list):
+        return ",".join(map(str, value))
     return {True: "on", False: "off"}[value] if isinstance(value, bool) else str(value)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from ..analysis.breakdown import Breakdown
 from ..analysis.phases import phase_record
 from ..profiles.meta import finite
+from .depth_records import depth_document
 from .records import records
 
 SCHEMA_VERSION = 1
@@ -27,7 +28,8 @@ def render(breakdown: Breakdown) -> str:
 def document(breakdown: Breakdown) -> dict[str, Any]:
     """The document as plain Python values."""
     meta = breakdown.meta
-    views = [breakdown.by] if breakdown.by else list(_STANDARD)
+    by = breakdown.by
+    views = [view for view in _KEYS if view == by] if by else list(_STANDARD)
     result: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         "slmprof": meta.slmprof,
@@ -38,6 +40,7 @@ def document(breakdown: Breakdown) -> dict[str, Any]:
         "run": meta.run,
         "phases": [phase_record(summary) for summary in breakdown.phases],
         **{_KEYS[view]: records(breakdown.tables[view]) for view in views},
+        **(depth_document(breakdown.depths) if by in (None, "depth") else {}),
         "memory": {
             "buffers": records(breakdown.buffers),
             "totals_bytes": breakdown.totals,

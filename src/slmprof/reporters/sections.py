@@ -54,7 +54,12 @@ class Section:
 
 def sections(breakdown: Breakdown, glyphs: Glyphs) -> list[Section]:
     """The tables: the view that was asked for, or the usual set of views."""
-    if breakdown.by is not None:
+    # They are made of what this module defines.
+    from .depth_sections import depth_sections, titled_with_depth
+
+    if breakdown.by == "depth":
+        made = [_headline(breakdown, glyphs)]
+    elif breakdown.by is not None:
         made = [_headline(breakdown, glyphs), *_view(breakdown, breakdown.by, glyphs)]
     else:
         made = [
@@ -64,8 +69,12 @@ def sections(breakdown: Breakdown, glyphs: Glyphs) -> list[Section]:
             _layer_spread(breakdown),
             *_view(breakdown, "kernel", glyphs),
             *_view(breakdown, "op", glyphs),
-            _memory(breakdown, glyphs),
         ]
+    made = titled_with_depth(breakdown, made)
+    if breakdown.by == "depth" or (breakdown.by is None and len(breakdown.depths.n_depths) > 1):
+        made += depth_sections(breakdown, glyphs)
+    if breakdown.by is None:
+        made.append(_memory(breakdown, glyphs))
     return [section for section in made if section.rows]
 
 
