@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from ..errors import UsageError
 from ..profiles.vocabulary import PHASES
@@ -19,6 +19,9 @@ FORMATS = ("table", "json", "csv", "markdown")
 VIEWS = ("block", "layer", "kernel", "op", "part", "tensor", "depth")
 # What 32-bit counters of llama.cpp can hold.
 _MAX_COUNT = 2**31 - 1
+_FLASH_ATTENTION = ("auto", "on", "off")
+
+_Value = TypeVar("_Value")
 
 
 class Parser(argparse.ArgumentParser):
@@ -45,12 +48,25 @@ def whole_number(low: int, high: int = _MAX_COUNT) -> Callable[[str], int]:
     return parse
 
 
-def whole_numbers(low: int) -> Callable[[str], tuple[int, ...]]:
-    """An argument type: whole numbers from `low`, separated by commas; each is kept once."""
-    one = whole_number(low)
+def several(one: Callable[[str], _Value]) -> Callable[[str], tuple[_Value, ...]]:
+    """An argument type: values of another type, separated by commas; each is kept once."""
 
-    def parse(text: str) -> tuple[int, ...]:
-        return tuple(dict.fromkeys(one(part) for part in text.split(",")))
+    def parse(text: str) -> tuple[_Value, ...]:
+        parts = [part.strip() for part in text.split(",")]
+        if not all(parts):
+            raise argparse.ArgumentTypeError(f"{text!r} has an empty place between its commas")
+        return tuple(dict.fromkeys(one(part) for part in parts))
+
+    return parse
+
+
+def one_of(*choices: str) -> Callable[[str], str]:
+    """An argument type: one of these words."""
+
+    def parse(text: str) -> str:
+        if text not in choices:
+            raise argparse.ArgumentTypeError(f"{text!r} is not one of {', '.join(choices)}")
+        return text
 
     return parse
 
@@ -83,19 +99,31 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_run_options(parser: argparse.ArgumentParser) -> None:
-    """What to run and how: the settings of the engine and of the passes."""
+def add_run_options(parser: argparse.ArgumentParser, *, grid: bool = False) -> None:
+    """What to run and how: the settings of the engine and of the passes.
+
+    Args:
+        grid: whether the settings of `capture.sweep.GRID` take several values, by commas; each is
+            then a tuple.
+    """
     count, none_or_more = whole_number(1), whole_number(0)
+
+    def add(name: str, one: Callable[[str], Any], default: Any, sign: str, text: str) -> None:
+        """A setting that a sweep varies."""
+        group.add_argument(
+            name,
+            type=several(one) if grid else one,
+            default=(default,) if grid else default,
+            metavar=f"{sign},..." if grid else sign,
+            help=text,
+        )
+
     group = parser.add_argument_group("what to run")
-    group.add_argument(
-        "--n-prompt", type=count, default=50, metavar="N", help="tokens of the prompt (50)"
-    )
-    group.add_argument(
-        "--n-gen", type=count, default=50, metavar="N", help="tokens to generate (50)"
-    )
+    add("--n-prompt", count, 50, "N", "tokens of the prompt (50)")
+    add("--n-gen", count, 50, "N", "tokens to generate (50)")
     group.add_argument(
         "--n-depth",
-        type=whole_numbers(0),
+        type=several(none_or_more),
         default=(0,),
         metavar="N,...",
         help="tokens before the prompt; several to compare (0)",
@@ -109,24 +137,18 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         "--timeout", type=seconds, metavar="SECONDS", help="give up after so long (never)"
     )
     group = parser.add_argument_group("settings of llama.cpp")
-    group.add_argument(
-        "--n-ctx",
-        type=count,
-        metavar="N",
-        help="size of the context (2048, or more where --n-depth needs it)",
-    )
-    group.add_argument(
-        "--n-batch", type=count, default=2048, metavar="N", help="of a logical batch (2048)"
-    )
-    group.add_argument(
-        "--n-ubatch", type=count, default=512, metavar="N", help="of a physical batch (512)"
-    )
-    group.add_argument(
-        "--threads", type=whole_number(1, 512), metavar="N", help="threads (all usable cores)"
-    )
-    group.add_argument("--flash-attn", choices=("auto", "on", "off"), default="auto")
-    group.add_argument("--type-k", default="f16", metavar="TYPE", help="of the K cache (f16)")
-    group.add_argument("--type-v", default="f16", metavar="TYPE", help="of the V cache (f16)")
+    context = "size of the context (2048, or more where --n-depth needs it)"
+    add("--n-ctx", count, None, "N", context)
+    add("--n-batch", count, 2048, "N", "of a logical batch (2048)")
+    add("--n-ubatch", count, 512, "N", "of a physical batch (512)")
+    add("--threads", whole_number(1, 512), None, "N", "threads (all usable cores)")
+    if grid:
+        words = ", ".join(_FLASH_ATTENTION)
+        add("--flash-attn", one_of(*_FLASH_ATTENTION), "auto", "WORD", f"some of {words} (auto)")
+    else:
+        group.add_argument("--flash-attn", choices=_FLASH_ATTENTION, default="auto")
+    add("--type-k", str, "f16", "TYPE", "of the K cache (f16)")
+    add("--type-v", str, "f16", "TYPE", "of the V cache (f16)")
     group.add_argument(
         "--override-tensor",
         type=override,
@@ -163,27 +185,31 @@ def capture_config(args: argparse.Namespace) -> CaptureConfig:
     """
     from ..capture.config import CaptureConfig
 
-    return CaptureConfig(
-        model=args.model,
-        n_prompt=args.n_prompt,
-        n_gen=args.n_gen,
-        n_depth=args.n_depth,
-        n_ctx=args.n_ctx,
-        n_batch=args.n_batch,
-        n_ubatch=args.n_ubatch,
-        threads=args.threads,
-        flash_attn=args.flash_attn,
-        type_k=args.type_k,
-        type_v=args.type_v,
-        override_tensor=tuple(args.override_tensor),
-        mmap=not args.no_mmap,
-        repack=not args.no_repack,
-        repeats=args.repeats,
-        prompt_file=args.prompt_file,
-        seed=args.seed,
-        device=args.device,
-        timeout=args.timeout,
-    )
+    return CaptureConfig(model=args.model, **capture_settings(args))
+
+
+def capture_settings(args: argparse.Namespace) -> dict[str, Any]:
+    """What `add_run_options` read, by the names that `CaptureConfig` gives it."""
+    return {
+        "n_prompt": args.n_prompt,
+        "n_gen": args.n_gen,
+        "n_depth": args.n_depth,
+        "n_ctx": args.n_ctx,
+        "n_batch": args.n_batch,
+        "n_ubatch": args.n_ubatch,
+        "threads": args.threads,
+        "flash_attn": args.flash_attn,
+        "type_k": args.type_k,
+        "type_v": args.type_v,
+        "override_tensor": tuple(args.override_tensor),
+        "mmap": not args.no_mmap,
+        "repack": not args.no_repack,
+        "repeats": args.repeats,
+        "prompt_file": args.prompt_file,
+        "seed": args.seed,
+        "device": args.device,
+        "timeout": args.timeout,
+    }
 
 
 def print_profile(profile: Profile, args: argparse.Namespace) -> None:

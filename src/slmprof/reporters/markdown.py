@@ -12,10 +12,20 @@ from .sections import Section, sections
 
 def render(breakdown: Breakdown) -> str:
     """Headings and tables with every column; ends with a newline."""
-    first, *rest = header_lines(breakdown, UNICODE)
+    return render_document(
+        (
+            header_lines(breakdown, UNICODE),
+            sections(breakdown, UNICODE),
+            caveat_lines(breakdown, UNICODE),
+        )
+    )
+
+
+def render_document(document: tuple[list[str], list[Section], list[str]]) -> str:
+    """As `render`, from header lines, sections and the lines below them."""
+    (first, *rest), shown, lines = document
     parts = [f"# {_escaped(first)}", *map(_escaped, rest)]
-    parts += [_section(section) for section in sections(breakdown, UNICODE)]
-    lines = caveat_lines(breakdown, UNICODE)
+    parts += [_section(section) for section in shown]
     if lines:
         parts.append("\n".join(f"- {_escaped(line)}" for line in lines))
     return "\n\n".join(parts) + "\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TextIO
 
 from rich.box import Box
@@ -11,8 +12,11 @@ from rich.text import Text
 
 from ..analysis.breakdown import Breakdown
 from .captions import caveat_lines, header_lines
-from .quantities import ASCII, UNICODE
+from .quantities import ASCII, UNICODE, Glyphs
 from .sections import Section, sections
+
+# Header lines, sections, and the lines below them.
+Document = tuple[list[str], list[Section], list[str]]
 
 # From here on there is room for every column.
 WIDE = 160
@@ -27,31 +31,45 @@ def render(breakdown: Breakdown, stream: TextIO, width: int | None = None) -> No
     Args:
         width: columns; None for the terminal's own, 80 where there is none.
     """
+
+    def make(glyphs: Glyphs) -> Document:
+        return (
+            header_lines(breakdown, glyphs),
+            sections(breakdown, glyphs),
+            caveat_lines(breakdown, glyphs),
+        )
+
+    render_document(make, stream, width)
+
+
+def render_document(
+    make: Callable[[Glyphs], Document], stream: TextIO, width: int | None = None
+) -> None:
+    """As `render`, from the header lines, sections and last lines that `make` gives."""
     console = Console(file=stream, width=width, highlight=False, markup=False, emoji=False)
     ascii_only = not console.encoding.startswith("utf")
     # Captured, so that a reader who closes the pipe is the caller's affair: rich would end the
     # process by itself.
     with console.capture() as text:
-        _print(breakdown, console, ascii_only)
+        _print(make(ASCII if ascii_only else UNICODE), console, ascii_only)
     # rich fills every line of a table up to its width.
     stream.writelines(f"{line.rstrip()}\n" for line in text.get().removesuffix("\n").split("\n"))
 
 
-def _print(breakdown: Breakdown, console: Console, ascii_only: bool) -> None:
+def _print(document: Document, console: Console, ascii_only: bool) -> None:
     glyphs = ASCII if ascii_only else UNICODE
-    first, *rest = header_lines(breakdown, glyphs)
+    (first, *rest), shown, lines = document
     for line in _packed(first, console.width, glyphs.dot):
         console.print(Text(line, style="bold"))
     for long_line in rest:
         for line in _packed(long_line, console.width, glyphs.dot):
             console.print(Text(line))
-    for section in sections(breakdown, glyphs):
+    for section in shown:
         console.print()
         console.print(Text(section.title, style="bold cyan"))
         console.print(_table(section, console.width >= WIDE, ascii_only))
         for note in section.notes:
             console.print(Text(note, style="dim"))
-    lines = caveat_lines(breakdown, glyphs)
     if lines:
         console.print()
     for line in lines:

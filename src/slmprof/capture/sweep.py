@@ -1,0 +1,274 @@
+"""A grid of captures, each in a profile file of its own; what is measured already is kept."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import os
+import re
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import ModelError, ProfileFormatError, SlmprofError, UsageError
+from .config import CaptureConfig
+from .protocol import OnProgress
+
+if TYPE_CHECKING:
+    from ..profiles.data import Profile
+
+# Settings that make a grid where they have several values. Depths do not: one run measures all.
+GRID: tuple[str, ...] = (
+    "n_prompt",
+    "n_gen",
+    "n_ctx",
+    "n_batch",
+    "n_ubatch",
+    "threads",
+    "flash_attn",
+    "type_k",
+    "type_v",
+)
+SUFFIX = ".slmprof"
+# How a file's name abbreviates what is not the default.
+_SHORT = {
+    "n_prompt": "p",
+    "n_gen": "g",
+    "n_depth": "d",
+    "n_ctx": "c",
+    "n_batch": "b",
+    "n_ubatch": "ub",
+    "threads": "t",
+    "flash_attn": "fa-",
+    "type_k": "k-",
+    "type_v": "v-",
+    "repeats": "r",
+    "seed": "s",
+}
+_LONGEST_NAME = 120
+_PRESET = "preset:"
+_FIRST_PART = re.compile(r"(.*)-00001-of-(\d{5})\.gguf")
+
+
+@dataclass(frozen=True)
+class Point:
+    """One capture of a sweep.
+
+    Attributes:
+        config: what to run.
+        settings: the configuration as it must stand in a file that is taken for this point.
+        model: what tells the model's content apart: size and time of a file, or the dimensions that
+            are synthesised.
+    """
+
+    config: CaptureConfig
+    settings: dict[str, Any]
+    model: dict[str, Any]
+
+    @property
+    def file_name(self) -> str:
+        """Model and settings that are not the default, to be read; a digest of all settings."""
+        plain = CaptureConfig("").to_json()
+        parts = [_short_name(self.config.model)]
+        for name, short in _SHORT.items():
+            value = self.settings[name]
+            # The context follows from the others unless someone asked for it.
+            if value != plain[name] and not (name == "n_ctx" and self._n_ctx_follows()):
+                text = "+".join(map(str, value)) if isinstance(value, list) else str(value)
+                parts.append(f"{short}{text}")
+        name = "_".join("".join(c if c.isalnum() or c in ".-+" else "-" for c in p) for p in parts)
+        return f"{name[:_LONGEST_NAME]}_{self.digest}{SUFFIX}"
+
+    @property
+    def digest(self) -> str:
+        """Eight hexadecimal digits that differ where the settings do."""
+        return _digest(self.settings)[:8]
+
+    def _n_ctx_follows(self) -> bool:
+        return replace(self.config, n_ctx=None).n_ctx == self.config.n_ctx  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a point: `kept` (it was there already), `measured` or `failed`.
+
+    `note` says why a file that was there was measured again; empty where there was none.
+    """
+
+    point: Point
+    path: Path
+    status: str
+    note: str = ""
+    error: SlmprofError | None = None
+
+
+def make_grid(models: Sequence[str], settings: Mapping[str, Any]) -> list[Point]:
+    """Every combination of models and of the settings in `GRID`, each once, in their order.
+
+    Args:
+        models: MODELs, see CaptureConfig.
+        settings: fields of CaptureConfig; those in `GRID` are sequences of values, all others hold
+            for every point.
+
+    Raises:
+        UsageError: there is no point, or one has settings that cannot be meant.
+        ModelError: a model is not there, or its preset or configuration is unusable.
+    """
+    names = [name for name in GRID if name in settings]
+    fixed = {name: value for name, value in settings.items() if name not in GRID}
+    if not models:
+        raise UsageError("name at least one MODEL to sweep")
+    for name in names:
+        if not settings[name]:
+            raise UsageError(f"{name} has no value to sweep over")
+    contents = {model: _content_of(model) for model in models}
+    points: dict[str, Point] = {}
+    for model, *values in itertools.product(models, *(settings[name] for name in names)):
+        config = CaptureConfig(model=model, **fixed, **dict(zip(names, values, strict=True)))
+        point = Point(config, _settings_of(config), contents[model])
+        points.setdefault(point.file_name, point)
+    return list(points.values())
+
+
+def in_order_of_running(points: Sequence[Point]) -> list[Point]:
+    """The points mixed, the same way each time.
+
+    In the grid's own order a machine that slowly heats up would slow down the values of the first
+    setting that stand last; mixed, it adds noise to all alike.
+    """
+    return sorted(points, key=lambda point: point.digest)
+
+
+def open_folder(folder: str | os.PathLike[str]) -> Path:
+    """Makes the folder of a sweep. Raises UsageError where it cannot be, or cannot be written."""
+    path = Path(folder)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except FileExistsError:
+        raise UsageError(f"{path} is a file; a sweep needs a folder") from None
+    except (OSError, ValueError) as error:
+        cause = error.strerror if isinstance(error, OSError) else error
+        raise UsageError(f"cannot write to the folder {path}: {cause}") from None
+    return path
+
+
+def why_to_measure(point: Point, path: Path) -> str | None:
+    """Why a point has to be measured: empty where it was never, None where its file is good."""
+    from ..profiles.file import load
+
+    if not path.exists():
+        return ""
+    try:
+        run = load(path).meta.run
+    except (ProfileFormatError, UsageError) as error:
+        return str(error)
+    known = run.get("sweep")
+    if not isinstance(known, dict) or known.get("settings") != point.settings:
+        return f"{path.name} was measured with other settings"
+    if known.get("model") != point.model:
+        return f"the model has changed since {path.name} was measured"
+    if run["complete"] is not True:
+        return f"{path.name} is incomplete"
+    return None
+
+
+def run_points(points: Sequence[Point], folder: Path, on_progress: OnProgress) -> Iterator[Outcome]:
+    """Measures the points that are not in the folder yet, each in a worker process of its own.
+
+    A point that fails does not end the sweep. Files are written whole or not at all, so that
+    whatever ends it, the points before are kept.
+
+    Raises:
+        UsageError: a profile cannot be saved, as on a full disk.
+    """
+    from .process import profile_in_worker
+
+    for point in in_order_of_running(points):
+        path = folder / point.file_name
+        reason = why_to_measure(point, path)
+        if reason is None:
+            yield Outcome(point, path, "kept")
+            continue
+        try:
+            profile = profile_in_worker(point.config, on_progress)
+        except SlmprofError as error:
+            yield Outcome(point, path, "failed", reason, error)
+            continue
+        _named(profile, point).save(path)
+        yield Outcome(point, path, "measured", reason)
+
+
+def _named(profile: Profile, point: Point) -> Profile:
+    """The profile, which says what point it is."""
+    sweep = {"settings": point.settings, "model": point.model}
+    return replace(profile, meta=profile.meta.replace_run(sweep=sweep))
+
+
+def _settings_of(config: CaptureConfig) -> dict[str, Any]:
+    settings = {**config.to_json(), "threads": config.n_threads}
+    # How long to wait changes no result.
+    del settings["timeout"]
+    if not _is_synthesised(config.model):
+        settings["model"] = str(Path(config.model).absolute())
+    if config.prompt_file is not None:
+        try:
+            content = Path(config.prompt_file).read_bytes()
+        except (OSError, ValueError) as error:
+            cause = error.strerror if isinstance(error, OSError) else error
+            raise UsageError(f"cannot read the prompt {config.prompt_file}: {cause}") from None
+        settings["prompt_file"] = hashlib.sha256(content).hexdigest()
+    return settings
+
+
+def _content_of(model: str) -> dict[str, Any]:
+    from ..models.resolve import check_gguf
+
+    if _is_synthesised(model):
+        from ..models.synthesis import find_dimensions
+
+        return {"dimensions": _digest(repr(find_dimensions(_source_of(model)[0])))}
+    path = check_gguf(Path(model))
+    parts = [path]
+    if match := _FIRST_PART.fullmatch(str(path)):
+        stem, count = match[1], int(match[2])
+        parts = [Path(f"{stem}-{i + 1:05d}-of-{count:05d}.gguf") for i in range(count)]
+    try:
+        found = [part.stat() for part in parts]
+    except OSError as error:
+        raise ModelError(f"cannot read {error.filename}: {error.strerror}") from None
+    return {
+        "size_bytes": sum(entry.st_size for entry in found),
+        "mtime_ns": max(entry.st_mtime_ns for entry in found),
+    }
+
+
+def _is_synthesised(model: str) -> bool:
+    return model.lower().startswith(_PRESET) or _source_of(model)[0].lower().endswith(".json")
+
+
+def _source_of(model: str) -> tuple[str, str]:
+    """A MODEL without `preset:`, and its file type, if it has one (`models.resolve_model`)."""
+    text = model[len(_PRESET) :] if model.lower().startswith(_PRESET) else model
+    before, separator, file_type = text.rpartition("@")
+    is_json = before.lower().endswith(".json") and not Path(text).exists()
+    return (before, file_type) if separator and (text != model or is_json) else (text, "")
+
+
+def _short_name(model: str) -> str:
+    """A MODEL as the beginning of a file name: `qwen2-0.5b-Q8_0` for `preset:qwen2-0.5b@Q8_0`."""
+    source, file_type = _source_of(model)
+    path = Path(source)
+    name = path.name
+    if path.suffix.lower() in (".gguf", ".json"):
+        # Each model of the Hugging Face hub has a folder with a `config.json`.
+        name = path.absolute().parent.name if path.name == "config.json" else path.stem
+    return f"{name}-{file_type}" if file_type else name
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

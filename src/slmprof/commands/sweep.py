@@ -1,0 +1,150 @@
+"""`slmprof sweep MODEL... -o DIR`: a grid of settings or models, one profile a point, resumable."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import ProfileFormatError, UsageError
+from .options import FORMATS, add_run_options, capture_settings
+
+if TYPE_CHECKING:
+    from ..analysis.sweep import SweepPoint
+    from ..capture.sweep import Outcome, Point
+
+NAME = "sweep"
+HELP = "run a grid of settings or models, resumable, and print the points side by side"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments."""
+    parser.description = (
+        "Measures every combination of the models and of the settings that have several values, "
+        "separated by commas; all depths of --n-depth are measured in one run. Each point is saved "
+        "as a profile in DIR. Started again, the same command measures only what is missing there."
+    )
+    parser.add_argument(
+        "models",
+        metavar="MODEL",
+        nargs="*",
+        help="GGUF files, preset:NAME, preset:NAME@TYPE or Hugging Face config.json files",
+    )
+    where = parser.add_argument_group("where")
+    where.add_argument("-o", "--output", metavar="DIR", help="folder of the points' profiles")
+    where.add_argument("--show", metavar="DIR", help="print what is in a folder, run nothing")
+    where.add_argument("--dry-run", action="store_true", help="list the points, run nothing")
+    add_run_options(parser, grid=True)
+    group = parser.add_argument_group("output")
+    group.add_argument("--format", choices=FORMATS, default="table")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measures what is missing and prints all points; returns the exit code, 1 if one failed."""
+    if args.show is not None:
+        if args.models or args.output is not None or args.dry_run:
+            raise UsageError("--show DIR prints what is there; it takes no MODEL, -o or --dry-run")
+        return _show(Path(args.show), args.format)
+    if not args.models:
+        raise UsageError("name at least one MODEL to sweep, or a folder with --show DIR")
+    if args.output is None:
+        raise UsageError("name the folder for the points' profiles with -o DIR")
+
+    from ..capture.sweep import make_grid, open_folder
+
+    points = make_grid(args.models, capture_settings(args))
+    if args.dry_run:
+        _list(points, Path(args.output))
+        return 0
+    folder = open_folder(args.output)
+    failed = [outcome for outcome in _measure(points, folder) if outcome.status == "failed"]
+    paths = [folder / point.file_name for point in points]
+    missing = {outcome.path for outcome in failed}
+    failures = [(outcome.path.name, _reason(outcome)) for outcome in failed]
+    _print([path for path in paths if path not in missing], failures, args.format)
+    return _report_failures(failures, len(points))
+
+
+def _list(points: Sequence[Point], folder: Path) -> None:
+    from ..capture.sweep import in_order_of_running, why_to_measure
+
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is a file; a sweep needs a folder")
+    for point in in_order_of_running(points):
+        reason = why_to_measure(point, folder / point.file_name)
+        state = "done    " if reason is None else "to do   "
+        print(f"{state}{point.file_name}{f'  ({reason})' if reason else ''}")
+
+
+def _measure(points: Sequence[Point], folder: Path) -> list[Outcome]:
+    """Runs the points; says on stderr how far it is."""
+    from ..capture.sweep import run_points
+    from ..reporters.progress import ProgressBar
+
+    outcomes: list[Outcome] = []
+    try:
+        with ProgressBar(sys.stderr) as bar:
+            for outcome in run_points(points, folder, bar.update):
+                outcomes.append(outcome)
+                again = f" again: {outcome.note}" if outcome.note else ""
+                _note(f"{len(outcomes)}/{len(points)} {outcome.status} {outcome.path.name}{again}")
+    except KeyboardInterrupt:
+        n_done = sum(outcome.status != "failed" for outcome in outcomes)
+        _note(
+            f"{n_done} of {len(points)} points are in {folder}; the same command goes on from there"
+        )
+        raise
+    return outcomes
+
+
+def _show(folder: Path, form: str) -> int:
+    from ..capture.sweep import SUFFIX
+
+    if not folder.is_dir():
+        raise UsageError(f"{folder} is no folder")
+    paths = sorted(folder.glob(f"*{SUFFIX}"))
+    if not paths:
+        raise UsageError(f"{folder} holds no profiles (*{SUFFIX})")
+    failures = _print(paths, [], form)
+    return _report_failures(failures, len(paths))
+
+
+def _print(
+    paths: Sequence[Path], failures: Sequence[tuple[str, str]], form: str
+) -> list[tuple[str, str]]:
+    """Prints the profiles; returns the failures, with those of files that cannot be read."""
+    from ..analysis.sweep import in_order, summarize_point
+    from ..profiles.file import load
+    from ..reporters.sweep import render
+
+    points: list[SweepPoint] = []
+    failures = list(failures)
+    for path in paths:
+        try:
+            # One profile at a time: their events would not fit into memory together.
+            points.append(summarize_point(path.name, load(path)))
+        except (ProfileFormatError, UsageError) as error:
+            failures.append((path.name, str(error)))
+    # Tables of nothing say nothing; a script wants its document.
+    if points or form == "json":
+        render(in_order(points), failures, form, sys.stdout)
+    return failures
+
+
+def _report_failures(failures: Sequence[tuple[str, str]], n_points: int) -> int:
+    sys.stdout.flush()
+    for file, message in failures:
+        print(f"slmprof: error: {file}: {message}", file=sys.stderr)
+    if failures:
+        print(f"slmprof: error: {len(failures)} of {n_points} points failed", file=sys.stderr)
+    return 1 if failures else 0
+
+
+def _reason(outcome: Outcome) -> str:
+    return " ".join(str(outcome.error).split()) or type(outcome.error).__name__
+
+
+def _note(text: str) -> None:
+    print(f"slmprof: note: {text}", file=sys.stderr)
