@@ -26,6 +26,8 @@ def caveats(profile: Profile) -> tuple[str, ...]:
             f"{run['n_dropped']} events found no room in the recorder; "
             "their time is counted as unrecorded or with the op before"
         )
+    for doubt in profile.meta.ceilings.get("warnings", ()):
+        found.append(f"when this machine's ceilings were measured, {doubt}")
     for phase, entry in run["warmup"].items():
         if entry.get("reason") == "limit":
             found.append(f"{phase} was not steady yet when its warm-up reached its limit")

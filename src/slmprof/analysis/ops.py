@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..profiles.ceilings import Ceilings
 from ..profiles.data import Profile
 from ..profiles.tables import StatTable
 from ..profiles.vocabulary import PHASES, STAGE_CONVERSION
@@ -16,6 +17,7 @@ from .kernels import UNRECORDED
 from .nodes import Node, describe_nodes
 from .phases import NS_PER_MS, op_steps, ops_total_ns
 from .profile_work import ProfileWork
+from .roofline import add_bounds, stream_bytes
 from .spans import op_stats
 from .structures import Structures
 from .work import Work
@@ -89,7 +91,17 @@ def op_table(profile: Profile) -> pd.DataFrame:
     table = pd.DataFrame(
         {name: pd.Series([row[name] for row in rows], dtype=t) for name, t in COLUMNS.items()}
     )
-    return by_time(table)
+    return by_time(_bounded(profile, table))
+
+
+def _bounded(profile: Profile, table: pd.DataFrame) -> pd.DataFrame:
+    """The rows with their bounds, where the machine's ceilings were measured."""
+    if not profile.meta.ceilings:
+        return table
+    ceilings = Ceilings.from_json(profile.meta.ceilings)
+    threads = profile.runs.n_threads
+    n_threads = int(threads[0]) if len(threads) and np.all(threads == threads[0]) else 0
+    return add_bounds(table, ceilings, n_threads=n_threads, step_bytes=stream_bytes(table))
 
 
 @dataclass

@@ -157,6 +157,14 @@ def add_bounds(
     return result
 
 
+def stream_bytes(ops: pd.DataFrame) -> dict[str, float]:
+    """For each phase what `add_bounds` wants to know: bytes of weights and of context that a step
+    reads. Ops of unknown work are left out."""
+    amount = pd.Series(_stream_bytes(ops), index=ops.index, dtype="float64")
+    sums = amount.groupby(ops["phase"].to_numpy()).sum()
+    return {str(phase): float(total) for phase, total in sums.items()}
+
+
 def _stream_ms(
     ops: pd.DataFrame, ceilings: Ceilings, step_bytes: Mapping[str, float]
 ) -> tuple[Floats, npt.NDArray[np.bool_]]:

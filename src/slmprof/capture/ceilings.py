@@ -21,7 +21,7 @@ from ..errors import EngineError, ProfileFormatError, SlmprofError, UsageError
 from ..models.resolve import cache_folder
 from ..profiles.ceilings import Ceilings, read_ceilings, write_ceilings
 from .caches import data_caches
-from .config import usable_cores
+from .config import CaptureConfig, usable_cores
 from .environment import cpu_name
 from .protocol import EXIT_REPORTED, OnProgress, Progress
 
@@ -73,6 +73,25 @@ def ceilings(
     measured = measure_ceilings(n_threads, on_progress)
     keep_ceilings(measured)
     return measured
+
+
+def ceilings_of_run(
+    config: CaptureConfig, on_progress: OnProgress | None = None
+) -> tuple[Ceilings | None, list[str]]:
+    """The ceilings that a capture is compared with, and why there are none, in one sentence.
+
+    Raises:
+        UsageError, ProfileFormatError: the file that the configuration names does not hold them.
+    """
+    if config.ceilings == "off":
+        return None, []
+    if config.ceilings != "auto":
+        return load_ceilings(config.ceilings, config.n_threads), []
+    try:
+        return ceilings(config.n_threads, on_progress=on_progress), []
+    except SlmprofError as error:
+        # Nobody asked for them by name: the capture goes on without.
+        return None, [f"the ceilings of this machine could not be measured: {error}"]
 
 
 def find_ceilings(n_threads: int) -> Ceilings | None:

@@ -41,6 +41,9 @@ class CaptureConfig:
         override_tensor: texts `PATTERN=BUFFER`: weights whose name the pattern finds go there.
         timeout: seconds for the whole capture, or None.
         events: `all` keeps every event, `aggregate` statistics of each op; `auto` decides.
+        ceilings: what this machine reaches at best (docs/roofline.md): `auto` takes it from the
+            cache folder and measures it where it is not there yet, `off` does without; any other
+            text is a file that `slmprof roofline -o` wrote.
 
     Raises:
         UsageError: a setting that cannot be meant.
@@ -66,11 +69,13 @@ class CaptureConfig:
     device: str = "cpu"
     timeout: float | None = None
     events: str = "auto"
+    ceilings: str = "auto"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "model", os.fspath(self.model))
         if self.prompt_file is not None:
             object.__setattr__(self, "prompt_file", os.fspath(self.prompt_file))
+        object.__setattr__(self, "ceilings", os.fspath(self.ceilings))
         object.__setattr__(self, "override_tensor", tuple(self.override_tensor))
         depths = _depths(self.n_depth)
         object.__setattr__(self, "n_depth", depths if len(depths) > 1 else depths[0])

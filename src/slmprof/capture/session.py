@@ -20,6 +20,7 @@ from .seen_graphs import SeenGraphs
 
 if TYPE_CHECKING:
     from .. import _core
+    from ..profiles.ceilings import Ceilings
     from ..profiles.data import Profile
 
 Tokens = NDArray[np.int32]
@@ -71,6 +72,8 @@ class Session:
         settings = self._settings()
         self._check_memory(settings)
         self._engine = self.guard(lambda: _core.Engine(settings))
+        # What the ops are compared with, where it is known.
+        self.ceilings: Ceilings | None = None
         self.model_info: Mapping[str, Any] = self.engine.model_info()
         self.context_info: Mapping[str, Any] = self.engine.context_info()
 
@@ -159,11 +162,17 @@ class Session:
         return self._measure(self.engine.decode, tokens, observe, repeat)
 
     def profile(self) -> Profile:
-        """What this session has measured so far, as a Profile."""
+        """What this session has measured so far, as a Profile.
+
+        Ceilings are those that the cache folder holds; a session does not measure them.
+        """
         import tempfile
 
         from ..profiles.assemble import assemble, write_chunk, write_header
+        from .ceilings import find_ceilings
 
+        if self.ceilings is None and self.config.ceilings == "auto":
+            self.ceilings = find_ceilings(self.config.n_threads)
         with tempfile.TemporaryDirectory(prefix="slmprof-") as folder:
             write_header(folder, self.header(n_repeats=0, events=self._event_mode))
             for number, chunk in enumerate(self._chunks):
@@ -220,6 +229,7 @@ class Session:
                 "buffers": self.buffers(),
                 "rss_peak_bytes": environment.rss_peak_bytes(),
             },
+            "ceilings": self.ceilings.to_json() if self.ceilings is not None else {},
         }
 
     def used_config(self) -> dict[str, Any]:
@@ -241,7 +251,7 @@ class Session:
         for name, prefix in (("type_k", "cache_k"), ("type_v", "cache_v")):
             types = self._graphs.state_types(prefix)
             used[name] = types[0] if types else None
-        del used["model"]
+        del used["model"], used["ceilings"]
         return used
 
     def buffers(self) -> list[dict[str, Any]]:

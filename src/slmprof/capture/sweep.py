@@ -212,7 +212,7 @@ def _named(profile: Profile, point: Point) -> Profile:
 def _settings_of(config: CaptureConfig) -> dict[str, Any]:
     settings = {**config.to_json(), "threads": config.n_threads}
     # How long to wait changes no result.
-    del settings["timeout"]
+    del settings["timeout"], settings["ceilings"]
     if not _is_synthesised(config.model):
         settings["model"] = str(Path(config.model).absolute())
     if config.prompt_file is not None:

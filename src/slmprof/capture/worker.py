@@ -49,6 +49,7 @@ def _claim_stdout() -> IO[str]:
 def run(config: CaptureConfig, spool: str, output: str, channel: IO[str]) -> None:
     """One capture into `spool`, and at its end the profile file `output`."""
     from ..profiles.assemble import assemble, write_chunk, write_header
+    from .ceilings import ceilings_of_run
     from .environment import LoadMeter, rss_peak_bytes
     from .passes import Passes
     from .session import Session
@@ -59,8 +60,14 @@ def run(config: CaptureConfig, spool: str, output: str, channel: IO[str]) -> Non
     def on_progress(progress: Progress) -> None:
         send(progress=[progress.stage, progress.done, progress.total])
 
+    def on_ceilings(progress: Progress) -> None:
+        stage = f"measuring what this machine can do ({progress.stage})"
+        send(progress=[stage, progress.done, progress.total])
+
+    found, doubts = ceilings_of_run(config, on_ceilings)
     on_progress(Progress("loading", 0, 2 * config.repeats + 1))
     with Session.from_config(config) as session:
+        session.ceilings = found
         passes = Passes(session, on_progress)
         meter: LoadMeter | None = None
         for number, chunk in enumerate(passes):
@@ -70,6 +77,7 @@ def run(config: CaptureConfig, spool: str, output: str, channel: IO[str]) -> Non
             header["config"]["n_prompt"] = len(passes.prompt)
             header["config"]["n_gen"] = len(passes.generated)
             header["config"]["events"] = passes.events
+            header["environment"]["warnings"] += doubts
             header["memory"]["rss_peak_bytes"] = rss_peak_bytes()
             if meter is None:
                 meter = LoadMeter()  # the warm-up is over

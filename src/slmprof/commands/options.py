@@ -134,6 +134,12 @@ def add_run_options(parser: argparse.ArgumentParser, *, grid: bool = False) -> N
     )
     group.add_argument("--repeats", type=count, default=5, metavar="N", help="of every pass (5)")
     group.add_argument(
+        "--ceilings",
+        default="auto",
+        metavar="FILE",
+        help="this machine's limits: a file, auto (measured once, then kept), or off (auto)",
+    )
+    group.add_argument(
         "--timeout", type=seconds, metavar="SECONDS", help="give up after so long (never)"
     )
     group = parser.add_argument_group("settings of llama.cpp")
@@ -209,6 +215,7 @@ def capture_settings(args: argparse.Namespace) -> dict[str, Any]:
         "seed": args.seed,
         "device": args.device,
         "timeout": args.timeout,
+        "ceilings": args.ceilings,
     }
 
 

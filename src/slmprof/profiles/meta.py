@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from ..errors import ProfileFormatError
+from .ceilings import Ceilings
 from .vocabulary import enums
 
 FORMAT = "slmprof-profile"
@@ -98,6 +99,8 @@ class Meta:
             raise ProfileFormatError("run.warmup of the profile is not an object of objects")
         if checked["run"]["events"] not in (None, "all", "aggregate"):
             raise ProfileFormatError("run.events of the profile is neither 'all' nor 'aggregate'")
+        if checked["ceilings"]:
+            Ceilings.from_json(checked["ceilings"])
         return cls(**checked)
 
     def to_json(self) -> Json:
