@@ -8,7 +8,7 @@ for 60 %: compute is 70 % of the span and wait 30 %.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -261,6 +261,20 @@ class Builder:
 def example_profile() -> Profile:
     """The profile that the module's docstring describes."""
     return Builder().fill().build()
+
+
+def with_conversion(profile: Profile) -> Profile:
+    """Node 3 converts its activations first: a tenth of its span on thread 0, a fifth on 1."""
+    events = profile.events
+    chosen = events.node == 3
+    span = np.where(profile.steps.phase[profile.runs.step[events.run]] == 0, 10 * MS, 5 * MS)
+    share = np.where(events.thread == 0, span // 10, span // 5)
+    texts = (*profile.strings, "quantize_row_q8_K")
+    events = events.replace(
+        convert=np.where(chosen, len(texts) - 1, -1).astype(np.int32),
+        convert_ns=np.where(chosen, share, 0),
+    )
+    return replace(profile, events=events, strings=texts)
 
 
 def example_meta() -> dict[str, Any]:

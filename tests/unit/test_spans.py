@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from builders import MS, Builder, example_profile
+from builders import MS, Builder, example_profile, with_conversion
 
 from slmprof.analysis.spans import op_spans, op_stats, reduce_spans
 from slmprof.profiles.data import Profile
@@ -101,22 +101,8 @@ def test_empty_stats_merge_to_nothing() -> None:
     assert len(op_stats(profile)) == 0
 
 
-def _with_conversion(profile: Profile) -> Profile:
-    """Node 3 converts its activations first: a tenth of its span on thread 0, a fifth on 1."""
-    events = profile.events
-    chosen = events.node == 3
-    span = np.where(profile.steps.phase[profile.runs.step[events.run]] == 0, 10 * MS, 5 * MS)
-    share = np.where(events.thread == 0, span // 10, span // 5)
-    texts = (*profile.strings, "quantize_row_q8_K")
-    events = events.replace(
-        convert=np.where(chosen, len(texts) - 1, -1).astype(np.int32),
-        convert_ns=np.where(chosen, share, 0),
-    )
-    return replace(profile, events=events, strings=texts)
-
-
 def test_a_conversion_ends_when_the_last_thread_has_converted_its_share() -> None:
-    spans = op_spans(_with_conversion(example_profile()))
+    spans = op_spans(with_conversion(example_profile()))
     n_ops = 5 * 6
     assert len(spans) == n_ops + 6
     conversion = slice(n_ops, None)
@@ -138,11 +124,11 @@ def test_a_conversion_ends_when_the_last_thread_has_converted_its_share() -> Non
 
 def test_conversions_take_nothing_from_the_whole() -> None:
     profile = example_profile()
-    before, after = op_spans(profile), op_spans(_with_conversion(profile))
+    before, after = op_spans(profile), op_spans(with_conversion(profile))
     assert np.bincount(after.run, after.span_ns).tolist() == (
         np.bincount(before.run, before.span_ns).tolist()
     )
-    stats = op_stats(_with_conversion(profile))
+    stats = op_stats(with_conversion(profile))
     assert stats.calls[stats.stage == 1].tolist() == [2, 2, 2]
 
 
