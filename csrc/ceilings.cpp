@@ -37,6 +37,8 @@ constexpr int64_t k_rows_of_thread = 192;      // ggml hands out 64 rows at a ti
 constexpr int64_t k_row_granule    = 256;      // values; a multiple of every type's block
 constexpr int64_t k_longest_row    = 4096;
 constexpr int64_t k_most_products  = 32;       // in one graph
+constexpr size_t  k_part_granule   = 6 * k_loop_granule;  // floats; divides among the arrays of every operation
+constexpr size_t  k_chunk_floats   = size_t(1) << 18;     // at least: long enough for the processor's prefetchers
 constexpr int     k_n_idle_ops     = 250;  // in one graph: long beside its start, short beside a slice of time
 
 // The shortest of repeated runs, and whether there have been enough of them: the time is up, and
@@ -242,10 +244,13 @@ class BandwidthMeter {
         for (const Operation & operation : k_operations) {
             if (thread == 0) {
                 n_passes_ = 1;
+                n_chunks_ = 1;
+                chunk_    = 0;
                 best_     = BestRun(seconds_);
             }
             meeting_.wait();
-            // The first repetition warms up and says how many passes make one long enough.
+            // The first repetition warms up and says how many passes make one long enough, or into
+            // how many chunks a part is cut where a pass is so long that others would disturb it.
             for (bool is_first = true; go_on_ || is_first; is_first = false) {
                 repeat(operation, part, spans_[static_cast<size_t>(thread)]);
                 meeting_.wait();
@@ -255,18 +260,22 @@ class BandwidthMeter {
                 meeting_.wait();
             }
             if (thread == 0) {
-                const size_t n     = share_of(n_floats_, operation.n_arrays) * operation.n_arrays;
+                const size_t n     = share_of(chunk_floats(), operation.n_arrays) * operation.n_arrays;
                 const double bytes = double(n * sizeof(float)) * double(n_passes_) * double(spans_.size());
                 records_.push_back({ operation.name, bytes / double(best_.ns()) });
             }
         }
     }
 
+    size_t chunk_floats() const { return n_floats_ / n_chunks_ / k_part_granule * k_part_granule; }
+
     void repeat(const Operation & operation, float * part, Span & span) {
+        const size_t n = chunk_floats();
+        part += chunk_ * n;
         span.begin_ns = monotonic_ns();
         uint32_t sum  = 0;
         for (int64_t i = 0; i < n_passes_; i++) {
-            sum += operation.pass(part, n_floats_, zero_.load(std::memory_order_relaxed));
+            sum += operation.pass(part, n, zero_.load(std::memory_order_relaxed));
         }
         span.end_ns = monotonic_ns();
         sink_.fetch_xor(sum, std::memory_order_relaxed);
@@ -281,8 +290,11 @@ class BandwidthMeter {
         const int64_t elapsed_ns = std::max<int64_t>(all.end_ns - all.begin_ns, 1);
         if (is_first) {
             n_passes_ = std::clamp<int64_t>(2 * k_repetition_ns / elapsed_ns, 1, 1'000'000);
+            n_chunks_ = std::clamp<size_t>(static_cast<size_t>(elapsed_ns / (2 * k_repetition_ns)), 1,
+                                           std::max<size_t>(n_floats_ / k_chunk_floats, 1));
         } else {
             best_.add(elapsed_ns);
+            chunk_ = (chunk_ + 1) % n_chunks_;  // before a chunk's turn comes again, all others have had theirs
         }
         go_on_ = is_first || !best_.is_enough();
     }
@@ -296,6 +308,8 @@ class BandwidthMeter {
     std::vector<BandwidthRecord> records_;
     // Written by thread 0 between two meetings, read by all after the second.
     int64_t                      n_passes_ = 1;
+    size_t                       n_chunks_ = 1;
+    size_t                       chunk_    = 0;
     bool                         go_on_    = true;
     BestRun                      best_;
     std::atomic<uint32_t>        zero_{ 0 };
@@ -534,8 +548,8 @@ std::vector<BandwidthRecord> measure_bandwidth(uint64_t working_set_bytes, int n
                                                double seconds) {
     check_threads(n_threads);
     check_seconds(seconds);
-    const size_t granule  = k_loop_granule * 3;  // divides among the arrays of every operation
-    const size_t n_floats = working_set_bytes / sizeof(float) / static_cast<size_t>(n_threads) / granule * granule;
+    const size_t n_floats =
+        working_set_bytes / sizeof(float) / static_cast<size_t>(n_threads) / k_part_granule * k_part_granule;
     if (n_floats == 0 || working_set_bytes > uint64_t(1) << 46) {
         throw std::invalid_argument("a working set of " + std::to_string(working_set_bytes) +
                                     " bytes is too small or too large for " + std::to_string(n_threads) + " threads");

@@ -41,18 +41,23 @@ def test_bandwidth_of_any_number_of_threads(n_threads: int) -> None:
     assert all(math.isfinite(gbps) and gbps > 0 for gbps in figures.values())
 
 
+def test_bandwidth_of_a_set_that_is_cut_into_chunks() -> None:
+    figures = _core.measure_bandwidth(64 * 2**20, n_threads=N_THREADS, seconds=SHORT)
+    assert list(figures) == list(OPERATIONS)
+
+
 @pytest.mark.parametrize(
     ("working_set_bytes", "n_threads", "seconds"),
     [
         (0, 1, SHORT),
-        (3071, 1, SHORT),
+        (6143, 1, SHORT),
         (2**62, 1, SHORT),
-        (4096, 0, SHORT),
-        (4096, -1, SHORT),
+        (8192, 0, SHORT),
+        (8192, -1, SHORT),
         (2**20, 513, SHORT),
-        (4096, 1, -1.0),
-        (4096, 1, math.nan),
-        (4096, 1, math.inf),
+        (8192, 1, -1.0),
+        (8192, 1, math.nan),
+        (8192, 1, math.inf),
     ],
 )
 def test_impossible_bandwidth(working_set_bytes: int, n_threads: int, seconds: float) -> None:

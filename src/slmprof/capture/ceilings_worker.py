@@ -41,8 +41,11 @@ from .protocol import EXIT_REPORTED, OnProgress, Progress
 _BANDWIDTH_SECONDS = 0.04
 _ARITHMETIC_SECONDS = 0.02
 _OP_SECONDS = 0.04
-# One column, as in decode, and as many as let a kernel reach its best.
-_N_COLUMNS = (1, 256)
+# One column, as in decode, and about as many as let a kernel reach its best: more would make a
+# single product so long that another load always falls into it.
+_N_COLUMNS = (1, 128)
+# A first round that took longer was so disturbed that a second one would be as well.
+_LONGEST_REPEATED_SECONDS = 8.0
 _UNKNOWN_L2_BYTES = 256 * 2**10
 
 
@@ -66,7 +69,7 @@ class _Round:
 def measure(n_threads: int, on_progress: OnProgress) -> Ceilings:
     """Measures everything in this process.
 
-    Where another load spoiled a round, a second one is measured. Each figure is the best that was
+    Where another load spoiled the first round but little, a second one is measured. Each figure is the best that was
     seen in any case, so that of two rounds the better one counts.
     """
     begin = time.monotonic()
@@ -78,7 +81,7 @@ def measure(n_threads: int, on_progress: OnProgress) -> Ceilings:
     meter = LoadMeter()
     best = _measure_round(sets, n_threads, per_thread, on_progress)
     spoiled = meter.warnings()
-    if spoiled:
+    if spoiled and time.monotonic() - begin < _LONGEST_REPEATED_SECONDS:
         meter = LoadMeter()
         best = best.or_better(_measure_round(sets, n_threads, per_thread, on_progress))
         spoiled = meter.warnings()
