@@ -69,8 +69,8 @@ class _Round:
 def measure(n_threads: int, on_progress: OnProgress) -> Ceilings:
     """Measures everything in this process.
 
-    Where another load spoiled the first round but little, a second one is measured. Each figure is the best that was
-    seen in any case, so that of two rounds the better one counts.
+    Where another load spoiled the first round, but not much, a second one is measured. Each
+    figure is the best that was seen in any case, so that of two rounds the better one counts.
     """
     begin = time.monotonic()
     caches = data_caches()
