@@ -77,7 +77,7 @@ def test_what_an_encoder_cannot_do_is_said(name: str, request: pytest.FixtureReq
     with pytest.raises(slmprof.UsageError, match="one batch"):
         slmprof.profile(path, n_prompt=33, n_gen=3, n_ctx=128, n_ubatch=32, repeats=1)
     with pytest.raises(slmprof.UsageError, match="depth"):
-        slmprof.profile(path, n_prompt=16, n_depth=8, n_gen=3, n_ctx=128, repeats=1)
+        slmprof.profile(path, n_prompt=16, n_depth=(0, 8), n_gen=3, n_ctx=128, repeats=1)
 
 
 def test_a_decoder_does_not_run_before_its_encoder(t5: Path) -> None:

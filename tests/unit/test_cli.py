@@ -219,7 +219,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert outputs(capsys)[0].startswith("slmprof ")
 
 
-@pytest.mark.parametrize("by", [None, "block", "layer", "kernel", "op", "part", "tensor"])
+@pytest.mark.parametrize("by", [None, "block", "layer", "kernel", "op", "part", "tensor", "depth"])
 @pytest.mark.parametrize("form", ["table", "json", "csv", "markdown"])
 def test_show_every_view_in_every_format(
     by: str | None,

@@ -12,6 +12,7 @@ from .records import records
 from .sections import Column, Section
 
 _COSTS = (*COST_BLOCKS, "rest", "total")
+_LEAST_SHARE = 0.01
 
 
 def depth_sections(breakdown: Breakdown, glyphs: Glyphs) -> list[Section]:
@@ -63,7 +64,11 @@ def _fits(breakdown: Breakdown, phase: str, glyphs: Glyphs) -> Section:
         Column("rms error", number=True),
         Column("worst", number=True),
     )
-    groups = [row for row in rows if row["block"] not in (TOTAL, STEP)]
+    costs = breakdown.depths.costs
+    # A line through what costs next to nothing would only show noise.
+    of_phase = costs[(costs["phase"] == phase) & (costs["share"] >= _LEAST_SHARE)]
+    costly = set(of_phase["block"])
+    groups = [row for row in rows if row["block"] in costly]
     wholes = [row for row in rows if row["block"] in (TOTAL, STEP)]
     cells = [
         (

@@ -1,0 +1,122 @@
+"""The order of a capture's passes, and what stands in the context before each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from slmprof.capture.config import CaptureConfig
+from slmprof.capture.passes import Passes
+from slmprof.capture.protocol import Progress
+from slmprof.profiles.tables import StepTable
+from slmprof.profiles.vocabulary import PASS_OP, PASS_TIMING, PASS_WARMUP
+
+
+class FakeSession:
+    """A session whose context is a list of tokens; every step takes the same time."""
+
+    def __init__(self, config: CaptureConfig, can_cut: bool) -> None:
+        self.config = config
+        self.can_cut = can_cut
+        self.context_info = {"has_memory": True}
+        self.engine = self
+        self.context: list[int] = []
+        self.n_filled = 0
+        self.visits: list[tuple[int, int, int]] = []
+        self.before: list[int] = []
+        self._rows: list[dict[str, int]] = []
+        self._rng = np.random.default_rng(0)
+
+    def random_tokens(self, n: int) -> Any:
+        return self._rng.integers(0, 1000, n)
+
+    def guard(self, call: Callable[[], Any]) -> Any:
+        return call()
+
+    def rewind(self, n: int) -> bool:
+        if n and not (self.can_cut and n <= len(self.context)):
+            self.context = []
+            return False
+        del self.context[n:]
+        return True
+
+    def fill(self, tokens: Any) -> None:
+        assert len(tokens)
+        self.n_filled += len(tokens)
+        self.context += tokens.tolist()
+
+    def prefill(self, tokens: Any, kind: int, repeat: int, depth: int, _: bool) -> None:
+        assert len(self.context) == depth
+        self.visits.append((kind, repeat, depth))
+        self.before.append(hash(tuple(self.context)))
+        self._step(0, tokens, kind, repeat, depth)
+
+    def decode(self, tokens: Any, kind: int, repeat: int, depth: int, _: bool) -> None:
+        for token in tokens:
+            self._step(1, np.array([token]), kind, repeat, depth)
+
+    def _step(self, phase: int, tokens: Any, kind: int, repeat: int, depth: int) -> None:
+        self.context += tokens.tolist()
+        row = dict.fromkeys(StepTable.spec(), 0)
+        self._rows.append({**row, "phase": phase, "pass": kind, "repeat": repeat, "depth": depth,
+                           "end_ns": 1000})  # fmt: skip
+
+    def take(self) -> dict[str, Any]:
+        rows, self._rows = self._rows, []
+        steps = {name: np.array([row[name] for row in rows]) for name in StepTable.spec()}
+        return {"steps": steps, "events": {"run": []}, "stats": {"calls": []}}
+
+
+def run(can_cut: bool, **settings: Any) -> tuple[FakeSession, list[dict[str, Any]], list[Progress]]:
+    session = FakeSession(CaptureConfig("m", **settings), can_cut)
+    progress: list[Progress] = []
+    chunks = list(Passes(session, progress.append, clock=lambda: 0.0))  # type: ignore[arg-type]
+    return session, chunks, progress
+
+
+@pytest.mark.parametrize("can_cut", [True, False])
+def test_every_repeat_visits_every_depth(can_cut: bool) -> None:
+    session, chunks, progress = run(can_cut, n_depth=(512, 0, 64), n_gen=2, repeats=3)
+    measured = [visit for visit in session.visits if visit[0] != PASS_WARMUP][3:]
+    timing, ops = PASS_TIMING, PASS_OP
+    assert measured == [
+        *((kind, 0, depth) for depth in (0, 64, 512) for kind in (timing, ops)),
+        *((kind, 1, depth) for depth in (512, 64, 0) for kind in (ops, timing)),
+        *((kind, 2, depth) for depth in (0, 64, 512) for kind in (timing, ops)),
+    ]
+    assert len(chunks) == 4
+    assert [stage.done for stage in progress] == list(range(20))
+    assert {stage.total for stage in progress} == {19}
+    # The same tokens stand before the prompt whenever a depth is visited.
+    seen: dict[int, set[int]] = {}
+    for (_, _, depth), before in zip(session.visits, session.before, strict=True):
+        seen.setdefault(depth, set()).add(before)
+    assert all(len(contexts) == 1 for contexts in seen.values())
+
+
+def test_warm_up_sees_every_depth_and_is_kept_apart() -> None:
+    _, chunks, _ = run(True, n_depth=(0, 64), n_gen=2, repeats=1)
+    steps = chunks[0]["steps"]
+    assert set(steps["pass"].tolist()) == {PASS_WARMUP}
+    assert set(steps["depth"].tolist()) == {0, 64}
+    assert chunks[0]["events"] == {}
+
+
+def test_what_stands_in_the_context_is_computed_once_there_and_back() -> None:
+    session, _, _ = run(True, n_depth=(0, 64, 512), n_gen=2, repeats=4)
+    # Warm-up, repeats 1 and 2, repeats 3 and 4.
+    assert session.n_filled == 3 * 512
+
+
+def test_one_depth_is_filled_once() -> None:
+    session, _, progress = run(True, n_depth=64, n_gen=2, repeats=4)
+    assert session.n_filled == 64
+    assert progress[1].stage == "repeat 1, timing"
+
+
+def test_a_state_that_cannot_be_cut_is_computed_again() -> None:
+    session, _, _ = run(False, n_depth=64, n_gen=2, repeats=2)
+    assert session.n_filled == 64 * len(session.visits)

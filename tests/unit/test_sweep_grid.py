@@ -1,0 +1,358 @@
+"""Sweeps: the grid, what is kept, what is measured again, and the table of all points."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from depth_builder import profile_at
+
+from slmprof.analysis.sweep import in_order, summarize_point, sweep_table, varying
+from slmprof.capture.sweep import in_order_of_running, make_grid, open_folder, why_to_measure
+from slmprof.commands.main import main
+from slmprof.errors import EngineError, ModelError, UsageError
+from slmprof.profiles.data import Profile
+from slmprof.profiles.file import load
+
+pytestmark = pytest.mark.usefixtures("by_name")
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> str:
+    path = tmp_path / "small.gguf"
+    path.write_bytes(b"GGUF" + bytes(100))
+    return str(path)
+
+
+@pytest.fixture
+def capture(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Any]]:
+    """Replaces the capture; `fails` names settings whose points fail, `stop` those of a Ctrl-C."""
+
+    def install(fails: str = "", stop: str = "") -> list[Any]:
+        seen: list[Any] = []
+
+        def profile_in_worker(config: Any, on_progress: Callable[[Any], None]) -> Profile:  # noqa: ARG001
+            seen.append(config)
+            text = json.dumps(config.to_json())
+            if stop and stop in text:
+                raise KeyboardInterrupt
+            if fails and fails in text:
+                raise EngineError("it died\nin flames")
+            profile = profile_at(config.n_depths)
+            profile.meta.config.update(config.to_json(), threads=config.n_threads)
+            return profile
+
+        monkeypatch.setattr("slmprof.capture.process.profile_in_worker", profile_in_worker)
+        return seen
+
+    return install
+
+
+def grid(models: list[str], **settings: Any) -> list[Any]:
+    return make_grid(models, {"n_prompt": (16,), **settings})
+
+
+def test_the_grid_is_every_combination(model: str) -> None:
+    points = grid([model, "preset:tiny"], threads=(1, 2), type_k=("f16", "q8_0"), repeats=3)
+    assert len(points) == len({point.file_name for point in points}) == 8
+    assert {(p.config.threads, p.config.type_k) for p in points} == {
+        (1, "f16"), (1, "q8_0"), (2, "f16"), (2, "q8_0"),
+    }  # fmt: skip
+    assert {p.config.repeats for p in points} == {3}
+
+
+def test_depths_are_one_point(model: str) -> None:
+    (point,) = grid([model], n_depth=(0, 512))
+    assert point.config.n_depths == (0, 512)
+
+
+def test_the_same_point_twice_is_one(model: str) -> None:
+    assert len(grid([model, model], threads=(2, 2))) == 1
+
+
+def test_names_of_files_can_be_read(model: str) -> None:
+    (point,) = grid([model], threads=(3,), n_depth=(0, 512), type_k=("q8_0",), flash_attn=("on",))
+    assert point.file_name.startswith("small_p16_d0+512_t3_fa-on_k-q8-0_")
+    (point,) = grid(["preset:qwen2-0.5b@Q8_0"], threads=(2,), n_depth=8192)
+    assert point.file_name.startswith("qwen2-0.5b-Q8-0_p16_d8192_t2_")
+    (point,) = grid([model], threads=(2,), n_ctx=(4096,))
+    assert point.file_name.startswith("small_p16_c4096_t2_")
+
+
+def test_a_name_is_that_of_all_settings(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    (first,) = grid([model], threads=(2,))
+    (other,) = grid([model], threads=(2,), override_tensor=("ffn=CPU",))
+    (waits,) = grid([model], threads=(2,), timeout=5.0)
+    assert first.file_name != other.file_name
+    assert first.file_name == waits.file_name
+    monkeypatch.chdir(Path(model).parent)
+    (relative,) = grid([Path(model).name], threads=(2,))
+    assert relative.file_name == first.file_name
+
+
+def test_a_prompt_counts_by_its_content(model: str, tmp_path: Path) -> None:
+    prompt = tmp_path / "prompt.txt"
+    names = set()
+    for text in ("one", "two", "one"):
+        prompt.write_text(text)
+        (point,) = grid([model], prompt_file=str(prompt))
+        names.add(point.file_name)
+    assert len(names) == 2
+
+
+def test_the_order_of_running_is_mixed_and_always_the_same(model: str) -> None:
+    points = grid([model], threads=(1, 2, 3, 4, 5, 6, 7, 8))
+    order = [point.config.threads for point in in_order_of_running(points)]
+    assert sorted(order) == list(range(1, 9)) and order != sorted(order)
+    again = [point.config.threads for point in in_order_of_running(points[::-1])]
+    assert order == again
+
+
+@pytest.mark.parametrize(
+    ("models", "settings", "error"),
+    [
+        ([], {}, UsageError),
+        (["missing.gguf"], {}, ModelError),
+        (["preset:nonsense"], {}, ModelError),
+        (["missing/config.json"], {}, ModelError),
+        (["preset:tiny"], {"threads": ()}, UsageError),
+        (["preset:tiny"], {"n_ctx": (4096, 8)}, UsageError),
+        (["preset:tiny"], {"prompt_file": "missing.txt"}, UsageError),
+    ],
+)
+def test_grids_that_cannot_be_meant(
+    models: list[str], settings: dict[str, Any], error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        grid(models, **settings)
+
+
+def test_folders_that_cannot_be(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("")
+    for folder in (file, file / "below", tmp_path / "a\0b"):
+        with pytest.raises(UsageError):
+            open_folder(folder)
+    assert open_folder(tmp_path / "new" / "folder").is_dir()
+
+
+ARGUMENTS = ["--n-prompt", "16,32", "--threads", "1,2", "--n-depth", "0,512"]
+
+
+def test_a_sweep_measures_each_point_once(
+    model: str,
+    tmp_path: Path,
+    capture: Callable[..., list[Any]],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder = tmp_path / "out"
+    seen = capture()
+    sweep = ["sweep", model, "-o", str(folder), *ARGUMENTS]
+    assert main(sweep) == 0
+    first = capsys.readouterr()
+    assert len(seen) == len(list(folder.glob("*.slmprof"))) == len(list(folder.iterdir())) == 4
+    assert main(sweep) == 0
+    second = capsys.readouterr()
+    assert len(seen) == 4
+    assert second.out == first.out and "4/4 kept" in second.err
+    assert main([*sweep, "--n-prompt", "16,32,64"]) == 0
+    assert len(seen) == 6
+    capsys.readouterr()
+    assert main(["sweep", "--show", str(folder), "--format", "csv"]) == 0
+    rows = capsys.readouterr().out.splitlines()
+    assert len(rows) == 1 + 6 * 2 * 2  # points, phases, depths
+    assert load(next(folder.glob("*.slmprof"))).meta.run["sweep"]["settings"]["n_depth"] == [0, 512]
+
+
+def test_what_is_not_good_is_measured_again(
+    model: str,
+    tmp_path: Path,
+    capture: Callable[..., list[Any]],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder = tmp_path / "out"
+    seen = capture()
+    sweep = ["sweep", model, "-o", str(folder), "--threads", "1,2"]
+    assert main(sweep) == 0
+    damaged, other = sorted(folder.glob("*.slmprof"))
+    damaged.write_bytes(damaged.read_bytes()[:1000])
+    capsys.readouterr()
+    assert main(sweep) == 0
+    assert len(seen) == 3
+    assert f"measured {damaged.name} again: cannot read" in capsys.readouterr().err
+    os.utime(model, ns=(1, 1))
+    assert main(sweep) == 0
+    assert len(seen) == 5
+    assert "the model has changed" in capsys.readouterr().err
+    run = load(other).meta.run
+    (point,) = (
+        p for p in grid([model], n_prompt=(50,), threads=(1, 2)) if p.file_name == other.name
+    )
+    assert why_to_measure(point, other) is None
+    profile_at((0,), complete=False, sweep=run["sweep"]).save(other)
+    assert why_to_measure(point, other) == f"{other.name} is incomplete"
+    profile_at((0,)).save(other)
+    assert "other settings" in str(why_to_measure(point, other))
+
+
+def test_a_failing_point_does_not_stop_the_others(
+    model: str,
+    tmp_path: Path,
+    capture: Callable[..., list[Any]],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder = tmp_path / "out"
+    seen = capture(fails='"threads": 1')
+    sweep = ["sweep", model, "-o", str(folder), *ARGUMENTS]
+    assert main([*sweep, "--format", "json"]) == 1
+    out, err = capsys.readouterr()
+    assert len(seen) == 4 and len(list(folder.iterdir())) == 2
+    made = json.loads(out)
+    assert len(made["points"]) == len(made["failures"]) == 2
+    assert made["varying"] == ["n_prompt"]
+    assert made["failures"][0]["message"] == "it died in flames"
+    assert err.splitlines()[-1] == "slmprof: error: 2 of 4 points failed"
+    capture()
+    assert main(sweep) == 0
+    assert len(list(folder.iterdir())) == 4
+
+
+def test_all_points_may_fail(
+    model: str,
+    tmp_path: Path,
+    capture: Callable[..., list[Any]],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    capture(fails="model")
+    for form in ("table", "json", "csv", "markdown"):
+        assert main(["sweep", model, "-o", str(tmp_path / "out"), "--format", form]) == 1
+        out, err = capsys.readouterr()
+        assert (json.loads(out)["points"] == []) if form == "json" else out == ""
+        assert "1 of 1 points failed" in err
+
+
+def test_ctrl_c_keeps_what_was_done(
+    model: str,
+    tmp_path: Path,
+    capture: Callable[..., list[Any]],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder = tmp_path / "out"
+    last = in_order_of_running(grid([model], threads=(1, 2, 3), n_prompt=(50,)))[-1]
+    capture(stop=f'"threads": {last.config.threads},')
+    sweep = ["sweep", model, "-o", str(folder), "--threads", "1,2,3"]
+    assert main(sweep) == 130
+    assert "2 of 3 points are in" in capsys.readouterr().err
+    assert len(list(folder.iterdir())) == 2
+    seen = capture()
+    assert main(sweep) == 0
+    assert len(seen) == 1
+
+
+def test_dry_run_lists_and_touches_nothing(
+    model: str,
+    tmp_path: Path,
+    capture: Callable[..., list[Any]],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder = tmp_path / "out"
+    seen = capture()
+    assert main(["sweep", model, "-o", str(folder), *ARGUMENTS, "--dry-run"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 4 and all(line.startswith("to do") for line in lines)
+    assert seen == [] and not folder.exists()
+    assert main(["sweep", model, "-o", str(folder), "--n-prompt", "16", "--threads", "1"]) == 0
+    capsys.readouterr()
+    assert main(["sweep", model, "-o", str(folder), "--n-prompt", "16", "--threads", "1,2",
+                 "--dry-run"]) == 0  # fmt: skip
+    assert sorted(line.split()[0] for line in capsys.readouterr().out.splitlines()) == [
+        "done",
+        "to",
+    ]
+
+
+def test_show_tells_what_it_cannot_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    profile_at((0, 512)).save(tmp_path / "good.slmprof")
+    (tmp_path / "bad.slmprof").write_text("nothing")
+    assert main(["sweep", "--show", str(tmp_path)]) == 1
+    out, err = capsys.readouterr()
+    assert "1 point" in out and "bad.slmprof" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "at least one MODEL"),
+        (["m"], "-o DIR"),
+        (["m", "-o", "x", "--n-depth", "0,,x"], "empty place"),
+        (["m", "-o", "x", "--n-depth", "0,x"], "'x' is not a whole number"),
+        (["m", "-o", "x", "--n-depth", "-1"], "too small"),
+        (["m", "-o", "x", "--n-depth", "0,99999999999"], "too large"),
+        (["m", "-o", "x", "--threads", "0,1"], "too small"),
+        (["m", "-o", "x", "--flash-attn", "on,maybe"], "'maybe' is not one of auto, on, off"),
+        (["m", "-o", "x", "--type-k", ","], "empty place"),
+        (["preset:tiny", "-o", __file__], "is a file"),
+        (["preset:tiny", "-o", __file__, "--dry-run"], "is a file"),
+        (["--show", __file__], "no folder"),
+        (["--show", str(Path(__file__).parent)], "no profiles"),
+        (["m", "--show", "x"], "takes no MODEL"),
+        (["missing.gguf", "-o", "x"], "no such model"),
+    ],
+)
+def test_wrong_usage(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["sweep", *arguments]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and message in err and err.count("\n") == 1
+    assert not Path("x").exists()
+
+
+def point_of(file: str, **config: Any) -> Any:
+    profile = profile_at((0, 512))
+    profile.meta.config.update(config)
+    return summarize_point(file, profile)
+
+
+def test_what_varies_tells_the_points_apart() -> None:
+    points = [point_of("a", threads=2, type_k="f16"), point_of("b", threads=10, type_k="f16")]
+    assert varying(points) == ("threads",)
+    assert varying([*points, point_of("c", threads=2, type_k="f16")]) == ("threads", "file")
+    assert varying(points[:1]) == () and varying([]) == ()
+
+
+def test_points_stand_in_the_order_of_their_settings() -> None:
+    points = [point_of("a", threads=10), point_of("b", threads=2), point_of("c", threads=None)]
+    assert [point.file for point in in_order(points)] == ["b", "a", "c"]
+
+
+def test_the_table_of_points() -> None:
+    table = sweep_table([point_of("a", threads=2)])
+    assert len(table) == 4
+    assert {"file", "model", "threads", "phase", "n_depth", "rss_peak_bytes"} <= set(table.columns)
+    profile = profile_at((0, 512))
+    for row in table.to_dict("records"):
+        (summary,) = (
+            s for s in profile.at_depth(row["n_depth"]).phase_summaries if s.phase == row["phase"]
+        )
+        assert summary.latency_ms is not None
+        assert row["latency_ms"] == summary.latency_ms.median
+        assert row["total_ms"] == pytest.approx(row["attention_ms"] + row["lm_head_ms"])
+
+
+def test_wide_sweeps_keep_to_80_columns(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for i in range(2):
+        profile = profile_at((0, 512))
+        profile.meta.config.update(
+            n_prompt=16 + i, n_gen=i, n_ctx=2048 + i, n_batch=2048 + i, n_ubatch=512 + i,
+            threads=2 + i, flash_attn="on", type_k=("f16", "q8_0")[i], repeats=i,
+        )  # fmt: skip
+        profile.save(tmp_path / f"{'a_long_name_' * 8}{i}.slmprof")
+    assert main(["sweep", "--show", str(tmp_path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert sum("512" in line for line in lines) == 4
