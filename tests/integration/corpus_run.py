@@ -1,0 +1,127 @@
+"""llama.cpp's own models of every architecture, each run once and its profile kept.
+
+As a program, `python corpus_run.py FOLDER MODEL...`, it runs the models one after another: in a
+process of its own, because llama.cpp ends the process on what it considers impossible. Each profile
+is saved as FOLDER/NAME.FLASH_ATTN.slmprof; a refusal that slmprof explains goes to a file .error.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from gguf_header import GgufHeader, read_header
+
+PROGRAM = "test-llama-archs"
+FLASH_ATTN = ("auto", "off")
+N_PROMPT, N_GEN = 20, 2
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """What came of the corpus: by the name of the model, `llama-dense`.
+
+    Attributes:
+        n_announced: how many models the program said that it saved.
+        headers: the header of each file; the files themselves are gone.
+        failures: what went wrong where no profile could be made.
+        folder: holds the profiles.
+    """
+
+    n_announced: int
+    headers: dict[str, GgufHeader]
+    failures: dict[str, str]
+    folder: Path
+
+    def profile_path(self, name: str, flash_attn: str) -> Path:
+        """The profile of a model; fails the test, with the reason, where there is none."""
+        path = self.folder / f"{name}.{flash_attn}.slmprof"
+        if not path.exists():
+            pytest.fail(f"{name}: {self.failures.get(name, 'the program did not write it')}")
+        return path
+
+
+def run_corpus(factory: pytest.TempPathFactory) -> Corpus:
+    """Writes the corpus, runs it and keeps the profiles: once a session, in half a minute.
+
+    The calling test is skipped where no folder with llama.cpp's programs is named.
+    """
+    programs = os.environ.get("SLMPROF_PEERS_DIR")
+    if not programs:
+        pytest.skip(f"SLMPROF_PEERS_DIR names no folder with {PROGRAM} (see CONTRIBUTING.md)")
+    return _run_corpus(Path(programs).resolve() / PROGRAM, factory.getbasetemp() / "corpus")
+
+
+@functools.cache
+def _run_corpus(program: Path, folder: Path) -> Corpus:
+    models, profiles = folder / "models", folder / "profiles"
+    models.mkdir(parents=True, exist_ok=True)
+    profiles.mkdir(exist_ok=True)
+    try:
+        # The files take a gigabyte together, so they do not stay behind.
+        answer = subprocess.run(
+            [program, "--out", models, "--seed", "1"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=True,
+        )
+        paths = sorted(models.glob("*.gguf"))
+        headers = {path.stem: read_header(path) for path in paths}
+        failures = _run_models(paths, profiles)
+    finally:
+        shutil.rmtree(models)
+    return Corpus(answer.stdout.count(": Saving "), headers, failures, profiles)
+
+
+def _run_models(paths: list[Path], folder: Path) -> dict[str, str]:
+    """Runs all models. Returns what went wrong, by the model's name."""
+    failures: dict[str, str] = {}
+    left = list(paths)
+    while left:
+        command = [sys.executable, __file__, str(folder), *map(str, left)]
+        answer = subprocess.run(command, capture_output=True, text=True, errors="replace")
+        if answer.returncode == 0:
+            break
+        # The last one begun took the process with it; another goes on behind it.
+        begun = len(answer.stdout.split())
+        culprit = left[max(begun - 1, 0)]
+        failures[culprit.stem] = f"status {answer.returncode}: {answer.stderr[-2000:]}"
+        left = left[max(begun, 1) :]
+    for report in folder.glob("*.error"):
+        name = report.stem.rpartition(".")[0]
+        failures[name] = report.read_text(encoding="utf-8")
+    return failures
+
+
+def _run_model(path: Path, folder: Path) -> None:
+    """A prompt and a few tokens, observed, with and without flash attention."""
+    import slmprof
+
+    for flash_attn in FLASH_ATTN:
+        name = f"{path.stem}.{flash_attn}"
+        try:
+            with slmprof.Session(path, n_ctx=256, threads=2, flash_attn=flash_attn) as session:
+                session.prefill(N_PROMPT)
+                session.decode(N_GEN)
+                session.profile().save(folder / f"{name}.slmprof")
+        except slmprof.SlmprofError as error:
+            message = f"{type(error).__name__}: {error}"
+            (folder / f"{name}.error").write_text(message, encoding="utf-8")
+
+
+def main() -> None:
+    folder = Path(sys.argv[1])
+    for path in map(Path, sys.argv[2:]):
+        print(path.stem, flush=True)
+        _run_model(path, folder)
+
+
+if __name__ == "__main__":
+    main()
