@@ -1,0 +1,265 @@
+"""slmprof's times against an independent witness: Linux perf.
+
+The same steps are recorded by slmprof's hooks and, at the same time, sampled by `perf record -e
+cpu-clock`. For each `impl`, the share of compute time that slmprof reports is compared with the
+share of the samples whose functions belong to that path: ours are clock readings around ops,
+labelled by hooks at ggml's branches; the witness knows neither ops nor hooks, only which function
+the processor was in. See docs/accuracy.md.
+
+    agreement = 1 - |share by slmprof - share by perf| / share by perf
+
+A few samples lie in code that several paths share (the loop over the graph, the body of a product
+around its kernel). They are given to the path that slmprof recorded at that moment; the column
+`own` says which part of a path's samples did not need that. Of the others, `in time` says which
+part slmprof had recorded under the same path at the very moment of the sample. Waiting at barriers
+is left out of the shares and has a row of its own, whose share is of all time.
+
+Needs perf and a build that has its symbols; stops with status 3 where either is missing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from perf_paths import SHARED, WAIT, path_of_impl, path_of_stack
+from perf_samples import NoPerfError, Samples, check_perf, check_symbols, record, sampling
+from reporting import Bar, parser, publish
+
+import slmprof
+from slmprof.models.resolve import resolve_model
+from slmprof.profiles.vocabulary import PASS_WARMUP, PHASES
+
+_LEAST_AGREEMENT = 0.98
+_LEAST_PERCENT = 5.0
+_SHOWN_PERCENT = 0.2
+_LEAST_PRESENCE = 0.95
+_LEAST_SECONDS = 1.0
+_NO_WITNESS = 3
+
+Times = npt.NDArray[np.int64]
+Labels = npt.NDArray[np.object_]
+
+
+def run_steps(model: str, threads: int, seconds: float, output: Path, pipes: list[Path]) -> None:
+    """In the recorded process: prompts, then generations, each for so long; saves the profile."""
+    n_prompt, n_gen = 64, 64
+    with slmprof.Session(model, n_ctx=256, threads=threads, events="all") as session:
+
+        def prefill() -> None:
+            session.rewind(0)
+            session.prefill(n_prompt)
+
+        def decode() -> None:
+            session.rewind(n_prompt)
+            session.decode(n_gen)
+
+        prefill()
+        decode()
+        session.rewind(0)
+        session.prefill(n_prompt, observe=False)
+        # A few of each in turns, so that what disturbs the machine meets both.
+        with sampling(*pipes):
+            until = time.monotonic() + 2 * seconds
+            while time.monotonic() < until:
+                for run in (prefill, decode):
+                    end = min(time.monotonic() + 1, until)
+                    while time.monotonic() < end:
+                        run()
+        session.profile().save(output)
+
+
+def undisturbed(profile: slmprof.Profile, samples: Samples, threads: int) -> slmprof.Profile:
+    """The profile of those runs of the graph in which the threads ran all the time.
+
+    While something else has a thread's core, slmprof's clock goes on and perf takes no samples. So
+    runs with fewer samples than their duration calls for are left out of both.
+    """
+    runs, steps = profile.runs, profile.steps
+    first, last = np.searchsorted(samples.time_ns, [runs.begin_ns, runs.end_ns])
+    sampled_ns = (last - first) * samples.period_ns / threads
+    kept = sampled_ns + samples.period_ns >= _LEAST_PRESENCE * (runs.end_ns - runs.begin_ns)
+    is_kept = np.zeros(len(steps), bool)
+    is_kept[runs.step[kept]] = True
+    new_row = np.cumsum(kept, dtype=np.int32) - 1
+    events = profile.events.take(kept[profile.events.run])
+    masks = profile.masks.take(kept[profile.masks.run])
+    passes = np.where(is_kept, steps.pass_, PASS_WARMUP).astype(np.uint8)
+    return dataclasses.replace(
+        profile,
+        steps=steps.replace(**{"pass": passes}),
+        runs=runs.take(kept),
+        events=events.replace(run=new_row[events.run]),
+        masks=masks.replace(run=new_row[masks.run]),
+    )
+
+
+class Recorded:
+    """What slmprof recorded of the sampled steps: which path each thread was in at which time."""
+
+    def __init__(self, profile: slmprof.Profile) -> None:
+        names = np.array([*map(path_of_impl, profile.strings), ""], dtype=object)
+        self._lanes = []
+        for thread in range(int(profile.events.thread.max()) + 1):
+            lane = profile.events.take(profile.events.thread == thread)
+            lane = lane.take(np.argsort(lane.begin_ns, kind="stable"))
+            converted = lane.begin_ns + lane.convert_ns
+            self._lanes.append((lane.begin_ns, converted, names[lane.path], names[lane.convert]))
+        runs = profile.runs
+        order = np.argsort(runs.begin_ns, kind="stable")
+        self._run_begin, self._run_end = runs.begin_ns[order], runs.end_ns[order]
+        self._run_phase = profile.steps.phase[runs.step[order]].astype(np.int64)
+
+    def phase_at(self, time_ns: Times) -> npt.NDArray[np.int64]:
+        """The phase whose graph ran at each time; -1 outside of the graphs."""
+        run = np.searchsorted(self._run_begin, time_ns, side="right") - 1
+        inside = (run >= 0) & (time_ns < self._run_end[run])
+        phase: npt.NDArray[np.int64] = np.where(inside, self._run_phase[run], -1)
+        return phase
+
+    def path_at(self, time_ns: Times, system_thread: npt.NDArray[np.int32], seen: Labels) -> Labels:
+        """The path that each thread was in at each time.
+
+        The system's numbers of threads are not slmprof's, except that the first one is 0: each
+        other is taken for the thread whose paths agree best with what was seen of it.
+        """
+        found = np.full(len(time_ns), "", dtype=object)
+        for number in set(system_thread.tolist()):
+            mine = system_thread == number
+            lanes = self._lanes[:1] if number == 0 else self._lanes[1:]
+            paths = [_path_in_lane(lane, time_ns[mine]) for lane in lanes]
+            if paths:
+                found[mine] = max(paths, key=lambda path: int((path == seen[mine]).sum()))
+        return found
+
+
+def _path_in_lane(lane: tuple[Times, Times, Labels, Labels], time_ns: Times) -> Labels:
+    begin, converted, path, conversion = lane
+    event = np.maximum(np.searchsorted(begin, time_ns, side="right") - 1, 0)
+    found: Labels = np.where(time_ns < converted[event], conversion[event], path[event])
+    return found
+
+
+def compare(profile: slmprof.Profile, samples: Samples, phase: str) -> list[dict[str, Any]]:
+    """A row for each path of a phase, and one for waiting."""
+    ops = profile.ops()
+    ops = ops[ops["phase"] == phase]
+    ours = ops.groupby(ops["impl"].map(path_of_impl))["compute_ms"].sum()
+    compute_ms, wait_ms = float(ops["compute_ms"].sum()), float(ops["wait_ms"].sum())
+
+    recorded = Recorded(profile)
+    mine = recorded.phase_at(samples.time_ns) == PHASES.index(phase)
+    by_symbol = np.array([path_of_stack(stack) for stack in samples.stacks], dtype=object)
+    seen = by_symbol[samples.stack[mine]]
+    at_that_time = recorded.path_at(samples.time_ns[mine], samples.thread[mine], seen)
+    waits, is_shared = seen == WAIT, seen == SHARED
+    final = np.where(is_shared, at_that_time, seen)
+
+    n_compute = int((~waits).sum())
+    rows = []
+    for path in {*ours.index, *final[~waits]}:
+        of_path = final == path
+        own = of_path & ~is_shared
+        n_samples, n_own = int(of_path.sum()), int(own.sum())
+        row = _row(path, float(ours.get(path, 0.0)) / compute_ms, n_samples, n_compute)
+        row["own"] = n_own / n_samples if n_samples else None
+        row["in time"] = float((at_that_time[own] == path).mean()) if n_own else None
+        rows.append(row)
+    rows.sort(key=lambda row: -row["samples"])
+    waiting = _row(WAIT, wait_ms / (compute_ms + wait_ms), int(waits.sum()), len(waits))
+    return [*rows, {**waiting, "own": None, "in time": None}]
+
+
+def _row(path: str, share: float, n_samples: int, n_all: int) -> dict[str, Any]:
+    by_perf = n_samples / n_all
+    error = float(np.sqrt(by_perf * (1 - by_perf) / n_all))
+    return {
+        "path": path,
+        "slmprof %": 100 * share,
+        "perf %": 100 * by_perf,
+        "error": 100 * error,
+        "agreement": 1 - abs(share - by_perf) / by_perf if n_samples else 0.0,
+        "samples": n_samples,
+    }
+
+
+def main() -> int:
+    arguments = parser(__doc__)
+    arguments.add_argument(
+        "--models", default="tiny,qwen2-0.5b,qwen2-0.5b@Q8_0,qwen2-0.5b@F16", help="presets"
+    )
+    arguments.add_argument("--threads", default="1,2")
+    arguments.add_argument("--seconds", type=float, default=20, help="of each phase")
+    arguments.add_argument("--frequency", type=int, default=10000, help="samples a second")
+    arguments.add_argument(
+        "--run-steps", nargs=6, help=argparse.SUPPRESS,
+        metavar=("MODEL", "THREADS", "SECONDS", "OUTPUT", "CONTROL", "ACK"),
+    )  # fmt: skip
+    options = arguments.parse_args()
+    if options.run_steps:
+        model, n_threads, seconds, *paths = options.run_steps
+        output, *pipes = map(Path, paths)
+        run_steps(model, int(n_threads), float(seconds), output, pipes)
+        return 0
+    try:
+        check_perf()
+        from slmprof import _core
+
+        check_symbols(Path(_core.__file__).resolve())
+        rows, bars = [], []
+        for model in options.models.split(","):
+            for threads in map(int, options.threads.split(",")):
+                print(f"{model}, {threads} threads ...", file=sys.stderr)
+                more_rows, more_bars = _measure(model, threads, options)
+                rows += more_rows
+                bars += more_bars
+        if not rows:
+            raise NoPerfError("something else kept the cores busy all the time")
+    except NoPerfError as error:
+        print(f"accuracy: there is no witness to compare with: {error}", file=sys.stderr)
+        return _NO_WITNESS
+    return publish("accuracy", rows, bars, options)
+
+
+def _measure(
+    model: str, threads: int, options: argparse.Namespace
+) -> tuple[list[dict[str, Any]], list[Bar]]:
+    """The rows of one model at one number of threads, and what they have to reach."""
+    with TemporaryDirectory() as folder:
+        output = Path(folder) / "steps.slmprof"
+        path = resolve_model(f"preset:{model}")
+        samples = record(
+            [sys.executable, __file__, "--run-steps", str(path), str(threads),
+             str(options.seconds), str(output)],
+            options.frequency,
+        )  # fmt: skip
+        profile = undisturbed(slmprof.load(output), samples, threads)
+    rows, bars = [], []
+    for number, phase in enumerate(PHASES):
+        where = f"{model} {threads} threads {phase}"
+        mine = profile.steps.phase[profile.runs.step] == number
+        duration_ns = profile.runs.end_ns[mine] - profile.runs.begin_ns[mine]
+        seconds = float(duration_ns.sum()) / 1e9
+        bars.append(Bar(f"{where}: seconds undisturbed", seconds, _LEAST_SECONDS, is_most=False))
+        if seconds < _LEAST_SECONDS:
+            continue
+        for row in compare(profile, samples, phase):
+            largest = max(row["perf %"], row["slmprof %"])
+            if largest >= _SHOWN_PERCENT:
+                rows.append({"model": model, "threads": threads, "phase": phase, **row})
+            if largest >= _LEAST_PERCENT and row["path"] != WAIT:
+                bars.append(
+                    Bar(f"{where} {row['path']}", row["agreement"], _LEAST_AGREEMENT, is_most=False)
+                )
+    return rows, bars
+
+
+if __name__ == "__main__":
+    sys.exit(main())
