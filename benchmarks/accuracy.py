@@ -9,10 +9,10 @@ the processor was in. See docs/accuracy.md.
     agreement = 1 - |share by slmprof - share by perf| / share by perf
 
 A few samples lie in code that several paths share (the loop over the graph, the body of a product
-around its kernel). They are given to the path that slmprof recorded at that moment; the column
-`own` says which part of a path's samples did not need that. Of the others, `in time` says which
-part slmprof had recorded under the same path at the very moment of the sample. Waiting at barriers
-is left out of the shares and has a row of its own, whose share is of all time.
+around its kernel, the way into a barrier). They are given to the path that slmprof recorded at that
+moment; the column `own` says which part of a path's samples did not need that. Of the others, `in
+time` says which part slmprof had recorded under the same path at the very moment of the sample.
+Waiting at barriers is left out of the shares and has a row of its own, whose share is of all time.
 
 Needs perf and a build that has its symbols; stops with status 3 where either is missing.
 """
@@ -23,6 +23,7 @@ import argparse
 import dataclasses
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -106,12 +107,28 @@ class Recorded:
 
     def __init__(self, profile: slmprof.Profile) -> None:
         names = np.array([*map(path_of_impl, profile.strings), ""], dtype=object)
+        events = profile.events
+        converted = events.begin_ns + events.convert_ns
+        # All threads go on when the last one has converted its share.
+        key = (events.run.astype(np.int64) << 32) | events.node
+        _, group = np.unique(key, return_inverse=True)
+        passed = np.zeros(int(group.max()) + 1, np.int64)
+        np.maximum.at(passed, group, converted)
+        passed_ns = np.where(events.convert_ns > 0, passed[group], events.begin_ns)
         self._lanes = []
-        for thread in range(int(profile.events.thread.max()) + 1):
-            lane = profile.events.take(profile.events.thread == thread)
-            lane = lane.take(np.argsort(lane.begin_ns, kind="stable"))
-            converted = lane.begin_ns + lane.convert_ns
-            self._lanes.append((lane.begin_ns, converted, names[lane.path], names[lane.convert]))
+        for thread in range(int(events.thread.max()) + 1):
+            rows = np.flatnonzero(events.thread == thread)
+            rows = rows[np.argsort(events.begin_ns[rows], kind="stable")]
+            self._lanes.append(
+                _Lane(
+                    begin_ns=events.begin_ns[rows],
+                    converted_ns=converted[rows],
+                    passed_ns=passed_ns[rows],
+                    end_ns=events.end_ns[rows],
+                    path=names[events.path[rows]],
+                    conversion=names[events.convert[rows]],
+                )
+            )
         runs = profile.runs
         order = np.argsort(runs.begin_ns, kind="stable")
         self._run_begin, self._run_end = runs.begin_ns[order], runs.end_ns[order]
@@ -124,27 +141,50 @@ class Recorded:
         phase: npt.NDArray[np.int64] = np.where(inside, self._run_phase[run], -1)
         return phase
 
-    def path_at(self, time_ns: Times, system_thread: npt.NDArray[np.int32], seen: Labels) -> Labels:
-        """The path that each thread was in at each time.
+    def state_at(
+        self, time_ns: Times, system_thread: npt.NDArray[np.int32], seen: Labels
+    ) -> tuple[Labels, npt.NDArray[np.bool_]]:
+        """The path that each thread was in at each time, and whether it was waiting.
 
         The system's numbers of threads are not slmprof's, except that the first one is 0: each
         other is taken for the thread whose paths agree best with what was seen of it.
         """
-        found = np.full(len(time_ns), "", dtype=object)
+        path = np.full(len(time_ns), "", dtype=object)
+        waits = np.zeros(len(time_ns), bool)
         for number in set(system_thread.tolist()):
             mine = system_thread == number
             lanes = self._lanes[:1] if number == 0 else self._lanes[1:]
-            paths = [_path_in_lane(lane, time_ns[mine]) for lane in lanes]
-            if paths:
-                found[mine] = max(paths, key=lambda path: int((path == seen[mine]).sum()))
-        return found
+            states = [lane.state_at(time_ns[mine]) for lane in lanes]
+            if states:
+                path[mine], waits[mine] = max(states, key=lambda s: int((s[0] == seen[mine]).sum()))
+        return path, waits
 
 
-def _path_in_lane(lane: tuple[Times, Times, Labels, Labels], time_ns: Times) -> Labels:
-    begin, converted, path, conversion = lane
-    event = np.maximum(np.searchsorted(begin, time_ns, side="right") - 1, 0)
-    found: Labels = np.where(time_ns < converted[event], conversion[event], path[event])
-    return found
+@dataclass(frozen=True, eq=False)
+class _Lane:
+    """The ops of one thread, in order of time: an element for each.
+
+    Attributes:
+        converted_ns: when it had converted its share of the activations; `begin_ns` for none.
+        passed_ns: when all threads had.
+        end_ns: its arrival at the barrier behind the op.
+    """
+
+    begin_ns: Times
+    converted_ns: Times
+    passed_ns: Times
+    end_ns: Times
+    path: Labels
+    conversion: Labels
+
+    def state_at(self, time_ns: Times) -> tuple[Labels, npt.NDArray[np.bool_]]:
+        op = np.maximum(np.searchsorted(self.begin_ns, time_ns, side="right") - 1, 0)
+        converted, passed = self.converted_ns[op], self.passed_ns[op]
+        path: Labels = np.where(time_ns < converted, self.conversion[op], self.path[op])
+        waits: npt.NDArray[np.bool_] = (time_ns >= self.end_ns[op]) | (
+            (time_ns >= converted) & (time_ns < passed)
+        )
+        return path, waits
 
 
 def compare(profile: slmprof.Profile, samples: Samples, phase: str) -> list[dict[str, Any]]:
@@ -158,8 +198,10 @@ def compare(profile: slmprof.Profile, samples: Samples, phase: str) -> list[dict
     mine = recorded.phase_at(samples.time_ns) == PHASES.index(phase)
     by_symbol = np.array([path_of_stack(stack) for stack in samples.stacks], dtype=object)
     seen = by_symbol[samples.stack[mine]]
-    at_that_time = recorded.path_at(samples.time_ns[mine], samples.thread[mine], seen)
-    waits, is_shared = seen == WAIT, seen == SHARED
+    at_that_time, waited = recorded.state_at(samples.time_ns[mine], samples.thread[mine], seen)
+    # A barrier is also where an op ends, and where it meets inside.
+    waits = (seen == WAIT) & waited
+    is_shared = (seen == SHARED) | ((seen == WAIT) & ~waited)
     final = np.where(is_shared, at_that_time, seen)
 
     n_compute = int((~waits).sum())
