@@ -38,6 +38,15 @@ def _ctrl_c_works() -> Iterator[None]:
     signal.signal(signal.SIGINT, before)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _ceilings_are_known() -> None:
+    """Measures this machine's ceilings once, so that no test does while it waits for its own."""
+    from slmprof.capture.ceilings import ceilings
+
+    for n_threads in (1, 2):
+        ceilings(n_threads)
+
+
 @pytest.fixture(scope="session")
 def small_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """Path of a small model: `small_model("llama", "Q4_K_M", n_layer=2)`."""
