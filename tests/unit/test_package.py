@@ -37,6 +37,7 @@ def loaded_by(code: str) -> set[str]:
         "import slmprof; slmprof.__version__; slmprof.SlmprofError; dir(slmprof)",
         "from slmprof.commands.main import main; main(['--help'])",
         "from slmprof.commands.main import main; main(['breakdown', '--help'])",
+        "from slmprof.commands.main import main; main(['sweep', '--help'])",
     ],
 )
 def test_nothing_heavy_is_loaded(code: str) -> None:
