@@ -14,10 +14,16 @@ from ..profiles.vocabulary import PHASES
 from .blocks import block_table, part_table
 from .caveats import caveats
 from .depth import DepthReport, report_depths
+from .diagnosis import diagnose
+from .findings import Finding
 from .kernels import impl_table, kernel_table
+from .layer_flags import LayerFlag, layer_flags
+from .layer_map import layer_map
 from .layers import LayerSpread, layer_spreads, layer_table, tensor_table
 from .memory import buffer_table, memory_totals, repacked_bytes
 from .phases import PhaseSummary
+from .waits import thread_count, wait_table, wait_totals
+from .weights import weight_table
 
 _TABLES: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
     "block": block_table,
@@ -44,6 +50,11 @@ class Breakdown:
         uncut: the same before the cut.
         impls: kernels by the code that ran, see `impl_table`.
         layer_spreads: how equal the layers of each chosen phase are.
+        layer_map: the cells of layers and blocks, see `layer_map`.
+        layer_flags: layers that stand out.
+        n_threads: the most threads that a graph of each chosen phase had.
+        waits, wait_totals: what waiting costs, by block and for all ops; see `wait_table`.
+        diagnosis: what limits the model, and what would help.
         buffers, totals, repacked_bytes: memory, in bytes.
         caveats: one sentence for each doubt.
         depths: the depths of the context compared; all else describes the smallest.
@@ -57,6 +68,12 @@ class Breakdown:
     uncut: dict[str, pd.DataFrame]
     impls: pd.DataFrame
     layer_spreads: tuple[LayerSpread, ...]
+    layer_map: pd.DataFrame
+    layer_flags: tuple[LayerFlag, ...]
+    n_threads: dict[str, int]
+    waits: pd.DataFrame
+    wait_totals: pd.DataFrame
+    diagnosis: tuple[Finding, ...]
     buffers: pd.DataFrame
     totals: dict[str, int]
     repacked_bytes: int
@@ -100,6 +117,8 @@ def break_down(
     if top is not None:
         view = by or "op"
         tables[view] = top_rows(uncut[view], top)
+    weights = weight_table(profile)
+    n_threads = {s.phase: thread_count(profile, PHASES.index(s.phase)) for s in phases}
     return Breakdown(
         meta=meta,
         phases=phases,
@@ -109,6 +128,14 @@ def break_down(
         uncut=uncut,
         impls=impl_table(ops),
         layer_spreads=layer_spreads(uncut["layer"]),
+        layer_map=layer_map(uncut["layer"]),
+        layer_flags=layer_flags(ops, weights),
+        n_threads=n_threads,
+        waits=wait_table(ops),
+        wait_totals=wait_totals(ops),
+        diagnosis=diagnose(
+            ops, phases, profile.meta.model, profile.meta.ceilings, weights, n_threads
+        ),
         buffers=buffer_table(profile),
         totals=memory_totals(profile),
         repacked_bytes=repacked_bytes(profile),

@@ -118,6 +118,12 @@ class Profile:
         rows: pd.DataFrame = self.op_rows.copy()
         return rows
 
+    def waits(self) -> pd.DataFrame:
+        """What waiting costs, by block, in the columns of `analysis.waits.COLUMNS`."""
+        from ..analysis.waits import wait_table
+
+        return wait_table(self.op_rows)
+
     def memory(self) -> pd.DataFrame:
         """The buffers: columns device, buffer_type, kind, size_bytes."""
         from ..analysis.memory import buffer_table

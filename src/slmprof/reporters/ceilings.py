@@ -11,7 +11,7 @@ from dataclasses import asdict
 from ..analysis.roofline import level_roofs, product_roofs
 from ..profiles.ceilings import Ceilings
 from .quantities import ASCII, NONE, UNICODE, Glyphs, printable, rate
-from .sections import Column, Section
+from .section import Column, Section
 
 _COLUMNS = (
     "kind",

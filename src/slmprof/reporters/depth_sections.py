@@ -9,7 +9,7 @@ from ..analysis.breakdown import Breakdown
 from ..analysis.depth import COST_BLOCKS, STEP, TOTAL
 from .quantities import NONE, Glyphs, milliseconds, percent, printable, rate
 from .records import records
-from .sections import Column, Section
+from .section import Column, Section
 
 _COSTS = (*COST_BLOCKS, "rest", "total")
 _LEAST_SHARE = 0.01

@@ -9,6 +9,8 @@ from ..analysis.breakdown import Breakdown
 from ..analysis.phases import phase_record
 from ..profiles.meta import finite
 from .depth_records import depth_document
+from .diagnosis import finding_record
+from .layer_flags import flag_record
 from .records import records
 
 SCHEMA_VERSION = 1
@@ -41,6 +43,7 @@ def document(breakdown: Breakdown) -> dict[str, Any]:
         "phases": [phase_record(summary) for summary in breakdown.phases],
         **{_KEYS[view]: records(breakdown.tables[view]) for view in views},
         **(depth_document(breakdown.depths) if by in (None, "depth") else {}),
+        **_explained(breakdown),
         "memory": {
             "buffers": records(breakdown.buffers),
             "totals_bytes": breakdown.totals,
@@ -50,3 +53,15 @@ def document(breakdown: Breakdown) -> dict[str, Any]:
     }
     cleaned: dict[str, Any] = finite(result)
     return cleaned
+
+
+def _explained(breakdown: Breakdown) -> dict[str, Any]:
+    """What belongs to a view, or to the usual set of views."""
+    found: dict[str, Any] = {}
+    if breakdown.by in (None, "layer"):
+        found["layer_flags"] = [flag_record(flag) for flag in breakdown.layer_flags]
+    if breakdown.by is None:
+        found["waits"] = records(breakdown.waits)
+        found["wait_totals"] = records(breakdown.wait_totals)
+        found["diagnosis"] = [finding_record(finding) for finding in breakdown.diagnosis]
+    return found

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from ..analysis.breakdown import Breakdown
 from .captions import caveat_lines, header_lines
 from .quantities import UNICODE
-from .sections import Section, sections
+from .section import Section
+from .sections import sections
 
 
 def render(breakdown: Breakdown) -> str:
@@ -32,12 +33,14 @@ def render_document(document: tuple[list[str], list[Section], list[str]]) -> str
 
 
 def _section(section: Section) -> str:
-    titles = [column.title for column in section.columns]
+    titles = [column.title.replace("\n", " ") for column in section.columns]
     rules = ["---:" if column.number else "---" for column in section.columns]
     rows = [*section.rows, *([section.total] if section.total else [])]
     lines = [_row(titles), _row(rules), *(_row([_cell(c) for c in row]) for row in rows)]
-    parts = [f"## {section.title}", "\n".join(lines), *map(_escaped, section.notes)]
-    return "\n\n".join(parts)
+    sentences = [f"- {_escaped(sentence)}" for sentence in section.prose]
+    parts = [f"## {section.title}", "\n".join(lines) if titles else ""]
+    parts += [*map(_escaped, section.notes), "\n".join(sentences)]
+    return "\n\n".join(part for part in parts if part)
 
 
 def _row(cells: Sequence[str]) -> str:

@@ -16,10 +16,11 @@ class Glyphs:
     dot: str
     ellipsis: str
     bar: str
+    shades: str
 
 
-UNICODE = Glyphs(plus_minus="±", dot=" · ", ellipsis="…", bar="█")
-ASCII = Glyphs(plus_minus="+-", dot=", ", ellipsis="~", bar="#")
+UNICODE = Glyphs(plus_minus="±", dot=" · ", ellipsis="…", bar="█", shades="░▒▓█")
+ASCII = Glyphs(plus_minus="+-", dot=", ", ellipsis="~", bar="#", shades=".:+#")
 
 
 def milliseconds(value: float | None) -> str:
@@ -40,6 +41,14 @@ def rate(value: float | None) -> str:
         return NONE
     size = abs(value)
     return f"{value:.{0 if size >= 1000 else 1 if size >= 1 else 2}f}"
+
+
+def ratio(value: float | None) -> str:
+    """Three digits or more: 0.026, 1.24, 12.5."""
+    if value is None:
+        return NONE
+    size = abs(value)
+    return f"{value:.{1 if size >= 10 else 2 if size >= 0.1 else 3}f}"
 
 
 def bytes_text(value: float | None) -> str:

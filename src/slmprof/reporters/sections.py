@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
 
 from ..analysis.breakdown import Breakdown
 from ..analysis.phases import PhaseSummary
+from .depth_sections import depth_sections, titled_with_depth
+from .diagnosis import diagnosis_section
+from .heat_map import heat_map_sections, layer_note
 from .quantities import (
     NONE,
     Glyphs,
@@ -19,9 +21,12 @@ from .quantities import (
     percent,
     printable,
     rate,
+    ratio,
     shortened,
 )
 from .records import records
+from .section import Column, Section
+from .wait_section import wait_section
 
 TOP_OPS = 10
 TOP_TENSORS = 20
@@ -32,31 +37,8 @@ _IMPL_WIDTH = 25
 _UNREMARKABLE = ("", "generic")
 
 
-@dataclass(frozen=True)
-class Column:
-    """A column's title; numbers stand right; `wide` ones only where there is room."""
-
-    title: str
-    number: bool = False
-    wide: bool = False
-
-
-@dataclass(frozen=True)
-class Section:
-    """A titled table. A total row stands last, apart from the others."""
-
-    title: str
-    columns: tuple[Column, ...]
-    rows: Sequence[tuple[str, ...]]
-    total: tuple[str, ...] | None = None
-    notes: tuple[str, ...] = field(default=())
-
-
 def sections(breakdown: Breakdown, glyphs: Glyphs) -> list[Section]:
     """The tables: the view that was asked for, or the usual set of views."""
-    # They are made of what this module defines.
-    from .depth_sections import depth_sections, titled_with_depth
-
     if breakdown.by == "depth":
         made = [_headline(breakdown, glyphs)]
     elif breakdown.by is not None:
@@ -74,8 +56,12 @@ def sections(breakdown: Breakdown, glyphs: Glyphs) -> list[Section]:
     if breakdown.by == "depth" or (breakdown.by is None and len(breakdown.depths.n_depths) > 1):
         made += depth_sections(breakdown, glyphs)
     if breakdown.by is None:
-        made.append(_memory(breakdown, glyphs))
-    return [section for section in made if section.rows]
+        made += [
+            wait_section(breakdown, glyphs),
+            _memory(breakdown, glyphs),
+            diagnosis_section(breakdown, glyphs),
+        ]
+    return [section for section in made if section.rows or section.prose]
 
 
 def _headline(breakdown: Breakdown, glyphs: Glyphs) -> Section:
@@ -153,7 +139,7 @@ def _view(breakdown: Breakdown, by: str, glyphs: Glyphs) -> list[Section]:
     if by == "block":
         return [_side_by_side(breakdown, by, "Blocks", ["block"], glyphs, bars=True)]
     if by == "layer":
-        return [_side_by_side(breakdown, by, "Layers", ["layer", "block"], glyphs)]
+        return heat_map_sections(breakdown, glyphs)
     if by == "kernel":
         return [_side_by_side(breakdown, by, "Kernels", ["kernel"], glyphs, impls=True)]
     if by == "part":
@@ -249,7 +235,7 @@ def _layer_spread(breakdown: Breakdown) -> Section:
         )
         for spread in breakdown.layer_spreads
     ]
-    return Section("Layers", columns, rows)
+    return Section("Layers", columns, rows, notes=layer_note(breakdown))
 
 
 def _op_section(breakdown: Breakdown, phase: str, glyphs: Glyphs) -> Section:
@@ -262,6 +248,7 @@ def _op_section(breakdown: Breakdown, phase: str, glyphs: Glyphs) -> Section:
         Column("impl", wide=True),
         Column("ms", number=True),
         Column("wait", number=True, wide=True),
+        Column("imbalance", number=True, wide=True),
         Column("share", number=True),
         Column("GB/s", number=True),
         Column("GFLOP/s", number=True, wide=True),
@@ -279,6 +266,7 @@ def _op_section(breakdown: Breakdown, phase: str, glyphs: Glyphs) -> Section:
             printable(row["impl"] or NONE, glyphs),
             milliseconds(row["time_ms"]),
             milliseconds(row["wait_ms"]),
+            ratio(row["imbalance"]),
             percent(row["share"]),
             rate(row["gbps"]),
             rate(row["gflops"]),

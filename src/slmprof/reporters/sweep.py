@@ -16,7 +16,7 @@ from .depth_records import depth_document
 from .json import SCHEMA_VERSION
 from .quantities import NONE, UNICODE, Glyphs, bytes_text, milliseconds, printable, rate, shortened
 from .records import records
-from .sections import Column, Section
+from .section import Column, Section
 
 _BLOCKS = ("attention", "ffn", "recurrent", "lm_head")
 _NAME_WIDTH = 24

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from textwrap import wrap
 from typing import TextIO
 
 from rich.box import Box
@@ -13,7 +14,8 @@ from rich.text import Text
 from ..analysis.breakdown import Breakdown
 from .captions import caveat_lines, header_lines
 from .quantities import ASCII, UNICODE, Glyphs
-from .sections import Section, sections
+from .section import Section, Shaded
+from .sections import sections
 
 # Header lines, sections, and the lines below them.
 Document = tuple[list[str], list[Section], list[str]]
@@ -22,6 +24,8 @@ Document = tuple[list[str], list[Section], list[str]]
 WIDE = 160
 _NO_LINE = "    \n"
 _LINED = Box(_NO_LINE * 2 + " \u2500\u2500 \n" + _NO_LINE * 5)
+# From the coolest shade to the hottest.
+_HEAT = ("blue", "", "yellow", "red")
 _LINED_ASCII = Box(_NO_LINE * 2 + " -- \n" + _NO_LINE * 5, ascii=True)
 
 
@@ -67,9 +71,13 @@ def _print(document: Document, console: Console, ascii_only: bool) -> None:
     for section in shown:
         console.print()
         console.print(Text(section.title, style="bold cyan"))
-        console.print(_table(section, console.width >= WIDE, ascii_only))
+        if section.columns:
+            console.print(_table(section, console.width >= WIDE, ascii_only))
         for note in section.notes:
             console.print(Text(note, style="dim"))
+        for sentence in section.prose:
+            for line in wrap(sentence, console.width, initial_indent="- ", subsequent_indent="  "):
+                console.print(Text(line))
     if lines:
         console.print()
     for line in lines:
@@ -85,6 +93,10 @@ def _packed(line: str, width: int, separator: str) -> list[str]:
         else:
             lines.append(fact)
     return lines
+
+
+def _cell(text: str) -> Text:
+    return Text(text, style=_HEAT[text.level]) if isinstance(text, Shaded) else Text(text)
 
 
 def _table(section: Section, wide: bool, ascii_only: bool) -> Table:
@@ -104,7 +116,7 @@ def _table(section: Section, wide: bool, ascii_only: bool) -> Table:
             Text(column.title), justify="right" if column.number else "left", overflow="fold"
         )
     for row in section.rows:
-        table.add_row(*(Text(row[i]) for i in shown))
+        table.add_row(*(_cell(row[i]) for i in shown))
     if section.total is not None:
         total = section.total
         table.add_row(*(Text(total[i], style="bold") for i in shown))
