@@ -52,8 +52,8 @@ def diagnose(
     first: list[Finding] = []
     for phase, rows in by_phase.items():
         first += _limit(phase, rows, ceilings)
-    if not ceilings:
-        first.append(Finding(None, CEILINGS, {}))
+    if not ops["bound"].notna().any():
+        first += _ceilings(ceilings, n_threads)
     if "decode" in by_phase:
         first += _read(by_phase["decode"], model, weights)
     first += _types(model, weights)
@@ -101,6 +101,16 @@ def _most(phase: str, rows: pd.DataFrame, total: float) -> list[Finding]:
     block, kernel = times.idxmax()
     share = float(times.max()) / total
     return [Finding(phase, MOST, {"block": block, "kernel": kernel, "share": share})]
+
+
+def _ceilings(ceilings: Mapping[str, Any], n_threads: Mapping[str, int]) -> list[Finding]:
+    """Why there are no bounds: `n_threads` of the run and `measured_for`, the number of threads
+    that the ceilings hold for, null without any."""
+    most = max(n_threads.values(), default=0)
+    measured_for = ceilings.get("n_threads")
+    if ceilings and measured_for == most:
+        return []
+    return [Finding(None, CEILINGS, {"n_threads": most, "measured_for": measured_for})]
 
 
 def _weighted(values: pd.Series, times: pd.Series) -> float | None:

@@ -21,6 +21,8 @@ _BOUNDS = {
 }
 # Below, no single bound limits a phase.
 _MAJORITY = 0.5
+# Whose ops reach less of their ceiling, on the mean, is not limited by it but by how they run.
+_FAR = 0.5
 # Differences so small are not worth a word.
 _SLIGHT = 0.005
 
@@ -50,19 +52,23 @@ def _limit(phase: str, f: Mapping[str, Any]) -> str:
     named = [f"{_BOUNDS.get(bound, bound)} {_share(s)}" for bound, s in f["shares"].items()]
     if f["share"] < _MAJORITY:
         return f"No single thing limits {phase}; of its op time: {', '.join(named)}."
+    bound = _BOUNDS.get(f["bound"], f["bound"])
+    reached = f["gbps"] / f["peak_gbps"] if "gbps" in f else f["ceiling_share"]
+    is_far = reached is not None and reached < _FAR and f["bound"] != "sync"
     text = (
-        f"{phase.capitalize()} is limited by {_BOUNDS.get(f['bound'], f['bound'])}: "
-        f"{_share(f['share'])} of its op time"
-    )
+        f"{phase.capitalize()} stays far below its ceilings; the lowest is {bound}: "
+        if is_far
+        else f"{phase.capitalize()} is limited by {bound}: "
+    ) + f"{_share(f['share'])} of its op time"
     if "gbps" in f:
         threads = f.get("n_threads")
         with_threads = f" with {threads} thread{'s' if threads != 1 else ''}" if threads else ""
         return (
-            f"{text}, at {rate(f['gbps'])} GB/s, {_share(f['gbps'] / f['peak_gbps'])} of the "
+            f"{text}, at {rate(f['gbps'])} GB/s, {_share(reached)} of the "
             f"{rate(f['peak_gbps'])} GB/s that this machine reads{with_threads}."
         )
-    if f["ceiling_share"] is not None:
-        return f"{text}, at {_share(f['ceiling_share'])} of its ceiling (modelled)."
+    if reached is not None and f["bound"] != "sync":
+        return f"{text}, at {_share(reached)} of its ceiling (modelled)."
     return f"{text}."
 
 
@@ -72,7 +78,11 @@ def _most(phase: str, f: Mapping[str, Any]) -> str:
 
 
 def _ceilings(_: str, f: Mapping[str, Any]) -> str:
-    del f
+    if f["measured_for"] is not None:
+        return (
+            f"The ceilings at hand are those of {f['measured_for']} threads, and this ran with "
+            f"{f['n_threads']}: what limits it cannot be told from them."
+        )
     return (
         "What limits it, and what would help most, needs the ceilings of this machine: "
         "`slmprof roofline` measures them."
@@ -80,13 +90,14 @@ def _ceilings(_: str, f: Mapping[str, Any]) -> str:
 
 
 def _read(_: str, f: Mapping[str, Any]) -> str:
-    at_least = "at least " if f["is_lower_bound"] else ""
+    is_all = f["file_bytes"] - f["read_bytes"] < _SLIGHT * f["file_bytes"]
+    at_least = "at least " if f["is_lower_bound"] and not is_all else ""
     text = (
         f"A decode step reads {at_least}{bytes_text(f['read_bytes'])} of weights, "
         f"{_share(f['share'])} of the file"
     )
     rest = f["file_bytes"] - f["read_bytes"]
-    if f["is_lower_bound"] or rest < _SLIGHT * f["file_bytes"]:
+    if f["is_lower_bound"] or is_all:
         return f"{text}."
     if f["lookup_bytes"] >= rest / 2:
         return (
