@@ -101,8 +101,8 @@ def test_attention_counts_the_pairs_that_the_mask_lets_through() -> None:
     assert g.work(row, attended=Attended(90, 20)) == Work(flops, n_bytes, 0)
     full = Work(4 * (160 * 37 + 45), 1_280 + 2 * 32 * 32 + 320, 0)
     assert g.work(row, attended=Attended(160, 32)) == full
-    # Without the mask's numbers nobody knows.
-    assert g.work(row) == Work(None, None, None)
+    # Without the mask's numbers nobody knows, but that no weight is read.
+    assert g.work(row) == Work(None, None, 0)
     assert g.work(row, attended=Attended(161, 33)) == Work(None, None, None)
 
 

@@ -116,10 +116,14 @@ def _flash_attention(op: Operation) -> Traffic:
     query, key, value = op.source(0), op.source(1), op.source(2)
     whole = (query, op.source(4)) if op.has(4) else (query,)
     n_kept = key.ne[1] * key.ne[3]
-    if op.attended is None and op.has(3):
+    if n_kept <= 0 or value.ne[1] != key.ne[1]:
         raise UnknownWorkError
-    n_keys = op.attended.n_keys if op.attended is not None else n_kept
-    if n_kept <= 0 or not 0 <= n_keys <= n_kept or value.ne[1] != key.ne[1]:
+    if op.attended is not None:
+        n_keys = op.attended.n_keys
+    else:
+        # A mask of which nothing is known hides the number of keys, but not what sinks weigh.
+        n_keys = math.nan if op.has(3) else n_kept
+    if not 0 <= n_keys <= n_kept and not math.isnan(n_keys):
         raise UnknownWorkError
     stored = distinct_bytes((key, value))
     parts = [
@@ -277,8 +281,11 @@ _RULES: dict[str, Callable[[Operation], Traffic]] = {
 
 def add_up(
     whole: tuple[Tensor, ...], parts: tuple[tuple[Tensor, float], ...], written_bytes: float
-) -> tuple[float, float]:
-    """All bytes, and those of weights read among them; what is read twice counts once."""
+) -> tuple[float | None, float | None]:
+    """All bytes, and those of weights read among them; what is read twice counts once.
+
+    A part that is not a number is not known, and with it not the sum that it would go into.
+    """
     total = weights = 0.0
     roots = {tensor.root: tensor for tensor in whole}
     for root, n_bytes in distinct_bytes(whole).items():
@@ -292,10 +299,8 @@ def add_up(
         total += part
         if tensor.is_weight:
             weights += part
-    return _finite(total + written_bytes), _finite(weights)
+    return _if_finite(total + written_bytes), _if_finite(weights)
 
 
-def _finite(number: float) -> float:
-    if not math.isfinite(number):
-        raise UnknownWorkError
-    return float(number)
+def _if_finite(number: float) -> float | None:
+    return float(number) if math.isfinite(number) else None

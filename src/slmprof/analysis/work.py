@@ -172,7 +172,7 @@ class GraphWork:
             return Work()
         return Work(0.0, n_bytes, weight_bytes)
 
-    def _bytes(self, members: list[Operation]) -> tuple[float, float]:
+    def _bytes(self, members: list[Operation]) -> tuple[float | None, float | None]:
         traffic = [trace_traffic(member) for member in members]
         if len(members) == 1:
             (only,) = traffic
