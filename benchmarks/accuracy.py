@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import itertools
 import sys
 import time
 from dataclasses import dataclass
@@ -49,10 +50,13 @@ Times = npt.NDArray[np.int64]
 Labels = npt.NDArray[np.object_]
 
 
-def run_steps(model: str, threads: int, seconds: float, output: Path, pipes: list[Path]) -> None:
+def run_steps(
+    model: str, threads: int, clock: str, seconds: float, output: Path, pipes: list[Path]
+) -> None:
     """In the recorded process: prompts, then generations, each for so long; saves the profile."""
     n_prompt, n_gen = 64, 64
-    with slmprof.Session(model, n_ctx=256, threads=threads, events="all") as session:
+    settings = {"n_ctx": 256, "threads": threads, "clock": clock, "events": "all"}
+    with slmprof.Session(model, **settings) as session:
 
         def prefill() -> None:
             session.rewind(0)
@@ -238,17 +242,18 @@ def main() -> int:
         "--models", default="tiny,qwen2-0.5b,qwen2-0.5b@Q8_0,qwen2-0.5b@F16", help="presets"
     )
     arguments.add_argument("--threads", default="1,2")
+    arguments.add_argument("--clocks", default="fast,ordered", help="settings of --clock")
     arguments.add_argument("--seconds", type=float, default=20, help="of each phase")
     arguments.add_argument("--frequency", type=int, default=10000, help="samples a second")
     arguments.add_argument(
-        "--run-steps", nargs=6, help=argparse.SUPPRESS,
-        metavar=("MODEL", "THREADS", "SECONDS", "OUTPUT", "CONTROL", "ACK"),
+        "--run-steps", nargs=7, help=argparse.SUPPRESS,
+        metavar=("MODEL", "THREADS", "CLOCK", "SECONDS", "OUTPUT", "CONTROL", "ACK"),
     )  # fmt: skip
     options = arguments.parse_args()
     if options.run_steps:
-        model, n_threads, seconds, *paths = options.run_steps
+        model, n_threads, clock, seconds, *paths = options.run_steps
         output, *pipes = map(Path, paths)
-        run_steps(model, int(n_threads), float(seconds), output, pipes)
+        run_steps(model, int(n_threads), clock, float(seconds), output, pipes)
         return 0
     try:
         check_perf()
@@ -256,12 +261,15 @@ def main() -> int:
 
         check_symbols(Path(_core.__file__).resolve())
         rows, bars = [], []
-        for model in options.models.split(","):
-            for threads in map(int, options.threads.split(",")):
-                print(f"{model}, {threads} threads ...", file=sys.stderr)
-                more_rows, more_bars = _measure(model, threads, options)
-                rows += more_rows
-                bars += more_bars
+        cases = itertools.product(
+            options.models.split(","), map(int, options.threads.split(",")),
+            options.clocks.split(","),
+        )  # fmt: skip
+        for model, threads, clock in cases:
+            print(f"{model}, {threads} threads, {clock} clock ...", file=sys.stderr)
+            more_rows, more_bars = _measure(model, threads, clock, options)
+            rows += more_rows
+            bars += more_bars
         if not rows:
             raise NoPerfError("something else kept the cores busy all the time")
     except NoPerfError as error:
@@ -271,21 +279,21 @@ def main() -> int:
 
 
 def _measure(
-    model: str, threads: int, options: argparse.Namespace
+    model: str, threads: int, clock: str, options: argparse.Namespace
 ) -> tuple[list[dict[str, Any]], list[Bar]]:
-    """The rows of one model at one number of threads, and what they have to reach."""
+    """The rows of one model, number of threads and clock, and what they have to reach."""
     with TemporaryDirectory() as folder:
         output = Path(folder) / "steps.slmprof"
         path = resolve_model(f"preset:{model}")
         samples = record(
-            [sys.executable, __file__, "--run-steps", str(path), str(threads),
+            [sys.executable, __file__, "--run-steps", str(path), str(threads), clock,
              str(options.seconds), str(output)],
             options.frequency,
         )  # fmt: skip
         profile = undisturbed(slmprof.load(output), samples, threads)
     rows, bars = [], []
     for number, phase in enumerate(PHASES):
-        where = f"{model} {threads} threads {phase}"
+        where = f"{model} {threads} threads {clock} {phase}"
         mine = profile.steps.phase[profile.runs.step] == number
         duration_ns = profile.runs.end_ns[mine] - profile.runs.begin_ns[mine]
         seconds = float(duration_ns.sum()) / 1e9
@@ -295,7 +303,8 @@ def _measure(
         for row in compare(profile, samples, phase):
             largest = max(row["perf %"], row["slmprof %"])
             if largest >= _SHOWN_PERCENT:
-                rows.append({"model": model, "threads": threads, "phase": phase, **row})
+                place = {"model": model, "threads": threads, "clock": clock, "phase": phase}
+                rows.append({**place, **row})
             if largest >= _LEAST_PERCENT and row["path"] != WAIT:
                 bars.append(
                     Bar(f"{where} {row['path']}", row["agreement"], _LEAST_AGREEMENT, is_most=False)

@@ -70,7 +70,7 @@ void slmprof_op_begin(slmprof_thread * threads, int thread) {
     own.op.run            = own.run;
     own.op.path           = 0;
     own.op.convert_ticks  = 0;
-    own.op.begin_ticks    = follows ? own.op.end_ticks : slmprof::read_ticks();
+    own.op.begin_ticks    = follows ? own.op.end_ticks : own.read_clock();
 }
 
 void slmprof_op_end(slmprof_thread * threads, int thread, int node, int n_fused, int barrier_tells) {
@@ -78,13 +78,12 @@ void slmprof_op_end(slmprof_thread * threads, int thread, int node, int n_fused,
     own.op.set_node(static_cast<uint32_t>(node), static_cast<uint32_t>(n_fused));
     if (barrier_tells != 0) {
         own.is_pending.store(true, std::memory_order_relaxed);
-        // The event is written in the barrier; its line can be on its way until then.
-        __builtin_prefetch(own.next, 1);
     } else {
         // One thread alone goes from op to op without a wait; OpenMP's barrier cannot tell.
-        own.finish(slmprof::read_ticks(), own.is_alone);
-        __builtin_prefetch(own.next, 1);
+        own.finish(own.read_clock(), own.is_alone);
     }
+    // An event is written at the barrier, or after the next op; its line can be on its way until then.
+    __builtin_prefetch(own.next, 1);
 }
 
 void slmprof_arrive(int is_last) {
@@ -93,10 +92,10 @@ void slmprof_arrive(int is_last) {
         return;
     }
     if (own->is_pending.load(std::memory_order_relaxed)) {
-        own->finish(slmprof::read_ticks(), is_last != 0);
+        own->finish(own->read_clock(), is_last != 0);
     } else if (own->op.convert_ticks == slmprof::k_converting) {
         // A barrier within the op, which ends the conversion of a product's activations.
-        const uint64_t ticks   = slmprof::read_ticks() - own->op.begin_ticks;
+        const uint64_t ticks   = own->read_clock() - own->op.begin_ticks;
         own->op.convert_ticks = static_cast<uint32_t>(
             std::clamp<uint64_t>(ticks, slmprof::k_converting + 1, std::numeric_limits<uint32_t>::max()));
     }

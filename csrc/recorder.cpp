@@ -26,8 +26,13 @@ const char * type_name(uint32_t type) {
 
 }  // namespace
 
-Recorder::Recorder(int n_threads, size_t capacity) : threads_(static_cast<size_t>(n_threads)), graphs_(strings_) {
+Recorder::Recorder(int n_threads, size_t capacity, bool in_order) :
+    threads_(static_cast<size_t>(n_threads)),
+    graphs_(strings_) {
     reserve(capacity);
+    for (slmprof_thread & thread : threads_) {
+        thread.in_order = in_order;
+    }
     runs_.reserve(k_runs_capacity);
     run_steps_.reserve(k_runs_capacity);
     mask_counts_.reserve(k_runs_capacity);

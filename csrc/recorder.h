@@ -3,6 +3,7 @@
 
 #pragma once
 
+#include "clock.h"
 #include "graph.h"
 #include "hooks.h"
 #include "records.h"
@@ -30,6 +31,7 @@ struct alignas(128) slmprof_thread {
     uint64_t           n_dropped = 0;
     uint32_t           run       = 0;      // of the ops that begin now
     bool               is_alone  = false;  // the graph runs on one thread
+    bool               in_order  = false;  // the clock is read when all before it is done
 
     slmprof::OpEvent * first = nullptr;
     std::unique_ptr<slmprof::OpEvent[]> events;
@@ -41,6 +43,10 @@ struct alignas(128) slmprof_thread {
         if (routings.size() < routings.capacity()) {
             routings.push_back({ static_cast<uint32_t>(next - first), n_experts });
         }
+    }
+
+    uint64_t read_clock() const {
+        return __builtin_expect(in_order, 0) ? slmprof::read_ticks_in_order() : slmprof::read_ticks();
     }
 
     // Ends the op and appends it to the buffer.
@@ -71,8 +77,9 @@ struct Recording {
 
 class Recorder {
   public:
-    // Room for `capacity` events on each of `n_threads` threads between two collections.
-    Recorder(int n_threads, size_t capacity);
+    // Room for `capacity` events on each of `n_threads` threads between two collections. In order,
+    // the clock is read at the exact boundaries of ops, which costs the step some more.
+    Recorder(int n_threads, size_t capacity, bool in_order);
     ~Recorder();
     Recorder(const Recorder &)             = delete;
     Recorder & operator=(const Recorder &) = delete;

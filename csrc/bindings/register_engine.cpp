@@ -218,6 +218,7 @@ void register_settings(py::module_ & module) {
         .def_readwrite("use_repack", &EngineSettings::use_repack)
         .def_readwrite("tensor_overrides", &EngineSettings::tensor_overrides)
         .def_readwrite("observe_by_callback", &EngineSettings::observe_by_callback)
+        .def_readwrite("ordered_clock", &EngineSettings::ordered_clock)
         .def_readwrite("event_capacity", &EngineSettings::event_capacity);
 }
 
