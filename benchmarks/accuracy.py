@@ -113,12 +113,13 @@ class Recorded:
         names = np.array([*map(path_of_impl, profile.strings), ""], dtype=object)
         events = profile.events
         converted = events.begin_ns + events.convert_ns
-        # All threads go on when the last one has converted its share.
+        # Unless they told, all threads go on when the last one has converted its share.
         key = (events.run.astype(np.int64) << 32) | events.node
         _, group = np.unique(key, return_inverse=True)
         passed = np.zeros(int(group.max()) + 1, np.int64)
         np.maximum.at(passed, group, converted)
         passed_ns = np.where(events.convert_ns > 0, passed[group], events.begin_ns)
+        passed_ns = np.where(events.resume_ns > 0, events.begin_ns + events.resume_ns, passed_ns)
         self._lanes = []
         for thread in range(int(events.thread.max()) + 1):
             rows = np.flatnonzero(events.thread == thread)
@@ -242,7 +243,7 @@ def main() -> int:
         "--models", default="tiny,qwen2-0.5b,qwen2-0.5b@Q8_0,qwen2-0.5b@F16", help="presets"
     )
     arguments.add_argument("--threads", default="1,2")
-    arguments.add_argument("--clocks", default="fast,ordered", help="settings of --clock")
+    arguments.add_argument("--clocks", default="fast,exact", help="settings of --clock")
     arguments.add_argument("--seconds", type=float, default=20, help="of each phase")
     arguments.add_argument("--frequency", type=int, default=10000, help="samples a second")
     arguments.add_argument(

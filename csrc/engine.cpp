@@ -81,7 +81,7 @@ void Engine::load(const EngineSettings & settings) {
     llama_attach_threadpool(context_, thread_pool_, nullptr);
     grows_    = settings.event_capacity == 0;
     recorder_ = std::make_unique<Recorder>(n_threads_, grows_ ? k_default_events : settings.event_capacity,
-                                           settings.ordered_clock);
+                                           settings.exact_clock);
 }
 
 Engine::~Engine() {

@@ -49,8 +49,9 @@ struct EngineSettings {
     // How the peer observes: an eval callback that asks for every node. Only for the overhead
     // benchmark, which compares it with the hooks.
     bool observe_by_callback = false;
-    // Read the clock between two ops only when the first one is wholly done.
-    bool ordered_clock = false;
+    // Read the clock between two ops when the first one is wholly done, and within products when a
+    // thread goes on.
+    bool exact_clock = false;
     // Room for events on each thread between two collections; 0 means as much as a step may need.
     uint64_t event_capacity = 0;
 };

@@ -4,7 +4,6 @@
 #include "recorder.h"
 
 #include <algorithm>
-#include <limits>
 #include <map>
 #include <mutex>
 #include <stdexcept>
@@ -23,6 +22,16 @@ __attribute__((tls_model("initial-exec"))) thread_local slmprof_thread * own_slo
 
 std::mutex                                             output_buffers_mutex;
 std::map<const void *, std::pair<std::string, size_t>> output_buffers;
+
+}  // namespace
+
+namespace {
+
+// More than the value that means that a conversion is under way; an op does not last long enough for
+// the upper limit.
+uint32_t ticks_since(uint64_t now, uint64_t begin) {
+    return static_cast<uint32_t>(std::clamp<uint64_t>(now - begin, k_converting + 1, UINT32_MAX));
+}
 
 }  // namespace
 
@@ -65,17 +74,17 @@ void slmprof_run_end(void) {
 void slmprof_op_begin(slmprof_thread * threads, int thread) {
     slmprof_thread & own = threads[thread];
     // What the thread does between two graphs is no part of an op.
-    const bool follows = own.is_last && own.op.run == own.run;
+    const bool follows = own.is_last && own.op.run() == own.run;
     slmprof::own_slot     = &own;
-    own.op.run            = own.run;
     own.op.path           = 0;
     own.op.convert_ticks  = 0;
+    own.op.resume_ticks   = 0;
     own.op.begin_ticks    = follows ? own.op.end_ticks : own.read_clock();
 }
 
 void slmprof_op_end(slmprof_thread * threads, int thread, int node, int n_fused, int barrier_tells) {
     slmprof_thread & own = threads[thread];
-    own.op.set_node(static_cast<uint32_t>(node), static_cast<uint32_t>(n_fused));
+    own.op.set_place(static_cast<uint32_t>(node), static_cast<uint32_t>(n_fused), own.run);
     if (barrier_tells != 0) {
         own.is_pending.store(true, std::memory_order_relaxed);
     } else {
@@ -95,9 +104,19 @@ void slmprof_arrive(int is_last) {
         own->finish(own->read_clock(), is_last != 0);
     } else if (own->op.convert_ticks == slmprof::k_converting) {
         // A barrier within the op, which ends the conversion of a product's activations.
-        const uint64_t ticks   = own->read_clock() - own->op.begin_ticks;
-        own->op.convert_ticks = static_cast<uint32_t>(
-            std::clamp<uint64_t>(ticks, slmprof::k_converting + 1, std::numeric_limits<uint32_t>::max()));
+        own->op.convert_ticks = slmprof::ticks_since(own->read_clock(), own->op.begin_ticks);
+        own->resumes          = own->is_exact && is_last == 0;
+        if (own->is_exact && is_last != 0) {
+            own->op.resume_ticks = own->op.convert_ticks;
+        }
+    }
+}
+
+void slmprof_resume(slmprof_thread * threads, int thread) {
+    slmprof_thread & own = threads[thread];
+    if (own.resumes) {
+        own.resumes         = false;
+        own.op.resume_ticks = slmprof::ticks_since(own.read_clock(), own.op.begin_ticks);
     }
 }
 

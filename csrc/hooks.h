@@ -56,6 +56,7 @@ void slmprof_run_end(void);
 void slmprof_op_begin(struct slmprof_thread * threads, int thread);
 void slmprof_op_end(struct slmprof_thread * threads, int thread, int node, int n_fused, int barrier_tells);
 void slmprof_arrive(int is_last);
+void slmprof_resume(struct slmprof_thread * threads, int thread);
 void slmprof_set_path(struct slmprof_thread * threads, int thread, uint32_t code, int only_if_unknown);
 void slmprof_convert(struct slmprof_thread * threads, int thread);
 void slmprof_route(struct slmprof_thread * threads, int thread, const struct ggml_tensor * experts);
@@ -87,6 +88,10 @@ void slmprof_note_output_buffer(const void * context, const char * buffer_type, 
 #endif
 #define SLMPROF_ARRIVE(is_last) \
     do { if (SLMPROF_ON()) { slmprof_arrive(is_last); } } while (0)
+
+// A thread goes on behind that barrier.
+#define SLMPROF_RESUME(thread) \
+    do { if (SLMPROF_ON()) { slmprof_resume(slmprof_threads, thread); } } while (0)
 
 // A barrier that returns at once, on one thread, or that tells nothing of its inside is arrived at
 // when it is entered.

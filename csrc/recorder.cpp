@@ -26,12 +26,13 @@ const char * type_name(uint32_t type) {
 
 }  // namespace
 
-Recorder::Recorder(int n_threads, size_t capacity, bool in_order) :
+Recorder::Recorder(int n_threads, size_t capacity, bool is_exact) :
     threads_(static_cast<size_t>(n_threads)),
+    n_events_at_step_(threads_.size()),
     graphs_(strings_) {
     reserve(capacity);
     for (slmprof_thread & thread : threads_) {
-        thread.in_order = in_order;
+        thread.is_exact = is_exact;
     }
     runs_.reserve(k_runs_capacity);
     run_steps_.reserve(k_runs_capacity);
@@ -61,7 +62,9 @@ Recorder::~Recorder() {
 void Recorder::step_begin(int32_t step, Phase phase, int32_t depth) {
     step_             = step;
     run_step_         = { phase, depth };
-    n_events_at_step_ = static_cast<size_t>(threads_[0].next - threads_[0].first);
+    for (size_t t = 0; t < threads_.size(); t++) {
+        n_events_at_step_[t] = static_cast<size_t>(threads_[t].next - threads_[t].first);
+    }
     n_runs_at_step_   = runs_.size();
     step_marks_.emplace_back(step, marks_.size());
     mark(read_ticks(), SLMPROF_SEGMENT_BATCH, -1);
@@ -70,16 +73,14 @@ void Recorder::step_begin(int32_t step, Phase phase, int32_t depth) {
 void Recorder::step_end() {
     mark(read_ticks(), k_step_end, -1);
     const auto n_events = static_cast<size_t>(threads_[0].next - threads_[0].first);
-    largest_step_       = std::max(largest_step_, n_events - n_events_at_step_);
+    largest_step_       = std::max(largest_step_, n_events - n_events_at_step_[0]);
     largest_marks_      = std::max(largest_marks_, marks_.size() - step_marks_.back().second);
 }
 
 void Recorder::abandon_step() {
     await_pending();
-    for (slmprof_thread & thread : threads_) {
-        while (thread.next != thread.first && thread.next[-1].run >= n_runs_at_step_) {
-            thread.next--;
-        }
+    for (size_t t = 0; t < threads_.size(); t++) {
+        threads_[t].next = threads_[t].first + n_events_at_step_[t];
     }
     const auto is_of_step = [this](const auto & entry) { return entry.first >= n_runs_at_step_; };
     unresolved_.erase(std::remove_if(unresolved_.begin(), unresolved_.end(), is_of_step), unresolved_.end());
@@ -139,7 +140,7 @@ void Recorder::run_begin(ggml_cgraph * graph, int n_threads) {
     }
     // The other threads are idle until the graph is launched.
     for (slmprof_thread & thread : threads_) {
-        thread.run      = static_cast<uint32_t>(run);
+        thread.run      = run_tag(run);
         thread.is_alone = n_threads == 1;
     }
     mark(read_ticks(), SLMPROF_SEGMENT_LAUNCH, static_cast<int32_t>(run));
@@ -201,7 +202,7 @@ void Recorder::collect(EventMode mode, Recording & recording) {
     for (size_t r = 0; r < runs_.size(); r++) {
         for (size_t t = 0; t < threads_.size(); t++) {
             const OpEvent * first = cursors[t];
-            while (cursors[t] != threads_[t].next && cursors[t]->run == r) {
+            while (cursors[t] != threads_[t].next && cursors[t]->run() == run_tag(r)) {
                 cursors[t]++;
             }
             ranges[t] = { first, cursors[t] };
@@ -304,6 +305,7 @@ void Recorder::collect_run(EventMode mode, Recording & recording, const RunRecor
                 events.end_ns.push_back(scale.to_ns(event->end_ticks));
                 events.convert.push_back(converts ? conversion_text(event->path) : -1);
                 events.convert_ns.push_back(converts ? scale.duration_ns(event->convert_ticks) : 0);
+                events.resume_ns.push_back(converts ? scale.duration_ns(event->resume_ticks) : 0);
                 events.n_experts.push_back(t == 0 ? static_cast<int32_t>(experts_of(event)) : 0);
             }
         }
@@ -318,14 +320,14 @@ void Recorder::collect_run(EventMode mode, Recording & recording, const RunRecor
         const int64_t   begin = scale.to_ns(own.begin_ticks);
         const int64_t   next  = i + 1 < n_ops ? scale.to_ns(ranges[0].first[i + 1].begin_ticks) : end_ns;
 
-        // All threads have passed the barrier after the conversion when the last one arrives there.
+        // Unless they told, all threads go on after the conversion when the last one has done its share.
         int64_t converted = begin;
         for (const auto & [first, last] : ranges) {
             if (i < static_cast<size_t>(last - first) && first[i].convert_ticks > k_converting) {
                 converted = std::max(converted, scale.to_ns(first[i].begin_ticks) + scale.duration_ns(first[i].convert_ticks));
             }
         }
-        converted = std::min(converted, next);
+        converted = std::min(own.resume_ticks > 0 ? begin + scale.duration_ns(own.resume_ticks) : converted, next);
 
         OpTimes op{ next - converted }, conversion{ converted - begin };
         int     n = 0;
@@ -340,7 +342,8 @@ void Recorder::collect_run(EventMode mode, Recording & recording, const RunRecor
             int64_t       from      = own_begin;
             if (first[i].convert_ticks > k_converting) {
                 const auto share = static_cast<double>(scale.duration_ns(first[i].convert_ticks));
-                from             = std::clamp(converted, own_begin, own_end);
+                from             = first[i].resume_ticks > 0 ? own_begin + scale.duration_ns(first[i].resume_ticks) : converted;
+                from             = std::clamp(from, own_begin, own_end);
                 conversion.compute += share;
                 conversion.slowest = std::max(conversion.slowest, share);
                 conversion.wait += std::max(static_cast<double>(from - own_begin) - share, 0.0);

@@ -29,9 +29,10 @@ struct alignas(128) slmprof_thread {
     slmprof::OpEvent * next      = nullptr;
     slmprof::OpEvent * end       = nullptr;
     uint64_t           n_dropped = 0;
-    uint32_t           run       = 0;      // of the ops that begin now
+    uint32_t           run       = 0;      // tag of the run whose ops begin now
     bool               is_alone  = false;  // the graph runs on one thread
-    bool               in_order  = false;  // the clock is read when all before it is done
+    bool               is_exact  = false;  // the clock is read in order, and at each resumption
+    bool               resumes   = false;  // it waits at a barrier within an op
 
     slmprof::OpEvent * first = nullptr;
     std::unique_ptr<slmprof::OpEvent[]> events;
@@ -46,7 +47,7 @@ struct alignas(128) slmprof_thread {
     }
 
     uint64_t read_clock() const {
-        return __builtin_expect(in_order, 0) ? slmprof::read_ticks_in_order() : slmprof::read_ticks();
+        return __builtin_expect(is_exact, 0) ? slmprof::read_ticks_in_order() : slmprof::read_ticks();
     }
 
     // Ends the op and appends it to the buffer.
@@ -77,9 +78,9 @@ struct Recording {
 
 class Recorder {
   public:
-    // Room for `capacity` events on each of `n_threads` threads between two collections. In order,
-    // the clock is read at the exact boundaries of ops, which costs the step some more.
-    Recorder(int n_threads, size_t capacity, bool in_order);
+    // Room for `capacity` events on each of `n_threads` threads between two collections. An exact
+    // clock is read when all before it is done, and also when a thread goes on within an op.
+    Recorder(int n_threads, size_t capacity, bool is_exact);
     ~Recorder();
     Recorder(const Recorder &)             = delete;
     Recorder & operator=(const Recorder &) = delete;
@@ -179,7 +180,7 @@ class Recorder {
     std::vector<MaskCount>   mask_counts_;
     std::vector<uint8_t>     seen_keys_;
     std::vector<std::pair<size_t, ggml_cgraph *>> unresolved_;  // run, its graph
-    size_t                   n_events_at_step_ = 0;
+    std::vector<size_t>      n_events_at_step_;  // by thread
     size_t                   n_runs_at_step_   = 0;
     size_t                   largest_step_     = 0;
     size_t                   largest_marks_    = 0;

@@ -17,19 +17,25 @@ enum class Pass : uint8_t { warmup = 0, timing = 1, op = 2 };
 struct OpEvent {
     uint64_t begin_ticks;
     uint64_t end_ticks;
-    uint32_t run;   // counts from the recorder's last collection
     uint32_t path;  // path code, see hooks.h
     // From the begin until the thread had converted its share of a product's activations; 0 where
     // there is nothing to convert, k_converting while it does.
     uint32_t convert_ticks;
+    // From the begin until it went on behind the barrier after that; 0 where that was not read.
+    uint32_t resume_ticks;
+    uint32_t place;
 
-    uint32_t node() const { return place_ & 0xFFFFFF; }  // position of the (first) node in the graph
-    uint32_t n_fused() const { return place_ >> 24; }
-    void     set_node(uint32_t node, uint32_t n_fused) { place_ = node | n_fused << 24; }
-
-    uint32_t place_;
+    uint32_t node() const { return place & 0xFFFFF; }  // position of the (first) node in the graph
+    uint32_t n_fused() const { return place >> 20 & 0xF; }
+    uint32_t run() const { return place >> 24; }  // as run_tag makes it
+    void     set_place(uint32_t node, uint32_t n_fused, uint32_t run) { place = node | n_fused << 20 | run << 24; }
 };
 static_assert(sizeof(OpEvent) == 32);
+
+// What tells the events of a run from those of the runs before and after it.
+constexpr uint32_t run_tag(size_t run) {
+    return static_cast<uint32_t>(run & 0xFF);
+}
 
 constexpr uint32_t k_converting = 1;
 
@@ -99,7 +105,7 @@ struct RunColumns {
 struct EventColumns {
     std::vector<int32_t>  run, node, path, convert, n_experts;
     std::vector<uint16_t> n_fused, thread;
-    std::vector<int64_t>  begin_ns, end_ns, convert_ns;
+    std::vector<int64_t>  begin_ns, end_ns, convert_ns, resume_ns;
 };
 
 struct StatColumns {

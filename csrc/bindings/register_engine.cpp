@@ -83,6 +83,7 @@ py::dict to_dict(EventColumns && c) {
     d["end_ns"]     = to_array(std::move(c.end_ns));
     d["convert"]    = to_array(std::move(c.convert));
     d["convert_ns"] = to_array(std::move(c.convert_ns));
+    d["resume_ns"]  = to_array(std::move(c.resume_ns));
     d["n_experts"]  = to_array(std::move(c.n_experts));
     return d;
 }
@@ -218,7 +219,7 @@ void register_settings(py::module_ & module) {
         .def_readwrite("use_repack", &EngineSettings::use_repack)
         .def_readwrite("tensor_overrides", &EngineSettings::tensor_overrides)
         .def_readwrite("observe_by_callback", &EngineSettings::observe_by_callback)
-        .def_readwrite("ordered_clock", &EngineSettings::ordered_clock)
+        .def_readwrite("exact_clock", &EngineSettings::exact_clock)
         .def_readwrite("event_capacity", &EngineSettings::event_capacity);
 }
 

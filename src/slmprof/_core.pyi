@@ -70,7 +70,7 @@ class EngineSettings:
     use_repack: bool
     tensor_overrides: list[tuple[str, str]]
     observe_by_callback: bool
-    ordered_clock: bool
+    exact_clock: bool
     event_capacity: int
     def __init__(self) -> None: ...
 

@@ -67,6 +67,25 @@ def test_products_of_quantized_weights_convert_their_activations(
     assert all(text.startswith("quantize_") for text in seen)
 
 
+@pytest.mark.parametrize("aggregate", [False, True])
+def test_an_exact_clock_tells_when_each_thread_went_on(
+    small_model: ModelMaker, aggregate: bool
+) -> None:
+    chunk = observe(open_engine(small_model(), exact_clock=True), aggregate=aggregate)
+    runs = chunk["runs"]
+    if aggregate:
+        spans = chunk["stats"]["span_sum_ns"]
+        assert spans.sum() == (runs["end_ns"] - runs["begin_ns"]).sum()
+        return
+    events = chunk["events"]
+    converts = events["convert"] >= 0
+    assert np.all(events["resume_ns"][converts] >= events["convert_ns"][converts])
+    assert np.all(events["resume_ns"][~converts] == 0)
+    assert np.all(events["resume_ns"] <= events["end_ns"] - events["begin_ns"])
+    fast = observe(open_engine(small_model()))["events"]
+    assert np.all(fast["resume_ns"] == 0)
+
+
 def test_products_that_take_their_activations_as_they_are_convert_nothing(
     small_model: ModelMaker,
 ) -> None:

@@ -145,6 +145,7 @@ class Builder:
                     end_ns=start + span * busy // 10,
                     convert=-1,
                     convert_ns=0,
+                    resume_ns=0,
                     n_experts=0,
                 )
                 start += span

@@ -52,7 +52,8 @@ class DepthBuilder(Builder):
         for node, span in spans.items():
             self.events.add(
                 run=run, node=node, n_fused=0, thread=0, path=-1, begin_ns=at,
-                end_ns=at + span, convert=-1, convert_ns=0, n_experts=0,
+                end_ns=at + span, convert=-1, convert_ns=0, resume_ns=0,
+                n_experts=0,
             )  # fmt: skip
             at += span
 

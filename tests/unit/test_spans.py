@@ -122,6 +122,22 @@ def test_a_conversion_ends_when_the_last_thread_has_converted_its_share() -> Non
     assert spans.wait_ns[product] == 3 * MS
 
 
+def test_a_thread_that_tells_when_it_went_on_is_believed() -> None:
+    profile = with_conversion(example_profile())
+    events = profile.events
+    chosen = (events.node == 3) & (events.run == 0)
+    # Thread 0 was late: it went on after 2.5 ms, thread 1, the last to arrive, at once.
+    resume = np.where(chosen, np.where(events.thread == 0, 5 * MS // 2, 2 * MS), 0)
+    spans = op_spans(replace(profile, events=events.replace(resume_ns=resume)))
+    conversion = np.flatnonzero((spans.run == 0) & (spans.stage == 1))[0]
+    product = np.flatnonzero((spans.run == 0) & (spans.node == 3) & (spans.stage == 0))[0]
+    assert spans.span_ns[conversion] == 2.5 * MS
+    assert spans.compute_ns[conversion] == 1.5 * MS
+    assert spans.wait_ns[conversion] == 0.75 * MS
+    assert spans.span_ns[product] == 7.5 * MS
+    assert spans.compute_ns[product] == (5.5 * MS + 4 * MS) / 2
+
+
 def test_conversions_take_nothing_from_the_whole() -> None:
     profile = example_profile()
     before, after = op_spans(profile), op_spans(with_conversion(profile))

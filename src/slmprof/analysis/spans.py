@@ -102,14 +102,14 @@ class _Executions:
         span[events.thread[starts] != 0] = 0
 
         converting = events.convert_ns > 0
-        # All threads pass the barrier after the conversion when the last one arrives there.
+        # Unless they tell, all threads pass the barrier after the conversion when the last one
+        # arrives there.
         arrival = np.where(converting, events.begin_ns + events.convert_ns, 0)
-        passed = np.maximum.reduceat(arrival, starts)
-        converted = np.clip(passed - begin, 0, span) * (passed > 0)
+        passed = np.maximum.reduceat(arrival, starts)[self.group]
+        passed = np.where(events.resume_ns > 0, events.begin_ns + events.resume_ns, passed)
+        converted = np.clip(passed[starts] - begin, 0, span) * (passed[starts] > 0)
         resumed = np.where(
-            converting,
-            np.clip(passed[self.group], events.begin_ns, events.end_ns),
-            events.begin_ns,
+            converting, np.clip(passed, events.begin_ns, events.end_ns), events.begin_ns
         )
         ops = self._rows(
             STAGE_OP,

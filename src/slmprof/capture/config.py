@@ -41,8 +41,9 @@ class CaptureConfig:
         override_tensor: texts `PATTERN=BUFFER`: weights whose name the pattern finds go there.
         timeout: seconds for the whole capture, or None.
         events: `all` keeps every event, `aggregate` statistics of each op; `auto` decides.
-        clock: `fast`, or `ordered`: op passes read the clock only when an op is wholly done, which
-            tells very short ops apart more exactly and makes their steps about 1 % longer.
+        clock: `fast`, or `exact`: op passes read the clock when an op is wholly done, and once more
+            when a thread goes on within a product. That tells very short ops apart more exactly
+            and makes their steps 1 to 2 % longer.
         ceilings: what this machine reaches at best (docs/roofline.md): `auto` takes it from the
             cache folder and measures it where it is not there yet, `off` does without; any other
             text is a file that `slmprof roofline -o` wrote.
@@ -97,8 +98,8 @@ class CaptureConfig:
             raise UsageError(f"flash_attn is '{self.flash_attn}', not one of auto, on, off")
         if self.events not in ("auto", "all", "aggregate"):
             raise UsageError(f"events is '{self.events}', not one of auto, all, aggregate")
-        if self.clock not in ("fast", "ordered"):
-            raise UsageError(f"clock is '{self.clock}', not one of fast, ordered")
+        if self.clock not in ("fast", "exact"):
+            raise UsageError(f"clock is '{self.clock}', not one of fast, exact")
         if self.device != "cpu":
             raise UsageError(f"this build has no device '{self.device}'; it measures on cpu")
         if self.timeout is not None and not self.timeout > 0:

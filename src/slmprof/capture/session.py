@@ -321,7 +321,7 @@ class Session:
         settings.flash_attn = config.flash_attn_code
         settings.type_k = config.type_k
         settings.type_v = config.type_v
-        settings.ordered_clock = config.clock == "ordered"
+        settings.exact_clock = config.clock == "exact"
         settings.use_mmap = config.mmap
         settings.use_repack = config.repack
         settings.tensor_overrides = config.tensor_overrides

@@ -135,9 +135,9 @@ def add_run_options(parser: argparse.ArgumentParser, *, grid: bool = False) -> N
     group.add_argument("--repeats", type=count, default=5, metavar="N", help="of every pass (5)")
     group.add_argument(
         "--clock",
-        choices=("fast", "ordered"),
+        choices=("fast", "exact"),
         default="fast",
-        help="ordered tells very short ops apart more exactly, for 1 %% more of their time (fast)",
+        help="exact tells very short ops apart better, for 1 or 2 %% more of their time (fast)",
     )
     group.add_argument(
         "--ceilings",

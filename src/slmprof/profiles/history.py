@@ -9,7 +9,7 @@ from typing import Any
 _ADDED: dict[int, dict[str, tuple[str, ...]]] = {
     2: {
         "steps": ("depth",),
-        "events": ("convert", "convert_ns", "n_experts"),
+        "events": ("convert", "convert_ns", "resume_ns", "n_experts"),
         "stats": ("depth", "stage", "compute_max_sum_ns", "n_experts_sum"),
         "masks": ("run", "tensor", "n_pairs", "n_keys"),
         "tensors": ("param1", "param2", "param3"),

@@ -178,6 +178,7 @@ class EventTable(Table):
     end_ns: Int64
     convert: Int32
     convert_ns: Int64
+    resume_ns: Int64
     n_experts: Int32
 
 

@@ -107,7 +107,9 @@ def _check_events(profile: Profile, n_strings: int) -> None:
     _check_nodes("events", events.node, events.n_fused, n_nodes)
     _check_times("events", events.begin_ns, events.end_ns)
     _check_range("events.convert", events.convert, -1, n_strings)
-    _check_range("events.convert_ns", events.convert_ns, 0, events.end_ns - events.begin_ns + 1)
+    for name in ("convert_ns", "resume_ns"):
+        column = getattr(events, name)
+        _check_range(f"events.{name}", column, 0, events.end_ns - events.begin_ns + 1)
     _check_range("events.n_experts", events.n_experts, 0, 2**31)
     lane = events.run.astype(np.int64) * 2**16 + events.thread
     step = np.diff(lane)
