@@ -118,11 +118,9 @@ def _flash_attention(op: Operation) -> Traffic:
     n_kept = key.ne[1] * key.ne[3]
     if n_kept <= 0 or value.ne[1] != key.ne[1]:
         raise UnknownWorkError
-    if op.attended is not None:
-        n_keys = op.attended.n_keys
-    else:
-        # A mask of which nothing is known hides the number of keys, but not what sinks weigh.
-        n_keys = math.nan if op.has(3) else n_kept
+    # A mask of which nothing is known hides the number of keys, but not what sinks weigh.
+    unseen = math.nan if op.has(3) else n_kept
+    n_keys = op.attended.n_keys if op.attended is not None else unseen
     if not 0 <= n_keys <= n_kept and not math.isnan(n_keys):
         raise UnknownWorkError
     stored = distinct_bytes((key, value))

@@ -65,7 +65,8 @@ def run(config: CaptureConfig, spool: str, output: str, channel: IO[str]) -> Non
         send(progress=[stage, progress.done, progress.total])
 
     found, doubts = ceilings_of_run(config, on_ceilings)
-    on_progress(Progress("loading", 0, 2 * config.repeats + 1))
+    total = 2 * config.repeats * len(config.n_depths) + 1
+    on_progress(Progress("loading", 0, total))
     with Session.from_config(config) as session:
         session.ceilings = found
         passes = Passes(session, on_progress)
