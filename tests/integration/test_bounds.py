@@ -1,0 +1,72 @@
+"""Captures beside the ceilings of the machine: bounds in the result, and files that do not hold."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import slmprof
+from slmprof.analysis.roofline import BOUNDS
+from slmprof.capture.ceilings import cache_path, ceilings, fingerprint
+
+ModelMaker = Callable[..., Path]
+
+
+def test_ops_have_a_bound_and_a_share_of_their_ceiling(small_model: ModelMaker) -> None:
+    profile = slmprof.profile(small_model(), n_prompt=16, n_gen=3, repeats=1, threads=2)
+    assert profile.meta.ceilings["n_threads"] == 2
+    ops = profile.ops()
+    assert set(ops["bound"].dropna()) <= set(BOUNDS)
+    assert ops["bound"].notna().all()
+    assert ops["ceiling_share"].notna().all()
+    assert (ops["ceiling_share"] >= 0).all()
+
+
+def test_without_ceilings_nothing_is_bound(small_model: ModelMaker) -> None:
+    profile = slmprof.profile(
+        small_model(), n_prompt=16, n_gen=3, repeats=1, threads=2, ceilings="off"
+    )
+    assert profile.meta.ceilings == {}
+    assert profile.ops()["bound"].isna().all()
+    assert profile.ops()["flops"].notna().all()
+
+
+def test_ceilings_of_another_machine_are_refused(small_model: ModelMaker, tmp_path: Path) -> None:
+    ceilings(2)  # measured and kept, if they were not yet
+    document = json.loads(cache_path(2, fingerprint()).read_text())
+    document["fingerprint"]["cpu"] = "Another CPU"
+    path = tmp_path / "other.json"
+    path.write_text(json.dumps(document))
+    command = [sys.executable, "-m", "slmprof", "breakdown", str(small_model()), "--threads", "2"]
+    answer = subprocess.run(
+        [*command, "--ceilings", str(path)], capture_output=True, text=True, check=False
+    )
+    assert answer.returncode == 2
+    assert answer.stdout == ""
+    assert "another machine" in answer.stderr and "Another CPU" in answer.stderr
+    assert "Traceback" not in answer.stderr
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"format": "other"}', "\0"])
+def test_a_file_that_holds_no_ceilings_is_refused(
+    small_model: ModelMaker, tmp_path: Path, content: str
+) -> None:
+    path = tmp_path / "broken.json"
+    path.write_text(content)
+    with pytest.raises(slmprof.SlmprofError, match="broken.json"):
+        slmprof.profile(small_model(), n_prompt=4, n_gen=1, repeats=1, ceilings=str(path))
+
+
+def test_an_exact_clock_is_a_setting_of_a_capture(small_model: ModelMaker) -> None:
+    profile = slmprof.profile(
+        small_model(), n_prompt=16, n_gen=2, repeats=1, threads=2, clock="exact", ceilings="off"
+    )
+    assert profile.meta.config["clock"] == "exact"
+    assert (profile.events.resume_ns[profile.events.convert >= 0] > 0).all()
+    with pytest.raises(slmprof.UsageError, match="clock"):
+        slmprof.profile(small_model(), clock="sundial")
