@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from builders import Builder, example_meta
+from op_rows import op_rows
 
 from slmprof.analysis.breakdown import VIEWS, break_down
 from slmprof.analysis.caveats import caveats
@@ -209,6 +210,24 @@ def test_text_of_a_profile_cannot_steer_the_terminal(profile: Profile) -> None:
 def test_top_says_how_many_there_are(profile: Profile) -> None:
     assert "Ops of prefill (2 of 5)" in on_terminal(profile, by="op", top=2)
     assert "Ops of prefill\n" in on_terminal(profile, by="op")
+
+
+def test_ops_show_their_bound_where_it_is_known(profile: Profile) -> None:
+    def head(width: int) -> list[str]:
+        text = on_terminal(profile, by="op", width=width)
+        return next(line for line in text.splitlines() if line.startswith("tensor")).split()
+
+    assert "GB/s" in head(80) and "bound" not in head(80) and "bound" not in head(200)
+    row = {"bound": "compute", "ceiling_share": 0.456, "gbps": 12.0, "gflops": 3.0}
+    names = {"tensor": LONG, "kernel": "k" * 30, "block": "attention", "part": "quantize_q8"}
+    profile.__dict__["op_rows"] = op_rows({**row, **names, "share": 1.0, "time_ms": 999.0})
+    assert head(80)[-2:] == ["share", "bound"]
+    assert head(200)[-4:] == ["GB/s", "GFLOP/s", "ceiling", "bound"]
+    wide = on_terminal(profile, by="op", width=200)
+    assert any(line.endswith("45.6 %  compute") for line in wide.splitlines())
+    narrow = on_terminal(profile, by="op")
+    assert any(line.endswith("compute") for line in narrow.splitlines())
+    assert "| 45.6 % | compute |" in markdown.render(break_down(profile, by="op"))
 
 
 def test_top_of_one_phase_hides_no_time_of_the_other(profile: Profile) -> None:

@@ -33,6 +33,8 @@ TOP_TENSORS = 20
 _BAR_WIDTH = 12
 # As much as stands beside the numbers of two phases on 80 columns.
 _IMPL_WIDTH = 25
+# As much as leaves room for the other columns of an op.
+_TENSOR_WIDTH, _PART_WIDTH = 16, 21
 # Where ggml has one implementation, or none was observed, there is nothing to tell.
 _UNREMARKABLE = ("", "generic")
 
@@ -239,7 +241,9 @@ def _layer_spread(breakdown: Breakdown) -> Section:
 
 
 def _op_section(breakdown: Breakdown, phase: str, glyphs: Glyphs) -> Section:
-    columns = (
+    # On 80 columns there is room for one of the two; a bound tells more than a bandwidth.
+    bounded = bool(breakdown.uncut["op"]["bound"].notna().any())
+    columns: tuple[Column, ...] = (
         Column("tensor"),
         Column("kernel"),
         Column("part"),
@@ -250,17 +254,19 @@ def _op_section(breakdown: Breakdown, phase: str, glyphs: Glyphs) -> Section:
         Column("wait", number=True, wide=True),
         Column("imbalance", number=True, wide=True),
         Column("share", number=True),
-        Column("GB/s", number=True),
+        Column("GB/s", number=True, wide=bounded),
         Column("GFLOP/s", number=True, wide=True),
     )
+    if bounded:
+        columns += (Column("ceiling", number=True, wide=True), Column("bound"))
     # The whole list is asked for by name; the usual set shows its head.
     top = breakdown.top or (None if breakdown.by == "op" else TOP_OPS)
     rows = records(_phase_rows(breakdown, "op", phase, top))
     cells = [
         (
-            _cut(row["tensor"] or row["op"], 18, glyphs),
+            _cut(row["tensor"] or row["op"], _TENSOR_WIDTH, glyphs),
             _cut("+".join(row["fused"]).lower() or row["kernel"], 15, glyphs),
-            _cut("/".join(p for p in (row["block"], row["part"]) if p), 20, glyphs),
+            _cut("/".join(p for p in (row["block"], row["part"]) if p), _PART_WIDTH, glyphs),
             printable(row["dtypes"], glyphs),
             "x".join(str(n) for n in row["shape"]),
             printable(row["impl"] or NONE, glyphs),
@@ -270,6 +276,7 @@ def _op_section(breakdown: Breakdown, phase: str, glyphs: Glyphs) -> Section:
             percent(row["share"]),
             rate(row["gbps"]),
             rate(row["gflops"]),
+            *((percent(row["ceiling_share"]), row["bound"] or NONE) if bounded else ()),
         )
         for row in rows
     ]

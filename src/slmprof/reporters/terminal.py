@@ -21,7 +21,7 @@ from .sections import sections
 Document = tuple[list[str], list[Section], list[str]]
 
 # From here on there is room for every column.
-WIDE = 160
+WIDE = 180
 _NO_LINE = "    \n"
 _LINED = Box(_NO_LINE * 2 + " \u2500\u2500 \n" + _NO_LINE * 5)
 # From the coolest shade to the hottest.
