@@ -21,8 +21,8 @@ def times(monkeypatch: pytest.MonkeyPatch, stat: str, own_seconds: float) -> Non
     ("stat", "own", "expected"),
     [
         ("cpu 1200 0 0 800 0 0 0 0 0 0\n", 10.0, []),  # 10 of 20 s busy, all ours
-        ("cpu 1200 0 100 700 0 0 0 0 0 0\n", 10.0, ["other processes took 6%"]),
-        ("cpu 1200 0 0 700 0 0 0 100 0 0\n", 10.0, ["the hypervisor took 6%"]),
+        ("cpu 1200 0 100 700 0 0 0 0 0 0\n", 10.0, ["other processes took 6 %"]),
+        ("cpu 1200 0 0 700 0 0 0 100 0 0\n", 10.0, ["the hypervisor took 6 %"]),
         ("", 10.0, []),
     ],
 )
