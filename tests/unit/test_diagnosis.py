@@ -45,10 +45,10 @@ def found(
     ceilings: dict[str, Any] = CEILINGS,
     weights: pd.DataFrame = NO_WEIGHTS,
     n_threads: int = 1,
+    n_cores: int | None = 4,
 ) -> dict[str, Finding]:
-    made = diagnose(
-        ops, phases, model, ceilings, weights, {"prefill": n_threads, "decode": n_threads}
-    )
+    threads = {"prefill": n_threads, "decode": n_threads}
+    made = diagnose(ops, phases, model, ceilings, weights, threads, n_cores)
     return {finding.topic: finding for finding in made}
 
 
@@ -105,6 +105,18 @@ def test_without_ceilings_it_says_who_would_tell() -> None:
     assert "`slmprof roofline`" in words(made["ceilings"])
     other = found(op_rows({}), ceilings={"n_threads": 4}, n_threads=2)["ceilings"]
     assert "those of 4 threads, and this ran with 2" in words(other)
+
+
+def test_threads_that_take_turns_are_not_sent_to_measure_ceilings() -> None:
+    for ceilings in ({}, {"n_threads": 2}):
+        crowded = found(op_rows({}), ceilings=ceilings, n_threads=8, n_cores=4)["ceilings"]
+        assert words(crowded) == (
+            "What limits it cannot be told: 8 threads on 4 cores take turns, so there are no "
+            "ceilings to compare with."
+        )
+    assert "roofline" in words(
+        found(op_rows({}), ceilings={}, n_threads=8, n_cores=None)["ceilings"]
+    )
 
 
 @pytest.mark.parametrize(

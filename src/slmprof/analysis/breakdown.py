@@ -134,7 +134,13 @@ def break_down(
         waits=wait_table(ops),
         wait_totals=wait_totals(ops),
         diagnosis=diagnose(
-            ops, phases, profile.meta.model, profile.meta.ceilings, weights, n_threads
+            ops,
+            phases,
+            meta.model,
+            meta.ceilings,
+            weights,
+            n_threads,
+            meta.environment.get("n_cores"),
         ),
         buffers=buffer_table(profile),
         totals=memory_totals(profile),

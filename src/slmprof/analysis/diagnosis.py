@@ -35,6 +35,7 @@ def diagnose(
     ceilings: Mapping[str, Any],
     weights: pd.DataFrame,
     n_threads: Mapping[str, int],
+    n_cores: int | None = None,
 ) -> tuple[Finding, ...]:
     """At most `MAX_FINDINGS` findings, in the order in which they are to be told.
 
@@ -45,6 +46,7 @@ def diagnose(
         ceilings: `meta.ceilings`; empty where this machine's were not measured.
         weights: `analysis.weights.weight_table`.
         n_threads: threads of each phase.
+        n_cores: of the machine that it ran on; None where that is not known.
     """
     if ops.empty:
         return tuple(_types(model, weights))
@@ -53,7 +55,7 @@ def diagnose(
     for phase, rows in by_phase.items():
         first += _limit(phase, rows, ceilings)
     if not ops["bound"].notna().any():
-        first += _ceilings(ceilings, n_threads)
+        first += _ceilings(ceilings, n_threads, n_cores)
     if "decode" in by_phase:
         first += _read(by_phase["decode"], model, weights)
     first += _types(model, weights)
@@ -103,14 +105,21 @@ def _most(phase: str, rows: pd.DataFrame, total: float) -> list[Finding]:
     return [Finding(phase, MOST, {"block": block, "kernel": kernel, "share": share})]
 
 
-def _ceilings(ceilings: Mapping[str, Any], n_threads: Mapping[str, int]) -> list[Finding]:
-    """Why there are no bounds: `n_threads` of the run and `measured_for`, the number of threads
-    that the ceilings hold for, null without any."""
+def _ceilings(
+    ceilings: Mapping[str, Any], n_threads: Mapping[str, int], n_cores: int | None
+) -> list[Finding]:
+    """Why there are no bounds: `n_threads` of the run, `n_cores` where they are fewer (else null),
+    and `measured_for`, the number of threads that the ceilings hold for, null without any."""
     most = max(n_threads.values(), default=0)
     measured_for = ceilings.get("n_threads")
     if ceilings and measured_for == most:
         return []
-    return [Finding(None, CEILINGS, {"n_threads": most, "measured_for": measured_for})]
+    figures = {
+        "n_threads": most,
+        "n_cores": n_cores if isinstance(n_cores, int) and n_cores < most else None,
+        "measured_for": measured_for,
+    }
+    return [Finding(None, CEILINGS, figures)]
 
 
 def _weighted(values: pd.Series, times: pd.Series) -> float | None:

@@ -78,6 +78,12 @@ def _most(phase: str, f: Mapping[str, Any]) -> str:
 
 
 def _ceilings(_: str, f: Mapping[str, Any]) -> str:
+    if f["n_cores"] is not None:
+        return (
+            f"What limits it cannot be told: {f['n_threads']} threads on {f['n_cores']} "
+            f"core{'s' if f['n_cores'] != 1 else ''} take turns, so there are no ceilings to "
+            "compare with."
+        )
     if f["measured_for"] is not None:
         return (
             f"The ceilings at hand are those of {f['measured_for']} threads, and this ran with "
