@@ -58,7 +58,7 @@ def test_a_file_that_holds_no_ceilings_is_refused(
 ) -> None:
     path = tmp_path / "broken.json"
     path.write_text(content)
-    with pytest.raises(slmprof.SlmprofError, match="broken.json"):
+    with pytest.raises(slmprof.SlmprofError, match=r"broken\.json"):
         slmprof.profile(small_model(), n_prompt=4, n_gen=1, repeats=1, ceilings=str(path))
 
 

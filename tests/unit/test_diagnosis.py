@@ -68,16 +68,21 @@ def test_limited_by_memory() -> None:
     assert limit.figures["shares"] == {"memory": 0.75, "sync": 0.25}
     assert limit.figures["gbps"] == pytest.approx(12.0)
     assert words(limit) == (
-        "Decode is limited by memory bandwidth: 75 % of its op time, at 12.0 GB/s, 60 % of the "
-        "20.0 GB/s that this machine reads with 2 threads."
+        "The nearest ceiling of decode is memory bandwidth: 75 % of its op time, at 12.0 GB/s, "
+        "60 % of the 20.0 GB/s that this machine reads with 2 threads."
+    )
+    near = found(op_rows(memory_bound(bytes=16e6)))["limit"]
+    assert words(near).startswith(
+        "Decode is limited by memory bandwidth: 100 % of its op time, at 16.0 GB/s, 80 % of the "
     )
 
 
 def test_limited_by_arithmetic_or_by_nothing_alone() -> None:
-    compute = {"phase": "prefill", "bound": "compute", "ceiling_share": 0.5}
+    compute = {"phase": "prefill", "bound": "compute", "ceiling_share": 0.75}
     limit = found(op_rows(compute, {**compute, "ceiling_share": None}))["limit"]
     assert words(limit) == (
-        "Prefill is limited by arithmetic: 100 % of its op time, at 50 % of its ceiling (modelled)."
+        "Prefill is limited by arithmetic: 100 % of its op time, at 75 % of that ceiling "
+        "(modelled)."
     )
     rows = op_rows(memory_bound(time_ms=4.0), {"bound": "sync", "time_ms": 3.0}, {"time_ms": 3.0})
     assert words(found(rows)["limit"]) == (
@@ -89,8 +94,8 @@ def test_limited_by_arithmetic_or_by_nothing_alone() -> None:
 def test_far_from_the_ceiling_is_not_limited_by_it() -> None:
     far = found(op_rows({"bound": "compute", "ceiling_share": 0.2}))["limit"]
     assert words(far) == (
-        "Decode stays far below its ceilings; the lowest is arithmetic: 100 % of its op time, at "
-        "20 % of its ceiling (modelled)."
+        "The nearest ceiling of decode is arithmetic: 100 % of its op time, at 20 % of that "
+        "ceiling (modelled)."
     )
     waiting = found(op_rows({"bound": "sync", "ceiling_share": 0.01}))["limit"]
     assert words(waiting) == (
@@ -102,7 +107,7 @@ def test_without_ceilings_it_says_who_would_tell() -> None:
     made = found(op_rows({"block": "ffn"}, {"block": "attention", "time_ms": 3.0}), ceilings={})
     assert "limit" not in made and "gain" not in made
     assert words(made["most"]) == "Decode spends 75 % of its op time in mul_mat_vec_q of attention."
-    assert "`slmprof roofline`" in words(made["ceilings"])
+    assert "this profile does not hold" in words(made["ceilings"])
     other = found(op_rows({}), ceilings={"n_threads": 4}, n_threads=2)["ceilings"]
     assert "those of 4 threads, and this ran with 2" in words(other)
 
@@ -114,9 +119,8 @@ def test_threads_that_take_turns_are_not_sent_to_measure_ceilings() -> None:
             "What limits it cannot be told: 8 threads on 4 cores take turns, so there are no "
             "ceilings to compare with."
         )
-    assert "roofline" in words(
-        found(op_rows({}), ceilings={}, n_threads=8, n_cores=None)["ceilings"]
-    )
+    unknown = found(op_rows({}), ceilings={}, n_threads=8, n_cores=None)["ceilings"]
+    assert "this profile does not hold" in words(unknown)
 
 
 @pytest.mark.parametrize(
@@ -130,7 +134,7 @@ def test_threads_that_take_turns_are_not_sent_to_measure_ceilings() -> None:
 def test_ceilings_that_make_no_sense_are_left_out(ceilings: dict[str, Any]) -> None:
     limit = found(op_rows(memory_bound()), ceilings=ceilings)["limit"]
     assert "gbps" not in limit.figures
-    assert words(limit).endswith("100 % of its op time, at 60 % of its ceiling (modelled).")
+    assert words(limit).endswith("100 % of its op time, at 60 % of that ceiling (modelled).")
 
 
 def test_what_a_step_reads() -> None:
@@ -243,6 +247,21 @@ def test_best_gains() -> None:
     assert "equal shares for the threads, and barriers at no cost, at most 6.000" in words(gain)
     near = op_rows({"ceiling_share": 0.97})
     assert "gain" not in found(near)
+
+
+def test_what_is_within_reach_stands_beside_better_code() -> None:
+    rows = op_rows(
+        memory_bound(dtypes="f16,f32->f32", weight_bytes=10e6, ceiling_share=0.3, time_ms=8.0)
+    )
+    weights = weight_rows(("ffn_up", 0, "ffn", "f16", [256, 64]))
+    model = {**MODEL, "file_type": "F16"}
+    made = diagnose(rows, (), model, CEILINGS, weights, {"decode": 1})
+    gains = [finding for finding in made if finding.topic == "gain"]
+    assert [finding.figures["what"] for finding in gains] == ["ceiling", "quantize"]
+    assert words(gains[0]).startswith("What would help decode most: products of ffn")
+    assert words(gains[1]).startswith(
+        "Within reach for decode: weights of ffn in q8_0 instead of f16, at most 3.75"
+    )
 
 
 def test_gain_of_smaller_weights() -> None:

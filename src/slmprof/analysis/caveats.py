@@ -27,7 +27,10 @@ def caveats(profile: Profile) -> tuple[str, ...]:
             "their time is counted as unrecorded or with the op before"
         )
     for doubt in profile.meta.ceilings.get("warnings", ()):
-        found.append(f"when this machine's ceilings were measured, {doubt}")
+        found.append(
+            f"when this machine's ceilings were measured, {doubt}; "
+            "`slmprof roofline --refresh` measures them again"
+        )
     for phase, entry in run["warmup"].items():
         if entry.get("reason") == "limit":
             found.append(f"{phase} was not steady yet when its warm-up reached its limit")

@@ -21,8 +21,8 @@ _BOUNDS = {
 }
 # Below, no single bound limits a phase.
 _MAJORITY = 0.5
-# Whose ops reach less of their ceiling, on the mean, is not limited by it but by how they run.
-_FAR = 0.5
+# Whose ops reach less of their ceiling, on the mean, is not limited by it alone.
+_NEAR = 0.7
 # Differences so small are not worth a word.
 _SLIGHT = 0.005
 
@@ -54,9 +54,9 @@ def _limit(phase: str, f: Mapping[str, Any]) -> str:
         return f"No single thing limits {phase}; of its op time: {', '.join(named)}."
     bound = _BOUNDS.get(f["bound"], f["bound"])
     reached = f["gbps"] / f["peak_gbps"] if "gbps" in f else f["ceiling_share"]
-    is_far = reached is not None and reached < _FAR and f["bound"] != "sync"
+    is_far = reached is not None and reached < _NEAR and f["bound"] != "sync"
     text = (
-        f"{phase.capitalize()} stays far below its ceilings; the lowest is {bound}: "
+        f"The nearest ceiling of {phase} is {bound}: "
         if is_far
         else f"{phase.capitalize()} is limited by {bound}: "
     ) + f"{_share(f['share'])} of its op time"
@@ -68,7 +68,7 @@ def _limit(phase: str, f: Mapping[str, Any]) -> str:
             f"{rate(f['peak_gbps'])} GB/s that this machine reads{with_threads}."
         )
     if reached is not None and f["bound"] != "sync":
-        return f"{text}, at {_share(reached)} of its ceiling (modelled)."
+        return f"{text}, at {_share(reached)} of that ceiling (modelled)."
     return f"{text}."
 
 
@@ -90,8 +90,8 @@ def _ceilings(_: str, f: Mapping[str, Any]) -> str:
             f"{f['n_threads']}: what limits it cannot be told from them."
         )
     return (
-        "What limits it, and what would help most, needs the ceilings of this machine: "
-        "`slmprof roofline` measures them."
+        "What limits it, and what would help most, needs the ceilings of the machine, which this "
+        "profile does not hold: a run with `--ceilings auto` measures them."
     )
 
 
@@ -117,7 +117,8 @@ def _read(_: str, f: Mapping[str, Any]) -> str:
 def _types(_: str, f: Mapping[str, Any]) -> str:
     types = dict(f["types"])
     named = f["named"]
-    label = f["file_type"] or "The file"
+    # llama.cpp says so where the file does not tell and its tensors do.
+    label = (f["file_type"] or "The file").removeprefix("(guessed) ")
     if named is None:
         held = [f"{_share(share)} {name}" for name, share in types.items()]
         return f"{label}: of the file's bytes, {listed(held)}."
@@ -157,15 +158,16 @@ def _host(phase: str, f: Mapping[str, Any]) -> str:
 
 def _gain(phase: str, f: Mapping[str, Any]) -> str:
     if f["what"] == CEILING:
-        ops = f["ops"] if f["ops"] == "products" else f"the ops {f['ops']}"
-        what = f"{ops} of {f['block']} at their ceiling"
+        whose = "their" if f["ops"] == "products" else "its"
+        what = f"{f['ops']} of {f['block']} at {whose} ceiling"
     elif f["what"] == NO_WAITING:
         what = "equal shares for the threads, and barriers at no cost"
     else:
         what = f"weights of {f['block']} in {f['to_type']} instead of {f['type']}"
     modelled = ", modelled" if f["is_modelled"] else ""
+    first = f"What would help {phase} most" if f["is_largest"] else f"Within reach for {phase}"
     return (
-        f"What would help {phase} most: {what}, at most {milliseconds(f['gain_ms'])} ms of "
+        f"{first}: {what}, at most {milliseconds(f['gain_ms'])} ms of "
         f"{milliseconds(f['time_ms'])} ({_share(f['share'])}{modelled})."
     )
 
