@@ -17,6 +17,7 @@ FORMAT_VERSION = 2
 Json = dict[str, Any]
 
 _NUMBER = (int, float)
+_MAX_NUMBER = 2**63
 # For each part: key -> the types a value may have. Every key may be null, except containers,
 # which then become empty. Unknown keys are kept as they are.
 _SCHEMA: dict[str, dict[str, tuple[type, ...]]] = {
@@ -162,6 +163,7 @@ def _is(value: Any, types: tuple[type, ...]) -> bool:
     # bool is an int in Python, but not in JSON.
     if isinstance(value, bool):
         return bool in types
-    if isinstance(value, float) and not math.isfinite(value):
+    # JSON's numbers have no end; those of tables have. No comparison holds for what is no number.
+    if isinstance(value, (int, float)) and not -_MAX_NUMBER < value < _MAX_NUMBER:
         return False
     return isinstance(value, types)
