@@ -317,6 +317,27 @@ def test_references_that_lead_nowhere(path: Path, table: str, column: str, value
 
 
 @pytest.mark.parametrize(
+    ("row", "column", "value", "message"),
+    [
+        (4, "src0", 4, "src0 is not in the order"),  # a view of itself
+        (4, "src0", 5, "src0 is not in the order"),
+        (3, "src9", 6, "src9 is not in the order"),
+        (3, "src1", -1, "src1 lacks an operand of MUL_MAT"),
+        (0, "src1", -1, "src1 lacks an operand of GET_ROWS"),
+    ],
+)
+def test_graphs_that_no_walk_could_leave(
+    path: Path, row: int, column: str, value: int, message: str
+) -> None:
+    profile = example_profile()
+    values = profile.tensors.columns()[column].copy()
+    values[row] = value
+    _save_unchecked(replace(profile, tensors=profile.tensors.replace(**{column: values})), path)
+    with pytest.raises(ProfileFormatError, match=message):
+        load(path)
+
+
+@pytest.mark.parametrize(
     ("column", "value"),
     [("graph", 3), ("node", 7), ("calls", -1), ("span_sum_ns", -1), ("span_sq_sum", float("nan"))],
 )
@@ -334,3 +355,14 @@ def test_bad_stats(path: Path, column: str, value: float) -> None:
 
 def _save_unchecked(profile: Profile, path: Path) -> None:
     save(profile, path)
+
+
+def test_a_cast_may_name_itself(path: Path) -> None:
+    """ggml_cast: a copy whose second operand is its own result."""
+    profile = example_profile()
+    rows = profile.tensors
+    op, src1 = rows.op.copy(), rows.src1.copy()
+    op[2], src1[2] = len(profile.strings), 2
+    strings = (*profile.strings, "CPY")
+    save(replace(profile, strings=strings, tensors=rows.replace(op=op, src1=src1)), path)
+    assert load(path).tensors.src1[2] == 2

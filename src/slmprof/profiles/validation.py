@@ -24,6 +24,10 @@ Ints = npt.NDArray[Any]
 MAX_NS = 2**60
 MAX_SUM = 2.0**100
 
+# What reads a graph takes these operands for granted.
+_LEAST_SOURCES = {"MUL_MAT": 2, "MUL_MAT_ID": 3, "ADD": 2, "GET_ROWS": 2}
+_LEAST_SOURCES |= dict.fromkeys(("SOFT_MAX", "SCALE", "CONT", "CPY", "DUP", "CAST"), 1)
+
 
 def check_profile(profile: Profile) -> None:
     """Checks all tables of a profile.
@@ -85,8 +89,31 @@ def _check_tensors(profile: Profile, n_strings: int) -> None:
     size_of_graph = sizes[tensors.graph]
     for name in ("view_src", *(f"src{i}" for i in range(N_SOURCES))):
         _check_range(f"tensors.{name}", getattr(tensors, name), -1, size_of_graph)
+    _check_operands(profile, position, n_nodes[tensors.graph])
     for name in ("ne0", "ne1", "ne2", "ne3", "size_bytes"):
         _check_range(f"tensors.{name}", getattr(tensors, name), 0, 2**62)
+
+
+def _check_operands(profile: Profile, position: Int64, n_nodes: Int64) -> None:
+    """Checks that nodes read leaves and earlier nodes alone: a walk against the edges ends."""
+    tensors = profile.tensors
+    rows = {op: _rows_of(profile, op) & (position < n_nodes) for op in _LEAST_SOURCES}
+    for i in range(N_SOURCES):
+        source = getattr(tensors, f"src{i}")
+        is_late = (source >= 0) & (source < n_nodes) & (source >= position)
+        if i == 1:
+            # A cast is a copy whose second operand is its own result.
+            is_late &= ~(rows["CPY"] & (source == position))
+        if np.any(is_late):
+            raise ProfileFormatError(f"column tensors.src{i} is not in the order of the nodes")
+        for op, n_least in _LEAST_SOURCES.items():
+            if i < n_least and np.any(source[rows[op]] < 0):
+                raise ProfileFormatError(f"column tensors.src{i} lacks an operand of {op}")
+
+
+def _rows_of(profile: Profile, op: str) -> npt.NDArray[np.bool_]:
+    """bool[n]: which tensors are results of an operator."""
+    return np.isin(profile.tensors.op, [i for i, s in enumerate(profile.strings) if s == op])
 
 
 def _check_runs(profile: Profile) -> None:
