@@ -269,6 +269,16 @@ def test_a_cache_folder_that_cannot_be_made(
     assert capture.keep_ceilings(example_ceilings()) is None
 
 
+def test_a_cache_folder_of_nobody(
+    machine: Callable[..., list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine()
+    monkeypatch.setenv("SLMPROF_CACHE_DIR", "~no-such-user/cache")
+    assert capture.find_ceilings(2) is None
+    assert capture.ceilings(2) is not None
+    assert capture.keep_ceilings(example_ceilings()) is None
+
+
 def test_more_threads_than_cores_have_none(machine: Callable[..., list[int]]) -> None:
     made = machine()
     assert capture.ceilings(5) is None

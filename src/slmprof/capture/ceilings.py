@@ -135,8 +135,8 @@ def load_ceilings(path: str | os.PathLike[str], n_threads: int) -> Ceilings:
 
 def keep_ceilings(measured: Ceilings) -> Path | None:
     """Writes ceilings into the cache folder; None where that cannot be written."""
-    path = cache_path(measured.n_threads, measured.fingerprint)
     try:
+        path = cache_path(measured.n_threads, measured.fingerprint)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_ceilings(measured, path)
     except (OSError, UsageError):

@@ -6,7 +6,7 @@ import hashlib
 import os
 from pathlib import Path
 
-from ..errors import ModelError
+from ..errors import ModelError, UsageError
 from .presets import PRESETS
 
 _PRESET_PREFIX = "preset:"
@@ -17,12 +17,20 @@ def cache_folder() -> Path:
     """Where synthesised models are kept; nothing is created.
 
     $SLMPROF_CACHE_DIR, else $XDG_CACHE_HOME/slmprof, else ~/.cache/slmprof.
+
+    Raises:
+        UsageError: it would be in a home folder that nobody knows.
     """
-    for variable, below in (("SLMPROF_CACHE_DIR", ""), ("XDG_CACHE_HOME", "slmprof")):
-        folder = os.environ.get(variable)
-        if folder:
-            return Path(folder).expanduser() / below
-    return Path.home() / ".cache" / "slmprof"
+    try:
+        for variable, below in (("SLMPROF_CACHE_DIR", ""), ("XDG_CACHE_HOME", "slmprof")):
+            folder = os.environ.get(variable)
+            if folder:
+                return Path(folder).expanduser() / below
+        return Path.home() / ".cache" / "slmprof"
+    except RuntimeError:
+        raise UsageError(
+            "there is no home folder for the cache; set SLMPROF_CACHE_DIR to a folder"
+        ) from None
 
 
 def resolve_model(model: str | os.PathLike[str], *, seed: int = 0) -> Path:
