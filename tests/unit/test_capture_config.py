@@ -61,3 +61,9 @@ def test_a_context_that_was_asked_for_does_not() -> None:
 def test_a_depth_beyond_any_context() -> None:
     with pytest.raises(UsageError, match="more than any context holds"):
         CaptureConfig("m", n_depth=2**31 - 1)
+
+
+@pytest.mark.parametrize("asked", [None, 1, "", b"file", ["auto"]])
+def test_ceilings_that_cannot_be_meant(asked: Any) -> None:
+    with pytest.raises(UsageError, match="ceilings"):
+        CaptureConfig("m", ceilings=asked)

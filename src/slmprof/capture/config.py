@@ -79,7 +79,10 @@ class CaptureConfig:
         object.__setattr__(self, "model", os.fspath(self.model))
         if self.prompt_file is not None:
             object.__setattr__(self, "prompt_file", os.fspath(self.prompt_file))
-        object.__setattr__(self, "ceilings", os.fspath(self.ceilings))
+        if isinstance(self.ceilings, os.PathLike):
+            object.__setattr__(self, "ceilings", os.fspath(self.ceilings))
+        if not isinstance(self.ceilings, str) or not self.ceilings:
+            raise UsageError(f"ceilings is {self.ceilings!r}, not auto, off or a file")
         object.__setattr__(self, "override_tensor", tuple(self.override_tensor))
         depths = _depths(self.n_depth)
         object.__setattr__(self, "n_depth", depths if len(depths) > 1 else depths[0])
