@@ -531,6 +531,14 @@ def test_unknown_names_have_no_role() -> None:
     assert role_of_name("model.layers.0.self_attn.q_proj.weight") is None
 
 
+@pytest.mark.parametrize("name", [f"blk.{10**20}.ffn_up.weight", f"cache_k_l{10**20}"])
+def test_numbers_that_no_layer_has(name: str) -> None:
+    from slmprof.analysis.weight_roles import state_layer, stem_and_layer
+
+    assert stem_and_layer(name)[1] == -1
+    assert state_layer(name) == -1
+
+
 def test_every_rule_gives_a_part_of_its_block() -> None:
     from slmprof.analysis import weight_roles
 

@@ -90,7 +90,7 @@ class WeightRole:
     kind: str = "use"
 
 
-_LAYER = re.compile(r"(?:^|\.)(?:blk|layers?|h|blocks?|posnet|convnext)\.(\d+)\.")
+_LAYER = re.compile(r"(?:^|\.)(?:blk|layers?|h|blocks?|posnet|convnext)\.(\d{1,9})\.")
 _AFFIX = re.compile(r"\.(?:weight|bias|scale|scales|input_scale|lora_[ab])$")
 
 # The first pattern that matches the whole stem wins.
@@ -193,7 +193,7 @@ def stem_and_layer(name: str) -> tuple[str, int]:
         name = shorter
 
 
-_STATE_LAYER = re.compile(r"_l(\d+)\b")
+_STATE_LAYER = re.compile(r"_l(\d{1,9})\b")
 _RECURRENT_STATE = re.compile(r"cache_(?:ple_)?[rs]_l\d+")
 
 
