@@ -351,7 +351,8 @@ void Recorder::collect_run(EventMode mode, Recording & recording, const RunRecor
             const auto busy = static_cast<double>(own_end - from);
             op.compute += busy;
             op.slowest = std::max(op.slowest, busy);
-            op.wait += static_cast<double>(until - own_end);
+            // A thread may read the clock behind the last barrier after the first one has ended the run.
+            op.wait += static_cast<double>(std::max<int64_t>(until - own_end, 0));
             n++;
         }
         for (OpTimes * times : { &op, &conversion }) {
