@@ -37,7 +37,6 @@ Recorder::Recorder(int n_threads, size_t capacity, bool is_exact) :
     runs_.reserve(k_runs_capacity);
     run_steps_.reserve(k_runs_capacity);
     mask_counts_.reserve(k_runs_capacity);
-    threads_[0].routings.reserve(k_routings_capacity);
     marks_.reserve(k_marks_capacity);
 }
 
@@ -53,6 +52,8 @@ void Recorder::reserve(size_t capacity) {
         thread.first = thread.next = thread.events.get();
         thread.end                 = thread.first + capacity;
     }
+    // Of a mixture of experts' ops about one in ten is a routed product.
+    threads_[0].routings.reserve(std::max(k_routings_capacity, capacity / 4));
 }
 
 Recorder::~Recorder() {
