@@ -48,6 +48,7 @@ def _claim_stdout() -> IO[str]:
 
 def run(config: CaptureConfig, spool: str, output: str, channel: IO[str]) -> None:
     """One capture into `spool`, and at its end the profile file `output`."""
+    from ..models.resolve import resolve_model
     from ..profiles.assemble import assemble, write_chunk, write_header
     from .ceilings import ceilings_of_run
     from .environment import LoadMeter, rss_peak_bytes
@@ -64,6 +65,8 @@ def run(config: CaptureConfig, spool: str, output: str, channel: IO[str]) -> Non
         stage = f"measuring what this machine can do ({progress.stage})"
         send(progress=[stage, progress.done, progress.total])
 
+    # A model that is not there is told at once, not when the ceilings have been measured.
+    resolve_model(config.model, seed=config.seed)
     found, doubts = ceilings_of_run(config, on_ceilings)
     total = 2 * config.repeats * len(config.n_depths) + 1
     on_progress(Progress("loading", 0, total))

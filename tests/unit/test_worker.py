@@ -1,0 +1,25 @@
+"""The worker process, without an engine."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slmprof.capture import ceilings, worker
+from slmprof.capture.config import CaptureConfig
+from slmprof.errors import ModelError
+
+
+def test_a_model_that_is_not_there_is_told_before_anything_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def measured(*_: Any) -> None:
+        raise AssertionError("ceilings were measured first")
+
+    monkeypatch.setattr(ceilings, "ceilings_of_run", measured)
+    config = CaptureConfig(str(tmp_path / "none.gguf"))
+    with pytest.raises(ModelError, match="no such model file"):
+        worker.run(config, str(tmp_path), str(tmp_path / "out"), io.StringIO())
