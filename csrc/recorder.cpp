@@ -361,14 +361,21 @@ void Recorder::collect_run(EventMode mode, Recording & recording, const RunRecor
             times->wait /= n;
         }
 
+        // A thread that had no share of the work may not have come to the place that tells.
+        uint32_t path = own.path;
+        for (const auto & [first, last] : ranges) {
+            if (path == 0 && i < static_cast<size_t>(last - first)) {
+                path = first[i].path;
+            }
+        }
         OpKey key{ static_cast<uint8_t>(step.phase), 0,
                    static_cast<uint16_t>(own.n_fused()), step.depth,
-                   run.graph, static_cast<int32_t>(own.node()), path_text(own.path) };
+                   run.graph, static_cast<int32_t>(own.node()), path_text(path) };
         const uint32_t n_experts = experts_of(&own);
         add_stat(recording.stats, key, op, n_experts);
         if (converted > begin) {
             key.stage = 1;
-            key.path  = conversion_text(own.path);
+            key.path  = conversion_text(path);
             add_stat(recording.stats, key, conversion, n_experts);
         }
     }

@@ -7,6 +7,7 @@ import io
 import json
 import os
 from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from ceilings_builder import FINGERPRINT, KIB, MIB, example_ceilings
 from slmprof.capture import caches as caches_module
 from slmprof.capture import ceilings as capture
 from slmprof.capture.caches import data_caches, spread_cores, working_sets
+from slmprof.capture.config import CaptureConfig
 from slmprof.commands.main import main
 from slmprof.errors import EngineError, ProfileFormatError, UsageError
 from slmprof.profiles.ceilings import Cache, Ceilings, read_ceilings, write_ceilings
@@ -277,6 +279,39 @@ def test_a_cache_folder_of_nobody(
     assert capture.find_ceilings(2) is None
     assert capture.ceilings(2) is not None
     assert capture.keep_ceilings(example_ceilings()) is None
+
+
+def test_disturbed_ceilings_are_measured_again_some_time_later(
+    machine: Callable[..., list[int]],
+) -> None:
+    now = datetime.now(timezone.utc)
+    fresh = now.isoformat(timespec="seconds")
+    machine(example_ceilings(is_disturbed=True, measured_at=fresh))
+    capture.ceilings(2)
+    made = machine()
+    # A load that was there a moment ago is still there.
+    assert capture.ceilings(2) is not None
+    assert made == []
+    for old in ((now - timedelta(hours=1)).isoformat(timespec="seconds"), "some day"):
+        capture.keep_ceilings(example_ceilings(is_disturbed=True, measured_at=old))
+        found = capture.ceilings(2, measure=False)
+        assert found is not None and found.is_disturbed
+        found = capture.ceilings(2)
+        assert found is not None and not found.is_disturbed
+    assert made == [2, 2]
+
+
+def test_a_run_says_that_ceilings_cannot_be_kept(
+    machine: Callable[..., list[int]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    machine()
+    (tmp_path / "file").write_text("")
+    config = CaptureConfig("model.gguf", threads=2)
+    assert capture.ceilings_of_run(config)[1] == []
+    monkeypatch.setenv("SLMPROF_CACHE_DIR", str(tmp_path / "file" / "cache"))
+    found, doubts = capture.ceilings_of_run(config)
+    assert found is not None
+    assert len(doubts) == 1 and "every run measures them anew" in doubts[0]
 
 
 def test_more_threads_than_cores_have_none(machine: Callable[..., list[int]]) -> None:

@@ -101,7 +101,17 @@ def _bounded(profile: Profile, table: pd.DataFrame) -> pd.DataFrame:
     ceilings = Ceilings.from_json(profile.meta.ceilings)
     threads = profile.runs.n_threads
     n_threads = int(threads[0]) if len(threads) and np.all(threads == threads[0]) else 0
-    return add_bounds(table, ceilings, n_threads=n_threads, step_bytes=stream_bytes(table))
+    # A prompt in several micro-batches reads the weights once for each: one run's bytes count.
+    step_bytes = {
+        phase: n_bytes / _runs_per_step(profile, PHASES.index(phase))
+        for phase, n_bytes in stream_bytes(table).items()
+    }
+    return add_bounds(table, ceilings, n_threads=n_threads, step_bytes=step_bytes)
+
+
+def _runs_per_step(profile: Profile, phase: int) -> float:
+    chosen = op_steps(profile, phase)
+    return max(1.0, float(chosen[profile.runs.step].sum()) / max(1, int(chosen.sum())))
 
 
 @dataclass

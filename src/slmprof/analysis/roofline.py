@@ -137,8 +137,9 @@ def add_bounds(
     local_ms, local_in_memory = _local_ms(ops, ceilings)
     compute_ms = _compute_ms(ops, ceilings)
 
-    known = ~np.isnan(stream_ms) & ~np.isnan(local_ms) & ~np.isnan(compute_ms) & (time_ms > 0)
     least_ms = np.maximum(np.maximum(stream_ms, local_ms), compute_ms)
+    # Nothing to do is under no roof.
+    known = (least_ms > 0) & (time_ms > 0)
     with np.errstate(invalid="ignore", divide="ignore"):
         share = np.where(known, least_ms / time_ms, np.nan)
         in_memory = np.where(stream_ms >= local_ms, stream_in_memory, local_in_memory)
@@ -147,8 +148,7 @@ def add_bounds(
             np.where(in_memory, "memory", "cache"),
             "compute",
         ).astype(object)
-    # Nothing to do is under no roof.
-    roof[~known | ~(least_ms > 0)] = None
+    roof[~known] = None
     roof[_is_sync(ops, ceilings)] = "sync"
     unrecorded = (ops["op"] == "UNRECORDED").to_numpy()
     roof[unrecorded] = None

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import IO, Any
 
@@ -28,6 +29,7 @@ from .protocol import EXIT_REPORTED, OnProgress, Progress
 # Raised when the same machine would be measured differently, so that no older file is used.
 METHOD_VERSION = 1
 
+_RETRY_AFTER = timedelta(minutes=10)
 _MOST_THREADS = 512  # GGML_MAX_N_THREADS
 _LOG_LINES = 40
 _SHOWN_DIFFERENCES = 3
@@ -50,7 +52,8 @@ def ceilings(
 
     Args:
         path: a file to take them from; the cache is then not looked at, and nothing is measured.
-        measure: measure them (some seconds) where the cache has none, and keep them there.
+        measure: measure them (some seconds) where the cache has none, or has some that were
+            disturbed by another load and are older than ten minutes; and keep them there.
         refresh: measure them in any case.
         on_progress: called with a Progress as a measurement goes on.
 
@@ -66,13 +69,24 @@ def ceilings(
         return load_ceilings(path, n_threads)
     if not refresh:
         found = find_ceilings(n_threads)
-        if found is not None:
+        if found is not None and not (measure and _is_worth_another_try(found)):
             return found
     if not (measure or refresh) or n_threads > usable_cores():
         return None
     measured = measure_ceilings(n_threads, on_progress)
     keep_ceilings(measured)
     return measured
+
+
+def _is_worth_another_try(found: Ceilings) -> bool:
+    """Whether ceilings were disturbed, and that is some time ago."""
+    if not found.is_disturbed:
+        return False
+    try:
+        then = datetime.fromisoformat(found.measured_at)
+        return datetime.now(timezone.utc) - then > _RETRY_AFTER
+    except (ValueError, TypeError):
+        return True
 
 
 def ceilings_of_run(
@@ -88,7 +102,11 @@ def ceilings_of_run(
     if config.ceilings != "auto":
         return load_ceilings(config.ceilings, config.n_threads), []
     try:
-        return ceilings(config.n_threads, on_progress=on_progress), []
+        found = ceilings(config.n_threads, on_progress=on_progress)
+        if found is not None and find_ceilings(config.n_threads) is None:
+            where = cache_folder()
+            return found, [f"ceilings cannot be kept in {where}: every run measures them anew"]
+        return found, []
     except SlmprofError as error:
         # Nobody asked for them by name: the capture goes on without.
         return None, [f"the ceilings of this machine could not be measured: {error}"]

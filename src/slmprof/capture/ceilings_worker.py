@@ -99,6 +99,7 @@ def measure(n_threads: int, on_progress: OnProgress) -> Ceilings:
         ),
         arithmetic=tuple(Arithmetic(*key, gflops) for key, gflops in best.gflops.items()),
         op_ns=best.op_ns,
+        is_disturbed=bool(spoiled),
         warnings=(*find_warnings(n_threads), *spoiled, *_small_memory(caches, sets, n_threads)),
     )
 

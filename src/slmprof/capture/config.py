@@ -97,7 +97,7 @@ class CaptureConfig:
                 raise UsageError(
                     f"threads is {self.threads}; llama.cpp allows at most {_MOST_THREADS}"
                 )
-        if self.flash_attn not in _FLASH_ATTENTION:
+        if not isinstance(self.flash_attn, str) or self.flash_attn not in _FLASH_ATTENTION:
             raise UsageError(f"flash_attn is '{self.flash_attn}', not one of auto, on, off")
         if self.events not in ("auto", "all", "aggregate"):
             raise UsageError(f"events is '{self.events}', not one of auto, all, aggregate")
@@ -105,7 +105,9 @@ class CaptureConfig:
             raise UsageError(f"clock is '{self.clock}', not one of fast, exact")
         if self.device != "cpu":
             raise UsageError(f"this build has no device '{self.device}'; it measures on cpu")
-        if self.timeout is not None and not self.timeout > 0:
+        if self.timeout is not None and not (
+            isinstance(self.timeout, (int, float)) and self.timeout > 0
+        ):
             raise UsageError(f"timeout is {self.timeout}, not a number of seconds above 0")
         for override in self.override_tensor:
             if "=" not in override:

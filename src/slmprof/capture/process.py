@@ -21,7 +21,7 @@ from typing import IO, TYPE_CHECKING, Any
 from .. import errors
 from ..errors import EngineError, ProfileFormatError, SlmprofError
 from .config import CaptureConfig
-from .protocol import EXIT_REPORTED, OnProgress, Progress
+from .protocol import CEILINGS_STAGE, EXIT_REPORTED, OnProgress, Progress
 
 if TYPE_CHECKING:
     from ..profiles.data import Profile
@@ -108,6 +108,9 @@ def _run_worker(config: CaptureConfig, folder: str, output: Path, on_progress: O
             if "progress" in message:
                 progress = Progress(*message["progress"])
                 stage = progress.stage
+                if stage.startswith(CEILINGS_STAGE) and seconds is not None:
+                    # What is measured once for all runs is not taken from this one's time.
+                    deadline = time.monotonic() + seconds
                 on_progress(progress)
             reported = message.get("error", reported)
         status = _wait(worker)

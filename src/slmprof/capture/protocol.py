@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 # The worker said itself what went wrong; any other status is a crash.
 EXIT_REPORTED = 3
+# How the stage begins in which the machine is measured, and not the model.
+CEILINGS_STAGE = "measuring what this machine can do"
 
 
 @dataclass(frozen=True)

@@ -186,6 +186,7 @@ def run_points(points: Sequence[Point], folder: Path, on_progress: OnProgress) -
     Raises:
         UsageError: a profile cannot be saved, as on a full disk.
     """
+    from ..profiles.file import check_writable
     from .process import profile_in_worker
 
     for point in in_order_of_running(points):
@@ -195,6 +196,7 @@ def run_points(points: Sequence[Point], folder: Path, on_progress: OnProgress) -
             yield Outcome(point, path, "kept")
             continue
         try:
+            check_writable(path)
             profile = profile_in_worker(point.config, on_progress)
         except SlmprofError as error:
             yield Outcome(point, path, "failed", reason, error)

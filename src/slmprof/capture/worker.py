@@ -19,7 +19,7 @@ from typing import IO, Any, NoReturn
 from ..errors import EngineError, SlmprofError
 from .config import CaptureConfig
 from .environment import limit_memory
-from .protocol import EXIT_REPORTED, Progress
+from .protocol import CEILINGS_STAGE, EXIT_REPORTED, Progress
 
 
 def _leave(spool: str) -> NoReturn:
@@ -62,7 +62,7 @@ def run(config: CaptureConfig, spool: str, output: str, channel: IO[str]) -> Non
         send(progress=[progress.stage, progress.done, progress.total])
 
     def on_ceilings(progress: Progress) -> None:
-        stage = f"measuring what this machine can do ({progress.stage})"
+        stage = f"{CEILINGS_STAGE} ({progress.stage})"
         send(progress=[stage, progress.done, progress.total])
 
     # A model that is not there is told at once, not when the ceilings have been measured.

@@ -72,6 +72,7 @@ class Ceilings:
         seconds: how long the measurement took.
         caches: those that the machine reports, the nearest first.
         op_ns: nanoseconds that an op with nothing to do costs.
+        is_disturbed: whether another load took part of the cores meanwhile.
         warnings: what spoiled the measurement, one sentence each.
     """
 
@@ -83,6 +84,7 @@ class Ceilings:
     bandwidth: tuple[Bandwidth, ...]
     arithmetic: tuple[Arithmetic, ...]
     op_ns: float
+    is_disturbed: bool = False
     warnings: tuple[str, ...] = field(default=())
 
     def gbps(self, level: str, operation: str = "read") -> float | None:
@@ -168,6 +170,7 @@ class Ceilings:
             bandwidth=_rows(Bandwidth, "bandwidth", values.get("bandwidth")),
             arithmetic=_rows(Arithmetic, "arithmetic", values.get("arithmetic")),
             op_ns=_number("op_ns", values.get("op_ns")),
+            is_disturbed=values.get("is_disturbed") is True,
             warnings=tuple(
                 _text("warnings", text) for text in _list("warnings", values.get("warnings", []))
             ),
@@ -192,8 +195,8 @@ def read_ceilings(path: str | os.PathLike[str]) -> Ceilings:
     """
     source = Path(path)
     try:
-        if source.is_dir():
-            raise UsageError(f"{source} is a directory; ceilings are a file")
+        if source.exists() and not source.is_file():
+            raise UsageError(f"{source} is a directory, a device or a pipe; ceilings are a file")
         with source.open("rb") as stream:
             content = stream.read(_MAX_FILE_BYTES + 1)
         if len(content) > _MAX_FILE_BYTES:

@@ -52,6 +52,8 @@ def load(path: str | os.PathLike[str]) -> Profile:
     try:
         if source.is_dir():
             raise UsageError(f"{source} is a directory; a profile is a file")
+        if source.exists() and not source.is_file():
+            raise UsageError(f"{source} is a device or a pipe; a profile is a file")
         # The version first: the tables of a newer one may be anything.
         with source.open("rb") as stream:
             meta, _ = read_archive(stream, only_meta=True)
