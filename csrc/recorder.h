@@ -190,13 +190,6 @@ class Recorder {
     GraphRegistry            graphs_;
 };
 
-// Name of a path code: `vec_dot_q6_K_q8_K`, `repack gemv_q4_K_8x8_q8_K`, `tiled`, ...; empty for
-// an operator that has one implementation.
-std::string path_name(uint32_t code);
-
-// Name of the code that converted the activations of a product with this path: `quantize_row_q8_K`.
-std::string conversion_name(uint32_t code);
-
 // Size of the output buffer (logits and embeddings) that a llama_context holds now, and the name of
 // its buffer type; 0 where it has none.
 std::pair<std::string, size_t> output_buffer_of(const void * context);
