@@ -7,12 +7,7 @@ import contextlib
 import hashlib
 import json
 import os
-import re
-import signal
-import subprocess
-import sys
 import tempfile
-from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import IO, Any
@@ -22,7 +17,8 @@ from ..errors import EngineError, ProfileFormatError, SlmprofError, UsageError
 from ..models.resolve import cache_folder
 from ..profiles.ceilings import Ceilings, read_ceilings, write_ceilings
 from .caches import data_caches
-from .config import CaptureConfig, usable_cores
+from .child import explain_end, started, wait
+from .config import MOST_THREADS, CaptureConfig, usable_cores
 from .environment import cpu_name
 from .protocol import EXIT_REPORTED, OnProgress, Progress
 
@@ -30,12 +26,10 @@ from .protocol import EXIT_REPORTED, OnProgress, Progress
 METHOD_VERSION = 1
 
 _RETRY_AFTER = timedelta(minutes=10)
-_MOST_THREADS = 512  # GGML_MAX_N_THREADS
 _LOG_LINES = 40
 _SHOWN_DIFFERENCES = 3
 _SHOWN_LENGTH = 60
-_GRACE_SECONDS = 5.0
-_ABORT = re.compile(r"GGML_ASSERT|GGML_ABORT|ggml_abort|terminate called|what\(\):|Assertion")
+_WORKER = "slmprof.capture.ceilings_worker"
 
 Json = dict[str, Any]
 
@@ -203,7 +197,7 @@ def measure_ceilings(n_threads: int, on_progress: OnProgress | None = None) -> C
     stage = "starting"
     result: Json | None = None
     reported: Json | None = None
-    with tempfile.TemporaryFile() as log, _started(log) as child:
+    with tempfile.TemporaryFile() as log, started(_WORKER, stderr=log) as child:
         assert child.stdin and child.stdout
         # The pipe stays open: its end tells the child that we are gone.
         with contextlib.suppress(BrokenPipeError):
@@ -217,7 +211,7 @@ def measure_ceilings(n_threads: int, on_progress: OnProgress | None = None) -> C
                 report(progress)
             result = message.get("result", result)
             reported = message.get("error", reported)
-        status = _wait(child)
+        status = wait(child)
         if status != 0 or result is None:
             raise _child_error(status, reported, _last_lines(log), stage)
     return Ceilings.from_json(result)
@@ -227,8 +221,8 @@ def check_threads(n_threads: int) -> None:
     """Raises UsageError for a number of threads whose ceilings would mean nothing."""
     if isinstance(n_threads, bool) or not isinstance(n_threads, int):
         raise UsageError(f"n_threads is {n_threads!r}, not a whole number")
-    if not 1 <= n_threads <= _MOST_THREADS:
-        raise UsageError(f"n_threads is {n_threads}; it must be between 1 and {_MOST_THREADS}")
+    if not 1 <= n_threads <= MOST_THREADS:
+        raise UsageError(f"n_threads is {n_threads}; it must be between 1 and {MOST_THREADS}")
     n_cores = usable_cores()
     if n_threads > n_cores:
         raise UsageError(
@@ -260,45 +254,6 @@ def _message(line: str) -> Json:
     return message if isinstance(message, dict) else {}
 
 
-@contextlib.contextmanager
-def _started(log: IO[bytes]) -> Iterator[subprocess.Popen[str]]:
-    """The child; killed if it still runs when this ends, in whatever way."""
-    # The child must find this very package, also where it is not installed.
-    package_root = str(Path(__file__).resolve().parents[2])
-    paths = [package_root, *filter(None, [os.environ.get("PYTHONPATH")])]
-    child = subprocess.Popen(
-        [sys.executable, "-m", "slmprof.capture.ceilings_worker"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=log,
-        text=True,
-        encoding="utf-8",
-        errors="replace",
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
-        # A Ctrl-C of the terminal is for the parent, which ends the child in its own way.
-        start_new_session=True,
-    )
-    try:
-        yield child
-    finally:
-        if child.poll() is None:
-            child.kill()
-        child.wait()
-        for stream in (child.stdin, child.stdout):
-            if stream is not None:
-                with contextlib.suppress(BrokenPipeError):
-                    stream.close()
-
-
-def _wait(child: subprocess.Popen[str]) -> int:
-    """The child's status; it has closed its end already and needs only to exit."""
-    try:
-        return child.wait(_GRACE_SECONDS)
-    except subprocess.TimeoutExpired:
-        child.kill()
-        return child.wait()
-
-
 def _last_lines(log: IO[bytes]) -> tuple[str, ...]:
     log.seek(0)
     lines = (line.decode("utf-8", "replace").rstrip() for line in log)
@@ -315,12 +270,5 @@ def _child_error(
             return EngineError(message, log_lines=log)
         error: SlmprofError = kind(message)
         return error
-    if status < 0:
-        number = -status
-        name = signal.Signals(number).name if number in set(signal.Signals) else str(number)
-        how = f"died of {name}"
-    else:
-        how = f"ended with status {status}"
-    cause = next((line for line in reversed(log) if _ABORT.search(line)), "")
-    message = f"the process that measures the ceilings {how} while measuring {stage}"
-    return EngineError(f"{message}: {cause}" if cause else message, log_lines=log)
+    what = "measures the ceilings"
+    return EngineError(explain_end(what, status, log, f"measuring {stage}"), log_lines=log)

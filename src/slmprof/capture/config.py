@@ -11,7 +11,7 @@ from ..errors import UsageError
 
 _FLASH_ATTENTION = {"auto": -1, "off": 0, "on": 1}
 _COUNTS = ("n_prompt", "n_gen", "n_ctx", "n_batch", "n_ubatch", "repeats")
-_MOST_THREADS = 512  # GGML_MAX_N_THREADS
+MOST_THREADS = 512  # GGML_MAX_N_THREADS
 _MOST = 2**31 - 1
 # A context that nobody asked for has this many tokens, or as many of these steps as are needed.
 _DEFAULT_N_CTX = 2048
@@ -93,9 +93,9 @@ class CaptureConfig:
         _check_int("seed", self.seed, least=0)
         if self.threads is not None:
             _check_int("threads", self.threads, least=1)
-            if self.threads > _MOST_THREADS:
+            if self.threads > MOST_THREADS:
                 raise UsageError(
-                    f"threads is {self.threads}; llama.cpp allows at most {_MOST_THREADS}"
+                    f"threads is {self.threads}; llama.cpp allows at most {MOST_THREADS}"
                 )
         if not isinstance(self.flash_attn, str) or self.flash_attn not in _FLASH_ATTENTION:
             raise UsageError(f"flash_attn is '{self.flash_attn}', not one of auto, on, off")

@@ -7,19 +7,15 @@ import contextlib
 import json
 import os
 import queue
-import re
-import signal
-import subprocess
-import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from .. import errors
 from ..errors import EngineError, ProfileFormatError, SlmprofError
+from .child import GRACE_SECONDS, explain_end, started, wait
 from .config import CaptureConfig
 from .protocol import CEILINGS_STAGE, EXIT_REPORTED, OnProgress, Progress
 
@@ -27,10 +23,7 @@ if TYPE_CHECKING:
     from ..profiles.data import Profile
 
 _LOG_LINES = 40
-_GRACE_SECONDS = 5.0
 _LONGEST_WAIT = threading.TIMEOUT_MAX / 4
-# How ggml announces that it gives up, in a log that may go on after it.
-_ABORT = re.compile(r"GGML_ASSERT|GGML_ABORT|ggml_abort|terminate called|what\(\):|Assertion")
 
 
 def profile(
@@ -77,7 +70,7 @@ def _run_worker(config: CaptureConfig, folder: str, output: Path, on_progress: O
     # Threads wait for some hundred years at most; more is no limit.
     seconds = None if config.timeout is None else min(config.timeout, _LONGEST_WAIT)
     deadline = None if seconds is None else time.monotonic() + seconds
-    with _started(folder, output) as worker:
+    with started("slmprof.capture.worker", folder, str(output)) as worker:
         assert worker.stdin and worker.stdout and worker.stderr
         messages: queue.Queue[dict[str, Any] | None] = queue.Queue()
         log: collections.deque[str] = collections.deque(maxlen=_LOG_LINES)
@@ -113,49 +106,10 @@ def _run_worker(config: CaptureConfig, folder: str, output: Path, on_progress: O
                     deadline = time.monotonic() + seconds
                 on_progress(progress)
             reported = message.get("error", reported)
-        status = _wait(worker)
-        readers[1].join(_GRACE_SECONDS)
+        status = wait(worker)
+        readers[1].join(GRACE_SECONDS)
         if status != 0:
             raise _worker_error(status, reported, tuple(log), stage)
-
-
-@contextlib.contextmanager
-def _started(folder: str, output: Path) -> Iterator[subprocess.Popen[str]]:
-    """The worker; killed if it still runs when this ends, in whatever way."""
-    # The worker must find this very package, also where it is not installed.
-    package_root = str(Path(__file__).resolve().parents[2])
-    paths = [package_root, *filter(None, [os.environ.get("PYTHONPATH")])]
-    worker = subprocess.Popen(
-        [sys.executable, "-m", "slmprof.capture.worker", folder, str(output)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        encoding="utf-8",
-        errors="replace",
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
-        # A Ctrl-C of the terminal is for the parent, which ends the worker in its own way.
-        start_new_session=True,
-    )
-    try:
-        yield worker
-    finally:
-        if worker.poll() is None:
-            worker.kill()
-        worker.wait()
-        for stream in (worker.stdin, worker.stdout, worker.stderr):
-            if stream is not None:
-                with contextlib.suppress(BrokenPipeError):
-                    stream.close()
-
-
-def _wait(worker: subprocess.Popen[str]) -> int:
-    """The worker's status; it has closed its end already and needs only to exit."""
-    try:
-        return worker.wait(_GRACE_SECONDS)
-    except subprocess.TimeoutExpired:
-        worker.kill()
-        return worker.wait()
 
 
 def _read_messages(stream: IO[str], messages: queue.Queue[dict[str, Any] | None]) -> None:
@@ -182,14 +136,4 @@ def _worker_error(
             return EngineError(reported["message"], log_lines=tuple(reported["log_lines"]) or log)
         error: SlmprofError = kind(reported["message"])
         return error
-    if status < 0:
-        number = -status
-        name = signal.Signals(number).name if number in set(signal.Signals) else str(number)
-        how = f"died of {name}"
-        if number == signal.SIGKILL:
-            how += " (killed from outside; most often the system was out of memory)"
-    else:
-        how = f"ended with status {status}"
-    cause = next((line for line in reversed(log) if _ABORT.search(line)), "")
-    message = f"the process that runs llama.cpp {how} while {stage}"
-    return EngineError(f"{message}: {cause}" if cause else message, log_lines=log)
+    return EngineError(explain_end("runs llama.cpp", status, log, stage), log_lines=log)
