@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from engines import open_engine
 
 from slmprof import _core
 from slmprof.profiles.vocabulary import PASS_OP, PASS_TIMING, STAGE_OP
@@ -19,16 +20,6 @@ ModelMaker = Callable[..., Path]
 PROMPT = np.arange(1, 41, dtype=np.int32)
 NO_WORK = {"NONE", "RESHAPE", "VIEW", "PERMUTE", "TRANSPOSE"}
 FLAG_COMPUTE = 16
-
-
-def open_engine(path: Path, **settings: Any) -> _core.Engine:
-    native = _core.EngineSettings()
-    native.path = str(path)
-    native.n_ctx = 512
-    native.n_threads = 2
-    for name, value in settings.items():
-        setattr(native, name, value)
-    return _core.Engine(native)
 
 
 def observe(engine: _core.Engine, n_gen: int = 3, aggregate: bool = False) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from engines import open_engine
 from gguf_files import N_EMBD, N_FF, N_LAYER, N_VOCAB, Shapes, common_metadata, write_gguf
 
 import slmprof
@@ -17,16 +18,6 @@ from slmprof.profiles.vocabulary import PASS_OP, STAGE_CONVERSION
 ModelMaker = Callable[..., Path]
 PROMPT = np.arange(1, 41, dtype=np.int32)
 N_EXPERT, N_USED = 4, 2
-
-
-def open_engine(path: Path, **settings: Any) -> _core.Engine:
-    native = _core.EngineSettings()
-    native.path = str(path)
-    native.n_ctx = 512
-    native.n_threads = 2
-    for name, value in settings.items():
-        setattr(native, name, value)
-    return _core.Engine(native)
 
 
 def observe(engine: _core.Engine, n_gen: int = 3, aggregate: bool = False) -> dict[str, Any]:

@@ -1,0 +1,18 @@
+"""The native engine with settings by name, for the tests of what it records."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from slmprof import _core
+
+
+def open_engine(path: Path, **settings: Any) -> _core.Engine:
+    native = _core.EngineSettings()
+    native.path = str(path)
+    native.n_ctx = 512
+    native.n_threads = 2
+    for name, value in settings.items():
+        setattr(native, name, value)
+    return _core.Engine(native)
