@@ -149,8 +149,6 @@ class GraphWork:
         self,
         node: int,
         converted_type: str,
-        *,
-        n_experts: float | None = None,  # noqa: ARG002
     ) -> Work:
         """Work of converting the activations of a product to another type before it.
 
@@ -160,7 +158,6 @@ class GraphWork:
         Args:
             node: row of the product.
             converted_type: ggml's name of the type (`q8_K`, `f16`).
-            n_experts: of no influence; taken as `of` takes it.
         """
         try:
             if self._edges.op[node] not in PRODUCTS:
