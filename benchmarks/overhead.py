@@ -66,11 +66,14 @@ class _Runner:
         return float(np.median(steps["end_ns"] - steps["begin_ns"])) / 1e6
 
 
-def open_engine(path: Path, threads: int, *, observe_by_callback: bool) -> _core.Engine:
+def open_engine(
+    path: Path, threads: int, *, clock: str = "fast", observe_by_callback: bool = False
+) -> _core.Engine:
     """A context as `breakdown` makes it."""
     settings = _core.EngineSettings()
     settings.path = str(path)
     settings.n_threads = threads
+    settings.exact_clock = clock == "exact"
     settings.observe_by_callback = observe_by_callback
     return _core.Engine(settings)
 
@@ -94,12 +97,12 @@ def compare(off: _Runner, on: _Runner, phase: str, pairs: int) -> tuple[list[flo
     return ratios, base
 
 
-def measure(model: str, threads: int, seconds: float) -> list[dict[str, Any]]:
+def measure(model: str, threads: int, clock: str, seconds: float) -> list[dict[str, Any]]:
     """Rows of the table for one model and thread count."""
     path = resolve_model(f"preset:{model}")
     rows = []
     for phase in ("prefill", "decode"):
-        engine = open_engine(path, threads, observe_by_callback=False)
+        engine = open_engine(path, threads, clock=clock)
         off, hooks = _Runner(engine, PASS_TIMING), _Runner(engine, PASS_OP)
         begin = time.perf_counter()
         compare(off, hooks, phase, 3)
@@ -115,6 +118,7 @@ def measure(model: str, threads: int, seconds: float) -> list[dict[str, Any]]:
             {
                 "model": model,
                 "threads": threads,
+                "clock": clock,
                 "phase": phase,
                 "ms off": float(np.median(base)),
                 "pairs": pairs,
@@ -131,13 +135,14 @@ def main() -> int:
     arguments = parser(__doc__)
     arguments.add_argument("--models", default="tiny,qwen2-0.5b")
     arguments.add_argument("--threads", default="1,2")
+    arguments.add_argument("--clock", choices=("fast", "exact"), default="fast")
     arguments.add_argument("--seconds", type=float, default=60, help="for each ratio, about")
     options = arguments.parse_args()
     rows = []
     for model in options.models.split(","):
         for threads in options.threads.split(","):
             print(f"{model}, {threads} threads ...", file=sys.stderr)
-            rows += measure(model, int(threads), options.seconds)
+            rows += measure(model, int(threads), options.clock, options.seconds)
     bars = [
         Bar(
             f"{row['model']} {row['phase']} {row['threads']} threads",

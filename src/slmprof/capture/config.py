@@ -43,7 +43,7 @@ class CaptureConfig:
         events: `all` keeps every event, `aggregate` statistics of each op; `auto` decides.
         clock: `fast`, or `exact`: op passes read the clock when an op is wholly done, and once more
             when a thread goes on within a product. That tells very short ops apart more exactly
-            and makes their steps 1 to 2 % longer.
+            and makes the steps of such models some percent longer.
         ceilings: what this machine reaches at best (docs/roofline.md): `auto` takes it from the
             cache folder and measures it where it is not there yet, `off` does without; any other
             text is a file that `slmprof roofline -o` wrote.

@@ -137,7 +137,7 @@ def add_run_options(parser: argparse.ArgumentParser, *, grid: bool = False) -> N
         "--clock",
         choices=("fast", "exact"),
         default="fast",
-        help="exact tells very short ops apart better, for 1 or 2 %% more of their time (fast)",
+        help="exact tells very short ops apart better, for some percent of their time (fast)",
     )
     group.add_argument(
         "--ceilings",
