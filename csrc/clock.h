@@ -36,7 +36,7 @@ inline uint64_t read_ticks() {
 }
 
 // When all that stands before is done. The counter may otherwise be read while the last instructions
-// are still under way, which takes up to 0.15 us from an op and gives it to the next one.
+// are still under way, which takes time from a short op and gives it to the next one.
 inline uint64_t read_ticks_in_order() {
     _mm_lfence();
     return read_ticks();
