@@ -8,11 +8,7 @@
 #include "llama_params.h"
 
 #include <algorithm>
-#include <set>
 #include <utility>
-
-// llama.cpp's own list of a model's tensors (src/llama-model.h): name and tensor, a tied output twice.
-const std::vector<std::pair<std::string, ggml_tensor *>> & llama_internal_get_tensor_map(const llama_model * model);
 
 namespace slmprof {
 
@@ -26,12 +22,6 @@ constexpr uint64_t k_events_of_run = 1 << 13;
 // One step at a time in the process: two at once would disturb each other's times, and the hooks
 // tell threads apart by their number alone.
 std::mutex step_mutex;
-
-std::string metadata(const llama_model * model, const char * key) {
-    char      text[256];
-    const int length = llama_model_meta_val_str(model, key, text, sizeof(text));
-    return length >= 0 ? std::string(text) : std::string();
-}
 
 std::string explain(int32_t status, int32_t n_past, uint32_t n_ctx) {
     switch (status) {
@@ -62,6 +52,7 @@ Engine::Engine(const EngineSettings & settings) : n_threads_(settings.n_threads)
 void Engine::load(const EngineSettings & settings) {
     const ModelParams          model_params(settings);
     const llama_context_params context_settings = context_params(settings);
+    const MemoryNotes::Scope   scope(notes_);
 
     model_ = llama_model_load_from_file(settings.path.c_str(), model_params.params);
     if (model_ == nullptr) {
@@ -106,41 +97,26 @@ void Engine::unload() {
 }
 
 ModelInfo Engine::model_info() const {
-    const llama_vocab * vocab = llama_model_get_vocab(model_);
-    ModelInfo           info;
-    info.name           = metadata(model_, "general.name");
-    info.architecture   = metadata(model_, "general.architecture");
-    info.file_type      = llama_ftype_name(llama_model_ftype(model_));
-    info.n_params       = llama_model_n_params(model_);
-    info.size_bytes     = llama_model_size(model_);
-    info.n_layer        = llama_model_n_layer(model_);
-    info.n_embd         = llama_model_n_embd(model_);
-    info.n_vocab        = llama_vocab_n_tokens(vocab);
-    info.n_ctx_train    = llama_model_n_ctx_train(model_);
-    info.n_expert       = llama_model_n_expert(model_);
-    info.has_vocab      = llama_vocab_type(vocab) != LLAMA_VOCAB_TYPE_NONE;
-    info.has_encoder    = llama_model_has_encoder(model_);
-    info.has_decoder    = llama_model_has_decoder(model_);
-    info.is_recurrent   = llama_model_is_recurrent(model_);
-    info.is_hybrid      = llama_model_is_hybrid(model_);
-    info.random_weights = metadata(model_, "slmprof.synthetic") == "true";
-    std::set<std::string> seen;
-    for (const auto & [name, tensor] : llama_internal_get_tensor_map(model_)) {
-        if (seen.insert(name).second) {
-            info.tensor_types[ggml_type_name(tensor->type)] += ggml_nbytes(tensor);
-        }
-    }
-    return info;
+    return describe(model_);
 }
 
 ContextInfo Engine::context_info() const {
-    return { llama_n_ctx(context_), llama_n_batch(context_), llama_n_ubatch(context_), llama_n_seq_max(context_),
-             llama_n_threads(context_), llama_get_memory(context_) != nullptr };
+    return describe(context_);
 }
 
 std::vector<BufferRecord> Engine::buffers() const {
     const std::lock_guard<std::mutex> own_lock(mutex_);
-    return allocated_buffers(context_);
+    return merge_buffers(notes_.real_buffers());
+}
+
+std::vector<RealBuffer> Engine::real_buffers() const {
+    const std::lock_guard<std::mutex> own_lock(mutex_);
+    return notes_.real_buffers();
+}
+
+PlaceColumns Engine::places() const {
+    const std::lock_guard<std::mutex> own_lock(mutex_);
+    return notes_.places();
 }
 
 std::vector<int32_t> Engine::tokenize(const std::string & text) const {
@@ -202,6 +178,7 @@ void Engine::check_encoder_batch(const std::vector<int32_t> & tokens) const {
 }
 
 void Engine::submit(const int32_t * tokens, int32_t n_tokens, bool is_prompt) {
+    const MemoryNotes::Scope scope(notes_);  // buffers may be made anew
     const bool encode = is_prompt && llama_model_has_encoder(model_);
     const auto limit  = static_cast<int32_t>(llama_n_batch(context_));
     for (int32_t done = 0; done < n_tokens;) {

@@ -3,13 +3,14 @@
 #pragma once
 
 #include "memory.h"
+#include "memory_notes.h"
+#include "model_info.h"
 #include "recorder.h"
 #include "records.h"
 
 #include <atomic>
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <memory>
 #include <mutex>
 #include <stdexcept>
@@ -42,6 +43,9 @@ struct EngineSettings {
     int32_t     flash_attn = -1;  // -1 auto, 0 off, 1 on
     std::string type_k     = "f16";
     std::string type_v     = "f16";
+    uint32_t    n_seq_max     = 1;
+    uint32_t    n_outputs_max = 0;      // of a ubatch; 0: as many as a batch has tokens
+    bool        swa_full      = false;  // sliding-window caches as large as the others; false as in llama-bench
     bool        use_mmap   = true;
     bool        use_repack = true;
     // Pairs of a regular expression over tensor names and a buffer type's name.
@@ -54,21 +58,6 @@ struct EngineSettings {
     bool exact_clock = false;
     // Room for events on each thread between two collections; 0 means as much as a step may need.
     uint64_t event_capacity = 0;
-};
-
-struct ModelInfo {
-    std::string name, architecture, file_type;
-    uint64_t    n_params = 0, size_bytes = 0;
-    int32_t     n_layer = 0, n_embd = 0, n_vocab = 0, n_ctx_train = 0, n_expert = 0;
-    bool        has_vocab = false, has_encoder = false, has_decoder = true, is_recurrent = false, is_hybrid = false;
-    bool        random_weights = false;
-    std::map<std::string, uint64_t> tensor_types;  // bytes in the file of each type
-};
-
-struct ContextInfo {
-    uint32_t n_ctx = 0, n_batch = 0, n_ubatch = 0, n_seq_max = 0;
-    int32_t  n_threads = 0;
-    bool     has_memory = false;  // false for a model that only encodes
 };
 
 // Everything that was recorded since the last call of Engine::take.
@@ -91,7 +80,10 @@ class Engine {
 
     ModelInfo                  model_info() const;
     ContextInfo                context_info() const;
+    // What is allocated: by kind, by allocation, and by tensor of weights and caches.
     std::vector<BufferRecord>  buffers() const;
+    std::vector<RealBuffer>    real_buffers() const;
+    PlaceColumns               places() const;
     int32_t                    n_past() const { return n_past_; }
 
     // Text to token ids with the model's own vocabulary, its special tokens added.
@@ -128,6 +120,7 @@ class Engine {
     void run_steps(const std::vector<int32_t> & tokens, Phase phase, Pass pass, int32_t repeat, int32_t depth, EventMode mode,
                    const std::function<void()> & check);
 
+    MemoryNotes               notes_;
     llama_model *             model_       = nullptr;
     llama_context *           context_     = nullptr;
     ggml_threadpool *         thread_pool_ = nullptr;

@@ -129,13 +129,15 @@ std::pair<int64_t, int64_t> count_unlike(const T * values, T masked, int64_t n_k
     return { n_pairs, std::count(seen, seen + n_keys, 1) };
 }
 
+constexpr uint8_t k_usage_compute = 2;
+
 uint8_t usage_of(const ggml_backend_buffer * buffer) {
     if (buffer == nullptr) {
         return 0;
     }
     switch (ggml_backend_buffer_get_usage(const_cast<ggml_backend_buffer *>(buffer))) {
         case GGML_BACKEND_BUFFER_USAGE_WEIGHTS: return 1;
-        case GGML_BACKEND_BUFFER_USAGE_COMPUTE: return 2;
+        case GGML_BACKEND_BUFFER_USAGE_COMPUTE: return k_usage_compute;
         case GGML_BACKEND_BUFFER_USAGE_ANY:     return 3;
     }
     return 0;
@@ -151,14 +153,19 @@ int32_t GraphRegistry::find_or_copy(ggml_cgraph * graph) {
     const uint64_t hash = hash_graph(graph);
     const auto [entry, is_new] = by_hash_.try_emplace(hash, n_graphs_);
     if (is_new) {
-        copy(graph, hash);
+        copy(graph, hash, nullptr);
         n_graphs_++;
     }
     by_address_[graph] = entry->second;
     return entry->second;
 }
 
-void GraphRegistry::copy(ggml_cgraph * graph, uint64_t hash) {
+void GraphRegistry::copy_planned(ggml_cgraph * graph, const GraphPlaces & places) {
+    copy(graph, hash_graph(graph), &places);
+    n_graphs_++;
+}
+
+void GraphRegistry::copy(ggml_cgraph * graph, uint64_t hash, const GraphPlaces * places) {
     const int n_nodes = ggml_graph_n_nodes(graph);
 
     std::unordered_map<const ggml_tensor *, int32_t> rows;
@@ -184,7 +191,7 @@ void GraphRegistry::copy(ggml_cgraph * graph, uint64_t hash) {
     }
 
     for (size_t i = 0; i < order.size(); i++) {
-        append(order[i], n_graphs_, i < static_cast<size_t>(n_nodes) ? static_cast<int32_t>(i) : -1, rows);
+        append(order[i], n_graphs_, i < static_cast<size_t>(n_nodes) ? static_cast<int32_t>(i) : -1, rows, places);
     }
     std::vector<int32_t> mask_rows;
     for (const ggml_tensor * mask : find_masks(graph)) {
@@ -200,13 +207,44 @@ int32_t GraphRegistry::number_of(const ggml_backend_buffer * buffer) {
     return buffers_.try_emplace(buffer, static_cast<int32_t>(buffers_.size())).first->second;
 }
 
+void GraphRegistry::append_place(const ggml_tensor * tensor) {
+    auto * buffer = const_cast<ggml_backend_buffer *>(buffer_of(tensor));
+    tensors_.buffer_type.push_back(
+        buffer != nullptr ? strings_.intern(ggml_backend_buft_name(ggml_backend_buffer_get_type(buffer))) : -1);
+    tensors_.usage.push_back(usage_of(buffer));
+    tensors_.buffer.push_back(buffer != nullptr ? number_of(buffer) : -1);
+    tensors_.offset_bytes.push_back(
+        buffer != nullptr && tensor->data != nullptr
+            ? static_cast<const char *>(tensor->data) - static_cast<const char *>(ggml_backend_buffer_get_base(buffer))
+            : -1);
+}
+
+void GraphRegistry::append_planned_place(const ggml_tensor * tensor, const GraphPlaces & places) {
+    const auto place = places.find(tensor->view_src != nullptr ? tensor->view_src : tensor);
+    if (place != places.end()) {
+        auto * type = const_cast<ggml_backend_buffer_type *>(place->second.type);
+        tensors_.buffer_type.push_back(strings_.intern(ggml_backend_buft_name(type)));
+        tensors_.usage.push_back(k_usage_compute);
+        tensors_.buffer.push_back(place->second.buffer);
+        tensors_.offset_bytes.push_back(place->second.offset +
+                                        (tensor->view_src != nullptr ? static_cast<int64_t>(tensor->view_offs) : 0));
+        return;
+    }
+    // Weights and caches: what they will lie in is known, but not where.
+    auto * buffer = const_cast<ggml_backend_buffer *>(buffer_of(tensor));
+    tensors_.buffer_type.push_back(
+        buffer != nullptr ? strings_.intern(ggml_backend_buft_name(ggml_backend_buffer_get_type(buffer))) : -1);
+    tensors_.usage.push_back(usage_of(buffer));
+    tensors_.buffer.push_back(-1);
+    tensors_.offset_bytes.push_back(-1);
+}
+
 void GraphRegistry::append(const ggml_tensor * tensor, int32_t graph, int32_t node,
-                           const std::unordered_map<const ggml_tensor *, int32_t> & rows) {
+                           const std::unordered_map<const ggml_tensor *, int32_t> & rows, const GraphPlaces * places) {
     const auto row_of = [&](const ggml_tensor * other) {
         const auto found = other != nullptr ? rows.find(other) : rows.end();
         return found != rows.end() ? found->second : -1;
     };
-    auto * buffer = const_cast<ggml_backend_buffer *>(buffer_of(tensor));
     const bool has_detail = tensor->op == GGML_OP_UNARY || tensor->op == GGML_OP_GLU;
 
     tensors_.graph.push_back(graph);
@@ -215,15 +253,12 @@ void GraphRegistry::append(const ggml_tensor * tensor, int32_t graph, int32_t no
     tensors_.op_detail.push_back(has_detail ? strings_.intern(ggml_op_desc(tensor)) : -1);
     tensors_.name.push_back(strings_.intern(std::string(tensor->name, strnlen(tensor->name, sizeof(tensor->name)))));
     tensors_.type.push_back(strings_.intern(ggml_type_name(tensor->type)));
-    tensors_.buffer_type.push_back(
-        buffer != nullptr ? strings_.intern(ggml_backend_buft_name(ggml_backend_buffer_get_type(buffer))) : -1);
-    tensors_.usage.push_back(usage_of(buffer));
+    if (places != nullptr) {
+        append_planned_place(tensor, *places);
+    } else {
+        append_place(tensor);
+    }
     tensors_.flags.push_back(static_cast<uint32_t>(tensor->flags));
-    tensors_.buffer.push_back(buffer != nullptr ? number_of(buffer) : -1);
-    tensors_.offset_bytes.push_back(
-        buffer != nullptr && tensor->data != nullptr
-            ? static_cast<const char *>(tensor->data) - static_cast<const char *>(ggml_backend_buffer_get_base(buffer))
-            : -1);
     tensors_.view_src.push_back(row_of(tensor->view_src));
     tensors_.view_offset.push_back(static_cast<int64_t>(tensor->view_offs));
     tensors_.size_bytes.push_back(static_cast<int64_t>(ggml_nbytes(tensor)));

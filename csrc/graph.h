@@ -2,6 +2,7 @@
 
 #pragma once
 
+#include "memory_notes.h"
 #include "records.h"
 
 #include <cstdint>
@@ -31,6 +32,9 @@ class GraphRegistry {
     // The structure is hashed again only after `forget_addresses`.
     int32_t find_or_copy(ggml_cgraph * graph);
 
+    // Copies a graph whose tensors have no memory yet, but places where the allocator would put them.
+    void copy_planned(ggml_cgraph * graph, const GraphPlaces & places);
+
     // To be called whenever graphs may have been rebuilt at addresses that are known.
     void forget_addresses() {
         by_address_.clear();
@@ -49,10 +53,12 @@ class GraphRegistry {
     int32_t n_graphs() const { return n_graphs_; }
 
   private:
-    void    copy(ggml_cgraph * graph, uint64_t hash);
+    void    copy(ggml_cgraph * graph, uint64_t hash, const GraphPlaces * places);
     int32_t number_of(const ggml_backend_buffer * buffer);
     void    append(const ggml_tensor * tensor, int32_t graph, int32_t node,
-                   const std::unordered_map<const ggml_tensor *, int32_t> & rows);
+                   const std::unordered_map<const ggml_tensor *, int32_t> & rows, const GraphPlaces * places);
+    void    append_place(const ggml_tensor * tensor);
+    void    append_planned_place(const ggml_tensor * tensor, const GraphPlaces & places);
 
     StringTable &                                               strings_;
     int32_t                                                     n_graphs_ = 0;

@@ -4,8 +4,6 @@
 #include "recorder.h"
 
 #include <algorithm>
-#include <map>
-#include <mutex>
 #include <stdexcept>
 
 slmprof_thread * slmprof_threads = nullptr;
@@ -19,9 +17,6 @@ Recorder * active_recorder = nullptr;
 
 // The slot of this thread, for the barrier, which does not know the thread's number.
 __attribute__((tls_model("initial-exec"))) thread_local slmprof_thread * own_slot = nullptr;
-
-std::mutex                                             output_buffers_mutex;
-std::map<const void *, std::pair<std::string, size_t>> output_buffers;
 
 }  // namespace
 
@@ -50,12 +45,6 @@ void Recorder::stop() {
         slmprof_threads = nullptr;
         active_recorder = nullptr;
     }
-}
-
-std::pair<std::string, size_t> output_buffer_of(const void * context) {
-    const std::lock_guard<std::mutex> lock(output_buffers_mutex);
-    const auto found = output_buffers.find(context);
-    return found != output_buffers.end() ? found->second : std::pair<std::string, size_t>{};
 }
 
 }  // namespace slmprof
@@ -139,11 +128,6 @@ void slmprof_set_path(slmprof_thread * threads, int thread, uint32_t code, int o
 
 void slmprof_enter_segment(int kind) {
     slmprof::active_recorder->enter_segment(kind);
-}
-
-void slmprof_note_output_buffer(const void * context, const char * buffer_type, size_t size_bytes) {
-    const std::lock_guard<std::mutex> lock(slmprof::output_buffers_mutex);
-    slmprof::output_buffers[context] = { buffer_type, size_bytes };
 }
 
 }  // extern "C"

@@ -61,7 +61,6 @@ void slmprof_set_path(struct slmprof_thread * threads, int thread, uint32_t code
 void slmprof_convert(struct slmprof_thread * threads, int thread);
 void slmprof_route(struct slmprof_thread * threads, int thread, const struct ggml_tensor * experts);
 void slmprof_enter_segment(int kind);
-void slmprof_note_output_buffer(const void * context, const char * buffer_type, size_t size_bytes);
 
 #ifdef __cplusplus
 }

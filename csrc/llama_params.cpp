@@ -89,6 +89,9 @@ llama_context_params context_params(const EngineSettings & settings) {
     params.n_ctx           = settings.n_ctx;
     params.n_batch         = settings.n_batch;
     params.n_ubatch        = settings.n_ubatch;
+    params.n_seq_max       = settings.n_seq_max;
+    params.n_outputs_max   = settings.n_outputs_max;
+    params.swa_full        = settings.swa_full;
     params.n_threads       = settings.n_threads;
     params.n_threads_batch = settings.n_threads;
     params.flash_attn_type = static_cast<llama_flash_attn_type>(settings.flash_attn);

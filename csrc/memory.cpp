@@ -1,64 +1,54 @@
 #include "memory.h"
 
-#include "engine.h"
 #include "ggml-backend.h"
-#include "llama-ext.h"
-#include "llama.h"
-#include "llama_params.h"
 
-#include <memory>
+#include <algorithm>
+#include <array>
+#include <iterator>
+#include <map>
+#include <tuple>
 
 namespace slmprof {
 
 namespace {
 
-std::string device_of(ggml_backend_buffer_type_t type) {
-    ggml_backend_dev_t device = ggml_backend_buft_get_device(type);
-    return device != nullptr ? ggml_backend_dev_name(device) : "CPU";
-}
+constexpr std::array<const char *, 6> k_kinds = { "weights", "kv_cache", "recurrent_state", "compute", "output", "work" };
 
-std::vector<BufferRecord> buffers_of(const llama_context * context) {
-    std::vector<BufferRecord> records;
-    for (const auto & [type, sizes] : llama_get_memory_breakdown(context)) {
-        const auto add = [&, type = type](const char * kind, size_t size) {
-            if (size > 0) {
-                records.push_back({ device_of(type), ggml_backend_buft_name(type), kind, size });
-            }
-        };
-        add("weights", sizes.model);
-        add("context", sizes.context);
-        add("compute", sizes.compute);
-    }
-    return records;
+size_t order_of(const std::string & kind) {
+    return static_cast<size_t>(std::distance(k_kinds.begin(), std::find(k_kinds.begin(), k_kinds.end(), kind)));
 }
 
 }  // namespace
 
-std::vector<BufferRecord> allocated_buffers(const llama_context * context) {
-    std::vector<BufferRecord> records = buffers_of(context);
-    const auto [buffer_type, size_bytes] = output_buffer_of(context);
-    if (size_bytes > 0) {
-        records.push_back({ "CPU", buffer_type, "output", size_bytes });
-    }
-    return records;
+std::string device_of(ggml_backend_buffer_type * type) {
+    ggml_backend_dev_t device = ggml_backend_buft_get_device(type);
+    return device != nullptr ? ggml_backend_dev_name(device) : "CPU";
 }
 
-std::vector<BufferRecord> planned_buffers(const EngineSettings & settings) {
-    initialize_backends();
-    ModelParams model_params(settings);
-    model_params.params.no_alloc  = true;
-    model_params.params.load_mode = LLAMA_LOAD_MODE_NONE;  // the planner aborts with any other
-    const std::unique_ptr<llama_model, decltype(&llama_model_free)> model(
-        llama_model_load_from_file(settings.path.c_str(), model_params.params), llama_model_free);
-    if (!model) {
-        throw ModelFailure("llama.cpp cannot load " + settings.path);
+std::vector<BufferRecord> merge_buffers(const std::vector<BufferRecord> & records) {
+    std::map<std::tuple<size_t, std::string, std::string>, BufferRecord> merged;
+    for (const BufferRecord & record : records) {
+        BufferRecord & sum = merged[{ order_of(record.kind), record.device, record.buffer_type }];
+        sum.device      = record.device;
+        sum.buffer_type = record.buffer_type;
+        sum.kind        = record.kind;
+        sum.size_bytes += record.size_bytes;
     }
-    const std::unique_ptr<llama_context, decltype(&llama_free)> context(
-        llama_init_from_model(model.get(), context_params(settings)), llama_free);
-    if (!context) {
-        throw EngineFailure("llama.cpp cannot make this context");
+    std::vector<BufferRecord> rows;
+    for (auto & [key, sum] : merged) {
+        if (sum.size_bytes > 0) {
+            rows.push_back(std::move(sum));
+        }
     }
-    return buffers_of(context.get());
+    return rows;
+}
+
+std::vector<BufferRecord> merge_buffers(const std::vector<RealBuffer> & buffers) {
+    std::vector<BufferRecord> records;
+    for (const RealBuffer & buffer : buffers) {
+        records.push_back({ buffer.device, buffer.buffer_type, buffer.kind, buffer.size_bytes });
+    }
+    return merge_buffers(records);
 }
 
 }  // namespace slmprof

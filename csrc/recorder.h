@@ -190,8 +190,4 @@ class Recorder {
     GraphRegistry            graphs_;
 };
 
-// Size of the output buffer (logits and embeddings) that a llama_context holds now, and the name of
-// its buffer type; 0 where it has none.
-std::pair<std::string, size_t> output_buffer_of(const void * context);
-
 }  // namespace slmprof

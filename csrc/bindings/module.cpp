@@ -5,5 +5,6 @@ PYBIND11_MODULE(_core, module) {
     register_build(module);
     register_ceilings(module);
     register_engine(module);
+    register_memory(module);
     register_synth(module);
 }

@@ -1,5 +1,6 @@
 #include "clock.h"
 #include "columns.h"
+#include "dicts.h"
 #include "engine.h"
 #include "llama_log.h"
 #include "registers.h"
@@ -126,35 +127,6 @@ py::dict to_dict(GraphColumns && c) {
     return d;
 }
 
-py::dict to_dict(TensorColumns && c) {
-    py::dict d;
-    d["graph"]        = to_array(std::move(c.graph));
-    d["node"]         = to_array(std::move(c.node));
-    d["op"]           = to_array(std::move(c.op));
-    d["op_detail"]    = to_array(std::move(c.op_detail));
-    d["name"]         = to_array(std::move(c.name));
-    d["type"]         = to_array(std::move(c.type));
-    d["buffer_type"]  = to_array(std::move(c.buffer_type));
-    d["usage"]        = to_array(std::move(c.usage));
-    d["buffer"]       = to_array(std::move(c.buffer));
-    d["offset_bytes"] = to_array(std::move(c.offset_bytes));
-    d["flags"]        = to_array(std::move(c.flags));
-    d["view_src"]     = to_array(std::move(c.view_src));
-    d["view_offset"]  = to_array(std::move(c.view_offset));
-    d["size_bytes"]   = to_array(std::move(c.size_bytes));
-    for (size_t i = 0; i < k_n_dims; i++) {
-        d[py::str("ne" + std::to_string(i))] = to_array(std::move(c.ne[i]));
-        d[py::str("nb" + std::to_string(i))] = to_array(std::move(c.nb[i]));
-    }
-    for (size_t i = 0; i < k_n_params; i++) {
-        d[py::str("param" + std::to_string(i))] = to_array(std::move(c.param[i]));
-    }
-    for (size_t i = 0; i < k_n_sources; i++) {
-        d[py::str("src" + std::to_string(i))] = to_array(std::move(c.src[i]));
-    }
-    return d;
-}
-
 py::dict to_dict(Harvest && harvest) {
     py::dict d;
     d["steps"]    = to_dict(std::move(harvest.steps));
@@ -169,41 +141,6 @@ py::dict to_dict(Harvest && harvest) {
     return d;
 }
 
-py::dict to_dict(const ModelInfo & info) {
-    py::dict d;
-    d["name"]           = info.name;
-    d["architecture"]   = info.architecture;
-    d["file_type"]      = info.file_type;
-    d["n_params"]       = info.n_params;
-    d["size_bytes"]     = info.size_bytes;
-    d["n_layer"]        = info.n_layer;
-    d["n_embd"]         = info.n_embd;
-    d["n_vocab"]        = info.n_vocab;
-    d["n_ctx_train"]    = info.n_ctx_train;
-    d["n_expert"]       = info.n_expert;
-    d["has_vocab"]      = info.has_vocab;
-    d["has_encoder"]    = info.has_encoder;
-    d["has_decoder"]    = info.has_decoder;
-    d["is_recurrent"]   = info.is_recurrent;
-    d["is_hybrid"]      = info.is_hybrid;
-    d["random_weights"] = info.random_weights;
-    d["tensor_types"]   = py::cast(info.tensor_types);
-    return d;
-}
-
-py::list to_list(const std::vector<BufferRecord> & records) {
-    py::list list;
-    for (const BufferRecord & record : records) {
-        py::dict d;
-        d["device"]      = record.device;
-        d["buffer_type"] = record.buffer_type;
-        d["kind"]        = record.kind;
-        d["size_bytes"]  = record.size_bytes;
-        list.append(d);
-    }
-    return list;
-}
-
 void register_settings(py::module_ & module) {
     py::class_<EngineSettings>(module, "EngineSettings", "What a model is loaded and a context made with.")
         .def(py::init<>())
@@ -215,6 +152,9 @@ void register_settings(py::module_ & module) {
         .def_readwrite("flash_attn", &EngineSettings::flash_attn)
         .def_readwrite("type_k", &EngineSettings::type_k)
         .def_readwrite("type_v", &EngineSettings::type_v)
+        .def_readwrite("n_seq_max", &EngineSettings::n_seq_max)
+        .def_readwrite("n_outputs_max", &EngineSettings::n_outputs_max)
+        .def_readwrite("swa_full", &EngineSettings::swa_full)
         .def_readwrite("use_mmap", &EngineSettings::use_mmap)
         .def_readwrite("use_repack", &EngineSettings::use_repack)
         .def_readwrite("tensor_overrides", &EngineSettings::tensor_overrides)
@@ -248,19 +188,9 @@ void register_engine(py::module_ & module) {
     py::class_<Engine>(module, "Engine", "A model and a context of llama.cpp, and the steps measured on them.")
         .def(py::init<const EngineSettings &>(), py::arg("settings"), Release())
         .def("model_info", [](const Engine & engine) { return to_dict(engine.model_info()); })
-        .def("context_info",
-             [](const Engine & engine) {
-                 const ContextInfo info = engine.context_info();
-                 py::dict          d;
-                 d["n_ctx"]     = info.n_ctx;
-                 d["n_batch"]   = info.n_batch;
-                 d["n_ubatch"]  = info.n_ubatch;
-                 d["n_seq_max"] = info.n_seq_max;
-                 d["n_threads"] = info.n_threads;
-                 d["has_memory"] = info.has_memory;
-                 return d;
-             })
+        .def("context_info", [](const Engine & engine) { return to_dict(engine.context_info()); })
         .def("buffers", [](const Engine & engine) { return to_list(unlocked([&] { return engine.buffers(); })); })
+        .def("places", [](const Engine & engine) { return to_dict(unlocked([&] { return engine.places(); })); })
         .def_property_readonly("n_past", &Engine::n_past)
         .def("tokenize", [](const Engine & engine, const std::string & text) { return to_array(engine.tokenize(text)); },
              py::arg("text"))
@@ -280,16 +210,6 @@ void register_engine(py::module_ & module) {
              [](const Engine & engine) { return to_array(unlocked([&] { return engine.last_logits(); })); })
         .def("take", [](Engine & engine) { return to_dict(unlocked([&] { return engine.take(); })); });
 
-    module.def("planned_buffers",
-               [](const EngineSettings & settings) {
-                   std::vector<BufferRecord> records;
-                   {
-                       const py::gil_scoped_release release;
-                       records = planned_buffers(settings);
-                   }
-                   return to_list(records);
-               },
-               py::arg("settings"));
     module.def("monotonic_ns", [] { return tick_scale().to_ns(read_ticks()); });
     module.def("log_lines", &llama_log_lines);
     module.def("clear_log", &clear_llama_log);

@@ -44,6 +44,51 @@ class ContextInfo(TypedDict):
     n_seq_max: int
     n_threads: int
     has_memory: bool
+    flash_attn: bool
+
+# One row a tensor of weights or caches: it has its place as long as the model or the context lives.
+@type_check_only
+class Places(TypedDict):
+    name: list[str]
+    type: list[str]
+    kind: list[str]  # weights | kv_cache | recurrent_state
+    device: list[str]
+    buffer_type: list[str]
+    layer: NDArray[np.int32]  # -1 outside the layers
+    ne0: NDArray[np.int64]
+    ne1: NDArray[np.int64]
+    ne2: NDArray[np.int64]
+    ne3: NDArray[np.int64]
+    size_bytes: NDArray[np.int64]
+    buffer: NDArray[np.int32]  # number of the allocation; -1 planned
+    offset_bytes: NDArray[np.int64]  # within it; -1 planned
+    file: NDArray[np.int32]  # part of a split model; -1 where not from a file
+    file_offset_bytes: NDArray[np.int64]
+    n_cells: NDArray[np.int64]  # tokens of one stream (state: rows) that the cache holds; 0 for weights
+    n_streams: NDArray[np.int64]  # sequences that are kept apart; 0 for weights
+    n_swa: NDArray[np.int64]  # tokens of the sliding window; 0 without one
+    cache: NDArray[np.int32]  # number of the cache within the context; -1 for weights
+
+# The largest graph of a phase, as llama.cpp reserves its compute buffer for it.
+@type_check_only
+class PlannedGraph(TypedDict):
+    phase: str  # prefill | decode
+    n_tokens: int
+    n_outputs: int
+    buffers: list[BufferRecord]  # compute bytes that this graph alone would take
+    work_bytes: int  # of ggml's threads
+    # As Harvest["tensors"], one graph. Compute tensors: `buffer` and `offset_bytes` are the
+    # allocator's; -1 and -1 elsewhere.
+    tensors: dict[str, NDArray[Any]]
+    strings: list[str]
+
+@type_check_only
+class Plan(TypedDict):
+    context: ContextInfo
+    buffers: list[BufferRecord]  # `work`, the larger one of the graphs', only with graphs
+    caches: Places
+    graphs: list[PlannedGraph]  # a model that only encodes has no decode graph
+    duration_ns: int
 
 @type_check_only
 class Harvest(TypedDict):
@@ -66,6 +111,9 @@ class EngineSettings:
     flash_attn: int
     type_k: str
     type_v: str
+    n_seq_max: int
+    n_outputs_max: int
+    swa_full: bool
     use_mmap: bool
     use_repack: bool
     tensor_overrides: list[tuple[str, str]]
@@ -81,6 +129,7 @@ class Engine:
     def model_info(self) -> ModelInfo: ...
     def context_info(self) -> ContextInfo: ...
     def buffers(self) -> list[BufferRecord]: ...
+    def places(self) -> Places: ...
     def tokenize(self, text: str) -> NDArray[np.int32]: ...
     def truncate(self, n_past: int) -> bool: ...
     def fill(self, tokens: ArrayLike) -> None: ...
@@ -103,9 +152,16 @@ class Engine:
     def last_logits(self) -> NDArray[np.float32]: ...
     def take(self) -> Harvest: ...
 
+class Planner:
+    def __init__(self, settings: EngineSettings) -> None: ...
+    @property
+    def duration_ns(self) -> int: ...
+    def model_info(self) -> ModelInfo: ...
+    def weights(self) -> Places: ...
+    def plan(self, settings: EngineSettings, graphs: bool = True) -> Plan: ...
+
 def build_info() -> dict[str, Any]: ...
 def cpu_features() -> str: ...
-def planned_buffers(settings: EngineSettings) -> list[BufferRecord]: ...
 def measure_bandwidth(
     working_set_bytes: int, *, n_threads: int, seconds: float, cores: Sequence[int] = ...
 ) -> dict[str, float]: ...

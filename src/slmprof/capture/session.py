@@ -29,6 +29,7 @@ _Result = TypeVar("_Result")
 
 _GIB = 1 << 30
 _HEADROOM_BYTES = 256 << 20
+_STATE_KINDS = ("kv_cache", "recurrent_state")
 
 
 class Session:
@@ -334,7 +335,7 @@ class Session:
             return
         advice = "use a smaller --n-ctx, --n-ubatch or model"
         try:
-            planned = self.guard(lambda: self._native.planned_buffers(settings))
+            plan = self.guard(lambda: self._native.Planner(settings).plan(settings))
         except EngineError as error:
             # The planner allocates no buffers, only its notes on each token of the context.
             if any("bad_alloc" in line for line in (str(error), *error.log_lines)):
@@ -344,10 +345,10 @@ class Session:
                     f"{advice}"
                 ) from None
             raise
-        needed = sum(buffer["size_bytes"] for buffer in planned)
+        needed = sum(buffer["size_bytes"] for buffer in plan["buffers"])
         if needed + _HEADROOM_BYTES <= available:
             return
-        state = sum(b["size_bytes"] for b in planned if b["kind"] == "context")
+        state = sum(b["size_bytes"] for b in plan["buffers"] if b["kind"] in _STATE_KINDS)
         raise CaptureError(
             f"{self.path.name} with a context of {self.config.n_ctx} needs {needed / _GIB:.2f} GiB "
             f"({state / _GIB:.2f} GiB of it for the context), {available / _GIB:.2f} GiB are free; "

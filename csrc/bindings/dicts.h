@@ -1,0 +1,21 @@
+// Records as the dicts that _core.pyi describes, where more than one noun has them.
+
+#pragma once
+
+#include "memory.h"
+#include "model_info.h"
+#include "records.h"
+
+#include <pybind11/pybind11.h>
+
+#include <vector>
+
+namespace slmprof {
+
+pybind11::dict to_dict(TensorColumns && columns);
+pybind11::dict to_dict(PlaceColumns && columns);
+pybind11::dict to_dict(const ModelInfo & info);
+pybind11::dict to_dict(const ContextInfo & info);
+pybind11::list to_list(const std::vector<BufferRecord> & records);
+
+}  // namespace slmprof
