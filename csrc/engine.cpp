@@ -139,8 +139,14 @@ bool Engine::truncate(int32_t n_past) {
         return n_past == 0;
     }
     if (n_past > 0 && n_past <= n_past_ && llama_memory_seq_rm(memory, 0, n_past, -1)) {
-        n_past_ = n_past;
-        return true;
+        // A cache of a sliding window has let go of tokens that a position further back sees.
+        const int32_t window = llama_model_n_swa(model_);
+        const int32_t needed = std::max(0, n_past - window + 1);
+        const int32_t oldest = llama_memory_seq_pos_min(memory, 0);
+        if (window == 0 || n_past == n_past_ || (oldest >= 0 && oldest <= needed)) {
+            n_past_ = n_past;
+            return true;
+        }
     }
     llama_memory_clear(memory, false);
     n_past_ = 0;

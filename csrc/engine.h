@@ -90,7 +90,7 @@ class Engine {
     std::vector<int32_t> tokenize(const std::string & text) const;
 
     // Forgets all tokens from position `n_past` on. False where the model's memory cannot do that
-    // (a recurrent state): then the context is empty.
+    // (a recurrent state, a sliding window that has moved on): then the context is empty.
     bool truncate(int32_t n_past);
 
     // Tokens into the context, unmeasured.

@@ -85,6 +85,11 @@ ModelParams::ModelParams(const EngineSettings & settings) : params(llama_model_d
 }
 
 llama_context_params context_params(const EngineSettings & settings) {
+    if (settings.n_outputs_max != 0 && settings.n_outputs_max < settings.n_seq_max) {
+        // llama.cpp aborts otherwise.
+        throw std::invalid_argument("n_outputs_max " + std::to_string(settings.n_outputs_max) + " is less than one for each of " +
+                                    std::to_string(settings.n_seq_max) + " sequences");
+    }
     llama_context_params params = llama_context_default_params();
     params.n_ctx           = settings.n_ctx;
     params.n_batch         = settings.n_batch;

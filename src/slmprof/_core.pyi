@@ -64,7 +64,7 @@ class Places(TypedDict):
     offset_bytes: NDArray[np.int64]  # within it; -1 planned
     file: NDArray[np.int32]  # part of a split model; -1 where not from a file
     file_offset_bytes: NDArray[np.int64]
-    n_cells: NDArray[np.int64]  # tokens of one stream (state: rows) that the cache holds; 0 for weights
+    n_cells: NDArray[np.int64]  # tokens of one stream (a state: rows); 0 for weights
     n_streams: NDArray[np.int64]  # sequences that are kept apart; 0 for weights
     n_swa: NDArray[np.int64]  # tokens of the sliding window; 0 without one
     cache: NDArray[np.int32]  # number of the cache within the context; -1 for weights
