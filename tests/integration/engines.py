@@ -8,11 +8,15 @@ from typing import Any
 from slmprof import _core
 
 
-def open_engine(path: Path, **settings: Any) -> _core.Engine:
+def make_settings(path: Path, **settings: Any) -> _core.EngineSettings:
     native = _core.EngineSettings()
     native.path = str(path)
     native.n_ctx = 512
     native.n_threads = 2
     for name, value in settings.items():
         setattr(native, name, value)
-    return _core.Engine(native)
+    return native
+
+
+def open_engine(path: Path, **settings: Any) -> _core.Engine:
+    return _core.Engine(make_settings(path, **settings))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from pathlib import Path
 
@@ -15,8 +16,10 @@ def pack_text(text: str) -> bytes:
     return struct.pack("<Q", len(text)) + text.encode()
 
 
-def write_gguf(path: Path, metadata: dict[str, object], shapes: Shapes) -> Path:
-    """A GGUF file of float32 tensors with small random values."""
+def write_gguf(
+    path: Path, metadata: dict[str, object], shapes: Shapes, *, sparse: bool = False
+) -> Path:
+    """A GGUF file of float32 tensors with small random values, or with a hole in their place."""
     data = b"GGUF" + struct.pack("<IQQ", 3, len(shapes), len(metadata))
     for key, value in metadata.items():
         data += pack_text(key)
@@ -24,6 +27,10 @@ def write_gguf(path: Path, metadata: dict[str, object], shapes: Shapes) -> Path:
             data += struct.pack("<I", 8) + pack_text(value)
         elif isinstance(value, bool):
             data += struct.pack("<I?", 7, value)
+        elif isinstance(value, np.uint16):
+            data += struct.pack("<IH", 2, value)
+        elif isinstance(value, np.int32):
+            data += struct.pack("<Ii", 5, value)
         elif isinstance(value, float):
             data += struct.pack("<If", 6, value)
         else:
@@ -34,6 +41,10 @@ def write_gguf(path: Path, metadata: dict[str, object], shapes: Shapes) -> Path:
         data += struct.pack("<IQ", 0, offset)
         offset += -(-4 * int(np.prod(shape)) // 32) * 32
     data += bytes(-len(data) % 32)
+    if sparse:
+        path.write_bytes(data)
+        os.truncate(path, len(data) + offset)
+        return path
     rng = np.random.default_rng(0)
     for shape in shapes.values():
         block = rng.normal(0, 0.02, int(np.prod(shape))).astype("<f4").tobytes()
@@ -53,3 +64,103 @@ def common_metadata(architecture: str) -> dict[str, object]:
         f"{architecture}.vocab_size": N_VOCAB,
         "tokenizer.ggml.model": "no_vocab",
     }
+
+
+def llama_shapes(n_layer: int, n_embd: int, n_ff: int, n_vocab: int, n_kv: int) -> Shapes:
+    """The tensors of a Llama whose keys are `n_kv` wide."""
+    shapes: Shapes = {
+        "token_embd.weight": (n_embd, n_vocab),
+        "output_norm.weight": (n_embd,),
+        "output.weight": (n_embd, n_vocab),
+    }
+    for i in range(n_layer):
+        for name, width in (("q", n_embd), ("k", n_kv), ("v", n_kv), ("output", n_embd)):
+            shapes[f"blk.{i}.attn_{name}.weight"] = (n_embd, width)
+        for name in ("attn_norm", "ffn_norm"):
+            shapes[f"blk.{i}.{name}.weight"] = (n_embd,)
+        for name in ("gate", "up"):
+            shapes[f"blk.{i}.ffn_{name}.weight"] = (n_embd, n_ff)
+        shapes[f"blk.{i}.ffn_down.weight"] = (n_ff, n_embd)
+    return shapes
+
+
+def write_split_llama(folder: Path) -> Path:
+    """A small Llama in two parts; the path of the first one."""
+    shapes = llama_shapes(N_LAYER, N_EMBD, N_FF, N_VOCAB, N_EMBD)
+    names = sorted(shapes)
+    halves = names[: len(names) // 2], names[len(names) // 2 :]
+    split: dict[str, object] = {
+        "split.count": np.uint16(2),
+        "split.tensors.count": np.int32(len(names)),
+    }
+    metadata = {**common_metadata("llama"), "llama.attention.layer_norm_rms_epsilon": 1e-5}
+    for number, half in enumerate(halves):
+        path = folder / f"split-{number + 1:05}-of-00002.gguf"
+        part = {"split.no": np.uint16(number), **split}
+        part_shapes = {name: shapes[name] for name in half}
+        write_gguf(path, {**(metadata if number == 0 else {}), **part}, part_shapes)
+    return folder / "split-00001-of-00002.gguf"
+
+
+def write_huge_llama(path: Path) -> Path:
+    """The header of a Llama of 70 B parameters, and a hole in place of its weights."""
+    metadata = {
+        **common_metadata("llama"),
+        "llama.attention.layer_norm_rms_epsilon": 1e-5,
+        "llama.context_length": 131072,
+        "llama.embedding_length": 8192,
+        "llama.block_count": 80,
+        "llama.feed_forward_length": 28672,
+        "llama.attention.head_count": 64,
+        "llama.attention.head_count_kv": 8,
+        "llama.vocab_size": 128256,
+    }
+    return write_gguf(path, metadata, llama_shapes(80, 8192, 28672, 128256, 1024), sparse=True)
+
+
+def write_bert(path: Path) -> Path:
+    """A model that only encodes."""
+    metadata = {
+        **common_metadata("bert"),
+        "bert.attention.layer_norm_epsilon": 1e-6,
+        "bert.attention.causal": False,
+        "tokenizer.ggml.token_type_count": 2,
+    }
+    shapes: Shapes = {
+        "token_embd.weight": (N_EMBD, N_VOCAB),
+        "token_types.weight": (N_EMBD, 2),
+        "position_embd.weight": (N_EMBD, N_CTX),
+        "token_embd_norm.weight": (N_EMBD,),
+        "token_embd_norm.bias": (N_EMBD,),
+    }
+    for i in range(N_LAYER):
+        for name in ("attn_q", "attn_k", "attn_v", "attn_output"):
+            shapes[f"blk.{i}.{name}.weight"] = (N_EMBD, N_EMBD)
+        for name in ("attn_output_norm", "layer_output_norm"):
+            shapes[f"blk.{i}.{name}.weight"] = shapes[f"blk.{i}.{name}.bias"] = (N_EMBD,)
+        shapes[f"blk.{i}.ffn_up.weight"] = (N_EMBD, N_FF)
+        shapes[f"blk.{i}.ffn_down.weight"] = (N_FF, N_EMBD)
+    return write_gguf(path, metadata, shapes)
+
+
+def write_t5(path: Path) -> Path:
+    """A model whose decoder reads what its encoder made of the prompt."""
+    metadata = {
+        **common_metadata("t5"),
+        "t5.attention.layer_norm_rms_epsilon": 1e-6,
+        "t5.attention.relative_buckets_count": 32,
+    }
+    shapes: Shapes = {"token_embd.weight": (N_EMBD, N_VOCAB)}
+    for side, attentions in (("enc", ["attn"]), ("dec", ["attn", "cross_attn"])):
+        shapes[f"{side}.output_norm.weight"] = (N_EMBD,)
+        for i in range(N_LAYER):
+            prefix = f"{side}.blk.{i}"
+            for attention in attentions:
+                for part in "qkvo":
+                    shapes[f"{prefix}.{attention}_{part}.weight"] = (N_EMBD, N_EMBD)
+                shapes[f"{prefix}.{attention}_norm.weight"] = (N_EMBD,)
+            shapes[f"{prefix}.attn_rel_b.weight"] = (2, 32)
+            shapes[f"{prefix}.ffn_norm.weight"] = (N_EMBD,)
+            shapes[f"{prefix}.ffn_up.weight"] = (N_EMBD, N_FF)
+            shapes[f"{prefix}.ffn_down.weight"] = (N_FF, N_EMBD)
+    return write_gguf(path, metadata, shapes)

@@ -5,57 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from gguf_files import N_CTX, N_EMBD, N_FF, N_LAYER, N_VOCAB, Shapes, common_metadata, write_gguf
+from gguf_files import write_bert, write_t5
 
 import slmprof
 
 
 @pytest.fixture(scope="module")
 def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    metadata = {
-        **common_metadata("bert"),
-        "bert.attention.layer_norm_epsilon": 1e-6,
-        "bert.attention.causal": False,
-        "tokenizer.ggml.token_type_count": 2,
-    }
-    shapes: Shapes = {
-        "token_embd.weight": (N_EMBD, N_VOCAB),
-        "token_types.weight": (N_EMBD, 2),
-        "position_embd.weight": (N_EMBD, N_CTX),
-        "token_embd_norm.weight": (N_EMBD,),
-        "token_embd_norm.bias": (N_EMBD,),
-    }
-    for i in range(N_LAYER):
-        for name in ("attn_q", "attn_k", "attn_v", "attn_output"):
-            shapes[f"blk.{i}.{name}.weight"] = (N_EMBD, N_EMBD)
-        for name in ("attn_output_norm", "layer_output_norm"):
-            shapes[f"blk.{i}.{name}.weight"] = shapes[f"blk.{i}.{name}.bias"] = (N_EMBD,)
-        shapes[f"blk.{i}.ffn_up.weight"] = (N_EMBD, N_FF)
-        shapes[f"blk.{i}.ffn_down.weight"] = (N_FF, N_EMBD)
-    return write_gguf(tmp_path_factory.mktemp("bert") / "bert.gguf", metadata, shapes)
+    return write_bert(tmp_path_factory.mktemp("bert") / "bert.gguf")
 
 
 @pytest.fixture(scope="module")
 def t5(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    metadata = {
-        **common_metadata("t5"),
-        "t5.attention.layer_norm_rms_epsilon": 1e-6,
-        "t5.attention.relative_buckets_count": 32,
-    }
-    shapes: Shapes = {"token_embd.weight": (N_EMBD, N_VOCAB)}
-    for side, attentions in (("enc", ["attn"]), ("dec", ["attn", "cross_attn"])):
-        shapes[f"{side}.output_norm.weight"] = (N_EMBD,)
-        for i in range(N_LAYER):
-            prefix = f"{side}.blk.{i}"
-            for attention in attentions:
-                for part in "qkvo":
-                    shapes[f"{prefix}.{attention}_{part}.weight"] = (N_EMBD, N_EMBD)
-                shapes[f"{prefix}.{attention}_norm.weight"] = (N_EMBD,)
-            shapes[f"{prefix}.attn_rel_b.weight"] = (2, 32)
-            shapes[f"{prefix}.ffn_norm.weight"] = (N_EMBD,)
-            shapes[f"{prefix}.ffn_up.weight"] = (N_EMBD, N_FF)
-            shapes[f"{prefix}.ffn_down.weight"] = (N_FF, N_EMBD)
-    return write_gguf(tmp_path_factory.mktemp("t5") / "t5.gguf", metadata, shapes)
+    return write_t5(tmp_path_factory.mktemp("t5") / "t5.gguf")
 
 
 def test_a_model_that_only_encodes_has_one_phase(bert: Path) -> None:
