@@ -1,19 +1,22 @@
 """llama.cpp's own models of every architecture, each run once and its profile kept.
 
-As a program, `python corpus_run.py FOLDER MODEL...`, it runs the models one after another: in a
-process of its own, because llama.cpp ends the process on what it considers impossible. Each profile
-is saved as FOLDER/NAME.FLASH_ATTN.slmprof; a refusal that slmprof explains goes to a file .error.
+As a program, `python corpus_run.py JOB FOLDER MODEL...`, it does one job with the models, one after
+another: in a process of its own, because llama.cpp ends it on what it considers impossible.
+`profile` saves FOLDER/NAME.FLASH_ATTN.slmprof, or a refusal that slmprof explains as .error. `plan`
+saves as FOLDER/NAME.plan in what the planner and the engine disagree.
 """
 
 from __future__ import annotations
 
 import functools
+import json
 import os
 import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from gguf_header import GgufHeader, read_header
@@ -21,6 +24,17 @@ from gguf_header import GgufHeader, read_header
 PROGRAM = "test-llama-archs"
 FLASH_ATTN = ("auto", "off")
 N_PROMPT, N_GEN = 20, 2
+
+# Each is planned at every context, without and with flash attention.
+N_CTX = (64, 512, 2048)
+PLANNED: dict[str, dict[str, Any]] = {
+    "default": {},
+    "no mmap": {"use_mmap": False},
+    "no repack": {"use_repack": False},
+    "quantized cache": {"type_k": "q8_0", "type_v": "q8_0"},
+    "four sequences": {"n_seq_max": 4},
+    "one output, small ubatch": {"n_outputs_max": 1, "n_ubatch": 32},
+}
 
 
 @dataclass(frozen=True)
@@ -31,7 +45,7 @@ class Corpus:
         n_announced: how many models the program said that it saved.
         headers: the header of each file; the files themselves are gone.
         failures: what went wrong where no profile could be made.
-        folder: holds the profiles.
+        folder: holds the profiles and what came of the plans.
     """
 
     n_announced: int
@@ -45,6 +59,14 @@ class Corpus:
         if not path.exists():
             pytest.fail(f"{name}: {self.failures.get(name, 'the program did not write it')}")
         return path
+
+    def plan_differences(self, name: str) -> dict[str, list[str]]:
+        """In what plans of a model and allocations disagree, by what was set."""
+        path = self.folder / f"{name}.plan"
+        if not path.exists():
+            pytest.fail(f"{name}: {self.failures.get(name, 'it was not planned')}")
+        found: dict[str, list[str]] = json.loads(path.read_text(encoding="utf-8"))
+        return found
 
 
 def run_corpus(factory: pytest.TempPathFactory) -> Corpus:
@@ -74,18 +96,19 @@ def _run_corpus(program: Path, folder: Path) -> Corpus:
         )
         paths = sorted(models.glob("*.gguf"))
         headers = {path.stem: read_header(path) for path in paths}
-        failures = _run_models(paths, profiles)
+        failures = _run_models("plan", paths, profiles)
+        failures |= _run_models("profile", paths, profiles)
     finally:
         shutil.rmtree(models)
     return Corpus(answer.stdout.count(": Saving "), headers, failures, profiles)
 
 
-def _run_models(paths: list[Path], folder: Path) -> dict[str, str]:
-    """Runs all models. Returns what went wrong, by the model's name."""
+def _run_models(job: str, paths: list[Path], folder: Path) -> dict[str, str]:
+    """Does the job with all models. Returns what went wrong, by the model's name."""
     failures: dict[str, str] = {}
     left = list(paths)
     while left:
-        command = [sys.executable, __file__, str(folder), *map(str, left)]
+        command = [sys.executable, __file__, job, str(folder), *map(str, left)]
         answer = subprocess.run(command, capture_output=True, text=True, errors="replace")
         if answer.returncode == 0:
             break
@@ -116,11 +139,27 @@ def _run_model(path: Path, folder: Path) -> None:
             (folder / f"{name}.error").write_text(message, encoding="utf-8")
 
 
+def _plan_model(path: Path, folder: Path) -> None:
+    """Plans and makes contexts of every kind."""
+    from plans import differences
+
+    found = {
+        f"{name}, n_ctx {n_ctx}, flash_attn {flash_attn}": differences(
+            path, n_ctx=n_ctx, flash_attn=flash_attn, **settings
+        )
+        for name, settings in PLANNED.items()
+        for n_ctx in N_CTX
+        for flash_attn in (0, 1)
+    }
+    (folder / f"{path.stem}.plan").write_text(json.dumps(found), encoding="utf-8")
+
+
 def main() -> None:
-    folder = Path(sys.argv[1])
-    for path in map(Path, sys.argv[2:]):
+    job = {"plan": _plan_model, "profile": _run_model}[sys.argv[1]]
+    folder = Path(sys.argv[2])
+    for path in map(Path, sys.argv[3:]):
         print(path.stem, flush=True)
-        _run_model(path, folder)
+        job(path, folder)
 
 
 if __name__ == "__main__":
