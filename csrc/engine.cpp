@@ -3,7 +3,7 @@
 #include "clock.h"
 #include "ggml-backend.h"
 #include "ggml-cpu.h"
-#include "llama-ext.h"
+#include "llama-context.h"
 #include "llama.h"
 #include "llama_params.h"
 
@@ -174,6 +174,12 @@ void Engine::check_tokens(const std::vector<int32_t> & tokens) const {
 void Engine::check_encoder_batch(const std::vector<int32_t> & tokens) const {
     if (llama_get_memory(context_) != nullptr && !llama_model_has_encoder(model_)) {
         return;
+    }
+    // Without a memory each token has outputs; llama.cpp aborts where it was told of fewer.
+    const uint32_t n_outputs = context_->get_cparams().n_outputs_max;
+    if (llama_get_memory(context_) == nullptr && tokens.size() > n_outputs) {
+        throw std::invalid_argument("this model has outputs for each of its " + std::to_string(tokens.size()) +
+                                    " tokens, n_outputs_max allows " + std::to_string(n_outputs));
     }
     // llama.cpp aborts otherwise: in an encoder each token sees all the others.
     const uint32_t limit = std::min(llama_n_batch(context_), llama_n_ubatch(context_));

@@ -1,6 +1,5 @@
 #include "planner.h"
 
-#include "clock.h"
 #include "engine.h"
 #include "ggml-backend.h"
 #include "ggml-cpu.h"
@@ -12,6 +11,7 @@
 #include "llama_params.h"
 
 #include <algorithm>
+#include <chrono>
 #include <map>
 #include <utility>
 
@@ -19,8 +19,10 @@ namespace slmprof {
 
 namespace {
 
+// By the system's clock: the other one would first have to be compared with it.
 int64_t now_ns() {
-    return tick_scale().to_ns(read_ticks());
+    const auto now = std::chrono::steady_clock::now().time_since_epoch();
+    return std::chrono::duration_cast<std::chrono::nanoseconds>(now).count();
 }
 
 // Sizes of a graph's compute buffers, by buffer type.
@@ -126,9 +128,9 @@ void prepare_weights(const MemoryNotes & notes) {
 }  // namespace
 
 Planner::Planner(const EngineSettings & settings) : notes_(MemoryNotes::planned(settings.use_mmap)), model_(nullptr, llama_model_free) {
-    initialize_backends();
     const int64_t begin = now_ns();
-    ModelParams   model_params(settings);
+    initialize_backends();
+    ModelParams model_params(settings);
     model_params.params.no_alloc  = true;
     model_params.params.load_mode = LLAMA_LOAD_MODE_NONE;  // the planner aborts with any other
     const MemoryNotes::Scope scope(notes_);

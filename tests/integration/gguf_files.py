@@ -164,3 +164,9 @@ def write_t5(path: Path) -> Path:
             shapes[f"{prefix}.ffn_up.weight"] = (N_EMBD, N_FF)
             shapes[f"{prefix}.ffn_down.weight"] = (N_FF, N_EMBD)
     return write_gguf(path, metadata, shapes)
+
+
+def write_llada(path: Path) -> Path:
+    """A model of diffusion: it decodes without a memory, and all its tokens have outputs."""
+    metadata = {**common_metadata("llada"), "llada.attention.layer_norm_rms_epsilon": 1e-5}
+    return write_gguf(path, metadata, llama_shapes(N_LAYER, N_EMBD, N_FF, N_VOCAB, N_EMBD))

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from engines import make_settings, open_engine
-from gguf_files import write_bert, write_huge_llama, write_split_llama, write_t5
+from gguf_files import write_bert, write_huge_llama, write_llada, write_split_llama, write_t5
 from plans import allocated, differences
 
 from slmprof import _core
@@ -66,6 +66,15 @@ def test_encoders(tmp_path: Path, write: Callable[[Path], Path]) -> None:
     graphs = _core.Planner(settings).plan(settings)["graphs"]
     phases = ["prefill"] if write is write_bert else ["prefill", "decode"]
     assert [graph["phase"] for graph in graphs] == phases
+
+
+def test_a_model_without_memory_has_outputs_for_every_token(tmp_path: Path) -> None:
+    path = write_llada(tmp_path / "llada.gguf")
+    assert differences(path, n_ctx=128, n_outputs_max=4) == []
+    engine = open_engine(path, n_ctx=128, n_outputs_max=4)
+    with pytest.raises(ValueError, match="outputs"):
+        engine.prefill(np.arange(5, dtype=np.int32), 0)
+    engine.prefill(np.arange(4, dtype=np.int32), 0)
 
 
 def test_places_in_the_file_are_those_of_its_header(small_model: ModelMaker) -> None:
