@@ -220,23 +220,13 @@ void GraphRegistry::append_place(const ggml_tensor * tensor) {
 }
 
 void GraphRegistry::append_planned_place(const ggml_tensor * tensor, const GraphPlaces & places) {
-    const auto place = places.find(tensor->view_src != nullptr ? tensor->view_src : tensor);
-    if (place != places.end()) {
-        auto * type = const_cast<ggml_backend_buffer_type *>(place->second.type);
-        tensors_.buffer_type.push_back(strings_.intern(ggml_backend_buft_name(type)));
-        tensors_.usage.push_back(k_usage_compute);
-        tensors_.buffer.push_back(place->second.buffer);
-        tensors_.offset_bytes.push_back(place->second.offset +
-                                        (tensor->view_src != nullptr ? static_cast<int64_t>(tensor->view_offs) : 0));
-        return;
-    }
-    // Weights and caches: what they will lie in is known, but not where.
-    auto * buffer = const_cast<ggml_backend_buffer *>(buffer_of(tensor));
-    tensors_.buffer_type.push_back(
-        buffer != nullptr ? strings_.intern(ggml_backend_buft_name(ggml_backend_buffer_get_type(buffer))) : -1);
-    tensors_.usage.push_back(usage_of(buffer));
-    tensors_.buffer.push_back(-1);
-    tensors_.offset_bytes.push_back(-1);
+    const auto found = places.find(tensor->view_src != nullptr ? tensor->view_src : tensor);
+    const auto place = found != places.end() ? found->second : GraphPlace{};
+    tensors_.buffer_type.push_back(place.type != nullptr ? strings_.intern(ggml_backend_buft_name(place.type)) : -1);
+    tensors_.usage.push_back(place.offset >= 0 ? k_usage_compute : usage_of(buffer_of(tensor)));
+    tensors_.buffer.push_back(place.buffer);
+    tensors_.offset_bytes.push_back(
+        place.offset >= 0 && tensor->view_src != nullptr ? place.offset + static_cast<int64_t>(tensor->view_offs) : place.offset);
 }
 
 void GraphRegistry::append(const ggml_tensor * tensor, int32_t graph, int32_t node,

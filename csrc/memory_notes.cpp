@@ -41,6 +41,10 @@ ggml_backend_buffer_type_t mapped_buffer_type() {
     return type;
 }
 
+BufferRecord record(ggml_backend_buffer_type_t type, const char * kind, uint64_t size_bytes) {
+    return { device_of(type), ggml_backend_buft_name(type), kind, size_bytes };
+}
+
 RealBuffer describe(ggml_backend_buffer_t buffer, const char * kind) {
     const ggml_backend_buffer_type_t type = ggml_backend_buffer_get_type(buffer);
     return { ggml_backend_buffer_get_base(buffer), ggml_backend_buffer_get_size(buffer), device_of(type),
@@ -67,18 +71,17 @@ void MemoryNotes::begin_weights(ggml_context * tensors, ggml_backend_buffer_type
     if (!is_planning_) {
         return;
     }
-    ggml_backend_buffer_type_t place = is_mapped_ ? mapped_buffer_type() : type;
-    device_                          = device_of(place);
-    buffer_type_                     = ggml_backend_buft_name(place);
+    type_ = is_mapped_ ? mapped_buffer_type() : type;
     if (is_mapped_) {
         ranges_.emplace_back();
     } else {
-        planned_.push_back({ device_, buffer_type_, "weights", ggml_backend_alloc_ctx_tensors_from_buft_size(tensors, type) });
+        planned_.push_back(record(type, "weights", ggml_backend_alloc_ctx_tensors_from_buft_size(tensors, type)));
     }
 }
 
 void MemoryNotes::add_weight(ggml_tensor * tensor, int file, int64_t offset) {
-    Row row{ tensor, "weights", device_, buffer_type_ };
+    Row row{ tensor, "weights" };
+    row.type        = type_;
     row.file        = file;
     row.file_offset = offset;
     rows_.push_back(row);
@@ -95,7 +98,7 @@ void MemoryNotes::add_cache(const char * kind, const void * owner, ggml_context 
     if (number == caches_.end()) {
         number = caches_.insert(number, owner);
     }
-    Row row{ nullptr, kind, {}, {} };
+    Row row{ nullptr, kind };
     row.n_cells   = n_cells;
     row.n_streams = n_streams;
     row.window    = window;
@@ -107,9 +110,8 @@ void MemoryNotes::add_cache(const char * kind, const void * owner, ggml_context 
         if (size == 0) {
             size = ggml_backend_alloc_ctx_tensors_from_buft_size(tensors, type);
         }
-        row.device      = device_of(type);
-        row.buffer_type = ggml_backend_buft_name(type);
-        planned_.push_back({ row.device, row.buffer_type, kind, size });
+        row.type = type;
+        planned_.push_back(record(type, kind, size));
     }
     for (ggml_tensor * tensor = ggml_get_first_tensor(tensors); tensor != nullptr;
          tensor               = ggml_get_next_tensor(tensors, tensor)) {
@@ -138,14 +140,17 @@ void MemoryNotes::remove_compute(ggml_backend_buffer * buffer) {
 }
 
 void MemoryNotes::begin_graph(ggml_cgraph * graph) {
-    forget_graph();
     graph_ = graph;
-}
-
-void MemoryNotes::forget_graph() {
-    graph_ = nullptr;
     graph_places_.clear();
     graph_buffers_.clear();
+}
+
+void MemoryNotes::add_to(GraphPlaces & places) const {
+    for (const Row & row : rows_) {
+        GraphPlace place;
+        place.type = row.type;
+        places.try_emplace(row.tensor, place);
+    }
 }
 
 void MemoryNotes::add_place(const ggml_tensor * tensor, ggml_backend_buffer_type * type, int chunk, size_t offset) {
@@ -200,14 +205,11 @@ std::vector<BufferRecord> MemoryNotes::planned_buffers() const {
     std::vector<BufferRecord> records = planned_;
     for (const auto & parts : ranges_) {
         for (const auto & [file, range] : parts) {
-            ggml_backend_buffer_type_t type = mapped_buffer_type();
-            records.push_back({ device_of(type), ggml_backend_buft_name(type), "weights",
-                                static_cast<uint64_t>(range.last - range.first) });
+            records.push_back(record(mapped_buffer_type(), "weights", static_cast<uint64_t>(range.last - range.first)));
         }
     }
     if (output_ != nullptr) {
-        ggml_backend_buffer_type_t type = ggml_backend_buffer_get_type(output_);
-        records.push_back({ device_of(type), ggml_backend_buft_name(type), "output", ggml_backend_buffer_get_size(output_) });
+        records.push_back(record(ggml_backend_buffer_get_type(output_), "output", ggml_backend_buffer_get_size(output_)));
     }
     return merge_buffers(records);
 }
@@ -224,14 +226,9 @@ PlaceColumns MemoryNotes::places() const {
         columns.name.push_back(name);
         columns.type.emplace_back(ggml_type_name(tensor->type));
         columns.kind.emplace_back(row.kind);
-        if (is_real) {
-            ggml_backend_buffer_type_t type = ggml_backend_buffer_get_type(*found);
-            columns.device.push_back(device_of(type));
-            columns.buffer_type.emplace_back(ggml_backend_buft_name(type));
-        } else {
-            columns.device.push_back(row.device);
-            columns.buffer_type.push_back(row.buffer_type);
-        }
+        ggml_backend_buffer_type_t type = is_real ? ggml_backend_buffer_get_type(*found) : row.type;
+        columns.device.push_back(device_of(type));
+        columns.buffer_type.emplace_back(ggml_backend_buft_name(type));
         columns.layer.push_back(layer_of(name, row.cache < 0));
         for (int i = 0; i < GGML_MAX_DIMS; i++) {
             columns.ne[i].push_back(tensor->ne[i]);

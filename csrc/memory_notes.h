@@ -7,7 +7,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
-#include <string>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -20,11 +19,11 @@ struct ggml_tensor;
 
 namespace slmprof {
 
-// Where the graph allocator puts a tensor.
+// What a tensor of a planned graph will lie in; where in it, only if the graph allocator places it.
 struct GraphPlace {
-    const ggml_backend_buffer_type * type   = nullptr;
-    int32_t                          buffer = 0;
-    int64_t                          offset = 0;
+    ggml_backend_buffer_type * type   = nullptr;
+    int32_t                    buffer = -1;
+    int64_t                    offset = -1;
 };
 
 using GraphPlaces = std::unordered_map<const ggml_tensor *, GraphPlace>;
@@ -63,7 +62,9 @@ class MemoryNotes {
     // The graph that the allocator placed last.
     ggml_cgraph *       graph() const { return graph_; }
     const GraphPlaces & graph_places() const { return graph_places_; }
-    void                forget_graph();
+
+    // Adds what the weights or caches of these notes lie in to the places of a planned graph.
+    void add_to(GraphPlaces & places) const;
 
     bool is_planning() const { return is_planning_; }
 
@@ -81,13 +82,13 @@ class MemoryNotes {
 
   private:
     struct Row {
-        ggml_tensor * tensor;
-        const char *  kind;
-        std::string         device, buffer_type;  // planned; else those of the buffer
-        int32_t             file        = -1;
-        int64_t             file_offset = -1;
-        int64_t             n_cells = 0, n_streams = 0, window = 0;
-        int32_t             cache = -1;
+        ggml_tensor *              tensor;
+        const char *               kind;
+        ggml_backend_buffer_type * type        = nullptr;  // planned; else that of the buffer
+        int32_t                    file        = -1;
+        int64_t                    file_offset = -1;
+        int64_t                    n_cells = 0, n_streams = 0, window = 0;
+        int32_t                    cache = -1;
     };
 
     // Of one part of the file: from the first tensor that stays where it is mapped to the last one.
@@ -102,9 +103,9 @@ class MemoryNotes {
     std::vector<Row>                   rows_;
     std::vector<const void *>          caches_;
     std::vector<BufferRecord>          planned_;
-    std::vector<std::map<int, Range>>  ranges_;          // of each group of weights that would be mapped
-    bool                               is_mapped_ = false;  // the weights that are being added
-    std::string                        device_, buffer_type_;
+    std::vector<std::map<int, Range>>  ranges_;             // of each group of weights that would be mapped
+    bool                               is_mapped_ = false;  // of the weights that are being added
+    ggml_backend_buffer_type *         type_ = nullptr;
     std::vector<ggml_backend_buffer *> compute_;
     ggml_backend_buffer *              output_ = nullptr;
     void *                             work_   = nullptr;

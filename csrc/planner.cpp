@@ -44,7 +44,8 @@ std::vector<BufferRecord> to_records(const ComputeSizes & sizes) {
 // Plans graphs on one context.
 class GraphPlanner {
   public:
-    GraphPlanner(llama_context * context, MemoryNotes & notes) : context_(context), notes_(notes) {
+    GraphPlanner(llama_context * context, const MemoryNotes & notes, const MemoryNotes & weights)
+        : context_(context), notes_(notes), weights_(weights) {
         if (llama_memory_i * memory = context->get_memory()) {
             memory_ = memory->init_full();
         }
@@ -74,7 +75,10 @@ class GraphPlanner {
         planned.work_bytes = ggml_graph_plan(notes_.graph(), n_threads, nullptr).work_size;
         StringTable   strings;
         GraphRegistry registry(strings);
-        registry.copy_planned(notes_.graph(), notes_.graph_places());
+        GraphPlaces   places = notes_.graph_places();
+        notes_.add_to(places);
+        weights_.add_to(places);
+        registry.copy_planned(notes_.graph(), places);
         GraphColumns unused;
         registry.take(unused, planned.tensors);
         planned.strings = strings.texts();
@@ -83,7 +87,8 @@ class GraphPlanner {
 
   private:
     llama_context *          context_;
-    MemoryNotes &            notes_;
+    const MemoryNotes &      notes_;
+    const MemoryNotes &      weights_;
     llama_memory_context_ptr memory_;
 };
 
@@ -165,7 +170,7 @@ Plan Planner::plan(const EngineSettings & settings, bool with_graphs) {
     Plan plan;
     plan.context = describe(context.get());
 
-    GraphPlanner graphs(context.get(), notes);
+    GraphPlanner graphs(context.get(), notes, notes_);
     ComputeSizes largest;
     uint64_t     work_bytes = 0;
     Phase        phase      = Phase::prefill;

@@ -10,6 +10,8 @@ from engines import make_settings, open_engine
 
 from slmprof import _core
 
+USAGE_WEIGHTS = 1
+
 
 def allocated(buffers: list[_core.BufferRecord]) -> list[_core.BufferRecord]:
     """Without the threads' work buffer, which is made in the first step."""
@@ -40,7 +42,11 @@ def differences(path: Path, **settings: Any) -> list[str]:
         return [] if answer == str(error) else [f"refused: {answer!r} against {error}"]
     if plan is None:
         return [f"refused: {answer}"]
-    return [*_in_buffers(plan, engine), *_in_places(planner, plan, engine), *_in_graphs(plan)]
+    return [
+        *_in_buffers(plan, engine),
+        *_in_places(planner, plan, engine),
+        *_in_graphs(planner, plan),
+    ]
 
 
 def _in_buffers(plan: _core.Plan, engine: _core.Engine) -> list[str]:
@@ -80,16 +86,28 @@ def _are_apart(places: _core.Places) -> bool:
     return bool(((begin + size)[:-1][same] <= begin[1:][same]).all())
 
 
-def _in_graphs(plan: _core.Plan) -> list[str]:
+def _in_graphs(planner: _core.Planner, plan: _core.Plan) -> list[str]:
     found = []
     largest = 0
+    weights = planner.weights()
+    types = set(zip(weights["name"], weights["buffer_type"], strict=True))
     for graph in plan["graphs"]:
         size = sum(buffer["size_bytes"] for buffer in graph["buffers"])
         # The allocator rounds sizes up to its alignment.
         if not size - 64 < peak_bytes(graph) <= size:
             found.append(f"{graph['phase']}: tensors end at {peak_bytes(graph)}, buffer {size}")
+        if not _weight_types(graph) <= types:
+            found.append(f"{graph['phase']}: weights in {_weight_types(graph) - types}")
         largest = max(largest, size)
     compute = sum(b["size_bytes"] for b in plan["buffers"] if b["kind"] == "compute")
     if compute < largest:
         found.append(f"compute {compute} is less than {largest}")
     return found
+
+
+def _weight_types(graph: _core.PlannedGraph) -> set[tuple[str, str]]:
+    """Names and buffer types of the weights that a graph reads."""
+    tensors, strings = graph["tensors"], graph["strings"]
+    mine = (tensors["usage"] == USAGE_WEIGHTS) & (tensors["view_src"] < 0)
+    names, types = tensors["name"][mine], tensors["buffer_type"][mine]
+    return {(strings[name], strings[kind]) for name, kind in zip(names, types, strict=True)}
