@@ -20,6 +20,9 @@ extern "C" {
 // Whether this thread only plans: what is allocated then must stay untouched, virtual memory.
 bool slmprof_is_planning(void);
 
+// A buffer with these tensors in it; while this thread plans, an empty one that they only belong to.
+ggml_backend_buffer_t slmprof_allocate_tensors(struct ggml_context * tensors, ggml_backend_buffer_type_t type);
+
 // The tensors of one buffer type, and then each one's place in the file: part and offset, -1 and -1
 // where it is in none. `is_mappable`: a memory-mapped file could hold them as it is.
 void slmprof_note_weights(struct ggml_context * tensors, ggml_backend_buffer_type_t type, bool is_lazy, bool is_mappable);

@@ -105,13 +105,8 @@ void MemoryNotes::add_cache(const char * kind, const void * owner, ggml_context 
     row.cache     = static_cast<int32_t>(number - caches_.begin());
     if (is_planning_) {
         ggml_backend_buffer_type_t type = ggml_backend_buffer_get_type(buffer);
-        // llama.cpp plans some caches with an empty buffer and makes the others, untouched.
-        size_t size = ggml_backend_buffer_get_size(buffer);
-        if (size == 0) {
-            size = ggml_backend_alloc_ctx_tensors_from_buft_size(tensors, type);
-        }
         row.type = type;
-        planned_.push_back(record(type, kind, size));
+        planned_.push_back(record(type, kind, ggml_backend_alloc_ctx_tensors_from_buft_size(tensors, type)));
     }
     for (ggml_tensor * tensor = ggml_get_first_tensor(tensors); tensor != nullptr;
          tensor               = ggml_get_next_tensor(tensors, tensor)) {
@@ -257,6 +252,18 @@ extern "C" {
 
 bool slmprof_is_planning(void) {
     return current_notes != nullptr && current_notes->is_planning();
+}
+
+ggml_backend_buffer_t slmprof_allocate_tensors(ggml_context * tensors, ggml_backend_buffer_type_t type) {
+    if (!slmprof_is_planning()) {
+        return ggml_backend_alloc_ctx_tensors_from_buft(tensors, type);
+    }
+    ggml_backend_buffer_t buffer = ggml_backend_buft_alloc_buffer(type, 0);
+    for (ggml_tensor * tensor = ggml_get_first_tensor(tensors); tensor != nullptr;
+         tensor               = ggml_get_next_tensor(tensors, tensor)) {
+        tensor->buffer = buffer;
+    }
+    return buffer;
 }
 
 void slmprof_note_weights(ggml_context * tensors, ggml_backend_buffer_type_t type, bool is_lazy, bool is_mappable) {

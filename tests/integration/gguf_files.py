@@ -170,3 +170,37 @@ def write_llada(path: Path) -> Path:
     """A model of diffusion: it decodes without a memory, and all its tokens have outputs."""
     metadata = {**common_metadata("llada"), "llada.attention.layer_norm_rms_epsilon": 1e-5}
     return write_gguf(path, metadata, llama_shapes(N_LAYER, N_EMBD, N_FF, N_VOCAB, N_EMBD))
+
+
+def write_mamba(path: Path, n_layer: int, n_inner: int, n_state: int) -> Path:
+    """The header of a recurrent model: a sequence's state has `n_inner` x `n_state` a layer."""
+    n_rank, n_conv = 8, 4
+    metadata = {
+        **common_metadata("mamba"),
+        "mamba.attention.layer_norm_rms_epsilon": 1e-5,
+        "mamba.block_count": n_layer,
+        "mamba.ssm.conv_kernel": n_conv,
+        "mamba.ssm.inner_size": n_inner,
+        "mamba.ssm.state_size": n_state,
+        "mamba.ssm.time_step_rank": n_rank,
+    }
+    metadata["mamba.embedding_length"] = n_inner // 2
+    shapes: Shapes = {
+        "token_embd.weight": (n_inner // 2, N_VOCAB),
+        "output_norm.weight": (n_inner // 2,),
+    }
+    for i in range(n_layer):
+        for name, shape in {
+            "attn_norm.weight": (n_inner // 2,),
+            "ssm_in.weight": (n_inner // 2, 2 * n_inner),
+            "ssm_conv1d.weight": (n_conv, n_inner),
+            "ssm_conv1d.bias": (n_inner,),
+            "ssm_x.weight": (n_inner, n_rank + 2 * n_state),
+            "ssm_dt.weight": (n_rank, n_inner),
+            "ssm_dt.bias": (n_inner,),
+            "ssm_a": (n_state, n_inner),
+            "ssm_d": (n_inner,),
+            "ssm_out.weight": (n_inner, n_inner // 2),
+        }.items():
+            shapes[f"blk.{i}.{name}"] = shape
+    return write_gguf(path, metadata, shapes, sparse=True)

@@ -12,7 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 from engines import make_settings, open_engine
-from gguf_files import write_bert, write_huge_llama, write_llada, write_split_llama, write_t5
+from gguf_files import (
+    write_bert,
+    write_huge_llama,
+    write_llada,
+    write_mamba,
+    write_split_llama,
+    write_t5,
+)
 from plans import allocated, differences
 
 from slmprof import _core
@@ -151,6 +158,17 @@ def test_what_cannot_be_planned_is_refused(small_model: ModelMaker, tmp_path: Pa
     split.with_name("split-00002-of-00002.gguf").unlink()
     with pytest.raises(_core.NativeModelError):
         _core.Planner(make_settings(split))
+
+
+def test_a_state_that_no_machine_holds_is_planned(tmp_path: Path) -> None:
+    path = write_mamba(tmp_path / "small.gguf", 2, 128, 16)
+    assert differences(path, n_ctx=128, n_seq_max=4) == []
+    n_layer, n_inner, n_state, n_sequences = 64, 8192, 4096, 256
+    path = write_mamba(tmp_path / "huge.gguf", n_layer, n_inner, n_state)
+    settings = make_settings(path, n_seq_max=n_sequences)
+    buffers = _core.Planner(settings).plan(settings)["buffers"]
+    state = n_inner * n_state + n_inner * 3  # of the scan and of the convolution
+    assert size_of(buffers, "recurrent_state") == state * 4 * n_layer * n_sequences > 1 << 40
 
 
 PLAN_HUGE = """
