@@ -70,7 +70,7 @@ class Corpus:
 
 
 def run_corpus(factory: pytest.TempPathFactory) -> Corpus:
-    """Writes the corpus, runs it and keeps the profiles: once a session, in half a minute.
+    """Writes the corpus, plans and runs it and keeps what came of it: once a session.
 
     The calling test is skipped where no folder with llama.cpp's programs is named.
     """
