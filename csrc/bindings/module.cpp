@@ -6,5 +6,6 @@ PYBIND11_MODULE(_core, module) {
     register_ceilings(module);
     register_engine(module);
     register_memory(module);
+    register_outline(module);
     register_synth(module);
 }

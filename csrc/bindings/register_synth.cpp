@@ -3,11 +3,12 @@
 #include "registers.h"
 
 #include "../synth.h"
+#include "../tensor_choice.h"
+#include "gguf_values.h"
 
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
-#include <limits>
 #include <stdexcept>
 #include <string>
 #include <system_error>
@@ -19,7 +20,8 @@ namespace py = pybind11;
 
 namespace {
 
-using NamedShape  = std::pair<std::string, std::vector<int64_t>>;
+using slmprof::NamedShape;
+using NamedType   = std::pair<std::string, std::string>;
 using NamedTensor = std::tuple<std::string, std::vector<int64_t>, std::string, std::string>;
 
 slmprof::TensorFill fill_from_name(const std::string & name) {
@@ -35,52 +37,13 @@ slmprof::TensorFill fill_from_name(const std::string & name) {
     throw std::invalid_argument("unknown fill '" + name + "': weight, norm or bias");
 }
 
-// Python's own types decide: bool, int (uint32 where it fits, else uint64), float, str, and
-// sequences of int, of float or of str. bool is tested first because it is an int to Python.
-slmprof::MetadataValue metadata_value(const py::handle & value) {
-    if (py::isinstance<py::bool_>(value)) {
-        return value.cast<bool>();
-    }
-    if (py::isinstance<py::int_>(value)) {
-        const auto number = value.cast<uint64_t>();
-        if (number <= std::numeric_limits<uint32_t>::max()) {
-            return uint32_t(number);
-        }
-        return number;
-    }
-    if (py::isinstance<py::float_>(value)) {
-        return value.cast<float>();
-    }
-    if (py::isinstance<py::str>(value)) {
-        return value.cast<std::string>();
-    }
-    const auto items = value.cast<py::sequence>();
-    if (items.size() > 0 && py::isinstance<py::float_>(items[0])) {
-        return value.cast<std::vector<float>>();
-    }
-    if (items.size() > 0 && py::isinstance<py::str>(items[0])) {
-        return value.cast<std::vector<std::string>>();
-    }
-    return value.cast<std::vector<int32_t>>();
-}
-
-// An OSError with its number, so that Python picks PermissionError, IsADirectoryError and so on.
-[[noreturn]] void raise_os_error(const std::system_error & error, const std::string & path) {
-    const py::object arguments = py::make_tuple(error.code().value(), error.code().message(), path);
-    PyErr_SetObject(PyExc_OSError, arguments.ptr());
-    throw py::error_already_set();
-}
-
-void write_random_gguf(const std::string & path, const std::vector<std::pair<std::string, py::object>> & metadata,
+void write_random_gguf(const std::string & path, const std::vector<slmprof::NamedValue> & metadata,
                        const std::vector<NamedTensor> & tensors, uint64_t seed, int n_threads) {
-    slmprof::Metadata values;
-    for (const auto & [key, value] : metadata) {
-        values.emplace_back(key, metadata_value(value));
-    }
-    std::vector<slmprof::TensorSpec> specs;
+    const slmprof::Metadata            values = slmprof::metadata_values(metadata);
+    std::vector<slmprof::RandomTensor> specs;
     specs.reserve(tensors.size());
     for (const auto & [name, shape, type, fill] : tensors) {
-        specs.push_back({ name, shape, slmprof::tensor_type_from_name(type), fill_from_name(fill) });
+        specs.push_back({ { name, shape, slmprof::tensor_type_from_name(type) }, fill_from_name(fill) });
     }
     const auto poll = [] {
         const py::gil_scoped_acquire gil;
@@ -92,7 +55,7 @@ void write_random_gguf(const std::string & path, const std::vector<std::pair<std
         const py::gil_scoped_release no_gil;
         slmprof::write_random_gguf(path, values, specs, seed, n_threads, poll);
     } catch (const std::system_error & error) {
-        raise_os_error(error, path);
+        slmprof::raise_os_error(error, path);
     }
 }
 
@@ -113,25 +76,31 @@ void register_synth(py::module_ & module) {
     module.def("choose_tensor_types",
                [](const std::string & architecture, const std::string & file_type,
                   const std::vector<NamedShape> & tensors, uint32_t n_embd, uint32_t n_ff, uint32_t n_layer,
-                  uint32_t n_head, uint32_t n_head_kv, uint32_t n_expert, uint32_t head_dim) {
+                  uint32_t n_head, uint32_t n_head_kv, uint32_t n_expert, uint32_t head_dim,
+                  const std::vector<NamedType> & patterns) {
                    const slmprof::QuantizerHints hints = { architecture, n_embd,   n_ff,     n_layer, n_head,
                                                            n_head_kv,    n_expert, head_dim, head_dim };
                    std::vector<slmprof::TensorSpec> specs;
                    specs.reserve(tensors.size());
                    for (const auto & [name, shape] : tensors) {
-                       specs.push_back({ name, shape, GGML_TYPE_F32, slmprof::TensorFill::weight });
+                       specs.push_back({ name, shape, GGML_TYPE_F32 });
+                   }
+                   std::vector<slmprof::TypePattern> type_patterns;
+                   for (const auto & [pattern, type] : patterns) {
+                       type_patterns.push_back({ pattern, slmprof::tensor_type_from_name(type) });
                    }
                    std::vector<std::string> names;
                    names.reserve(specs.size());
-                   for (const ggml_type type : slmprof::choose_tensor_types(hints, file_type, specs)) {
+                   for (const ggml_type type : slmprof::choose_tensor_types(hints, file_type, specs, type_patterns)) {
                        names.emplace_back(ggml_type_name(type));
                    }
                    return names;
                },
                py::arg("architecture"), py::arg("file_type"), py::arg("tensors"), py::kw_only(), py::arg("n_embd"),
                py::arg("n_ff"), py::arg("n_layer"), py::arg("n_head"), py::arg("n_head_kv"), py::arg("n_expert"),
-               py::arg("head_dim"),
-               "The ggml type of each (name, shape) that llama-quantize would choose. Raises ValueError.");
+               py::arg("head_dim"), py::arg("patterns") = std::vector<NamedType>(),
+               "The ggml type of each (name, shape) that llama-quantize would choose, (pattern, type) pairs first. "
+               "Raises ValueError.");
 
     module.def("tensor_size_bytes",
                [](const std::string & type, const std::vector<int64_t> & shape) {

@@ -194,6 +194,7 @@ def choose_tensor_types(
     n_head_kv: int,
     n_expert: int,
     head_dim: int,
+    patterns: Sequence[tuple[str, str]] = ...,
 ) -> list[str]: ...
 def tensor_size_bytes(type: str, shape: Sequence[int]) -> int: ...
 def write_random_gguf(
@@ -204,3 +205,9 @@ def write_random_gguf(
     seed: int,
     n_threads: int = 0,
 ) -> None: ...
+def write_outline(
+    path: str,
+    metadata: Sequence[tuple[str, Any]],
+    tensors: Sequence[tuple[str, Sequence[int], str]],
+) -> None: ...
+def retype_outline(source: str, target: str, file_type: str) -> None: ...

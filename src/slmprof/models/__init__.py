@@ -5,6 +5,7 @@ from __future__ import annotations
 from .architectures import ARCHITECTURES, TensorSpec, count_parameters, list_metadata, list_tensors
 from .dimensions import Dimensions
 from .huggingface import read_config
+from .outline import outline
 from .presets import PRESETS, Preset, find_preset
 from .resolve import cache_folder, check_gguf, resolve_model
 from .synthesis import (
@@ -32,6 +33,7 @@ __all__ = [
     "find_preset",
     "list_metadata",
     "list_tensors",
+    "outline",
     "plan_model",
     "read_config",
     "resolve_model",

@@ -45,16 +45,27 @@ def resolve_model(model: str | os.PathLike[str], *, seed: int = 0) -> Path:
         ModelError: the file cannot be one, or the preset or configuration is unusable.
         UsageError: an unknown file type.
     """
+    description = parse_description(model)
+    if description is None:
+        return check_gguf(Path(model))
+    return _synthesize_into_cache(*description, seed)
+
+
+def parse_description(model: str | os.PathLike[str]) -> tuple[str, str] | None:
+    """What to synthesise a MODEL from, and the file type behind its `@` ("" where there is none).
+
+    The first is a preset's name or the path of a `config.json`; None where MODEL is a GGUF file.
+    """
     text = os.fspath(model)
     if text.lower().startswith(_PRESET_PREFIX):
         name, _, file_type = text[len(_PRESET_PREFIX) :].partition("@")
-        return _synthesize_into_cache(name, file_type, seed)
+        return name, file_type
     if text.lower().endswith(".json"):
-        return _synthesize_into_cache(text, "", seed)
+        return text, ""
     before, separator, file_type = text.rpartition("@")
     if separator and before.lower().endswith(".json") and not Path(text).exists():
-        return _synthesize_into_cache(before, file_type, seed)
-    return check_gguf(Path(text))
+        return before, file_type
+    return None
 
 
 def check_gguf(path: Path) -> Path:
@@ -82,6 +93,11 @@ def check_gguf(path: Path) -> Path:
     return path
 
 
+def file_stem(name: str) -> str:
+    """A model's name as part of a file's name, which any file system takes."""
+    return "".join(c if (c.isascii() and c.isalnum()) or c in ".-_" else "-" for c in name)[:80]
+
+
 def _synthesize_into_cache(source: str, file_type: str, seed: int) -> Path:
     from .synthesis import (
         CONTENT_VERSION,
@@ -97,11 +113,8 @@ def _synthesize_into_cache(source: str, file_type: str, seed: int) -> Path:
     # configuration nor another llama.cpp is answered with an older file.
     content = repr((CONTENT_VERSION, plan.metadata, plan.tensors))
     digest = hashlib.sha256(content.encode()).hexdigest()[:12]
-    stem = "".join(
-        c if (c.isascii() and c.isalnum()) or c in ".-_" else "-" for c in dimensions.name
-    )[:80]
     folder = cache_folder()
-    path = folder / f"{stem}-{plan.file_type}-seed{seed}-{digest}.gguf"
+    path = folder / f"{file_stem(dimensions.name)}-{plan.file_type}-seed{seed}-{digest}.gguf"
     try:
         if path.is_file() and path.stat().st_size > plan.size_bytes:
             return path

@@ -132,17 +132,22 @@ def plan_model(
     return ModelPlan(dimensions, file_type, seed, metadata, tensors)
 
 
+def native_path(path: Path) -> str:
+    """A path as the native side takes it, in UTF-8. Raises OSError where it cannot be."""
+    text = os.fspath(path)
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise OSError(errno.EILSEQ, os.strerror(errno.EILSEQ), text) from None
+    return text
+
+
 def write_plan(plan: ModelPlan, path: Path) -> None:
     """Writes a planned model; the file appears whole or not at all. Raises OSError."""
     from .. import _core
 
-    native_path = os.fspath(path)
-    try:
-        native_path.encode("utf-8")  # what the native side takes a path to be
-    except UnicodeEncodeError:
-        raise OSError(errno.EILSEQ, os.strerror(errno.EILSEQ), native_path) from None
     _core.write_random_gguf(
-        native_path,
+        native_path(path),
         list(plan.metadata),
         [(tensor.name, tensor.shape, tensor.type, tensor.fill) for tensor in plan.tensors],
         seed=plan.seed,

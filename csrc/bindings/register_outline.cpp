@@ -1,0 +1,57 @@
+// Outlines: GGUF files of header and tensor table, without data.
+
+#include "registers.h"
+
+#include "../outline.h"
+#include "gguf_values.h"
+
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <string>
+#include <system_error>
+#include <tuple>
+#include <vector>
+
+namespace py = pybind11;
+
+namespace {
+
+using TypedTensor = std::tuple<std::string, std::vector<int64_t>, std::string>;
+
+void write_outline(const std::string & path, const std::vector<slmprof::NamedValue> & metadata,
+                   const std::vector<TypedTensor> & tensors) {
+    const slmprof::Metadata          values = slmprof::metadata_values(metadata);
+    std::vector<slmprof::TensorSpec> specs;
+    specs.reserve(tensors.size());
+    for (const auto & [name, shape, type] : tensors) {
+        specs.push_back({ name, shape, slmprof::tensor_type_from_name(type) });
+    }
+    try {
+        const py::gil_scoped_release no_gil;
+        slmprof::write_outline(path, values, specs);
+    } catch (const std::system_error & error) {
+        slmprof::raise_os_error(error, path);
+    }
+}
+
+void retype_outline(const std::string & source, const std::string & target, const std::string & file_type) {
+    try {
+        const py::gil_scoped_release no_gil;
+        slmprof::retype_outline(source, target, file_type);
+    } catch (const std::system_error & error) {
+        slmprof::raise_os_error(error, target);
+    }
+}
+
+} // namespace
+
+void register_outline(py::module_ & module) {
+    module.def("write_outline", &write_outline, py::arg("path"), py::arg("metadata"), py::arg("tensors"),
+               "Writes a GGUF of (name, shape, type) tensors with a hole instead of their data, whole or not at "
+               "all. Raises OSError and ValueError.");
+
+    module.def("retype_outline", &retype_outline, py::arg("source"), py::arg("target"), py::arg("file_type"),
+               "Writes the outline of what llama-quantize would make of a GGUF file. Raises OSError, ValueError and "
+               "NativeModelError.");
+}

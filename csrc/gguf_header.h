@@ -1,0 +1,72 @@
+// The part of a GGUF file before its data: metadata and the table of tensors. Whoever writes files,
+// with data or without, takes the header from here. No pybind11.
+
+#pragma once
+
+#include "ggml.h"
+#include "gguf.h"
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace slmprof {
+
+struct GgmlContextDeleter { void operator()(ggml_context * context) const { ggml_free(context); } };
+struct GgufContextDeleter { void operator()(gguf_context * context) const { gguf_free(context); } };
+
+using GgmlContext = std::unique_ptr<ggml_context, GgmlContextDeleter>;
+using GgufContext = std::unique_ptr<gguf_context, GgufContextDeleter>;
+
+// One tensor of a model. `shape` is in ggml's order: the row length first.
+struct TensorSpec {
+    std::string          name;
+    std::vector<int64_t> shape;
+    ggml_type            type = GGML_TYPE_F32;
+};
+
+// A metadata value of a GGUF file: uint32, uint64, float32, bool, string, int32[], float32[],
+// string[].
+using MetadataValue = std::variant<uint32_t, uint64_t, float, bool, std::string, std::vector<int32_t>,
+                                   std::vector<float>, std::vector<std::string>>;
+using Metadata      = std::vector<std::pair<std::string, MetadataValue>>;
+
+// The ggml type of this name ("q4_K"), whatever its case. Throws std::invalid_argument.
+ggml_type tensor_type_from_name(const std::string & name);
+
+// The bytes of a tensor of this type and shape. Throws std::invalid_argument.
+size_t tensor_size_bytes(ggml_type type, const std::vector<int64_t> & shape);
+
+// Throws std::invalid_argument for names and shapes that ggml cannot hold.
+void check_tensor(const TensorSpec & tensor);
+
+// A context that holds the headers of as many tensors, without data.
+GgmlContext make_header_context(size_t n_tensors);
+
+// A tensor without data in such a context, of the given type instead of its own.
+ggml_tensor * make_header(ggml_context * context, const TensorSpec & tensor, ggml_type type);
+
+// Where the bytes of one tensor lie in the file.
+struct DataRange {
+    uint64_t begin_bytes = 0;
+    size_t   size_bytes  = 0;
+};
+
+// Everything before the data, as it stands in the file, and where each tensor's data goes.
+struct GgufHeader {
+    std::vector<uint8_t>   bytes;
+    std::vector<DataRange> tensors; // in the order given
+    uint64_t               file_bytes = 0; // header, data and the padding behind each tensor
+
+    // Throws std::invalid_argument for tensors that cannot stand in one file.
+    GgufHeader(const Metadata & metadata, const std::vector<TensorSpec> & tensors);
+
+    // Adds the tensors to the metadata that `gguf` already holds, in ggml's default alignment.
+    GgufHeader(gguf_context * gguf, const std::vector<TensorSpec> & tensors);
+};
+
+} // namespace slmprof

@@ -1,0 +1,81 @@
+"""Outlines: GGUF files with a model's header and tensor table and a hole in place of its data.
+
+llama.cpp plans memory on an outline as on the real file, because it reads only what is there. The
+file has the real one's length, which llama.cpp checks, but is sparse: on disk it takes what its
+header takes.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from ..errors import ModelError, UsageError
+from .resolve import check_gguf, file_stem, parse_description
+from .synthesis import (
+    DEFAULT_FILE_TYPE,
+    ModelPlan,
+    check_file_type,
+    find_dimensions,
+    native_path,
+    plan_model,
+)
+
+
+def outline(model: str | os.PathLike[str], folder: Path, *, file_type: str | None = None) -> Path:
+    """The path of a GGUF on which memory can be planned as on the real file of a MODEL.
+
+    No weights are read or written. Presets and configurations are outlined in the folder, and so is
+    a GGUF file (a split one by its first part) where a file type is asked for: as llama-quantize
+    would write it. A GGUF file without a file type is answered with its own path.
+
+    Args:
+        model: a path, `preset:NAME`, `preset:NAME@TYPE` or a Hugging Face `config.json`.
+        folder: an existing folder for the outline, which the caller removes.
+        file_type: as llama-quantize calls it; wins over the one behind a MODEL's `@`.
+
+    Raises:
+        ModelError: an unusable model, or an outline that cannot be written.
+        UsageError: an unknown file type, or one whose tensor types depend on an importance matrix.
+    """
+    description = parse_description(model)
+    if description is not None:
+        source, own_type = description
+        plan = plan_model(find_dimensions(source), file_type or own_type or DEFAULT_FILE_TYPE)
+        path = folder / f"{file_stem(plan.dimensions.name)}-{plan.file_type}.gguf"
+        _write(plan, path)
+        return path
+    path = check_gguf(Path(model))
+    return path if file_type is None else _retype(path, folder, check_file_type(file_type))
+
+
+def _write(plan: ModelPlan, path: Path) -> None:
+    from .. import _core
+
+    tensors = [(tensor.name, tensor.shape, tensor.type) for tensor in plan.tensors]
+    try:
+        _core.write_outline(native_path(path), list(plan.metadata), tensors)
+    except OSError as error:
+        raise _failure(path, error, plan.size_bytes) from error
+
+
+def _retype(source: Path, folder: Path, file_type: str) -> Path:
+    from .. import _core
+
+    target = folder / f"{file_stem(source.stem)}-{file_type}.gguf"
+    if target.exists() and target.samefile(source):
+        raise UsageError(f"the outline of {source} cannot be written over it")
+    try:
+        _core.retype_outline(native_path(source), native_path(target), file_type)
+    except OSError as error:
+        raise _failure(target, error) from error
+    except _core.NativeModelError as error:
+        raise ModelError(str(error)) from error
+    except (ValueError, RuntimeError) as error:
+        raise ModelError(f"{source} cannot be outlined as {file_type}: {error}") from error
+    return target
+
+
+def _failure(path: Path, error: OSError, size_bytes: int | None = None) -> ModelError:
+    length = "" if size_bytes is None else f" of a {size_bytes / 2**30:.1f} GiB model"
+    return ModelError(f"cannot write the outline{length} to {path}: {error.strerror}")
