@@ -10,7 +10,6 @@
 
 #include <array>
 #include <memory>
-#include <stdexcept>
 
 namespace slmprof {
 
@@ -49,8 +48,9 @@ Part read_part(const std::string & path) {
 std::vector<Part> read_parts(const std::string & path) {
     std::vector<Part> parts;
     parts.push_back(read_part(path));
-    const int64_t key     = gguf_find_key(parts[0].gguf.get(), k_split_count);
-    const int     n_parts = key < 0 ? 1 : int(gguf_get_val_u16(parts[0].gguf.get(), key));
+    const int64_t key      = gguf_find_key(parts[0].gguf.get(), k_split_count);
+    const bool    is_split = key >= 0 && gguf_get_kv_type(parts[0].gguf.get(), key) == GGUF_TYPE_UINT16;
+    const int     n_parts  = is_split ? int(gguf_get_val_u16(parts[0].gguf.get(), key)) : 1;
     if (n_parts < 2) {
         return parts;
     }

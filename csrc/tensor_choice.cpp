@@ -34,6 +34,12 @@ std::string to_upper(std::string text) {
     return text;
 }
 
+// Types that ggml computes with but that no file holds as weights.
+bool is_weight_type(ggml_type type) {
+    return ggml_is_quantized(type) ? type != GGML_TYPE_Q8_1 && type != GGML_TYPE_Q8_K
+                                   : type == GGML_TYPE_F32 || type == GGML_TYPE_F16 || type == GGML_TYPE_BF16;
+}
+
 std::regex compile(const std::string & pattern) {
     try {
         return std::regex(pattern);
@@ -47,6 +53,9 @@ std::vector<int> match_patterns(const std::vector<TensorSpec> & tensors, const s
     std::vector<int>  first(tensors.size(), -1);
     std::vector<bool> finds(patterns.size(), false);
     for (size_t p = 0; p < patterns.size(); ++p) {
+        if (!is_weight_type(patterns[p].type)) {
+            throw std::invalid_argument(std::string("no weights can have the type ") + ggml_type_name(patterns[p].type));
+        }
         const std::regex expression = compile(patterns[p].pattern);
         for (size_t i = 0; i < tensors.size(); ++i) {
             if (std::regex_search(tensors[i].name, expression)) {
@@ -125,8 +134,8 @@ std::vector<size_t> loader_order(const std::vector<TensorSpec> & tensors) {
 std::vector<ggml_type> choose_tensor_types(const llama_model & model, const std::string & file_type,
                                            const std::vector<TensorSpec> &  tensors,
                                            const std::vector<TypePattern> & patterns) {
-    const auto             number      = llama_ftype(synth_file_type_number(file_type));
-    const std::vector<int> pattern_of  = match_patterns(tensors, patterns);
+    const auto             number     = llama_ftype(synth_file_type_number(file_type));
+    const std::vector<int> pattern_of = match_patterns(tensors, patterns);
     if (!patterns.empty() && !ggml_is_quantized(llama_ftype_get_default_type(number))) {
         throw std::invalid_argument("tensor types by pattern need a quantized file type, and " + file_type +
                                     " is none");

@@ -38,6 +38,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--file-type", metavar="TYPE", default="Q4_K_M", help="default: %(default)s"
     )
     parser.add_argument(
+        "--tensor-type",
+        metavar="PATTERN=TYPE",
+        action="append",
+        type=_read_tensor_type,
+        default=[],
+        help="type of all tensors whose name the regular expression finds, e.g. attn_qkv=q5_K; "
+        "may be given several times, and the first that finds a name wins",
+    )
+    parser.add_argument(
         "--seed", type=int, default=0, metavar="N", help="of the random weights; default: 0"
     )
     parser.add_argument(
@@ -57,6 +66,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     if args.list:
+        if args.tensor_type:
+            raise UsageError("--list shows file types as llama-quantize writes them")
         _print_presets(args.file_type)
         return 0
     _check_usage(args)
@@ -64,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
     from ..models.synthesis import find_dimensions, plan_model, write_plan_to
 
     dimensions = _read_dimensions(args) if args.arch else find_dimensions(args.name)
-    plan = plan_model(dimensions, args.file_type, args.seed)
+    plan = plan_model(dimensions, args.file_type, args.seed, tensor_types=args.tensor_type)
     path = write_plan_to(plan, args.output, overwrite=not args.no_overwrite)
     print(
         f"{path}: {dimensions.name} ({dimensions.architecture}), {plan.n_params / 1e6:.2f} M "
@@ -72,6 +83,14 @@ def run(args: argparse.Namespace) -> int:
         f"(seed {plan.seed})"
     )
     return 0
+
+
+def _read_tensor_type(text: str) -> tuple[str, str]:
+    """PATTERN=TYPE as llama-quantize reads it, which makes the pattern lower case."""
+    pattern, separator, type_ = text.rpartition("=")
+    if not (separator and pattern and type_):
+        raise argparse.ArgumentTypeError(f"{text!r} is not PATTERN=TYPE")
+    return pattern.lower(), type_
 
 
 def _check_usage(args: argparse.Namespace) -> None:

@@ -11,6 +11,7 @@ import os
 from pathlib import Path
 
 from ..errors import ModelError, UsageError
+from .load_errors import explain_load_failure
 from .resolve import check_gguf, file_stem, parse_description
 from .synthesis import (
     DEFAULT_FILE_TYPE,
@@ -65,12 +66,13 @@ def _retype(source: Path, folder: Path, file_type: str) -> Path:
     target = folder / f"{file_stem(source.stem)}-{file_type}.gguf"
     if target.exists() and target.samefile(source):
         raise UsageError(f"the outline of {source} cannot be written over it")
+    _core.clear_log()
     try:
         _core.retype_outline(native_path(source), native_path(target), file_type)
     except OSError as error:
         raise _failure(target, error) from error
     except _core.NativeModelError as error:
-        raise ModelError(str(error)) from error
+        raise ModelError(explain_load_failure(source, _core.log_lines(), str(error))) from error
     except (ValueError, RuntimeError) as error:
         raise ModelError(f"{source} cannot be outlined as {file_type}: {error}") from error
     return target

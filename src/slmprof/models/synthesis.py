@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import ModelError, UsageError
-from .architectures import Fill, architecture_of, list_metadata, list_tensors
+from .architectures import Fill, TensorSpec, architecture_of, list_metadata, list_tensors
 from .dimensions import Dimensions, MetadataValue
 from .huggingface import read_config
 from .presets import find_preset
@@ -25,6 +26,9 @@ CONTENT_VERSION = 1
 _QUANTIZATION_VERSION = 2  # GGML_QNT_VERSION, which llama-quantize writes
 
 Source = str | os.PathLike[str] | Dimensions
+
+TensorTypes = Sequence[tuple[str, str]]
+"""(pattern, type) pairs: the first regular expression that finds a tensor's name gives its type."""
 
 
 @dataclass(frozen=True)
@@ -87,11 +91,24 @@ def check_file_type(file_type: str) -> str:
 
 
 def plan_model(
-    dimensions: Dimensions, file_type: str = DEFAULT_FILE_TYPE, seed: int = 0
+    dimensions: Dimensions,
+    file_type: str = DEFAULT_FILE_TYPE,
+    seed: int = 0,
+    *,
+    tensor_types: TensorTypes = (),
 ) -> ModelPlan:
     """What a file of this model would hold, each tensor in the type llama-quantize would choose.
 
-    Raises ModelError for dimensions that no model can have, UsageError for an unknown file type.
+    Args:
+        tensor_types: (pattern, type) pairs that win over that choice, as with llama-quantize's
+            `--tensor-type`: the first regular expression (of C++'s ECMAScript grammar) that finds a
+            tensor's name counts. Tensors that are never quantized (norms, biases) stay as they are.
+
+    Raises:
+        ModelError: dimensions that no model can have.
+        UsageError: an unknown file type, or a pattern that cannot be followed to the letter: no
+            regular expression, no such type, a name that no tensor has, rows that do not divide
+            into the type's blocks.
     """
     from .. import _core
 
@@ -101,18 +118,13 @@ def plan_model(
     architecture_of(dimensions)
     specs = list_tensors(dimensions)
     try:
-        types = _core.choose_tensor_types(
-            dimensions.architecture,
-            file_type,
-            [(spec.name, spec.shape) for spec in specs],
-            n_embd=dimensions.n_embd,
-            n_ff=dimensions.n_ff_of(0),
-            n_layer=dimensions.n_layer,
-            n_head=dimensions.n_head_of(0),
-            n_head_kv=dimensions.n_head_kv_of(0),
-            n_expert=dimensions.n_expert,
-            head_dim=dimensions.head_length,
-        )
+        types = _choose_types(dimensions, file_type, specs)
+        if tensor_types:
+            # What is wrong from here on is wrong with the patterns.
+            try:
+                types = _choose_types(dimensions, file_type, specs, tensor_types)
+            except ValueError as error:
+                raise UsageError(f"tensor types of {dimensions.name}: {error}") from None
         tensors = tuple(
             PlannedTensor(
                 spec.name, spec.shape, type_, spec.fill, _core.tensor_size_bytes(type_, spec.shape)
@@ -142,6 +154,26 @@ def native_path(path: Path) -> str:
     return text
 
 
+def _choose_types(
+    d: Dimensions, file_type: str, specs: Sequence[TensorSpec], patterns: TensorTypes = ()
+) -> list[str]:
+    from .. import _core
+
+    return _core.choose_tensor_types(
+        d.architecture,
+        file_type,
+        [(spec.name, spec.shape) for spec in specs],
+        n_embd=d.n_embd,
+        n_ff=d.n_ff_of(0),
+        n_layer=d.n_layer,
+        n_head=d.n_head_of(0),
+        n_head_kv=d.n_head_kv_of(0),
+        n_expert=d.n_expert,
+        head_dim=d.head_length,
+        patterns=patterns,
+    )
+
+
 def write_plan(plan: ModelPlan, path: Path) -> None:
     """Writes a planned model; the file appears whole or not at all. Raises OSError."""
     from .. import _core
@@ -161,6 +193,7 @@ def synthesize(
     file_type: str = DEFAULT_FILE_TYPE,
     seed: int = 0,
     overwrite: bool = True,
+    tensor_types: TensorTypes = (),
 ) -> Path:
     """Writes a GGUF with random weights and returns its path.
 
@@ -170,12 +203,14 @@ def synthesize(
         file_type: as llama-quantize calls it, and each tensor in the type it would choose.
         seed: of the random weights; the same seed gives the same file on the same build.
         overwrite: replace an existing file instead of raising UsageError.
+        tensor_types: (pattern, type) pairs that win over that choice; see `plan_model`.
 
     Raises:
         ModelError: unknown preset, unusable configuration or dimensions.
-        UsageError: unknown file type, or a path that cannot be written.
+        UsageError: unknown file type, patterns that cannot be followed, or a path that cannot be
+            written.
     """
-    plan = plan_model(find_dimensions(source), file_type, seed)
+    plan = plan_model(find_dimensions(source), file_type, seed, tensor_types=tensor_types)
     return write_plan_to(plan, path, overwrite=overwrite)
 
 

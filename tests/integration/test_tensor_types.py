@@ -1,0 +1,100 @@
+"""Tensor types by pattern: what they change, what wins, and which requests are refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from gguf_header import read_header
+
+from slmprof.commands.main import main
+from slmprof.errors import UsageError
+from slmprof.models import PRESETS, plan_model, synthesize
+
+TINY = PRESETS["tiny"].dimensions
+
+
+def types(*patterns: tuple[str, str]) -> dict[str, str]:
+    return {t.name: t.type for t in plan_model(TINY, tensor_types=patterns).tensors}
+
+
+def test_a_pattern_changes_the_tensors_that_it_finds_and_no_others() -> None:
+    plain, changed = types(), types((r"blk\.[01]\.attn_q", "q5_K"))
+    differing = {name: kind for name, kind in changed.items() if kind != plain[name]}
+    assert differing == {"blk.0.attn_q.weight": "q5_K", "blk.1.attn_q.weight": "q5_K"}
+
+
+def test_the_first_pattern_that_finds_a_name_wins() -> None:
+    changed = types((r"blk\.3\.ffn_up", "f16"), ("ffn_up", "Q8_0"))
+    assert changed["blk.3.ffn_up.weight"] == "f16"
+    assert changed["blk.4.ffn_up.weight"] == "q8_0"
+    assert types(("ffn", "q8_0"), ("ffn_up", "q4_0"))["blk.3.ffn_up.weight"] == "q8_0"
+
+
+def test_tensors_that_are_never_quantized_stay() -> None:
+    changed = types(("attn", "q8_0"))
+    assert changed["blk.0.attn_norm.weight"] == "f32"
+    assert changed["blk.0.attn_k.weight"] == "q8_0"
+
+
+def test_one_changed_layer_leaves_the_counting_of_the_others() -> None:
+    # llama-quantize counts only the layers that it decides on itself.
+    plain, changed = types(), types((r"blk\.0\.ffn_down", "q8_0"))
+    assert changed["blk.0.ffn_down.weight"] == "q8_0"
+    counted = [f"blk.{i}.ffn_down.weight" for i in range(TINY.n_layer)]
+    assert [changed[name] for name in counted[1:]] == [plain[name] for name in counted[:-1]]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "message"),
+    [
+        (("attn_(", "q4_K"), "no regular expression"),
+        (("attn_qq", "q4_K"), "no tensor's name matches 'attn_qq'"),
+        (("attn_norm", "q4_K"), "never quantized"),
+        (("attn_q", "q9_K"), "unknown tensor type 'q9_K'"),
+        (("attn_q", "q8_1"), "no weights can have the type"),
+        (("attn_q", "i32"), "no weights can have the type"),
+    ],
+)
+def test_patterns_that_cannot_be_followed(pattern: tuple[str, str], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        types(pattern)
+
+
+def test_rows_that_do_not_divide_are_named() -> None:
+    # llama-quantize falls back to another type here and says so in its log only.
+    narrow = PRESETS["smollm-135m"].dimensions
+    message = r"attn_q\.weight \(576\) do not divide into blocks of q6_K"
+    with pytest.raises(UsageError, match=message):
+        plan_model(narrow, tensor_types=[("attn_q", "q6_K")])
+
+
+def test_files_that_are_not_quantized_have_no_patterns() -> None:
+    with pytest.raises(UsageError, match="need a quantized file type"):
+        plan_model(TINY, "F16", tensor_types=[("attn_q", "q8_0")])
+
+
+def test_a_file_holds_what_was_asked_for(tmp_path: Path) -> None:
+    path = synthesize("tiny", tmp_path / "model.gguf", tensor_types=[("ffn_gate", "q8_0")])
+    plan = plan_model(TINY, tensor_types=[("ffn_gate", "q8_0")])
+    written = read_header(path).tensors
+    assert {t.name: t.size_bytes for t in plan.tensors} == {
+        name: tensor.size_bytes for name, tensor in written.items()
+    }
+
+
+def test_the_command_reads_patterns_as_llama_quantize_does(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "model.gguf"
+    arguments = ["synth", "tiny", "-o", str(path), "--tensor-type", "FFN_Gate=Q8_0"]
+    assert main([*arguments, "--tensor-type", r"blk\.0\.ffn_up=q6_k"]) == 0
+    tensors = read_header(path).tensors
+    assert tensors["blk.7.ffn_gate.weight"].type == 8
+    assert tensors["blk.0.ffn_up.weight"].type == 14
+    path.unlink()
+    for wrong in ("ffn_gate", "=q8_0", "ffn_gate="):
+        assert main(["synth", "tiny", "-o", str(path), "--tensor-type", wrong]) == 2
+        assert "is not PATTERN=TYPE" in capsys.readouterr().err
+    assert main(["synth", "--list", "--tensor-type", "a=q8_0"]) == 2
+    assert not path.exists()
