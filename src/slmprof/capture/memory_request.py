@@ -68,6 +68,7 @@ class MemoryRequest:
         threads: compute threads, which have a work buffer; None for all cores of this process.
         fit_bytes: find the largest context that takes no more than this.
         details: also what is alive at the peak of the compute buffer, and the effect of n_ubatch.
+        tensors: also every weight and every tensor of a cache.
 
     Raises:
         UsageError: a setting that cannot be meant.
@@ -90,6 +91,7 @@ class MemoryRequest:
     override_tensor: tuple[str, ...] = ()
     fit_bytes: int | None = None
     details: bool = True
+    tensors: bool = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "model", os.fspath(self.model))

@@ -1,0 +1,69 @@
+"""What a reader of a plan should know, in plain sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..memory_plans.records import MemoryPlan
+
+_MIB = 1 << 20
+_GIB = 1 << 30
+# Logits are worth a word from this share of the compute buffer's peak on.
+_MUCH = 0.5
+
+
+def size_text(size_bytes: int) -> str:
+    """Bytes in words: MiB, and GiB from ten of them on."""
+    if size_bytes >= 10 * _GIB:
+        return f"{size_bytes / _GIB:.2f} GiB"
+    return f"{size_bytes / _MIB:.2f} MiB"
+
+
+def context_notes(n_ctx: int, n_ctx_train: int) -> list[str]:
+    """Where a context exceeds what the model was trained for."""
+    if 0 < n_ctx_train < n_ctx:
+        return [f"the model was trained for a context of {n_ctx_train}, not of {n_ctx}."]
+    return []
+
+
+def machine_notes(total_bytes: int, memory_bytes: int) -> list[str]:
+    """Where the total exceeds the machine's memory."""
+    if total_bytes > memory_bytes > 0:
+        return [
+            f"{size_text(total_bytes)} are more than this machine's memory "
+            f"({size_text(memory_bytes)})."
+        ]
+    return []
+
+
+def logits_bytes(plan: MemoryPlan) -> int:
+    """Bytes of the logits where they make up much of the largest peak, else 0."""
+    peak = plan.compute_peak
+    if peak is None or not peak.tensors or peak.n_tokens < 2:
+        return 0
+    largest = peak.tensors[0]
+    is_much = largest.size_bytes >= _MUCH * peak.size_bytes
+    return largest.size_bytes if largest.block == "lm_head" and is_much else 0
+
+
+def logits_notes(plan: MemoryPlan, with_few: MemoryPlan) -> list[str]:
+    """What the logits of all tokens of a ubatch cost.
+
+    Args:
+        with_few: the plan with `n_outputs_max` at its least.
+    """
+    peak = plan.compute_peak
+    compute, less = (p.totals_bytes["compute"] for p in (plan, with_few))
+    if peak is None or less >= compute:
+        return []
+    n_outputs = with_few.config["n_outputs_max"]
+    return [
+        f"the logits of {peak.n_tokens} tokens take {size_text(logits_bytes(plan))} of the compute "
+        f"buffer's {size_text(compute)}; with --n-outputs-max {n_outputs} it is {size_text(less)}."
+    ]
+
+
+def ubatch_choices(n_ubatch: int, n_batch: int) -> Sequence[int]:
+    """The physical batches whose effect is shown: some smaller, some larger, and the one used."""
+    choices = {n_ubatch // 4, n_ubatch // 2, n_ubatch, 2 * n_ubatch, 4 * n_ubatch}
+    return sorted(n for n in choices if n >= 1 and (n <= n_batch or n == n_ubatch))

@@ -1,0 +1,104 @@
+"""Many plans side by side: one row a setting."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from ..memory_plans.records import MemoryReport
+from ..profiles.vocabulary import MEMORY_KINDS
+from .memory_sections import Document, model_lines, note_lines, plan_sections, setting_text
+from .quantities import Glyphs, printable, shortened
+from .section import Column, Section
+
+_MIB = 1 << 20
+# Columns of a terminal, and how wide the settings may be on it.
+_WIDTH = 80
+_LABEL_WIDTH = 12
+_TITLES = {"recurrent_state": "state", "kv_cache": "kv_cache"}
+
+
+def grid_document(
+    report: MemoryReport, glyphs: Glyphs, by: str | None, phase: str | None, top: int
+) -> Document:
+    """Header, tables and notes of a report with several settings; with `by`, a view of each."""
+    header = [*model_lines(report, glyphs)]
+    fixed = _fixed_line(report, glyphs)
+    if fixed:
+        header.append(fixed)
+    names = report.varying
+    if by in (None, "total"):
+        sections = [_table(report, glyphs)]
+    else:
+        sections = []
+        for plan in report.settings:
+            label = ", ".join(f"{name} {setting_text(plan.config[name])}" for name in names)
+            sections += [
+                replace(section, title=printable(f"{section.title}: {label}", glyphs))
+                for section in plan_sections(plan, glyphs, by, phase, top)
+            ]
+    if report.refusals:
+        sections.append(_refused(report, glyphs))
+    return header, sections, note_lines(report, glyphs)
+
+
+def _fixed_line(report: MemoryReport, glyphs: Glyphs) -> str:
+    """The settings that all plans share."""
+    config = report.settings[0].config if report.settings else {}
+    hidden = ("override_tensor", "n_outputs_max", "file_type", "swa_full")
+    names = [name for name in config if name not in report.varying and name not in hidden]
+    facts = [f"{name} {setting_text(config[name])}" for name in names]
+    return printable(glyphs.dot.join(facts), glyphs)
+
+
+def label(config: dict[str, Any], name: str, glyphs: Glyphs) -> str:
+    """A setting's value as a short cell."""
+    return shortened(printable(setting_text(config.get(name)), glyphs), _LABEL_WIDTH, glyphs)
+
+
+def _table(report: MemoryReport, glyphs: Glyphs) -> Section:
+    plans = report.settings
+    kinds = [kind for kind in MEMORY_KINDS if any(plan.totals_bytes[kind] for plan in plans)]
+    names = report.varying
+    labels = {name: [label(plan.config, name, glyphs) for plan in plans] for name in names}
+    sizes = {
+        _TITLES.get(kind, kind): [_mib(plan.totals_bytes[kind]) for plan in plans]
+        for kind in (*kinds, "total")
+    }
+    notes = ["Sizes in MiB."]
+    columns = {**labels, **sizes}
+    if _wide(columns) > _WIDTH:
+        # The kinds that hardly count make room for the settings.
+        for title in ("output", "other"):
+            if title in columns and _wide(columns) > _WIDTH:
+                del columns[title], sizes[title]
+                notes = ["Sizes in MiB; the total has all kinds, also those not shown."]
+    if _wide(columns) > _WIDTH:
+        # So many settings stand below the table.
+        columns = {"#": [str(i + 1) for i in range(len(plans))], **sizes}
+        for i, plan in enumerate(plans):
+            values = (f"{name} {label(plan.config, name, glyphs)}" for name in names)
+            notes.append(f"{i + 1}: {', '.join(values)}")
+    return Section(
+        "Memory by setting",
+        tuple(Column(title, number=title in sizes or title[:2] == "n_") for title in columns),
+        list(zip(*columns.values(), strict=True)),
+        notes=tuple(notes),
+    )
+
+
+def _wide(columns: dict[str, list[str]]) -> int:
+    return sum(max(map(len, [title, *cells])) + 2 for title, cells in columns.items()) - 2
+
+
+def _refused(report: MemoryReport, glyphs: Glyphs) -> Section:
+    names = report.varying
+    prose = []
+    for refusal in report.refusals:
+        values = [f"{name} {setting_text(refusal.config.get(name))}" for name in names]
+        prose.append(printable(f"{', '.join(values)}: {refusal.message}", glyphs))
+    return Section("Refused by llama.cpp", (), [], prose=tuple(prose))
+
+
+def _mib(size_bytes: int) -> str:
+    return f"{size_bytes / _MIB:.2f}"

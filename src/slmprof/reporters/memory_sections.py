@@ -1,0 +1,252 @@
+"""One plan as tables: kinds, buffers, layers, and what the compute buffer holds at its peak."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Any
+
+from ..memory_plans.records import ComputePeak, LayerSize, MemoryPlan, MemoryReport
+from ..profiles.vocabulary import MEMORY_KINDS
+from .quantities import NONE, Glyphs, bytes_text, count_text, percent, printable, shortened
+from .section import Column, Section
+
+Document = tuple[list[str], list[Section], list[str]]
+
+_BAR_WIDTH = 30
+_NAME_WIDTH = 22
+_SHOWN_SETTINGS = (
+    "n_ctx", "n_batch", "n_ubatch", "n_seq_max", "flash_attn", "type_k", "type_v", "mmap", "repack",
+    "threads",
+)  # fmt: skip
+# Shown only where they are not what llama.cpp does by itself.
+_RARE_SETTINGS = ("n_outputs_max", "override_tensor")
+
+
+def plan_document(
+    report: MemoryReport, glyphs: Glyphs, by: str | None, phase: str | None, top: int
+) -> Document:
+    """Header, sections and notes of a report with one setting."""
+    plan = report.settings[0]
+    lines = [*model_lines(report, glyphs), settings_line(report, plan, glyphs)]
+    return lines, plan_sections(plan, glyphs, by, phase, top), note_lines(report, glyphs)
+
+
+def model_lines(report: MemoryReport, glyphs: Glyphs) -> list[str]:
+    """What the model is."""
+    model = report.model
+    bits = model["bits_per_weight"]
+    facts = [
+        model["name"] or model["path"],
+        model["architecture"],
+        f"{count_text(model['n_params'])} parameters",
+        model["file_type"],
+        bytes_text(model["size_bytes"]),
+        f"{bits:.2f} bits per weight" if bits is not None else None,
+        f"trained for {model['n_ctx_train']} tokens" if model["n_ctx_train"] else None,
+    ]
+    return [printable(glyphs.dot.join(str(fact) for fact in facts if fact), glyphs)]
+
+
+def settings_line(report: MemoryReport, plan: MemoryPlan, glyphs: Glyphs) -> str:
+    """The settings of a plan."""
+    names = [*_SHOWN_SETTINGS, *(name for name in _RARE_SETTINGS if plan.config.get(name))]
+    return printable(
+        glyphs.dot.join(f"{name} {setting_text(plan.config[name])}" for name in names), glyphs
+    )
+
+
+def setting_text(value: Any) -> str:
+    """A setting's value as people write it."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, list):
+        return ",".join(map(str, value))
+    return NONE if value is None else str(value)
+
+
+def note_lines(report: MemoryReport, glyphs: Glyphs) -> list[str]:
+    """The notes of the report and of its plans, each once."""
+    notes = dict.fromkeys([*report.notes, *(n for plan in report.settings for n in plan.notes)])
+    return [printable(f"note: {note}", glyphs) for note in notes]
+
+
+def plan_sections(
+    plan: MemoryPlan, glyphs: Glyphs, by: str | None, phase: str | None, top: int
+) -> list[Section]:
+    """The tables of one plan; with `by`, those of one view."""
+    found: list[Section] = []
+    if by in (None, "total"):
+        found.append(_kinds(plan, glyphs))
+    if by in (None, "buffer"):
+        found.append(_buffers(plan, glyphs))
+    if by in (None, "layer"):
+        found.append(_layers(plan))
+    if by == "tensor":
+        found.append(_tensors(plan, glyphs))
+    if by in (None, "peak"):
+        found += _peaks(plan, glyphs, phase, top)
+    return found
+
+
+def _kinds(plan: MemoryPlan, glyphs: Glyphs) -> Section:
+    totals = plan.totals_bytes
+    total = totals["total"]
+    rows = []
+    for kind in MEMORY_KINDS:
+        if totals[kind]:
+            share = totals[kind] / total
+            bar = glyphs.bar * round(share * _BAR_WIDTH)
+            rows.append((kind, bytes_text(totals[kind]), percent(share), bar))
+    columns = (Column("kind"), Column("size", number=True), Column("share", number=True), Column(""))
+    return Section("Memory", columns, rows, total=("total", bytes_text(total), "", ""))
+
+
+def _buffers(plan: MemoryPlan, glyphs: Glyphs) -> Section:
+    columns = (
+        Column("kind"),
+        Column("buffer"),
+        Column("device"),
+        Column("size", number=True),
+        Column("bytes", number=True),
+    )
+    rows = [
+        (
+            printable(row.kind, glyphs),
+            printable(row.buffer_type, glyphs),
+            printable(row.device, glyphs),
+            bytes_text(row.size_bytes),
+            str(row.size_bytes),
+        )
+        for row in plan.buffers
+    ]
+    return Section("Buffers", columns, rows)
+
+
+def _layers(plan: MemoryPlan) -> Section:
+    """Neighbours that take the same stand in one row."""
+
+    def sizes(row: LayerSize) -> tuple[int, ...]:
+        return (row.weights_bytes, row.kv_bytes, row.recurrent_bytes)
+
+    def key(row: LayerSize) -> tuple[Any, ...]:
+        return (row.layer is None, *sizes(row))
+
+    kinds = ("weights", "kv_cache", "recurrent")
+    used = [i for i in range(len(kinds)) if any(sizes(row)[i] for row in plan.layers)]
+    several = len(plan.layers) > 2
+    rows = []
+    for _, group in groupby(plan.layers, key):
+        members = list(group)
+        first, last, n = members[0], members[-1], len(members)
+        name = "outside" if first.layer is None else str(first.layer)
+        if n > 1:
+            name = f"{first.layer}-{last.layer}"
+        each = [bytes_text(sizes(first)[i]) if sizes(first)[i] else NONE for i in used]
+        rows.append((name, *each, *([bytes_text(n * sum(sizes(first)))] if several else [])))
+    columns = (
+        Column("layer"),
+        *(Column(kinds[i], number=True) for i in used),
+        *([Column("together", number=True)] if several else []),
+    )
+    notes = ("Of a range, each layer's bytes, and those of all its layers together.",)
+    is_range = any("-" in row[0] for row in rows)
+    return Section("Layers", columns, rows, notes=notes if is_range else ())
+
+
+def _tensors(plan: MemoryPlan, glyphs: Glyphs) -> Section:
+    columns = (
+        Column("tensor"),
+        Column("type"),
+        Column("shape"),
+        Column("bits", number=True),
+        Column("size", number=True),
+        Column("buffer"),
+        Column("block", wide=True),
+    )
+    rows = [
+        (
+            shortened(printable(row.tensor, glyphs), 26, glyphs),
+            printable(row.type, glyphs),
+            _shape(row.shape),
+            NONE if row.bits_per_weight is None else f"{row.bits_per_weight:.2f}",
+            bytes_text(row.size_bytes),
+            printable(row.buffer_type, glyphs),
+            row.block,
+        )
+        for row in plan.tensors
+    ]
+    return Section(f"Tensors ({len(rows)})", columns, rows)
+
+
+def _peaks(plan: MemoryPlan, glyphs: Glyphs, phase: str | None, top: int) -> list[Section]:
+    peaks = [peak for peak in plan.compute_phases if phase in (None, peak.phase)]
+    if not peaks:
+        return []
+    columns = (
+        Column("phase"),
+        Column("tokens", number=True),
+        Column("size", number=True),
+        Column("alive", number=True),
+        Column("holes", number=True),
+        Column("lower bound", number=True),
+    )
+    rows = [
+        (
+            peak.phase,
+            str(peak.n_tokens),
+            bytes_text(peak.size_bytes),
+            bytes_text(peak.live_bytes),
+            bytes_text(peak.hole_bytes),
+            bytes_text(peak.lower_bound_bytes),
+        )
+        for peak in peaks
+    ]
+    notes = [
+        "alive: tensors there at the peak; holes: what lies between them. Lower bound:",
+        "the most that is alive at once, which no allocator could go below.",
+    ]
+    if len(plan.ubatch) > 1:
+        notes += _ubatch_lines(plan)
+    found = [Section("Compute buffer", columns, rows, notes=tuple(notes))]
+    return found + [_alive(peak, glyphs, top) for peak in peaks]
+
+
+def _ubatch_lines(plan: MemoryPlan) -> list[str]:
+    cells = [f"{row.n_ubatch}: {bytes_text(row.compute_bytes)}" for row in plan.ubatch]
+    lines = ["By n_ubatch:"]
+    for cell in cells:
+        if len(lines[-1]) + len(cell) + 3 > 80:
+            lines.append(" ")
+        lines[-1] += f"{'' if lines[-1].endswith((':', ' ')) else ','} {cell}"
+    return lines
+
+
+def _alive(peak: ComputePeak, glyphs: Glyphs, top: int) -> Section:
+    columns = (
+        Column("tensor"),
+        Column("op"),
+        Column("block"),
+        Column("shape"),
+        Column("size", number=True),
+        Column("share", number=True),
+    )
+    shown = peak.tensors[:top]
+    rows = [
+        (
+            shortened(printable(row.tensor, glyphs), _NAME_WIDTH, glyphs),
+            "input" if row.op == "NONE" else printable(row.op, glyphs),
+            row.block,
+            _shape(row.shape),
+            bytes_text(row.size_bytes),
+            percent(row.size_bytes / peak.size_bytes if peak.size_bytes else None),
+        )
+        for row in shown
+    ]
+    count = f"{len(shown)} of {len(peak.tensors)}"
+    title = f"Alive at the peak of {peak.phase} ({count})"
+    return Section(title, columns, rows)
+
+
+def _shape(shape: Sequence[int]) -> str:
+    return "x".join(map(str, shape))
