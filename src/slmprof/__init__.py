@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .capture import profile as profile
+    from .capture.memory import memory as memory
     from .capture.session import Session as Session
     from .errors import CaptureError as CaptureError
     from .errors import EngineError as EngineError
@@ -35,6 +36,7 @@ _PUBLIC: dict[str, str] = {
     "SlmprofError": ".errors",
     "UsageError": ".errors",
     "load": ".profiles.file",
+    "memory": ".capture.memory",
     "profile": ".capture.process",
     "synthesize": ".models.synthesis",
 }

@@ -122,7 +122,7 @@ class ModelPlanner:
             config=config,
             buffers=tuple(BufferSize(**buffer) for buffer in plan["buffers"]),
             layers=_layers(tensors),
-            tensors=tensors,
+            tensors=tensors if self._request.tensors else (),
             compute_phases=tuple(map(self._peaks.peak, plan["graphs"])) if details else (),
             notes=tuple(notes),
         )

@@ -15,7 +15,7 @@ from .. import __name__ as package
 from ..errors import EngineError, SlmprofError
 from .options import Parser
 
-COMMANDS: tuple[str, ...] = ("breakdown", "roofline", "synth", "show", "sweep")
+COMMANDS: tuple[str, ...] = ("breakdown", "memory", "roofline", "synth", "show", "sweep")
 EXIT_INTERRUPTED = 130
 EXIT_FAILED = 1
 EXIT_USAGE = 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
@@ -79,6 +80,33 @@ def seconds(text: str) -> float:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds") from None
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"{text} is not a positive number of seconds")
+    return value
+
+
+_BYTE_UNITS = {
+    "": 1, "b": 1,
+    "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12,
+    "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40,
+    "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40,
+}  # fmt: skip
+_MOST_BYTES = 2**63 - 1
+
+
+def byte_size(text: str) -> int:
+    """An argument type: an amount of memory, as 8GiB, 4GB, 1.5g or plain bytes; above 0."""
+    found = re.fullmatch(r"\s*(\d{1,30}(?:\.\d{1,30})?)\s*([a-zA-Z]*)\s*", text, re.ASCII)
+    unit = _BYTE_UNITS.get(found[2].lower()) if found else None
+    if found is None or unit is None:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not an amount of memory; write 8GiB, 500MB or plain bytes"
+        )
+    whole, _, fraction = found[1].partition(".")
+    # In whole numbers: a float would lose bytes of large amounts.
+    value = int(whole) * unit + (int(fraction) * unit // 10 ** len(fraction) if fraction else 0)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is no memory at all")
+    if value > _MOST_BYTES:
+        raise argparse.ArgumentTypeError(f"{text} is more than any machine can address")
     return value
 
 

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from ..analysis.breakdown import Breakdown
-from .captions import caveat_lines, header_lines
 from .quantities import UNICODE
 from .section import Section
-from .sections import sections
+
+if TYPE_CHECKING:
+    from ..analysis.breakdown import Breakdown
 
 
 def render(breakdown: Breakdown) -> str:
     """Headings and tables with every column; ends with a newline."""
+    # Here, so that other documents do not wait for pandas.
+    from .captions import caveat_lines, header_lines
+    from .sections import sections
+
     return render_document(
         (
             header_lines(breakdown, UNICODE),

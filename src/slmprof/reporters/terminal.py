@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from textwrap import wrap
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from rich.box import Box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ..analysis.breakdown import Breakdown
-from .captions import caveat_lines, header_lines
 from .quantities import ASCII, UNICODE, Glyphs
 from .section import Section, Shaded
-from .sections import sections
+
+if TYPE_CHECKING:
+    from ..analysis.breakdown import Breakdown
 
 # Header lines, sections, and the lines below them.
 Document = tuple[list[str], list[Section], list[str]]
@@ -35,6 +35,9 @@ def render(breakdown: Breakdown, stream: TextIO, width: int | None = None) -> No
     Args:
         width: columns; None for the terminal's own, 80 where there is none.
     """
+    # Here, so that other documents do not wait for pandas.
+    from .captions import caveat_lines, header_lines
+    from .sections import sections
 
     def make(glyphs: Glyphs) -> Document:
         return (

@@ -1,0 +1,183 @@
+"""`slmprof memory MODEL`: what a model takes in memory, without reading its weights."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+from ..errors import UsageError
+from ..profiles.vocabulary import PHASES
+from .options import (
+    FORMATS,
+    add_model,
+    byte_size,
+    one_of,
+    override,
+    several,
+    whole_number,
+)
+
+if TYPE_CHECKING:
+    from ..capture.memory_request import MemoryRequest
+
+NAME = "memory"
+HELP = "what a model takes in memory, without reading its weights"
+
+# As in `capture.memory`, which takes too long to load for `--help`; a test compares the two.
+VIEWS = ("total", "buffer", "layer", "tensor", "peak")
+_SWITCH = {"on": True, "off": False}
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments."""
+    parser.description = (
+        "Predicts weights, KV cache, recurrent state, compute buffer and output with llama.cpp's "
+        "own planner: no weight is read and nothing is allocated. Settings that take several "
+        "values, separated by commas, are planned in every combination."
+    )
+    add_model(parser)
+    group = parser.add_argument_group("settings of llama.cpp")
+    count = whole_number(1)
+    switch = several(one_of("on", "off"))
+    group.add_argument(
+        "--n-ctx",
+        type=several(_context),
+        metavar="N,...",
+        help="size of the context; max is the one that the model was trained for (2048)",
+    )
+    _add(group, "--n-batch", count, 2048, "N", "of a logical batch (2048)")
+    _add(group, "--n-ubatch", count, 512, "N", "of a physical batch (512)")
+    _add(group, "--n-seq-max", count, 1, "N", "sequences side by side (1)")
+    _add(
+        group,
+        "--n-outputs-max",
+        whole_number(0),
+        0,
+        "N",
+        "tokens of a ubatch that give logits (all of them)",
+    )
+    _add(group, "--flash-attn", one_of("auto", "on", "off"), "auto", "WORD", "auto, on, off (auto)")
+    _add(group, "--type-k", str, "f16", "TYPE", "of the K cache (f16)")
+    _add(group, "--type-v", str, "f16", "TYPE", "of the V cache (f16)")
+    group.add_argument(
+        "--swa-full",
+        type=switch,
+        metavar="on,off",
+        help="caches of sliding windows as long as the context (as llama.cpp has it)",
+    )
+    for name, text in (("mmap", "map the file"), ("repack", "repack weights for the processor")):
+        either = group.add_mutually_exclusive_group()
+        either.add_argument(
+            f"--{name}", type=switch, default=("on",), metavar="on,off", help=f"{text} (on)"
+        )
+        either.add_argument(
+            f"--no-{name}", dest=name, action="store_const", const=("off",), help="the same as off"
+        )
+    group.add_argument(
+        "--threads", type=whole_number(1, 512), metavar="N", help="threads (all usable cores)"
+    )
+    group.add_argument(
+        "--override-tensor",
+        type=override,
+        action="append",
+        default=[],
+        metavar="PATTERN=BUFFER",
+        help="put weights whose name matches into a buffer type; may be repeated",
+    )
+    group = parser.add_argument_group("what fits")
+    group.add_argument(
+        "--fit",
+        type=byte_size,
+        metavar="BYTES",
+        help="find the largest context that takes no more: 8GiB, 500MB, or plain bytes",
+    )
+    group.add_argument(
+        "--file-type",
+        type=several(str),
+        metavar="TYPE,...",
+        help="plan the model as llama-quantize would write it; all for every type",
+    )
+    group = parser.add_argument_group("output")
+    group.add_argument("--format", choices=FORMATS, default="table")
+    group.add_argument("--by", choices=VIEWS, help="one view only")
+    group.add_argument("--phase", choices=PHASES, help="of the peaks, one phase only")
+    group.add_argument(
+        "--top", type=whole_number(1), metavar="N", help="rows of the tensors at a peak (10)"
+    )
+
+
+def _add(
+    group: argparse._ArgumentGroup,
+    name: str,
+    one: object,
+    default: object,
+    sign: str,
+    text: str,
+) -> None:
+    group.add_argument(
+        name,
+        type=several(one),  # type: ignore[arg-type]
+        default=(default,),
+        metavar=f"{sign},...",
+        help=text,
+    )
+
+
+def _context(text: str) -> int | str:
+    return "max" if text == "max" else whole_number(1)(text)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Plans in a child process and prints; returns the exit code, 1 if a setting was refused."""
+    from ..capture.memory import planning
+
+    request = _request(args)
+    with planning(request) as plan:
+        # While the child plans, what prints is loaded.
+        from ..reporters.memory import render
+        from ..reporters.progress import ProgressBar
+
+        if args.format in ("table", "markdown"):
+            from ..reporters import terminal  # noqa: F401
+
+        if request.n_settings > 1 or request.fit_bytes is not None:
+            with ProgressBar(sys.stderr) as bar:
+                report = plan.result(bar.update)
+        else:
+            report = plan.result()
+    render(report, args.format, sys.stdout, by=args.by, phase=args.phase, top=args.top)
+    sys.stdout.flush()
+    for refusal in report.refusals:
+        if request.file_type != ("all",):
+            print(f"slmprof: error: {refusal.message}", file=sys.stderr)
+    return 1 if report.refusals and request.file_type != ("all",) else 0
+
+
+def _request(args: argparse.Namespace) -> MemoryRequest:
+    from ..capture.memory_request import DEFAULT_N_CTX, MemoryRequest
+
+    if args.fit is not None and args.by is not None:
+        raise UsageError("--fit has one view of its own; --by shows plans of settings")
+    n_ctx = args.n_ctx or (() if args.fit is not None else (DEFAULT_N_CTX,))
+    is_json = args.format == "json"
+    return MemoryRequest(
+        model=args.model,
+        n_ctx=n_ctx,
+        n_batch=args.n_batch,
+        n_ubatch=args.n_ubatch,
+        n_seq_max=args.n_seq_max,
+        n_outputs_max=args.n_outputs_max,
+        flash_attn=args.flash_attn,
+        type_k=args.type_k,
+        type_v=args.type_v,
+        swa_full=(None,) if args.swa_full is None else tuple(_SWITCH[v] for v in args.swa_full),
+        mmap=tuple(_SWITCH[v] for v in args.mmap),
+        repack=tuple(_SWITCH[v] for v in args.repack),
+        file_type=args.file_type or (None,),
+        threads=args.threads,
+        override_tensor=tuple(args.override_tensor),
+        fit_bytes=args.fit,
+        details=args.by in (None, "peak"),
+        tensors=args.by == "tensor" or (is_json and args.by is None),
+    )
