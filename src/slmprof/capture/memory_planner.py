@@ -77,24 +77,30 @@ class ModelPlanner:
             )
         return n_ctx
 
-    def plan(self, setting: Setting, *, details: bool = False) -> MemoryPlan:
+    def plan(
+        self, setting: Setting, *, details: bool = False, work: bool = True
+    ) -> MemoryPlan:
         """The plan of one setting; `max` is the trained context.
+
+        Args:
+            details: with the peaks of the compute buffer.
+            work: with the work buffer, for which the graphs are needed.
 
         Raises:
             EngineError: llama.cpp does not allow it. UsageError: a type that it does not know.
         """
         n_ctx = self.n_ctx_train() if setting.n_ctx == MAX else int(setting.n_ctx)
         if n_ctx <= LARGEST_PLANNED:
-            return self._plan(replace(setting, n_ctx=n_ctx), details)
-        larger = self._plan(replace(setting, n_ctx=LARGEST_PLANNED), details)
-        smaller = self._plan(replace(setting, n_ctx=_SMALLER), details)
+            return self._plan(replace(setting, n_ctx=n_ctx), details, work)
+        larger = self._plan(replace(setting, n_ctx=LARGEST_PLANNED), details, work)
+        smaller = self._plan(replace(setting, n_ctx=_SMALLER), details, work)
         return along_n_ctx(smaller, larger, n_ctx)
 
-    def _plan(self, setting: Setting, details: bool) -> MemoryPlan:
+    def _plan(self, setting: Setting, details: bool, work: bool) -> MemoryPlan:
         planner = self._planner(setting.mmap, setting.repack)
         native = self._settings(setting)
         begin = time.perf_counter_ns()
-        plan = self._guarded(lambda: planner.plan(native, True))
+        plan = self._guarded(lambda: planner.plan(native, details or work))
         self.planner_ns += time.perf_counter_ns() - begin
         context = plan["context"]
         weights = self._weights_of(setting.mmap, setting.repack)

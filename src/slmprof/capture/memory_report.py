@@ -19,7 +19,7 @@ from ..memory_plans.records import (
 )
 from . import environment
 from .memory_planner import ModelPlanner
-from .memory_request import MAX, MemoryRequest, Setting
+from .memory_request import GRID, MAX, MemoryRequest, Setting
 from .protocol import OnProgress, Progress
 
 _N_CTX_STEP = 256
@@ -75,6 +75,7 @@ class _Report:
         return MemoryReport(
             model=self._model,
             memory_bytes=self.memory_bytes,
+            varying=self._varying(),
             settings=tuple(plans),
             refusals=tuple(self.refusals),
             fits=tuple(fits),
@@ -84,6 +85,13 @@ class _Report:
             planner=self._cost(),
             notes=tuple(self.notes),
         )
+
+    def _varying(self) -> tuple[str, ...]:
+        request = self.request
+        several = [name for name in GRID if len(getattr(request, name)) > 1]
+        if _ALL_TYPES in request.file_type and "file_type" not in several:
+            several.insert(0, "file_type")
+        return tuple(several)
 
     def _file_types(self) -> list[str | None]:
         if _ALL_TYPES not in self.request.file_type:
@@ -135,7 +143,7 @@ class _Report:
             ubatch = tuple(self._ubatches(planner, setting, plan))
             if plan_notes.logits_bytes(plan):
                 few = replace(setting, n_outputs_max=int(plan.config["n_seq_max"]))
-                notes += plan_notes.logits_notes(plan, planner.plan(few))
+                notes += plan_notes.logits_notes(plan, planner.plan(few, work=False))
         return replace(plan, notes=tuple(notes), ubatch=ubatch)
 
     def _ubatches(
@@ -145,7 +153,7 @@ class _Report:
         for n_ubatch in plan_notes.ubatch_choices(used, int(plan.config["n_batch"])):
             other = plan
             if n_ubatch != used:
-                other = planner.plan(replace(setting, n_ubatch=n_ubatch))
+                other = planner.plan(replace(setting, n_ubatch=n_ubatch), work=False)
             yield UbatchSize(n_ubatch, other.totals_bytes["compute"])
 
     def _fit(self, planner: ModelPlanner, setting: Setting) -> Fit:
@@ -212,7 +220,7 @@ def largest_context(
 
 
 def choose_types(fits: Sequence[Fit], budget_bytes: int | None) -> tuple[str | None, str | None]:
-    """The file types with the smallest and the largest model that hold the context asked for."""
+    """Of the file types that hold the context asked for the lightest and the least compressed."""
     holding = [
         fit
         for fit in fits
@@ -221,7 +229,7 @@ def choose_types(fits: Sequence[Fit], budget_bytes: int | None) -> tuple[str | N
     if len({fit.file_type for fit in fits}) < 2 or not holding:
         return None, None
     return (
-        min(holding, key=lambda fit: fit.size_bytes).file_type,
+        min(holding, key=lambda fit: fit.asked_total_bytes or 0).file_type,
         max(holding, key=lambda fit: fit.size_bytes).file_type,
     )
 

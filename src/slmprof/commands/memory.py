@@ -20,6 +20,7 @@ from .options import (
 
 if TYPE_CHECKING:
     from ..capture.memory_request import MemoryRequest
+    from ..memory_plans.records import MemoryReport
 
 NAME = "memory"
 HELP = "what a model takes in memory, without reading its weights"
@@ -148,10 +149,19 @@ def run(args: argparse.Namespace) -> int:
             report = plan.result()
     render(report, args.format, sys.stdout, by=args.by, phase=args.phase, top=args.top)
     sys.stdout.flush()
-    for refusal in report.refusals:
-        if request.file_type != ("all",):
-            print(f"slmprof: error: {refusal.message}", file=sys.stderr)
-    return 1 if report.refusals and request.file_type != ("all",) else 0
+    return _report_failures(report, request)
+
+
+def _report_failures(report: MemoryReport, request: MemoryRequest) -> int:
+    """Says on stderr what could not be planned, or that nothing fits; returns the exit code."""
+    # Of all file types, some are never possible.
+    refusals = report.refusals if "all" not in request.file_type else ()
+    for refusal in refusals:
+        print(f"slmprof: error: {refusal.message}", file=sys.stderr)
+    if request.fit_bytes is not None and not any(fit.n_ctx for fit in report.fits):
+        print("slmprof: error: nothing fits", file=sys.stderr)
+        return 1
+    return 1 if refusals else 0
 
 
 def _request(args: argparse.Namespace) -> MemoryRequest:

@@ -212,14 +212,16 @@ class MemoryReport:
     Attributes:
         model: `name`, `architecture`, `n_params`, `size_bytes`, `bits_per_weight`, …
         memory_bytes: physical memory of this machine.
-        varying: the settings that differ between plans, in their order.
+        varying: the settings of which several values were asked for.
         budget_bytes: the memory to fit into, with `fits`.
-        lightest, least_compressed: the file types with the smallest and the largest model in which
-            the context asked for fits; None where none does or none was asked for.
+        lightest: of several file types in which the context asked for fits, the one that takes the
+            least memory with it; least_compressed: the one with the most bits per weight. None
+            where none fits or none was asked for.
     """
 
     model: Json
     memory_bytes: int
+    varying: tuple[str, ...]
     settings: tuple[MemoryPlan, ...]
     refusals: tuple[Refusal, ...]
     fits: tuple[Fit, ...]
@@ -228,20 +230,6 @@ class MemoryReport:
     least_compressed: str | None
     planner: PlannerCost
     notes: tuple[str, ...] = ()
-
-    @property
-    def varying(self) -> tuple[str, ...]:
-        """Settings that differ between the plans, the refusals and the fits."""
-        configs = [*(p.config for p in self.settings), *(r.config for r in self.refusals)]
-        return varying_settings(configs)
-
-
-def varying_settings(configs: list[Json]) -> tuple[str, ...]:
-    """The names of settings with more than one value, in the order of the first's."""
-    if not configs:
-        return ()
-    first = configs[0]
-    return tuple(name for name in first if any(c.get(name) != first[name] for c in configs[1:]))
 
 
 def plan_from_json(values: Mapping[str, Any]) -> MemoryPlan:
@@ -265,6 +253,7 @@ def report_from_json(values: Mapping[str, Any]) -> MemoryReport:
     return MemoryReport(
         model=dict(values["model"]),
         memory_bytes=values["memory_bytes"],
+        varying=tuple(values["varying"]),
         settings=tuple(map(plan_from_json, values["settings"])),
         refusals=_all(Refusal, values["refusals"]),
         fits=_all(Fit, values["fits"]),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..memory_plans.records import Fit, MemoryReport, varying_settings
+from ..memory_plans.records import Fit, MemoryReport
 from .memory_grid import label
 from .memory_sections import Document, model_lines
 from .quantities import NONE, Glyphs, bytes_text, printable
@@ -25,11 +25,10 @@ def fit_document(report: MemoryReport, glyphs: Glyphs) -> Document:
 def _table(report: MemoryReport, glyphs: Glyphs) -> Section:
     budget = report.budget_bytes or 0
     fits = report.fits
-    varying = varying_settings([fit.config for fit in fits])
-    names = [name for name in varying if name not in ("n_ctx", "file_type")]
+    names = [name for name in report.varying if name not in ("n_ctx", "file_type")]
     asked = next((fit.asked_n_ctx for fit in fits if fit.asked_n_ctx is not None), None)
     columns = [
-        Column("file type"),
+        Column("type"),
         *(Column(name) for name in names),
         Column("model", number=True),
         Column("bits", number=True),
@@ -57,7 +56,7 @@ def _table(report: MemoryReport, glyphs: Glyphs) -> Section:
     if any(fit.is_limited_by_training for fit in fits):
         notes.append("*: the context that the model was trained for; a larger one was not tried.")
     title = f"What fits into {bytes_text(budget)}"
-    return Section(title, tuple(columns), rows, notes=tuple(notes), prose=_sentences(report))
+    return Section(title, tuple(columns), rows, notes=tuple(notes), prose=sentences(report))
 
 
 def _asked(fit: Fit, budget: int) -> list[str]:
@@ -66,7 +65,8 @@ def _asked(fit: Fit, budget: int) -> list[str]:
     return [_mib(fit.asked_total_bytes), "yes" if fit.asked_total_bytes <= budget else "no"]
 
 
-def _sentences(report: MemoryReport) -> tuple[str, ...]:
+def sentences(report: MemoryReport) -> tuple[str, ...]:
+    """What the figures say: that nothing fits, or which file types do."""
     fits: Sequence[Fit] = report.fits
     budget = report.budget_bytes or 0
     found = []

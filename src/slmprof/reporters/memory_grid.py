@@ -95,7 +95,7 @@ def _refused(report: MemoryReport, glyphs: Glyphs) -> Section:
     names = report.varying
     prose = []
     for refusal in report.refusals:
-        values = [f"{name} {setting_text(refusal.config.get(name))}" for name in names]
+        values = [f"{n} {setting_text(refusal.config.get(n))}" for n in names]
         prose.append(printable(f"{', '.join(values)}: {refusal.message}", glyphs))
     return Section("Refused by llama.cpp", (), [], prose=tuple(prose))
 

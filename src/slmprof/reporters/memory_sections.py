@@ -33,16 +33,19 @@ def plan_document(
 
 
 def model_lines(report: MemoryReport, glyphs: Glyphs) -> list[str]:
-    """What the model is."""
+    """What the model is; its type and size only where it is planned in one type."""
     model = report.model
     bits = model["bits_per_weight"]
+    of_type = [
+        model["file_type"],
+        bytes_text(model["size_bytes"]),
+        f"{bits:.2f} bits per weight" if bits is not None else None,
+    ]
     facts = [
         model["name"] or model["path"],
         model["architecture"],
         f"{count_text(model['n_params'])} parameters",
-        model["file_type"],
-        bytes_text(model["size_bytes"]),
-        f"{bits:.2f} bits per weight" if bits is not None else None,
+        *([] if "file_type" in report.varying else of_type),
         f"trained for {model['n_ctx_train']} tokens" if model["n_ctx_train"] else None,
     ]
     return [printable(glyphs.dot.join(str(fact) for fact in facts if fact), glyphs)]
@@ -206,20 +209,24 @@ def _peaks(plan: MemoryPlan, glyphs: Glyphs, phase: str | None, top: int) -> lis
         "alive: tensors there at the peak; holes: what lies between them. Lower bound:",
         "the most that is alive at once, which no allocator could go below.",
     ]
-    if len(plan.ubatch) > 1:
-        notes += _ubatch_lines(plan)
     found = [Section("Compute buffer", columns, rows, notes=tuple(notes))]
-    return found + [_alive(peak, glyphs, top) for peak in peaks]
+    found += [_alive(peak, glyphs, top) for peak in peaks]
+    if len(plan.ubatch) > 1:
+        found.append(_ubatches(plan))
+    return found
 
 
-def _ubatch_lines(plan: MemoryPlan) -> list[str]:
-    cells = [f"{row.n_ubatch}: {bytes_text(row.compute_bytes)}" for row in plan.ubatch]
-    lines = ["By n_ubatch:"]
-    for cell in cells:
-        if len(lines[-1]) + len(cell) + 3 > 80:
-            lines.append(" ")
-        lines[-1] += f"{'' if lines[-1].endswith((':', ' ')) else ','} {cell}"
-    return lines
+def _ubatches(plan: MemoryPlan) -> Section:
+    columns = (Column("n_ubatch", number=True), Column("compute", number=True), Column(""))
+    rows = [
+        (
+            str(row.n_ubatch),
+            bytes_text(row.compute_bytes),
+            "used" if row.n_ubatch == plan.config["n_ubatch"] else "",
+        )
+        for row in plan.ubatch
+    ]
+    return Section("Compute buffer by n_ubatch", columns, rows)
 
 
 def _alive(peak: ComputePeak, glyphs: Glyphs, top: int) -> Section:
