@@ -58,7 +58,7 @@ def find_peak(lives: Lives) -> PeakMoment:
 
 
 class PeakFinder:
-    """Finds the peaks of a model's graphs; what graphs of equal structure share is worked out once."""
+    """Finds the peaks of a model's graphs; graphs of equal structure are attributed once."""
 
     def __init__(self) -> None:
         self._known: dict[bytes, tuple[GraphEdges, Attribution]] = {}

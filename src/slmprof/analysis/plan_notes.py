@@ -22,7 +22,7 @@ def size_text(size_bytes: int) -> str:
 def context_notes(n_ctx: int, n_ctx_train: int) -> list[str]:
     """Where a context exceeds what the model was trained for."""
     if 0 < n_ctx_train < n_ctx:
-        return [f"the model was trained for a context of {n_ctx_train}, not of {n_ctx}."]
+        return [f"the model was trained for a context of {n_ctx_train}, not of {n_ctx}"]
     return []
 
 
@@ -31,7 +31,7 @@ def machine_notes(total_bytes: int, memory_bytes: int) -> list[str]:
     if total_bytes > memory_bytes > 0:
         return [
             f"{size_text(total_bytes)} are more than this machine's memory "
-            f"({size_text(memory_bytes)})."
+            f"({size_text(memory_bytes)})"
         ]
     return []
 
@@ -59,7 +59,7 @@ def logits_notes(plan: MemoryPlan, with_few: MemoryPlan) -> list[str]:
     n_outputs = with_few.config["n_outputs_max"]
     return [
         f"the logits of {peak.n_tokens} tokens take {size_text(logits_bytes(plan))} of the compute "
-        f"buffer's {size_text(compute)}; with --n-outputs-max {n_outputs} it is {size_text(less)}."
+        f"buffer's {size_text(compute)}; with --n-outputs-max {n_outputs} it is {size_text(less)}"
     ]
 
 

@@ -31,9 +31,7 @@ _LOG_LINES = 40
 _WHAT = "plans memory"
 
 
-def memory(
-    model: str | os.PathLike[str], *, by: str = "buffer", **settings: Any
-) -> pd.DataFrame:
+def memory(model: str | os.PathLike[str], *, by: str = "buffer", **settings: Any) -> pd.DataFrame:
     """What a model takes in memory, by llama.cpp's own planner; no weight is read.
 
     Args:
@@ -70,7 +68,8 @@ def memory(
         from ..memory_plans.rows import view_rows
 
         names, rows = view_rows(plan.result(), by)
-    return pd.DataFrame(rows, columns=names)
+        table: pd.DataFrame = pd.DataFrame(rows, columns=names)
+    return table
 
 
 def plan_memory(

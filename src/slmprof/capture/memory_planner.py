@@ -41,9 +41,7 @@ class ModelPlanner:
         file_type: the type that the file was made in for this, or None.
     """
 
-    def __init__(
-        self, request: MemoryRequest, path: Path, *, file_type: str | None = None
-    ) -> None:
+    def __init__(self, request: MemoryRequest, path: Path, *, file_type: str | None = None) -> None:
         self._request = request
         self._path = path
         self.file_type = file_type
@@ -77,9 +75,7 @@ class ModelPlanner:
             )
         return n_ctx
 
-    def plan(
-        self, setting: Setting, *, details: bool = False, work: bool = True
-    ) -> MemoryPlan:
+    def plan(self, setting: Setting, *, details: bool = False, work: bool = True) -> MemoryPlan:
         """The plan of one setting; `max` is the trained context.
 
         Args:
@@ -123,7 +119,7 @@ class ModelPlanner:
         }
         notes = []
         if config["n_ctx"] != setting.n_ctx:
-            notes.append(f"llama.cpp makes {config['n_ctx']} of a context of {setting.n_ctx}.")
+            notes.append(f"llama.cpp makes {config['n_ctx']} of a context of {setting.n_ctx}")
         return MemoryPlan(
             config=config,
             buffers=tuple(BufferSize(**buffer) for buffer in plan["buffers"]),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ class _Report:
         self.request = request
         self.folder = folder
         self.memory_bytes = environment.memory_bytes()
-        self.read_before = environment_read_bytes()
+        self.read_before = read_bytes()
         self.refusals: list[Refusal] = []
         self.notes: list[str] = []
         self._model: dict[str, Any] = {}
@@ -65,9 +66,9 @@ class _Report:
             if planner is None:
                 continue
             if self.request.fit_bytes is not None:
-                fits += self._each(of_type, lambda s, p=planner: self._fit(p, s))
+                fits += self._each(of_type, functools.partial(self._fit, planner))
             else:
-                plans += self._each(of_type, lambda s, p=planner: self._plan(p, s))
+                plans += self._each(of_type, functools.partial(self._plan, planner))
             self._planner_ns += planner.planner_ns
         if not plans and not fits:
             raise UsageError(self.refusals[0].message)
@@ -168,10 +169,9 @@ class _Report:
         )
         is_fitting = plan.total_bytes <= budget
         n_ctx = min(int(plan.config["n_ctx"]), limit) if is_fitting else 0
-        file_type = self.file_type_of(planner, model)
         return Fit(
             config={**plan.config, "n_ctx": n_ctx},
-            file_type=file_type,
+            file_type=planner.file_type or str(model["file_type"]),
             size_bytes=int(model["size_bytes"]),
             bits_per_weight=model["bits_per_weight"],
             n_ctx=n_ctx,
@@ -183,13 +183,8 @@ class _Report:
             ),
         )
 
-    @staticmethod
-    def file_type_of(planner: ModelPlanner, model: dict[str, Any]) -> str:
-        """The type asked for, or what the file says of itself."""
-        return planner.file_type or str(model["file_type"])
-
     def _cost(self) -> PlannerCost:
-        read = environment_read_bytes()
+        read = read_bytes()
         return PlannerCost(
             planner_ms=self._planner_ns / 1e6,
             read_bytes=None if read is None else read - (self.read_before or 0),
@@ -197,9 +192,7 @@ class _Report:
         )
 
 
-def largest_context(
-    plan: Callable[[int], MemoryPlan], budget_bytes: int, limit: int
-) -> MemoryPlan:
+def largest_context(plan: Callable[[int], MemoryPlan], budget_bytes: int, limit: int) -> MemoryPlan:
     """The plan of the largest context that fits, in steps of 256 tokens, at most `limit`.
 
     Where not even the smallest fits, that one's plan, which is larger than the budget.
@@ -234,7 +227,7 @@ def choose_types(fits: Sequence[Fit], budget_bytes: int | None) -> tuple[str | N
     )
 
 
-def environment_read_bytes() -> int | None:
+def read_bytes() -> int | None:
     """Bytes that this process has read so far, from files and pipes; None where not told."""
     try:
         text = Path("/proc/self/io").read_text(encoding="ascii")

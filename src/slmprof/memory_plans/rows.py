@@ -67,9 +67,7 @@ def view_rows(report: MemoryReport, by: str) -> tuple[list[str], list[Row]]:
         "tensor": _tensors,
         "peak": _peak,
     }[by]
-    rows = [
-        {**_settings(plan.config), **row} for plan in report.settings for row in make(plan)
-    ]
+    rows = [{**_settings(plan.config), **row} for plan in report.settings for row in make(plan)]
     return [*SETTINGS, *_COLUMNS[by]], rows
 
 

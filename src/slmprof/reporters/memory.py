@@ -90,7 +90,7 @@ def document(
 def _plan(plan: MemoryPlan, by: str | None, phase: str | None) -> dict[str, Any]:
     peaks = [peak for peak in plan.compute_phases if phase in (None, peak.phase)]
     largest = max(peaks, key=lambda peak: peak.size_bytes, default=None)
-    views = {
+    views: dict[str, dict[str, Any]] = {
         "buffer": {"buffers": [vars(buffer) for buffer in plan.buffers]},
         "total": {"totals_bytes": plan.totals_bytes},
         "layer": {"layers": [vars(layer) for layer in plan.layers]},

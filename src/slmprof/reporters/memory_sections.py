@@ -15,6 +15,9 @@ Document = tuple[list[str], list[Section], list[str]]
 
 _BAR_WIDTH = 30
 _NAME_WIDTH = 22
+_LAYERS_WIDTH = 24
+# More rows of layers than these say less than their kinds do.
+_MOST_RANGES = 12
 _SHOWN_SETTINGS = (
     "n_ctx", "n_batch", "n_ubatch", "n_seq_max", "flash_attn", "type_k", "type_v", "mmap", "repack",
     "threads",
@@ -28,7 +31,7 @@ def plan_document(
 ) -> Document:
     """Header, sections and notes of a report with one setting."""
     plan = report.settings[0]
-    lines = [*model_lines(report, glyphs), settings_line(report, plan, glyphs)]
+    lines = [*model_lines(report, glyphs), settings_line(plan, glyphs)]
     return lines, plan_sections(plan, glyphs, by, phase, top), note_lines(report, glyphs)
 
 
@@ -51,7 +54,7 @@ def model_lines(report: MemoryReport, glyphs: Glyphs) -> list[str]:
     return [printable(glyphs.dot.join(str(fact) for fact in facts if fact), glyphs)]
 
 
-def settings_line(report: MemoryReport, plan: MemoryPlan, glyphs: Glyphs) -> str:
+def settings_line(plan: MemoryPlan, glyphs: Glyphs) -> str:
     """The settings of a plan."""
     names = [*_SHOWN_SETTINGS, *(name for name in _RARE_SETTINGS if plan.config.get(name))]
     return printable(
@@ -84,7 +87,7 @@ def plan_sections(
     if by in (None, "buffer"):
         found.append(_buffers(plan, glyphs))
     if by in (None, "layer"):
-        found.append(_layers(plan))
+        found.append(_layers(plan, glyphs))
     if by == "tensor":
         found.append(_tensors(plan, glyphs))
     if by in (None, "peak"):
@@ -101,7 +104,12 @@ def _kinds(plan: MemoryPlan, glyphs: Glyphs) -> Section:
             share = totals[kind] / total
             bar = glyphs.bar * round(share * _BAR_WIDTH)
             rows.append((kind, bytes_text(totals[kind]), percent(share), bar))
-    columns = (Column("kind"), Column("size", number=True), Column("share", number=True), Column(""))
+    columns = (
+        Column("kind"),
+        Column("size", number=True),
+        Column("share", number=True),
+        Column(""),
+    )
     return Section("Memory", columns, rows, total=("total", bytes_text(total), "", ""))
 
 
@@ -123,11 +131,19 @@ def _buffers(plan: MemoryPlan, glyphs: Glyphs) -> Section:
         )
         for row in plan.buffers
     ]
-    return Section("Buffers", columns, rows)
+    weights = {row.buffer_type: row.size_bytes for row in plan.buffers if row.kind == "weights"}
+    repacked = sum(size for name, size in weights.items() if "REPACK" in name)
+    notes: tuple[str, ...] = ()
+    if repacked and any("Mapped" in name for name in weights):
+        notes = (
+            f"{bytes_text(repacked)} of weights are repacked copies; a memory-mapped file holds",
+            "them a second time.",
+        )
+    return Section("Buffers", columns, rows, notes=notes)
 
 
-def _layers(plan: MemoryPlan) -> Section:
-    """Neighbours that take the same stand in one row."""
+def _layers(plan: MemoryPlan, glyphs: Glyphs) -> Section:
+    """Neighbours that take the same stand in one row; where that gives many, all that do."""
 
     def sizes(row: LayerSize) -> tuple[int, ...]:
         return (row.weights_bytes, row.kv_bytes, row.recurrent_bytes)
@@ -135,26 +151,41 @@ def _layers(plan: MemoryPlan) -> Section:
     def key(row: LayerSize) -> tuple[Any, ...]:
         return (row.layer is None, *sizes(row))
 
+    groups = [list(group) for _, group in groupby(plan.layers, key)]
+    if len(groups) > _MOST_RANGES:
+        alike: dict[tuple[Any, ...], list[LayerSize]] = {}
+        for row in plan.layers:
+            alike.setdefault(key(row), []).append(row)
+        groups = list(alike.values())
     kinds = ("weights", "kv_cache", "recurrent")
     used = [i for i in range(len(kinds)) if any(sizes(row)[i] for row in plan.layers)]
-    several = len(plan.layers) > 2
     rows = []
-    for _, group in groupby(plan.layers, key):
-        members = list(group)
-        first, last, n = members[0], members[-1], len(members)
-        name = "outside" if first.layer is None else str(first.layer)
-        if n > 1:
-            name = f"{first.layer}-{last.layer}"
-        each = [bytes_text(sizes(first)[i]) if sizes(first)[i] else NONE for i in used]
-        rows.append((name, *each, *([bytes_text(n * sum(sizes(first)))] if several else [])))
+    for group in groups:
+        each = [bytes_text(sizes(group[0])[i]) if sizes(group[0])[i] else NONE for i in used]
+        name = shortened(_numbers(group), _LAYERS_WIDTH, glyphs)
+        rows.append((name, str(len(group)), *each, bytes_text(len(group) * sum(sizes(group[0])))))
     columns = (
-        Column("layer"),
+        Column("layers"),
+        Column("n", number=True),
         *(Column(kinds[i], number=True) for i in used),
-        *([Column("together", number=True)] if several else []),
+        Column("together", number=True),
     )
-    notes = ("Of a range, each layer's bytes, and those of all its layers together.",)
-    is_range = any("-" in row[0] for row in rows)
+    notes = ("Bytes of each of the n layers, and of all of them together.",)
+    is_range = any(len(group) > 1 for group in groups)
     return Section("Layers", columns, rows, notes=notes if is_range else ())
+
+
+def _numbers(rows: Sequence[LayerSize]) -> str:
+    """Numbers of layers, in ranges: `0-3,7,9-12`."""
+    ranges: list[list[int]] = []
+    for row in rows:
+        if row.layer is None:
+            return "outside"
+        if ranges and ranges[-1][-1] == row.layer - 1:
+            ranges[-1].append(row.layer)
+        else:
+            ranges.append([row.layer])
+    return ",".join(str(r[0]) if len(r) == 1 else f"{r[0]}-{r[-1]}" for r in ranges)
 
 
 def _tensors(plan: MemoryPlan, glyphs: Glyphs) -> Section:
