@@ -122,7 +122,7 @@ class _Report:
         for setting in settings:
             try:
                 yield make(setting)
-            except EngineError as error:
+            except (EngineError, UsageError) as error:
                 config = asdict(setting)
                 self.refusals.append(Refusal(config, str(error)))
             self._done += 1

@@ -133,7 +133,7 @@ def run(args: argparse.Namespace) -> int:
     """Plans in a child process and prints; returns the exit code, 1 if a setting was refused."""
     from ..capture.memory import planning
 
-    request = _request(args)
+    request = make_request(args)
     with planning(request) as plan:
         # While the child plans, what prints is loaded.
         from ..reporters.memory import render
@@ -164,7 +164,12 @@ def _report_failures(report: MemoryReport, request: MemoryRequest) -> int:
     return 1 if refusals else 0
 
 
-def _request(args: argparse.Namespace) -> MemoryRequest:
+def make_request(args: argparse.Namespace) -> MemoryRequest:
+    """What the options ask for.
+
+    Raises:
+        UsageError: options that do not go together.
+    """
     from ..capture.memory_request import DEFAULT_N_CTX, MemoryRequest
 
     if args.fit is not None and args.by is not None:

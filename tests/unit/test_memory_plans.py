@@ -1,0 +1,123 @@
+"""Records of planned memory, what follows from them, and the search for what fits."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+
+import pytest
+from plan_builder import CONFIG, MIB, example_plan, example_report
+
+from slmprof.analysis import plan_notes
+from slmprof.analysis.plan_lines import along_n_ctx
+from slmprof.capture.memory_report import choose_types, largest_context
+from slmprof.memory_plans.records import (
+    BufferSize,
+    Fit,
+    LayerSize,
+    MemoryPlan,
+    Refusal,
+    TensorPlace,
+    report_from_json,
+)
+
+
+def test_totals() -> None:
+    plan = example_plan()
+    totals = plan.totals_bytes
+    assert totals["weights"] == 12 * MIB and totals["other"] == 4096
+    assert totals["total"] == plan.total_bytes == sum(b.size_bytes for b in plan.buffers)
+    assert plan.compute_peak is not None and plan.compute_peak.phase == "prefill"
+
+
+def test_records_survive_json() -> None:
+    fit = Fit(CONFIG, "Q8_0", MIB, 8.5, 512, True, {"total": 5}, 256, 4)
+    report = example_report(
+        refusals=(Refusal({"n_ctx": 5}, "no"),), fits=(fit,), varying=("n_ctx",), budget_bytes=9
+    )
+    again = report_from_json(json.loads(json.dumps(asdict(report))))
+    assert again == report
+
+
+def test_bits_and_blocks_of_tensors() -> None:
+    weight = example_plan().tensors[0]
+    assert weight.bits_per_weight == 4.5 and weight.block == "attention"
+    assert replace(weight, shape=(0,)).bits_per_weight is None
+    assert replace(weight, tensor="who.knows").block == "other"
+    assert replace(weight, kind="recurrent_state").block == "recurrent"
+
+
+def grown(n_ctx: int) -> MemoryPlan:
+    plan = example_plan(n_ctx=n_ctx)
+    cache = TensorPlace("cache_k_l0", "f16", (64, n_ctx), 128 * n_ctx, 0, "kv_cache", "CPU", "CPU")
+    return replace(
+        plan,
+        buffers=(*plan.buffers[:2], BufferSize("CPU", "CPU", "kv_cache", 128 * n_ctx)),
+        layers=(LayerSize(0, 5, 128 * n_ctx, 7),),
+        tensors=(plan.tensors[0], cache),
+        compute_phases=tuple(replace(p, size_bytes=9 + 2 * n_ctx) for p in plan.compute_phases),
+    )
+
+
+def test_a_line_through_two_plans() -> None:
+    found = along_n_ctx(grown(1 << 20), grown(1 << 21), 10**9)
+    expected = grown(10**9)
+    assert found.buffers == expected.buffers and found.layers == expected.layers
+    assert found.tensors == expected.tensors
+    assert [p.size_bytes for p in found.compute_phases] == [9 + 2 * 10**9] * 2
+    assert found.config["n_ctx"] == 10**9
+    assert "straight line" in found.notes[0]
+
+
+def test_notes() -> None:
+    assert plan_notes.context_notes(4096, 4096) == [] == plan_notes.context_notes(4096, 0)
+    assert "4096" in plan_notes.context_notes(8192, 4096)[0]
+    assert plan_notes.machine_notes(5, 6) == []
+    note = plan_notes.machine_notes(20 << 30, 16 << 30)[0]
+    assert "20.00 GiB" in note and "16.00 GiB" in note
+    plan = example_plan()
+    assert plan_notes.logits_bytes(plan) == 8 * MIB
+    few = replace(plan, config={**plan.config, "n_outputs_max": 1}, buffers=plan.buffers[:3])
+    assert "--n-outputs-max 1" in plan_notes.logits_notes(plan, few)[0]
+    assert plan_notes.logits_notes(plan, plan) == []
+    assert plan_notes.ubatch_choices(512, 1024) == [128, 256, 512, 1024]
+    assert plan_notes.ubatch_choices(1, 1) == [1]
+
+
+@pytest.mark.parametrize(
+    ("budget", "limit", "n_ctx"),
+    [
+        (1000 + 256 * 4, 8192, 1024), (1000 + 256 * 4 - 1, 8192, 768), (10**9, 8192, 8192),
+        (1000 + 256, 8192, 256), (1000 + 8191, 8192, 7936), (1000 + 2000, 2000, 2000),
+        (1000 + 1999, 2000, 1792),
+    ],
+)  # fmt: skip
+def test_the_largest_context(budget: int, limit: int, n_ctx: int) -> None:
+    """One byte a token and 1000 bytes of weights; llama.cpp rounds a context up to 256."""
+
+    def plan(n: int) -> MemoryPlan:
+        return replace(
+            example_plan(n_ctx=n), buffers=(BufferSize("CPU", "CPU", "kv_cache", 1000 + n),)
+        )
+
+    found = largest_context(plan, budget, limit)
+    assert found.config["n_ctx"] == n_ctx and found.total_bytes <= budget
+
+
+def test_nothing_fits() -> None:
+    def plan(n: int) -> MemoryPlan:
+        return replace(example_plan(n_ctx=n), buffers=(BufferSize("C", "C", "weights", 1000 + n),))
+
+    assert largest_context(plan, 500, 8192).config["n_ctx"] == 256
+    assert largest_context(plan, 500, 100).config["n_ctx"] == 100
+
+
+def test_the_lightest_and_the_least_compressed_type() -> None:
+    def fit(name: str, size: int, total: int | None) -> Fit:
+        return Fit(CONFIG, name, size, None, 256, False, {}, 4096, total)
+
+    fits = [fit("F16", 90, 200), fit("Q8_0", 50, 99), fit("Q4_0", 30, 80), fit("Q2_K", 20, 85)]
+    assert choose_types(fits, 100) == ("Q4_0", "Q8_0")
+    assert choose_types(fits, 10) == (None, None)
+    assert choose_types(fits[:1], 1000) == (None, None)
+    assert choose_types([fit("F16", 9, None), fit("Q8_0", 5, None)], 100) == (None, None)

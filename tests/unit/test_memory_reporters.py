@@ -1,0 +1,168 @@
+"""Planned memory as tables, JSON, CSV and Markdown."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from typing import Any
+
+import pytest
+from plan_builder import CONFIG, MIB, example_plan, example_report
+
+from slmprof.memory_plans.records import Fit, LayerSize, MemoryReport, Refusal
+from slmprof.reporters.memory import document, render
+
+HOSTILE = "blk.0.\x1b[31m\n\u202eevil|*_`.weight"
+
+
+class Stream(io.StringIO):
+    """A text stream with an encoding."""
+
+    def __init__(self, encoding: str = "utf-8") -> None:
+        super().__init__()
+        self._encoding = encoding
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return self._encoding
+
+
+def shown(report: MemoryReport, form: str = "table", encoding: str = "utf-8", **how: Any) -> str:
+    stream = Stream(encoding)
+    render(report, form, stream, **how)
+    return stream.getvalue()
+
+
+def grid() -> MemoryReport:
+    plans = [
+        example_plan(n_ctx=n_ctx, flash_attn=flash, type_k=type_k)
+        for n_ctx in (2048, 131072)
+        for flash in ("on", "off")
+        for type_k in ("f16", "q8_0")
+    ]
+    refusal = Refusal({"n_ctx": "max", "flash_attn": "off", "type_k": "q4_0"}, "not allowed")
+    return example_report(*plans, varying=("n_ctx", "flash_attn", "type_k"), refusals=(refusal,))
+
+
+def fits(n_ctx: int = 512) -> MemoryReport:
+    totals = {**example_plan().totals_bytes}
+    found = tuple(
+        Fit({**CONFIG, "n_ctx": n_ctx}, name, 10 * MIB, 4.5, n_ctx, name == "Q4_0", totals, 4096, 5)
+        for name in ("Q8_0", "Q4_0")
+    )
+    return example_report(
+        settings=(), fits=found, budget_bytes=30 * MIB, varying=("file_type",),
+        lightest="Q4_0", least_compressed="Q8_0",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("report", [example_report(), grid(), fits(), fits(0)])
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+def test_tables_fit_a_terminal(report: MemoryReport, encoding: str) -> None:
+    text = shown(report, encoding=encoding)
+    assert max(map(len, text.splitlines())) <= 80
+    assert encoding != "ascii" or text.isascii()
+
+
+def test_one_setting_tells_all() -> None:
+    text = shown(example_report())
+    for part in (
+        "Memory\n", "Buffers", "Layers", "Compute buffer", "lower bound", "Alive at the peak of",
+        "result_output", "input", "Compute buffer by n_ubatch", "repacked copies",
+        "note: something to know", "4.50 bits per weight", "trained for 4096 tokens",
+    ):  # fmt: skip
+        assert part in text, part
+    layers = text.partition("Layers")[2]
+    assert "0-2" in layers and "outside" in layers
+    assert "9.00 MiB" in layers  # three layers of 2 MiB weights and 1 MiB cache
+
+
+def test_views() -> None:
+    report = example_report()
+    assert "Layers" not in shown(report, by="total")
+    assert "Alive at the peak of decode" not in shown(report, by="peak", phase="prefill")
+    assert "inp_tokens" not in shown(report, by="peak", phase="prefill", top=1)
+    assert "blk.0.attn_q.weight" in shown(report, by="tensor")
+    assert "Buffers: n_ctx 2048, flash_attn on, type_k f16" in shown(grid(), by="buffer")
+
+
+def test_many_layers_of_two_kinds_take_two_rows() -> None:
+    plan = example_plan()
+    layers = tuple(LayerSize(i, MIB * (1 + i % 2), MIB, 0) for i in range(40))
+    report = example_report(
+        type(plan)(**{**vars(plan), "layers": (*layers, LayerSize(None, 5 * MIB, 0, 0))})
+    )
+    text = shown(report, by="layer").partition("Layers")[2]
+    assert len(text.partition("Bytes of")[0].strip().splitlines()) == 2 + 3
+    assert "20" in text
+
+
+def test_many_settings_have_a_row_each() -> None:
+    text = shown(grid())
+    table = text.partition("Memory by setting")[2].partition("Refused")[0]
+    assert table.count("131072") == 4 and "q8_0" in table
+    assert "n_ctx max, flash_attn off, type_k q4_0: not allowed" in " ".join(text.split())
+    # More settings than a terminal is wide stand below the table.
+    names = ("n_ctx", "flash_attn", "type_k", "type_v", "n_batch", "n_ubatch", "mmap")
+    wide = example_report(*grid().settings, varying=names)
+    text = shown(wide)
+    assert max(map(len, text.splitlines())) <= 80
+    assert "#" in text and "8: " in text
+
+
+def test_fits() -> None:
+    text = " ".join(shown(fits()).split())
+    assert "What fits into 30.00 MiB" in text
+    assert "the lightest file type that fits is Q4_0, the least compressed Q8_0" in text
+    assert "512*" in text
+    assert "Nothing fits" in shown(fits(0))
+
+
+def test_json() -> None:
+    found = json.loads(shown(example_report(), "json"))
+    assert set(found) >= {"schema_version", "model", "settings"}
+    setting = found["settings"][0]
+    assert set(setting) >= {
+        "config", "buffers", "totals_bytes", "layers", "tensors", "compute_peak", "compute_phases",
+        "ubatch", "notes",
+    }  # fmt: skip
+    assert set(setting["totals_bytes"]) == {
+        "weights", "kv_cache", "recurrent_state", "compute", "output", "other", "total",
+    }  # fmt: skip
+    assert setting["layers"][-1]["layer"] is None
+    assert set(setting["layers"][0]) >= {"layer", "weights_bytes", "kv_bytes"}
+    peak = setting["compute_peak"]
+    assert peak["phase"] == "prefill" and peak["size_bytes"] == 9 * MIB
+    assert set(peak["tensors"][0]) >= {"tensor", "op", "shape", "size_bytes"}
+    assert setting["tensors"][0]["bits_per_weight"] == 4.5
+    assert setting["tensors"][0]["block"] == "attention"
+    one = document(example_report(), by="layer")["settings"][0]
+    assert set(one) == {"config", "layers", "notes"}
+    assert json.loads(shown(fits(), "json"))["fit"]["lightest"] == "Q4_0"
+
+
+@pytest.mark.parametrize("by", [None, "total", "buffer", "layer", "tensor", "peak"])
+def test_csv(by: str | None) -> None:
+    rows = list(csv.DictReader(io.StringIO(shown(grid(), "csv", by=by))))
+    assert rows and all(None not in row and row["model"] == "example" for row in rows)
+    assert {row["n_ctx"] for row in rows} == {"2048", "131072"}
+    if by == "tensor":
+        assert rows[0]["shape"] == "256x256"
+
+
+def test_csv_of_what_fits() -> None:
+    rows = list(csv.DictReader(io.StringIO(shown(fits(), "csv"))))
+    assert [row["file_type"] for row in rows] == ["Q8_0", "Q4_0"]
+    assert rows[0]["n_ctx"] == "512" and rows[1]["is_limited_by_training"] == "true"
+
+
+def test_hostile_names() -> None:
+    report = example_report(example_plan(HOSTILE))
+    report = type(report)(**{**vars(report), "model": {**report.model, "name": HOSTILE}})
+    for by in (None, "tensor"):
+        for form in ("table", "markdown"):
+            text = shown(report, form, by=by)
+            assert "\x1b" not in text and "\u202e" not in text
+    assert "\\|\\*\\_" in shown(report, "markdown", by="tensor")
+    assert json.loads(shown(report, "json"))["model"]["name"] == HOSTILE
