@@ -95,6 +95,9 @@ def test_data_frames(small_model: ModelMaker) -> None:
     assert "bits_per_weight" in slmprof.memory(small_model(), by="tensor")
     with pytest.raises(slmprof.UsageError):
         slmprof.memory(small_model(), by="moon")
+    with pytest.warns(UserWarning, match="left out"):
+        table = slmprof.memory(small_model(), type_k=["f16", "q9_9"], by="total")
+    assert table["type_k"].tolist() == ["f16"]
 
 
 def test_presets_and_configurations_need_no_file(tmp_path: Path) -> None:
@@ -115,7 +118,7 @@ def test_what_fits(small_model: ModelMaker) -> None:
     least = plan_memory(path, n_ctx=256).settings[0].total_bytes
     most = plan_memory(path, n_ctx=512).settings[0].total_bytes
     for budget, n_ctx in ((least - 1, 0), (least, 256), (most - 1, 256), (most, 512)):
-        (fit,) = plan_memory(path, n_ctx=(), fit_bytes=budget).fits
+        (fit,) = plan_memory(path, fit_bytes=budget).fits
         assert fit.n_ctx == n_ctx, budget
         assert fit.is_limited_by_training == (n_ctx == 512)
     answer = run("memory", path, "--fit", 1000)

@@ -80,6 +80,17 @@ def test_notes() -> None:
     few = replace(plan, config={**plan.config, "n_outputs_max": 1}, buffers=plan.buffers[:3])
     assert "--n-outputs-max 1" in plan_notes.logits_notes(plan, few)[0]
     assert plan_notes.logits_notes(plan, plan) == []
+    assert plan_notes.scores_bytes(plan) == 0
+    peak = plan.compute_phases[0]
+    scores = replace(peak.tensors[0], block="attention")
+    off = replace(
+        plan,
+        config={**plan.config, "flash_attn": "off"},
+        compute_phases=(replace(peak, tensors=(scores,)),),
+    )
+    assert plan_notes.scores_bytes(off) == 8 * MIB
+    assert "--flash-attn on" in plan_notes.scores_notes(off, few)[0]
+    assert plan_notes.scores_notes(off, off) == []
     assert plan_notes.ubatch_choices(512, 1024) == [128, 256, 512, 1024]
     assert plan_notes.ubatch_choices(1, 1) == [1]
 

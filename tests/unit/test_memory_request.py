@@ -31,7 +31,7 @@ def test_single_values_and_lists() -> None:
     "settings",
     [
         {"n_ctx": 0}, {"n_ctx": -1}, {"n_ctx": 2**31}, {"n_ctx": 10**30}, {"n_ctx": "most"},
-        {"n_ctx": []}, {"n_ctx": True}, {"n_ctx": 1.5}, {"n_ctx": None}, {"n_batch": 0},
+        {"n_ctx": []}, {"n_ctx": True}, {"n_ctx": 1.5}, {"n_ctx": [None]}, {"n_batch": 0},
         {"n_ubatch": 0}, {"n_seq_max": 0}, {"n_outputs_max": -1}, {"flash_attn": "maybe"},
         {"flash_attn": []}, {"type_k": ""}, {"type_v": 5}, {"mmap": 1}, {"repack": "on"},
         {"swa_full": "on"}, {"threads": 0}, {"threads": 513}, {"override_tensor": ["x"]},
@@ -47,7 +47,8 @@ def test_what_cannot_be_meant(settings: dict[str, Any]) -> None:
 
 
 def test_a_fit_may_ask_for_no_context() -> None:
-    request = MemoryRequest(model="m.gguf", n_ctx=(), fit_bytes=1000)
+    request = MemoryRequest(model="m.gguf", fit_bytes=1000)
+    assert request == MemoryRequest.from_json(request.to_json())
     assert [setting.n_ctx for setting in request.settings()] == [MAX]
 
 
@@ -88,7 +89,9 @@ def test_options_become_a_request() -> None:
     assert request.swa_full == (False,) and request.n_outputs_max == (1, 0)
     assert request.details and request.tensors
     plain = command.make_request(parser.parse_args(["m.gguf"]))
-    assert plain.n_ctx == (2048,) and not plain.tensors
+    assert plain.n_ctx == (2048,) and plain.details and not plain.tensors
+    for options in (["--n-ctx", "1,2"], ["--format", "csv"], ["--by", "layer"]):
+        assert not command.make_request(parser.parse_args(["m.gguf", *options])).details
     fit = command.make_request(parser.parse_args(["m.gguf", "--fit", "1GiB"]))
     assert fit.n_ctx == () and fit.fit_bytes == 1 << 30
     with pytest.raises(UsageError):

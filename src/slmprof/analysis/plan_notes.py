@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..memory_plans.records import MemoryPlan
+from ..memory_plans.records import LiveTensor, MemoryPlan
 
 _MIB = 1 << 20
 _GIB = 1 << 30
@@ -38,12 +38,36 @@ def machine_notes(total_bytes: int, memory_bytes: int) -> list[str]:
 
 def logits_bytes(plan: MemoryPlan) -> int:
     """Bytes of the logits where they make up much of the largest peak, else 0."""
+    largest = _dominating(plan)
+    return largest.size_bytes if largest is not None and largest.block == "lm_head" else 0
+
+
+def scores_bytes(plan: MemoryPlan) -> int:
+    """Bytes of an attention's scores where they make up much of the largest peak, else 0."""
+    largest = _dominating(plan)
+    if largest is None or plan.config["flash_attn"] == "on":
+        return 0
+    is_scores = largest.block == "attention" and largest.op in ("MUL_MAT", "SOFT_MAX")
+    return largest.size_bytes if is_scores else 0
+
+
+def _dominating(plan: MemoryPlan) -> LiveTensor | None:
     peak = plan.compute_peak
     if peak is None or not peak.tensors or peak.n_tokens < 2:
-        return 0
+        return None
     largest = peak.tensors[0]
-    is_much = largest.size_bytes >= _MUCH * peak.size_bytes
-    return largest.size_bytes if largest.block == "lm_head" and is_much else 0
+    return largest if largest.size_bytes >= _MUCH * peak.size_bytes else None
+
+
+def scores_notes(plan: MemoryPlan, with_flash: MemoryPlan) -> list[str]:
+    """What the scores cost that flash attention does not keep."""
+    compute, less = (p.totals_bytes["compute"] for p in (plan, with_flash))
+    if less >= compute:
+        return []
+    return [
+        f"the attention's scores take {size_text(scores_bytes(plan))} of the compute buffer's "
+        f"{size_text(compute)}; with --flash-attn on it is {size_text(less)}"
+    ]
 
 
 def logits_notes(plan: MemoryPlan, with_few: MemoryPlan) -> list[str]:

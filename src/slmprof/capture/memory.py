@@ -11,6 +11,7 @@ import json
 import os
 import subprocess
 import tempfile
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import IO, TYPE_CHECKING, Any
 
@@ -46,7 +47,8 @@ def memory(model: str | os.PathLike[str], *, by: str = "buffer", **settings: Any
             and threads, override_tensor, fit_bytes. Every combination is planned.
 
     Returns:
-        pandas.DataFrame; the settings stand in the first columns, sizes are bytes.
+        pandas.DataFrame; the settings stand in the first columns, sizes are bytes. Settings that
+        llama.cpp does not allow are left out, with a warning, if others are possible.
 
     Raises:
         UsageError: a setting that cannot be meant, or that llama.cpp does not allow;
@@ -67,8 +69,11 @@ def memory(model: str | os.PathLike[str], *, by: str = "buffer", **settings: Any
 
         from ..memory_plans.rows import view_rows
 
-        names, rows = view_rows(plan.result(), by)
-        table: pd.DataFrame = pd.DataFrame(rows, columns=names)
+        report = plan.result()
+    names, rows = view_rows(report, by)
+    table: pd.DataFrame = pd.DataFrame(rows, columns=names)
+    for refusal in report.refusals:
+        warnings.warn(f"a setting is left out: {refusal.message}", stacklevel=2)
     return table
 
 

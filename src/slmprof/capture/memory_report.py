@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
@@ -142,10 +143,21 @@ class _Report:
         ubatch: tuple[UbatchSize, ...] = ()
         if self.request.details and self.request.n_settings == 1:
             ubatch = tuple(self._ubatches(planner, setting, plan))
-            if plan_notes.logits_bytes(plan):
-                few = replace(setting, n_outputs_max=int(plan.config["n_seq_max"]))
-                notes += plan_notes.logits_notes(plan, planner.plan(few, work=False))
+            notes += self._advice(planner, setting, plan)
         return replace(plan, notes=tuple(notes), ubatch=ubatch)
+
+    @staticmethod
+    def _advice(planner: ModelPlanner, setting: Setting, plan: MemoryPlan) -> list[str]:
+        """What would make the compute buffer smaller, planned."""
+        if plan_notes.logits_bytes(plan):
+            few = replace(setting, n_outputs_max=int(plan.config["n_seq_max"]))
+            return plan_notes.logits_notes(plan, planner.plan(few, work=False))
+        if plan_notes.scores_bytes(plan):
+            # Some models have no flash attention.
+            with contextlib.suppress(EngineError):
+                other = planner.plan(replace(setting, flash_attn="on"), work=False)
+                return plan_notes.scores_notes(plan, other)
+        return []
 
     def _ubatches(
         self, planner: ModelPlanner, setting: Setting, plan: MemoryPlan

@@ -58,8 +58,8 @@ class MemoryRequest:
 
     Attributes:
         model: a GGUF file, `preset:NAME[@TYPE]` or a Hugging Face `config.json`.
-        n_ctx: contexts in tokens, or `max` for the one that the model was trained for. With
-            `fit_bytes`: a context that has to fit, or none.
+        n_ctx: contexts in tokens, or `max` for the one that the model was trained for; None for
+            2048. With `fit_bytes` the context that has to fit, or None.
         file_type: types to plan the model in, as llama-quantize names them, or `all`; none for the
             file as it is.
         n_outputs_max: the most tokens of a ubatch whose logits are asked for; 0 for all.
@@ -75,7 +75,7 @@ class MemoryRequest:
     """
 
     model: str
-    n_ctx: tuple[int | str, ...] = (DEFAULT_N_CTX,)
+    n_ctx: tuple[int | str, ...] = None  # type: ignore[assignment]  # never None once it is made
     n_seq_max: tuple[int, ...] = (1,)
     n_batch: tuple[int, ...] = (2048,)
     n_ubatch: tuple[int, ...] = (512,)
@@ -114,9 +114,11 @@ class MemoryRequest:
 
     def _values(self, name: str) -> tuple[Any, ...]:
         given = getattr(self, name)
+        if name == "n_ctx" and given is None:
+            return () if self.fit_bytes is not None else (DEFAULT_N_CTX,)
         is_one = isinstance(given, (str, bytes)) or not isinstance(given, Iterable)
         values = (given,) if is_one else tuple(given)
-        if name == "n_ctx" and self.fit_bytes is not None and values in ((), (None,)):
+        if not values and name == "n_ctx" and self.fit_bytes is not None:
             return ()
         if not values:
             raise UsageError(f"{name} has no value")

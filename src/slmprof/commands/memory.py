@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..errors import UsageError
@@ -170,15 +171,13 @@ def make_request(args: argparse.Namespace) -> MemoryRequest:
     Raises:
         UsageError: options that do not go together.
     """
-    from ..capture.memory_request import DEFAULT_N_CTX, MemoryRequest
+    from ..capture.memory_request import MemoryRequest
 
     if args.fit is not None and args.by is not None:
         raise UsageError("--fit has one view of its own; --by shows plans of settings")
-    n_ctx = args.n_ctx or (() if args.fit is not None else (DEFAULT_N_CTX,))
-    is_json = args.format == "json"
-    return MemoryRequest(
+    request = MemoryRequest(
         model=args.model,
-        n_ctx=n_ctx,
+        n_ctx=args.n_ctx,
         n_batch=args.n_batch,
         n_ubatch=args.n_ubatch,
         n_seq_max=args.n_seq_max,
@@ -193,6 +192,12 @@ def make_request(args: argparse.Namespace) -> MemoryRequest:
         threads=args.threads,
         override_tensor=tuple(args.override_tensor),
         fit_bytes=args.fit,
-        details=args.by in (None, "peak"),
-        tensors=args.by == "tensor" or (is_json and args.by is None),
+    )
+    # What is not shown is not worked out.
+    tells_all = args.by is None and args.format == "json"
+    shows_peaks = args.by is None and args.format != "csv" and request.n_settings == 1
+    return replace(
+        request,
+        details=tells_all or shows_peaks or args.by == "peak",
+        tensors=tells_all or args.by == "tensor",
     )
