@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 # larger one of these contexts, memory follows from the plans of both.
 LARGEST_PLANNED = 1 << 21
 _SMALLER = 1 << 20
+_NAMELESS = "n/a"  # what llama.cpp calls a model without a name
 _MODEL_FIELDS = (
     "name", "architecture", "n_params", "n_layer", "n_embd", "n_vocab", "n_ctx_train", "n_expert",
     "file_type", "size_bytes", "tensor_types", "random_weights",
@@ -54,7 +55,8 @@ class ModelPlanner:
         """What the file says of itself, with `path` and `bits_per_weight`."""
         info: dict[str, Any] = {**self._planner(True, True).model_info()}
         model = {name: info[name] for name in _MODEL_FIELDS if name in info}
-        model["name"] = model["name"] or self._path.stem
+        if model["name"] in ("", _NAMELESS):
+            model["name"] = self._path.stem
         model["path"] = self._request.model
         model["bits_per_weight"] = (
             8 * model["size_bytes"] / model["n_params"] if model["n_params"] else None

@@ -8,14 +8,14 @@ from typing import Any
 from ..memory_plans.records import MemoryReport
 from ..profiles.vocabulary import MEMORY_KINDS
 from .memory_sections import Document, model_lines, note_lines, plan_sections, setting_text
-from .quantities import Glyphs, printable, shortened
+from .quantities import Glyphs, bytes_text, printable, shortened
 from .section import Column, Section
 
 _MIB = 1 << 20
 # Columns of a terminal, and how wide the settings may be on it.
 _WIDTH = 80
 _LABEL_WIDTH = 12
-_TITLES = {"recurrent_state": "state", "kv_cache": "kv_cache"}
+_TITLES = {"recurrent_state": "state"}
 
 
 def grid_document(
@@ -45,8 +45,13 @@ def grid_document(
 def _fixed_line(report: MemoryReport, glyphs: Glyphs) -> str:
     """The settings that all plans share."""
     config = report.settings[0].config if report.settings else {}
-    hidden = ("override_tensor", "n_outputs_max", "file_type", "swa_full")
-    names = [name for name in config if name not in report.varying and name not in hidden]
+    hidden = ("override_tensor", "n_outputs_max", "file_type", "swa_full", *report.varying)
+    # llama.cpp limits the batches to the context: they may differ, too.
+    names = [
+        name
+        for name, value in config.items()
+        if name not in hidden and all(plan.config[name] == value for plan in report.settings)
+    ]
     facts = [f"{name} {setting_text(config[name])}" for name in names]
     return printable(glyphs.dot.join(facts), glyphs)
 
@@ -65,14 +70,19 @@ def _table(report: MemoryReport, glyphs: Glyphs) -> Section:
         _TITLES.get(kind, kind): [_mib(plan.totals_bytes[kind]) for plan in plans]
         for kind in (*kinds, "total")
     }
+    kind_of = {_TITLES.get(kind, kind): kind for kind in kinds}
     notes = ["Sizes in MiB."]
     columns = {**labels, **sizes}
-    if _wide(columns) > _WIDTH:
-        # The kinds that hardly count make room for the settings.
-        for title in ("output", "other"):
-            if title in columns and _wide(columns) > _WIDTH:
-                del columns[title], sizes[title]
-                notes = ["Sizes in MiB; the total has all kinds, also those not shown."]
+    # What is the same in all rows, or hardly counts, makes room for the settings.
+    same = [title for title in sizes if title != "total" and len(set(sizes[title])) == 1]
+    for title in dict.fromkeys(["output", *same, "other"]):
+        if title in columns and _wide(columns) > _WIDTH:
+            if title in same:
+                size = plans[0].totals_bytes[kind_of[title]]
+                notes.append(f"In all rows: {title} {bytes_text(size)}.")
+            else:
+                notes.append(f"The total has {title} as well.")
+            del columns[title], sizes[title]
     if _wide(columns) > _WIDTH:
         # So many settings stand below the table.
         columns = {"#": [str(i + 1) for i in range(len(plans))], **sizes}
