@@ -103,10 +103,14 @@ def test_many_settings_have_a_row_each() -> None:
     table = text.partition("Memory by setting")[2].partition("Refused")[0]
     assert table.count("131072") == 4 and "q8_0" in table
     assert "n_ctx max, flash_attn off, type_k q4_0: not allowed" in " ".join(text.split())
-    # More settings than a terminal is wide stand below the table.
+    # What is the same in all rows makes room for the settings.
     names = ("n_ctx", "flash_attn", "type_k", "type_v", "n_batch", "n_ubatch", "mmap")
-    wide = example_report(*grid().settings, varying=names)
-    text = shown(wide)
+    text = shown(example_report(*grid().settings, varying=names))
+    assert max(map(len, text.splitlines())) <= 80
+    assert "In all rows: weights 12.00 MiB." in text and "n_ubatch" in text
+    # More settings than a terminal is wide stand below the table.
+    names = (*names, "n_seq_max", "n_outputs_max", "swa_full", "repack")
+    text = shown(example_report(*grid().settings, varying=names))
     assert max(map(len, text.splitlines())) <= 80
     assert "#" in text and "8: " in text
 
