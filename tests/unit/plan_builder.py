@@ -158,6 +158,6 @@ def example_report(*plans: MemoryPlan, **fields: Any) -> MemoryReport:
         },
         "memory_bytes": 8 << 30, "varying": (), "settings": plans or (example_plan(),),
         "refusals": (), "fits": (), "budget_bytes": None, "lightest": None,
-        "least_compressed": None, "planner": PlannerCost(1.5, 1000, 2000), "notes": (),
+        "least_compressed": None, "planner": PlannerCost(1.5, 1000, 2000),
     }  # fmt: skip
     return MemoryReport(**{**values, **fields})

@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-import collections
-import contextlib
 import hashlib
 import json
 import os
-import tempfile
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-from .. import errors
-from ..errors import EngineError, ProfileFormatError, SlmprofError, UsageError
+from ..errors import ProfileFormatError, SlmprofError, UsageError
 from ..models.resolve import cache_folder
 from ..profiles.ceilings import Ceilings, read_ceilings, write_ceilings
 from .caches import data_caches
-from .child import explain_end, started, wait
 from .config import MOST_THREADS, CaptureConfig, usable_cores
 from .environment import cpu_name
-from .protocol import EXIT_REPORTED, OnProgress, Progress
+from .protocol import OnProgress
+from .question import asked
 
 # Raised when the same machine would be measured differently, so that no older file is used.
 METHOD_VERSION = 1
 
 _RETRY_AFTER = timedelta(minutes=10)
-_LOG_LINES = 40
 _SHOWN_DIFFERENCES = 3
 _SHOWN_LENGTH = 60
 _WORKER = "slmprof.capture.ceilings_worker"
@@ -193,28 +188,9 @@ def measure_ceilings(n_threads: int, on_progress: OnProgress | None = None) -> C
         UsageError: more threads than cores; EngineError: ggml refused or died.
     """
     check_threads(n_threads)
-    report = on_progress or (lambda _: None)
-    stage = "starting"
-    result: Json | None = None
-    reported: Json | None = None
-    with tempfile.TemporaryFile() as log, started(_WORKER, stderr=log) as child:
-        assert child.stdin and child.stdout
-        # The pipe stays open: its end tells the child that we are gone.
-        with contextlib.suppress(BrokenPipeError):
-            child.stdin.write(json.dumps({"n_threads": n_threads}) + "\n")
-            child.stdin.flush()
-        for line in child.stdout:
-            message = _message(line)
-            if "progress" in message:
-                progress = Progress(*message["progress"])
-                stage = progress.stage
-                report(progress)
-            result = message.get("result", result)
-            reported = message.get("error", reported)
-        status = wait(child)
-        if status != 0 or result is None:
-            raise _child_error(status, reported, _last_lines(log), stage)
-    return Ceilings.from_json(result)
+    question = {"n_threads": n_threads}
+    with asked(_WORKER, question, "measures the ceilings", "measuring ") as answer:
+        return Ceilings.from_json(answer.wait(on_progress))
 
 
 def check_threads(n_threads: int) -> None:
@@ -244,31 +220,3 @@ def _shown(value: object) -> str:
     text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
     text = "".join(c if c.isprintable() else "?" for c in text)
     return f"'{text if len(text) <= _SHOWN_LENGTH else text[: _SHOWN_LENGTH - 1] + '…'}'"
-
-
-def _message(line: str) -> Json:
-    try:
-        message = json.loads(line)
-    except json.JSONDecodeError:
-        return {}
-    return message if isinstance(message, dict) else {}
-
-
-def _last_lines(log: IO[bytes]) -> tuple[str, ...]:
-    log.seek(0)
-    lines = (line.decode("utf-8", "replace").rstrip() for line in log)
-    return tuple(collections.deque((line for line in lines if line), maxlen=_LOG_LINES))
-
-
-def _child_error(
-    status: int, reported: Json | None, log: tuple[str, ...], stage: str
-) -> SlmprofError:
-    if status == EXIT_REPORTED and reported is not None:
-        kind = getattr(errors, str(reported.get("type")), EngineError)
-        message = str(reported.get("message"))
-        if kind is EngineError:
-            return EngineError(message, log_lines=log)
-        error: SlmprofError = kind(message)
-        return error
-    what = "measures the ceilings"
-    return EngineError(explain_end(what, status, log, f"measuring {stage}"), log_lines=log)

@@ -1,22 +1,15 @@
 """The process that measures ceilings: `python -m slmprof.capture.ceilings_worker`.
 
-Standard input carries {"n_threads": …} as one line of JSON and stays open: when it ends, the
-parent is gone and this process goes too. Standard output carries one JSON object a line:
-{"progress": …}, {"error": …} or {"result": the ceilings}. ggml's messages go to standard error.
+Its question is {"n_threads": …}, its answer the ceilings.
 """
 
 from __future__ import annotations
 
 import datetime
-import json
-import os
-import sys
-import threading
 import time
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import SlmprofError
 from ..profiles.ceilings import (
     MEMORY,
     Arithmetic,
@@ -32,10 +25,10 @@ from .environment import (
     LoadMeter,
     available_bytes,
     find_warnings,
-    limit_memory,
     memory_bytes,
 )
-from .protocol import EXIT_REPORTED, OnProgress, Progress
+from .protocol import OnProgress, Progress
+from .question import leave, serve
 
 # For each figure. Long enough that some repetitions are undisturbed, and all together some seconds.
 _BANDWIDTH_SECONDS = 0.04
@@ -159,49 +152,9 @@ def _small_memory(
     ]
 
 
-def _leave_with_parent() -> None:
-    """Ends this process when standard input does: its other end is the parent's."""
-    while sys.stdin.buffer.read(1):
-        pass
-    os._exit(1)
-
-
-def main() -> int:
-    """Entry of the process."""
-    # A backtrace would start a debugger, which may hang; the last log lines say enough.
-    os.environ.setdefault("GGML_NO_BACKTRACE", "1")
-    # What native code prints to stdout goes to stderr from now on.
-    channel = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
-    os.dup2(2, 1)
-    limit_memory()
-    n_threads = int(json.loads(sys.stdin.buffer.readline())["n_threads"])
-    threading.Thread(target=_leave_with_parent, daemon=True).start()
-
-    def send(**message: Any) -> None:
-        channel.write(json.dumps(message) + "\n")
-
-    def on_progress(progress: Progress) -> None:
-        send(progress=[progress.stage, progress.done, progress.total])
-
-    try:
-        send(result=measure(n_threads, on_progress).to_json())
-        return 0
-    except BrokenPipeError:
-        return 1  # nobody reads what we say
-    except SlmprofError as error:
-        send(error={"type": type(error).__name__, "message": str(error)})
-    except MemoryError:
-        send(error={"type": "EngineError", "message": "out of memory while measuring ceilings"})
-    except Exception as error:
-        if os.environ.get("SLMPROF_DEBUG"):
-            raise
-        message = f"cannot measure the ceilings: {type(error).__name__}: {error}"
-        send(error={"type": "CaptureError", "message": message})
-    return EXIT_REPORTED
+def _answer(question: dict[str, Any], on_progress: OnProgress) -> dict[str, Any]:
+    return measure(int(question["n_threads"]), on_progress).to_json()
 
 
 if __name__ == "__main__":
-    # Not sys.exit: the thread that reads standard input would hold up the interpreter's end.
-    status = main()
-    sys.stderr.flush()
-    os._exit(status)
+    leave(serve("measure the ceilings", _answer))

@@ -5,21 +5,17 @@ A child process asks llama.cpp's planner, so that nothing that it does can end t
 
 from __future__ import annotations
 
-import collections
 import contextlib
-import json
 import os
-import subprocess
 import tempfile
 import warnings
-from collections.abc import Iterator, Sequence
-from typing import IO, TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
-from .. import errors
-from ..errors import EngineError, SlmprofError, UsageError
-from .child import explain_end, started, wait
+from ..errors import UsageError
 from .memory_request import MemoryRequest
-from .protocol import EXIT_REPORTED, OnProgress, Progress
+from .protocol import OnProgress
+from .question import Answer, asked
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,8 +24,6 @@ if TYPE_CHECKING:
 
 VIEWS = ("total", "buffer", "layer", "tensor", "peak")
 _WORKER = "slmprof.capture.memory_worker"
-_LOG_LINES = 40
-_WHAT = "plans memory"
 
 
 def memory(model: str | os.PathLike[str], *, by: str = "buffer", **settings: Any) -> pd.DataFrame:
@@ -95,25 +89,17 @@ def plan_memory(
 @contextlib.contextmanager
 def planning(request: MemoryRequest) -> Iterator[Planning]:
     """Starts the child process, which plans while the caller does something else."""
-    with (
-        tempfile.TemporaryDirectory(prefix="slmprof-", ignore_cleanup_errors=True) as folder,
-        tempfile.TemporaryFile() as log,
-        started(_WORKER, stderr=log) as child,
-    ):
-        # The pipe stays open: its end tells the child that we are gone.
-        with contextlib.suppress(BrokenPipeError):
-            assert child.stdin
-            child.stdin.write(json.dumps({"request": request.to_json(), "folder": folder}) + "\n")
-            child.stdin.flush()
-        yield Planning(child, log)
+    with tempfile.TemporaryDirectory(prefix="slmprof-", ignore_cleanup_errors=True) as folder:
+        question = {"request": request.to_json(), "folder": folder}
+        with asked(_WORKER, question, "plans memory") as answer:
+            yield Planning(answer)
 
 
 class Planning:
     """A report in the making."""
 
-    def __init__(self, child: subprocess.Popen[str], log: IO[bytes]) -> None:
-        self._child = child
-        self._log = log
+    def __init__(self, answer: Answer) -> None:
+        self.answer = answer
 
     def result(self, on_progress: OnProgress | None = None) -> MemoryReport:
         """Waits for the report.
@@ -123,47 +109,4 @@ class Planning:
         """
         from ..memory_plans.records import report_from_json
 
-        assert self._child.stdout
-        stage = "starting"
-        result: dict[str, Any] | None = None
-        reported: dict[str, Any] | None = None
-        for line in self._child.stdout:
-            message = _message(line)
-            if "progress" in message:
-                progress = Progress(*message["progress"])
-                stage = progress.stage
-                if on_progress is not None:
-                    on_progress(progress)
-            result = message.get("result", result)
-            reported = message.get("error", reported)
-        status = wait(self._child)
-        if status != 0 or result is None:
-            raise _child_error(status, reported, _last_lines(self._log), stage)
-        return report_from_json(result)
-
-
-def _message(line: str) -> dict[str, Any]:
-    try:
-        message = json.loads(line)
-    except json.JSONDecodeError:
-        return {}
-    return message if isinstance(message, dict) else {}
-
-
-def _last_lines(log: IO[bytes]) -> tuple[str, ...]:
-    log.seek(0)
-    lines = (line.decode("utf-8", "replace").rstrip() for line in log)
-    return tuple(collections.deque((line for line in lines if line), maxlen=_LOG_LINES))
-
-
-def _child_error(
-    status: int, reported: dict[str, Any] | None, log: Sequence[str], stage: str
-) -> SlmprofError:
-    if status == EXIT_REPORTED and reported is not None:
-        kind = getattr(errors, str(reported.get("type")), EngineError)
-        message = str(reported.get("message"))
-        if kind is EngineError:
-            return EngineError(message, log_lines=tuple(reported.get("log_lines") or log))
-        error: SlmprofError = kind(message)
-        return error
-    return EngineError(explain_end(_WHAT, status, log, stage), log_lines=tuple(log))
+        return report_from_json(self.answer.wait(on_progress))

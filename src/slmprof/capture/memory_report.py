@@ -48,7 +48,6 @@ class _Report:
         self.memory_bytes = environment.memory_bytes()
         self.read_before = read_bytes()
         self.refusals: list[Refusal] = []
-        self.notes: list[str] = []
         self._model: dict[str, Any] = {}
         self._planner_ns = 0
         self._on_progress = on_progress
@@ -85,7 +84,6 @@ class _Report:
             lightest=lightest,
             least_compressed=least_compressed,
             planner=self._cost(),
-            notes=tuple(self.notes),
         )
 
     def _varying(self) -> tuple[str, ...]:

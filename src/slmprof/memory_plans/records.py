@@ -123,7 +123,6 @@ class MemoryPlan:
 
     Attributes:
         config: every setting as llama.cpp would use it.
-        size_bytes: of the model's weights; n_params beside it gives the bits per weight.
         buffers: by kind, device, buffer type.
         layers: by number, the last one for what is outside the layers.
         tensors: every weight and every tensor of a cache.
@@ -229,7 +228,6 @@ class MemoryReport:
     lightest: str | None
     least_compressed: str | None
     planner: PlannerCost
-    notes: tuple[str, ...] = ()
 
 
 def plan_from_json(values: Mapping[str, Any]) -> MemoryPlan:
@@ -261,7 +259,6 @@ def report_from_json(values: Mapping[str, Any]) -> MemoryReport:
         lightest=values["lightest"],
         least_compressed=values["least_compressed"],
         planner=PlannerCost(**values["planner"]),
-        notes=tuple(values["notes"]),
     )
 
 

@@ -75,7 +75,6 @@ def document(
         "settings": [_plan(plan, by, phase) for plan in report.settings],
         "refusals": [{"config": r.config, "message": r.message} for r in report.refusals],
         "planner": vars(report.planner),
-        "notes": list(report.notes),
     }
     if report.budget_bytes is not None:
         result["fit"] = {

@@ -15,10 +15,12 @@ _MIB = 1 << 20
 
 def fit_document(report: MemoryReport, glyphs: Glyphs) -> Document:
     """Header, one table and sentences."""
-    lines = [printable(f"note: {note}", glyphs) for note in report.notes]
-    for refusal in report.refusals:
-        names = refusal.config.get("file_type") or "refused"
-        lines.append(printable(f"note: {names}: {refusal.message}", glyphs))
+    lines = [
+        printable(
+            f"note: {refusal.config.get('file_type') or 'refused'}: {refusal.message}", glyphs
+        )
+        for refusal in report.refusals
+    ]
     return model_lines(report, glyphs), [_table(report, glyphs)], lines
 
 

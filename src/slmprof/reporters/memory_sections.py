@@ -72,8 +72,8 @@ def setting_text(value: Any) -> str:
 
 
 def note_lines(report: MemoryReport, glyphs: Glyphs) -> list[str]:
-    """The notes of the report and of its plans, each once."""
-    notes = dict.fromkeys([*report.notes, *(n for plan in report.settings for n in plan.notes)])
+    """The notes of all plans, each once."""
+    notes = dict.fromkeys(note for plan in report.settings for note in plan.notes)
     return [printable(f"note: {note}", glyphs) for note in notes]
 
 
