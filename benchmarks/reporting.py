@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -44,17 +44,25 @@ def parser(description: str | None) -> argparse.ArgumentParser:
 
 
 def publish(
-    name: str, rows: Sequence[dict[str, Any]], bars: Sequence[Bar], options: argparse.Namespace
+    name: str,
+    rows: Sequence[dict[str, Any]],
+    bars: Sequence[Bar],
+    options: argparse.Namespace,
+    *,
+    tables: Mapping[str, Sequence[dict[str, Any]]] | None = None,
+    digits: int | None = None,
 ) -> int:
-    """Prints the rows and the bars and writes both as JSON. Returns the exit status."""
-    console = Console(width=None if Console().is_terminal else 110)
-    table = Table(title=f"{name}, {environment.cpu_name()}, {environment.usable_cores()} cores")
-    for column in rows[0]:
-        is_number = isinstance(rows[0][column], (int, float))
-        table.add_column(column, justify="right" if is_number else "left")
-    for row in rows:
-        table.add_row(*(_text(value) for value in row.values()))
-    console.print(table)
+    """Prints the rows and the bars and writes both as JSON. Returns the exit status.
+
+    Args:
+        tables: further rows by their title, which are shown above the others.
+        digits: digits behind the point in all rows; None decides for each number.
+    """
+    console = _console()
+    for title, further in (tables or {}).items():
+        console.print(_table(title, further, digits))
+    title = f"{name}, {environment.cpu_name()}, {environment.usable_cores()} cores"
+    console.print(_table(title, rows, digits))
     if bars:
         verdicts = Table("bar", "value", "limit", "reached")
         for bar in bars:
@@ -68,6 +76,7 @@ def publish(
             "machine": {"cpu": environment.cpu_name(), "n_cores": environment.usable_cores(),
                         "python": platform.python_version()},
             "rows": list(rows),
+            **({"tables": {title: list(rows) for title, rows in tables.items()}} if tables else {}),
             "bars": [{**asdict(bar), "reached": bar.is_reached} for bar in bars],
         }  # fmt: skip
         options.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
@@ -83,7 +92,27 @@ def median_interval(values: Sequence[float], seed: int = 0) -> tuple[float, floa
     return float(np.median(array)), float(low), float(high)
 
 
-def _text(value: Any) -> str:
+def _console() -> Console:
+    return Console(width=None if Console().is_terminal else 110)
+
+
+def _table(title: str, rows: Sequence[dict[str, Any]], digits: int | None) -> Table:
+    table = Table(title=title)
+    for column in rows[0]:
+        is_number = any(isinstance(row[column], (int, float)) for row in rows)
+        table.add_column(
+            column, justify="right" if is_number else "left", no_wrap=column == next(iter(rows[0]))
+        )
+    for row in rows:
+        table.add_row(*(_text(value, digits) for value in row.values()))
+    return table
+
+
+def _text(value: Any, digits: int | None = None) -> str:
+    if value is None:
+        return ""
     if isinstance(value, float):
+        if digits is not None:
+            return f"{value:.{digits}f}"
         return f"{value:.4g}" if abs(value) < 0.01 or abs(value) >= 1000 else f"{value:.4f}"
     return str(value)

@@ -27,7 +27,7 @@ def planned(path: Path) -> list[_core.BufferRecord]:
     settings.path = os.fspath(path)
     settings.n_ctx = 256
     settings.use_mmap = False
-    return _core.planned_buffers(settings)
+    return _core.Planner(settings).plan(settings)["buffers"]
 
 
 def on_disk_bytes(path: Path) -> int:

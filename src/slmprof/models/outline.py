@@ -43,21 +43,22 @@ def outline(model: str | os.PathLike[str], folder: Path, *, file_type: str | Non
     if description is not None:
         source, own_type = description
         plan = plan_model(find_dimensions(source), file_type or own_type or DEFAULT_FILE_TYPE)
-        path = folder / f"{file_stem(plan.dimensions.name)}-{plan.file_type}.gguf"
-        _write(plan, path)
-        return path
+        return outline_plan(plan, folder)
     path = check_gguf(Path(model))
     return path if file_type is None else _retype(path, folder, check_file_type(file_type))
 
 
-def _write(plan: ModelPlan, path: Path) -> None:
+def outline_plan(plan: ModelPlan, folder: Path) -> Path:
+    """The outline of a planned file, in an existing folder. Raises ModelError."""
     from .. import _core
 
+    path = folder / f"{file_stem(plan.dimensions.name)}-{plan.file_type}.gguf"
     tensors = [(tensor.name, tensor.shape, tensor.type) for tensor in plan.tensors]
     try:
         _core.write_outline(native_path(path), list(plan.metadata), tensors)
     except OSError as error:
         raise _failure(path, error, plan.size_bytes) from error
+    return path
 
 
 def _retype(source: Path, folder: Path, file_type: str) -> Path:

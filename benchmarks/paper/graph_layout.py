@@ -1,0 +1,196 @@
+"""Where ggml's graph allocator puts a graph's storages, replayed, with inputs elsewhere.
+
+Replayed without changes it gives the planned buffer to the byte. Replayed with what a GPU build of
+2024 did otherwise, it gives what that build would have allocated for the same graph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from slmprof.analysis.compute_lives import Lives, find_lives
+from slmprof.profiles.tables import TensorTable
+
+_CPU_ALIGNMENT, _GPU_ALIGNMENT = 64, 128
+_ENDLESS = 1 << 60
+
+# Rows of the KV cache by number: llama.cpp writes the cache through them since 2025, and without
+# flash attention, where V lies transposed, there is one for each element.
+_INDEX_INPUTS = ("k_idxs", "v_idxs")
+
+
+class _Space:
+    """Free blocks by address: the smallest that fits is taken, else the endless last one."""
+
+    def __init__(self, alignment: int) -> None:
+        self._alignment = alignment
+        self._free = [[0, _ENDLESS]]
+        self.end_bytes = 0
+
+    def padded(self, size: int) -> int:
+        return -(-size // self._alignment) * self._alignment
+
+    def take(self, size: int) -> int:
+        size = self.padded(size)
+        fitting = [i for i, block in enumerate(self._free[:-1]) if block[1] >= size]
+        # Of equally small ones the last.
+        chosen = min(fitting, key=lambda i: (self._free[i][1], -i), default=len(self._free) - 1)
+        offset, length = self._free[chosen]
+        self._free[chosen] = [offset + size, length - size]
+        if length == size:
+            del self._free[chosen]
+        self.end_bytes = max(self.end_bytes, offset + size)
+        return offset
+
+    def give(self, offset: int, size: int) -> None:
+        blocks = sorted([*self._free, [offset, self.padded(size)]])
+        self._free = [blocks[0]]
+        for begin, length in blocks[1:]:
+            if sum(self._free[-1]) == begin:
+                self._free[-1][1] += length
+            else:
+                self._free.append([begin, length])
+
+
+@dataclass(frozen=True)
+class Placed:
+    """What is in the buffer before the first row is computed; no storage: never given back."""
+
+    storage: int | None
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class Layouts:
+    """Sizes of one graph's compute buffer, each with one more change towards the GPU build of 2024.
+
+    Attributes:
+        planned: as llama.cpp plans it today; the replay gives the same.
+        no_indices: without the inputs that say into which cells of the cache to write.
+        no_embeddings: without the place for embeddings as another form of input.
+        on_gpu: with the inputs, and the rows of the embedding, which the CPU gathers, as copies
+            that are made when the GPU's part begins; tokens are not copied.
+    """
+
+    planned: int
+    no_indices: int
+    no_embeddings: int
+    on_gpu: int
+
+
+class GraphLayout:
+    """One planned graph of a model whose compute tensors are all in one buffer."""
+
+    def __init__(self, columns: dict[str, np.ndarray], strings: list[str]) -> None:
+        self._tensors = TensorTable.from_columns(columns)
+        self._names: list[str] = [strings[i] for i in self._tensors.name]
+        self._ops: list[str] = [strings[i] for i in self._tensors.op]
+        self._lives = find_lives(self._tensors, strings)
+
+    def layouts(self) -> Layouts:
+        first = self._first()
+        by_index = {p.storage for p in first if p.storage is not None and self._is_index(p.storage)}
+        no_indices = [p for p in first if p.storage not in by_index]
+        no_embeddings = [p for p in no_indices if not self._is_unread(p)]
+        copies, absent = self._gpu_copies(no_embeddings)
+        return Layouts(
+            planned=self._replay(first, (), _CPU_ALIGNMENT),
+            no_indices=self._replay(no_indices, by_index, _CPU_ALIGNMENT),
+            no_embeddings=self._replay(no_embeddings, by_index, _CPU_ALIGNMENT),
+            on_gpu=self._replay(copies, by_index | absent, _GPU_ALIGNMENT),
+        )
+
+    def unread_bytes(self) -> int:
+        """Bytes of inputs that no row reads."""
+        return sum(p.size_bytes for p in self._first() if self._is_unread(p))
+
+    def size_bytes(self, *endings: str) -> int:
+        """Bytes of the storages whose name has one of these endings."""
+        lives = self._lives
+        return sum(
+            int(lives.size_bytes[i]) for i in range(len(lives)) if self._name(i).endswith(endings)
+        )
+
+    def embedding_row_bytes(self) -> int:
+        """Bytes of the rows that are gathered from the embedding."""
+        return sum(int(self._lives.size_bytes[i]) for i in self._gathered())
+
+    def _name(self, storage: int) -> str:
+        return self._names[int(self._lives.row[storage])]
+
+    def _is_index(self, storage: int) -> bool:
+        return self._name(storage).endswith(_INDEX_INPUTS)
+
+    def _is_unread(self, placed: Placed) -> bool:
+        storage = placed.storage
+        return storage is None or self._first_reader(storage) == len(self._tensors)
+
+    def _first(self) -> list[Placed]:
+        """What is there before the first row, by place; a gap is an input that no row reads."""
+        lives = self._lives
+        there = sorted(
+            np.flatnonzero(lives.birth < 0).tolist(), key=lambda i: lives.offset_bytes[i]
+        )
+        placed, end = [], 0
+        for storage in there:
+            gap = int(lives.offset_bytes[storage]) - end
+            if gap > 0:
+                placed.append(Placed(None, gap))
+            size = int(lives.size_bytes[storage])
+            placed.append(Placed(storage, size))
+            end += gap + -(-size // _CPU_ALIGNMENT) * _CPU_ALIGNMENT
+        return placed
+
+    def _gathered(self) -> list[int]:
+        """Rows of embeddings: what the first gathering of rows from a weight gives."""
+        rows = [int(row) for row in self._lives.row]
+        first = min(row for row in rows if self._ops[row] == "GET_ROWS")
+        return [rows.index(first)]
+
+    def _gpu_copies(self, first: Sequence[Placed]) -> tuple[list[Placed], set[int]]:
+        """Copies of the inputs in the order in which they are first read; what is not copied."""
+        tokens = {p.storage for p in first if p.storage is not None and self._is_tokens(p.storage)}
+        copied = [p.storage for p in first if p.storage is not None and p.storage not in tokens]
+        copied += self._gathered()
+        copied.sort(key=self._first_reader)
+        return [Placed(i, int(self._lives.size_bytes[i])) for i in copied], tokens
+
+    def _is_tokens(self, storage: int) -> bool:
+        return self._name(storage).endswith("inp_tokens")
+
+    def _first_reader(self, storage: int) -> int:
+        row, tensors = int(self._lives.row[storage]), self._tensors
+        roots = np.where(tensors.view_src >= 0, tensors.view_src, np.arange(len(tensors)))
+        sources = tensors.sources()
+        reads = ((sources >= 0) & (roots[sources] == row)).any(axis=1)
+        return int(np.argmax(reads)) if reads.any() else len(tensors)
+
+    def _replay(self, first: Sequence[Placed], absent: Collection[int], alignment: int) -> int:
+        lives: Lives = self._lives
+        space = _Space(alignment)
+        offsets = {}
+        for placed in first:
+            offset = space.take(placed.size_bytes)
+            if placed.storage is not None:
+                offsets[placed.storage] = offset
+        taken_over = set(lives.place.tolist())
+        births: dict[int, list[int]] = {}
+        deaths: dict[int, list[int]] = {}
+        for storage in range(len(lives)):
+            if storage in absent:
+                continue
+            if storage not in offsets:
+                births.setdefault(int(lives.birth[storage]), []).append(storage)
+            if storage not in taken_over:
+                deaths.setdefault(int(lives.death[storage]), []).append(storage)
+        for step in range(lives.n_steps):
+            for storage in births.get(step, ()):
+                source = int(lives.place[storage])
+                size = int(lives.size_bytes[storage])
+                offsets[storage] = offsets[source] if source >= 0 else space.take(size)
+            for storage in deaths.get(step, ()):
+                space.give(offsets[storage], int(lives.size_bytes[storage]))
+        return space.end_bytes
