@@ -10,6 +10,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from fused_copies import FusedCopies
 
 from slmprof.analysis.compute_lives import Lives, find_lives
 from slmprof.profiles.tables import TensorTable
@@ -72,7 +73,8 @@ class Layouts:
         no_indices: without the inputs that say into which cells of the cache to write.
         no_embeddings: without the place for embeddings as another form of input.
         on_gpu: with the inputs, and the rows of the embedding, which the CPU gathers, as copies
-            that are made when the GPU's part begins; tokens are not copied.
+            that are made when the GPU's part begins (tokens are not copied), and with queries, keys
+            and values copied out of a fused projection.
     """
 
     planned: int
@@ -100,7 +102,7 @@ class GraphLayout:
             planned=self._replay(first, (), _CPU_ALIGNMENT),
             no_indices=self._replay(no_indices, by_index, _CPU_ALIGNMENT),
             no_embeddings=self._replay(no_embeddings, by_index, _CPU_ALIGNMENT),
-            on_gpu=self._replay(copies, by_index | absent, _GPU_ALIGNMENT),
+            on_gpu=self._replay(copies, by_index | absent, _GPU_ALIGNMENT, self._copied_lives()),
         )
 
     def unread_bytes(self) -> int:
@@ -168,8 +170,17 @@ class GraphLayout:
         reads = ((sources >= 0) & (roots[sources] == row)).any(axis=1)
         return int(np.argmax(reads)) if reads.any() else len(tensors)
 
-    def _replay(self, first: Sequence[Placed], absent: Collection[int], alignment: int) -> int:
-        lives: Lives = self._lives
+    def _copied_lives(self) -> Lives:
+        return FusedCopies(self._tensors, self._names, self._ops, self._lives).lives()
+
+    def _replay(
+        self,
+        first: Sequence[Placed],
+        absent: Collection[int],
+        alignment: int,
+        lives: Lives | None = None,
+    ) -> int:
+        lives = self._lives if lives is None else lives
         space = _Space(alignment)
         offsets = {}
         for placed in first:

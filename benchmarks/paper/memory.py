@@ -84,7 +84,7 @@ def compute_row(model: PlannedModel, survey: Survey | None) -> Row:
         "%": 100 * (planned / shown - 1) if shown else None,
         "cells": (layouts.planned - layouts.no_indices) / _MIB,
         "embd": (layouts.no_indices - layouts.no_embeddings) / _MIB,
-        "inputs": (layouts.no_embeddings - layouts.on_gpu) / _MIB,
+        "layout": (layouts.no_embeddings - layouts.on_gpu) / _MIB,
         "GPU 2024": layouts.on_gpu / _MIB,
         "left": layouts.on_gpu / _MIB - shown if shown else None,
     }
@@ -175,7 +175,7 @@ def check(at_2048: dict[str, PlannedModel], at_longest: dict[str, PlannedModel])
         Bar("KV cache without padding, off in MiB", _worst(kv, "left"), 0.1, True),
         Bar("compute of Bloom, Qwen, Gemma, off in %", _worst(logits, "%"), 2, True),
         Bar("compute of the others, off in %", _worst(others, "%"), 10, True),
-        Bar("compute as in a GPU build of 2024, off in MiB", _worst(compute, "left"), 2.05, True),
+        Bar("compute as in a GPU build of 2024, off in MiB", _worst(compute, "left"), 0.5, True),
         Bar("other, off in MiB", _worst(_given(table(other_row, at_2048)), "left"), 0.5, True),
     ]
     for series, given in SURVEY["figure_11b"].items():
