@@ -18,8 +18,8 @@ from slmprof.profiles.tables import TensorTable
 _CPU_ALIGNMENT, _GPU_ALIGNMENT = 64, 128
 _ENDLESS = 1 << 60
 
-# Rows of the KV cache by number: llama.cpp writes the cache through them since 2025, and without
-# flash attention, where V lies transposed, there is one for each element.
+# Numbers of the cells to write: llama.cpp of 2024 wrote through views instead. Without flash
+# attention, where V lies transposed, there is one for each element.
 _INDEX_INPUTS = ("k_idxs", "v_idxs")
 
 
