@@ -48,6 +48,14 @@ std::regex compile(const std::string & pattern) {
     }
 }
 
+// llama-quantize would fall back to another type and say so in its log only.
+void check_rows(const TensorSpec & tensor, ggml_type type) {
+    if (tensor.shape[0] % ggml_blck_size(type) != 0) {
+        throw std::invalid_argument("rows of tensor " + tensor.name + " (" + std::to_string(tensor.shape[0]) +
+                                    ") do not divide into blocks of " + ggml_type_name(type));
+    }
+}
+
 // Of each tensor the number of the first pattern that finds its name, or -1.
 std::vector<int> match_patterns(const std::vector<TensorSpec> & tensors, const std::vector<TypePattern> & patterns) {
     std::vector<int>  first(tensors.size(), -1);
@@ -160,25 +168,12 @@ std::vector<ggml_type> choose_tensor_types(const llama_model & model, const std:
     const std::vector<size_t>  order   = loader_order(tensors);
     const GgmlContext          context = make_header_context(tensors.size());
     std::vector<ggml_tensor *> headers;
+    std::vector<bool>          works(patterns.size(), false);
     for (const size_t i : order) {
         headers.push_back(make_header(context.get(), tensors[i], tensors[i].type));
-    }
-    std::vector<ggml_type> chosen(tensors.size(), GGML_TYPE_F32);
-    llama_quant_compute_types(quantizer.get(), number, headers.data(), chosen.data(), chosen.size());
-
-    std::vector<ggml_type> result(tensors.size(), GGML_TYPE_F32);
-    std::vector<bool>      works(patterns.size(), false);
-    for (size_t i = 0; i < order.size(); ++i) {
-        const TensorSpec & tensor = tensors[order[i]];
-        result[order[i]]          = chosen[i];
-        const int pattern         = pattern_of[order[i]];
-        if (pattern < 0 || !llama_quant_tensor_allows_quantization(quantizer.get(), headers[i])) {
-            continue;
-        }
-        works[pattern] = true;
-        if (chosen[i] != patterns[pattern].type) { // the quantizer would fall back without a word
-            throw std::invalid_argument("rows of tensor " + tensor.name + " (" + std::to_string(tensor.shape[0]) +
-                                        ") do not divide into blocks of " + ggml_type_name(patterns[pattern].type));
+        if (pattern_of[i] >= 0 && llama_quant_tensor_allows_quantization(quantizer.get(), headers.back())) {
+            check_rows(tensors[i], patterns[pattern_of[i]].type);
+            works[pattern_of[i]] = true;
         }
     }
     for (size_t p = 0; p < patterns.size(); ++p) {
@@ -186,6 +181,13 @@ std::vector<ggml_type> choose_tensor_types(const llama_model & model, const std:
         if (is_first && !works[p]) {
             throw std::invalid_argument("'" + patterns[p].pattern + "' matches only tensors that are never quantized");
         }
+    }
+
+    std::vector<ggml_type> chosen(tensors.size(), GGML_TYPE_F32);
+    llama_quant_compute_types(quantizer.get(), number, headers.data(), chosen.data(), chosen.size());
+    std::vector<ggml_type> result(tensors.size(), GGML_TYPE_F32);
+    for (size_t i = 0; i < order.size(); ++i) {
+        result[order[i]] = chosen[i];
     }
     return result;
 }

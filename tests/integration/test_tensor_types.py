@@ -62,11 +62,12 @@ def test_patterns_that_cannot_be_followed(pattern: tuple[str, str], message: str
 
 
 def test_rows_that_do_not_divide_are_named() -> None:
-    # llama-quantize falls back to another type here and says so in its log only.
+    # llama-quantize falls back to another type here, or fails where it knows none.
     narrow = PRESETS["smollm-135m"].dimensions
-    message = r"attn_q\.weight \(576\) do not divide into blocks of q6_K"
-    with pytest.raises(UsageError, match=message):
-        plan_model(narrow, tensor_types=[("attn_q", "q6_K")])
+    for type_ in ("q6_K", "tq1_0", "q1_0"):
+        message = rf"attn_q\.weight \(576\) do not divide into blocks of {type_}"
+        with pytest.raises(UsageError, match=message):
+            plan_model(narrow, tensor_types=[("attn_q", type_)])
 
 
 def test_files_that_are_not_quantized_have_no_patterns() -> None:
