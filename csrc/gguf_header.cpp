@@ -124,6 +124,8 @@ GgufHeader::GgufHeader(const Metadata & metadata, const std::vector<TensorSpec> 
     : GgufHeader(make_metadata(metadata).get(), specs) {}
 
 GgufHeader::GgufHeader(gguf_context * gguf, const std::vector<TensorSpec> & specs) {
+    // ggml lays tensors out in its default alignment, whatever this key says to those who read the file.
+    gguf_remove_key(gguf, "general.alignment");
     const GgmlContext headers = make_header_context(specs.size());
     for (const TensorSpec & tensor : specs) {
         check_tensor(tensor);

@@ -133,6 +133,15 @@ def test_a_split_model_becomes_one(tmp_path: Path) -> None:
         outline(first, tmp_path, file_type="Q6_K")
 
 
+def test_another_alignment_is_not_taken_over(tmp_path: Path) -> None:
+    plan = plan_model(PRESETS["tiny"].dimensions)
+    path = tmp_path / "model.gguf"
+    tensors = [(t.name, t.shape, t.type) for t in plan.tensors]
+    _core.write_outline(str(path), [*plan.metadata, ("general.alignment", 4096)], tensors)
+    assert planned(path) == planned(outline("preset:tiny", tmp_path))
+    assert "general.alignment" not in read_header(path).metadata
+
+
 def test_unusable_sources_and_types(tmp_path: Path) -> None:
     path = outline("preset:tiny", tmp_path)
     with pytest.raises(UsageError, match="importance matrix"):
