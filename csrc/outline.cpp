@@ -41,6 +41,11 @@ Part read_part(const std::string & path) {
     if (!part.gguf) {
         throw ModelFailure("cannot read the header of " + path);
     }
+    for (int64_t i = 0; i < gguf_get_n_kv(part.gguf.get()); ++i) {
+        if (*gguf_get_key(part.gguf.get(), i) == '\0') { // which ggml reads, and aborts when it is to be written
+            throw ModelFailure("a key in the header of " + path + " has no name");
+        }
+    }
     return part;
 }
 

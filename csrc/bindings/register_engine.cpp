@@ -211,7 +211,15 @@ void register_engine(py::module_ & module) {
         .def("take", [](Engine & engine) { return to_dict(unlocked([&] { return engine.take(); })); });
 
     module.def("monotonic_ns", [] { return tick_scale().to_ns(read_ticks()); });
-    module.def("log_lines", &llama_log_lines);
+    module.def("log_lines", [] {
+        py::list lines;
+        for (const std::string & line : llama_log_lines()) {
+            // A line may quote a damaged file.
+            lines.append(py::reinterpret_steal<py::str>(
+                PyUnicode_DecodeUTF8(line.data(), static_cast<py::ssize_t>(line.size()), "replace")));
+        }
+        return lines;
+    });
     module.def("clear_log", &clear_llama_log);
     module.def("log_to_stderr", &set_llama_log_to_stderr, py::arg("enabled"));
 }

@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from gguf_files import pack_text
 from gguf_header import read_header
 
 from slmprof import _core
@@ -140,6 +141,23 @@ def test_another_alignment_is_not_taken_over(tmp_path: Path) -> None:
     _core.write_outline(str(path), [*plan.metadata, ("general.alignment", 4096)], tensors)
     assert planned(path) == planned(outline("preset:tiny", tmp_path))
     assert "general.alignment" not in read_header(path).metadata
+
+
+@pytest.mark.parametrize(
+    ("found", "put"),
+    [
+        (b"blk.0.attn_norm.weight", b"blk.0.attn_norm.weigh\xfe"),  # which llama.cpp quotes
+        (pack_text("slmprof.synthetic"), pack_text("")),  # which ggml does not write
+    ],
+)
+def test_damaged_headers_are_explained(found: bytes, put: bytes, tmp_path: Path) -> None:
+    path = outline("preset:tiny", tmp_path).rename(tmp_path / "damaged.gguf")
+    content = path.read_bytes()
+    assert found in content
+    path.write_bytes(content.replace(found, put) + bytes(64))
+    with pytest.raises(ModelError, match=r"damaged\.gguf"):
+        outline(path, tmp_path, file_type="Q8_0")
+    assert [p.name for p in tmp_path.iterdir()] == ["damaged.gguf"]
 
 
 def test_unusable_sources_and_types(tmp_path: Path) -> None:
