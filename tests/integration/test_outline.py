@@ -176,6 +176,10 @@ def test_unusable_sources_and_types(tmp_path: Path) -> None:
     os.truncate(short, 100)
     with pytest.raises(ModelError, match=r"short\.gguf"):
         outline(short, tmp_path, file_type="Q8_0")
+    foreign = tmp_path / "\udcff.gguf"
+    shutil.copyfile(path, foreign)
+    with pytest.raises(ModelError, match=r"cannot read .*multibyte"):
+        outline(foreign, tmp_path, file_type="Q8_0")
     same = path.rename(tmp_path / "same.gguf")
     (tmp_path / "same-Q4_K_M.gguf").symlink_to(same)
     with pytest.raises(UsageError, match="over it"):

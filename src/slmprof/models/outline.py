@@ -67,9 +67,13 @@ def _retype(source: Path, folder: Path, file_type: str) -> Path:
     target = folder / f"{file_stem(source.stem)}-{file_type}.gguf"
     if target.exists() and target.samefile(source):
         raise UsageError(f"the outline of {source} cannot be written over it")
+    try:
+        native_source = native_path(source)
+    except OSError as error:
+        raise ModelError(f"cannot read {source}: {error.strerror}") from None
     _core.clear_log()
     try:
-        _core.retype_outline(native_path(source), native_path(target), file_type)
+        _core.retype_outline(native_source, native_path(target), file_type)
     except OSError as error:
         raise _failure(target, error) from error
     except _core.NativeModelError as error:
