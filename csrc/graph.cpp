@@ -7,6 +7,7 @@
 #include <array>
 #include <cstring>
 #include <string>
+#include <tuple>
 #include <utility>
 
 namespace slmprof {
@@ -131,6 +132,22 @@ std::pair<int64_t, int64_t> count_unlike(const T * values, T masked, int64_t n_k
 
 constexpr uint8_t k_usage_compute = 2;
 
+// What the graph allocator places by itself, in the order of the places.
+std::vector<const ggml_tensor *> placed_tensors(const GraphPlaces & places) {
+    std::vector<const ggml_tensor *> tensors;
+    for (const auto & [tensor, place] : places) {
+        if (place.offset >= 0) {
+            tensors.push_back(tensor);
+        }
+    }
+    std::sort(tensors.begin(), tensors.end(), [&](const ggml_tensor * a, const ggml_tensor * b) {
+        const GraphPlace & left = places.at(a);
+        const GraphPlace & right = places.at(b);
+        return std::tie(left.buffer, left.offset) < std::tie(right.buffer, right.offset);
+    });
+    return tensors;
+}
+
 uint8_t usage_of(const ggml_backend_buffer * buffer) {
     if (buffer == nullptr) {
         return 0;
@@ -188,6 +205,11 @@ void GraphRegistry::copy(ggml_cgraph * graph, uint64_t hash, const GraphPlaces *
             }
         }
         add_leaf(order[i]->view_src);
+    }
+    if (places != nullptr) {
+        for (const ggml_tensor * tensor : placed_tensors(*places)) {
+            add_leaf(tensor);  // an input that no node reads
+        }
     }
 
     for (size_t i = 0; i < order.size(); i++) {

@@ -42,8 +42,11 @@ def faults(tensors: TensorTable, strings: Sequence[str]) -> list[str]:
     taken = lives.place >= 0
     if (lives.offset_bytes[taken] != lives.offset_bytes[lives.place[taken]]).any():
         found.append("a storage was to take over a place and lies elsewhere")
-    if not moment.live_bytes <= moment.lower_bound_bytes <= moment.end_bytes:
-        found.append(f"the bounds are out of order: {moment}")
+    needed = lives.needed_bytes()[moment.step + 1]
+    if not needed <= moment.lower_bound_bytes <= moment.end_bytes:
+        found.append(f"the lower bound is out of order: {needed} bytes needed, {moment}")
+    if not needed <= moment.live_bytes <= moment.end_bytes:
+        found.append(f"more bytes alive than there are: {moment}")
     return found
 
 

@@ -120,6 +120,17 @@ def test_the_lower_bound_is_the_most_alive_at_any_time() -> None:
     assert moment.lower_bound_bytes == 512 + 64
 
 
+def test_an_input_that_nobody_reads_has_a_place_but_is_not_needed() -> None:
+    graph = PlannedGraph()
+    x = graph.leaf("inp", offset=0)
+    graph.op("MUL_MAT", x, x, name="a", offset=64, size_bytes=512)
+    graph.leaf("unread", offset=576, size_bytes=128)
+    peak = PeakFinder().peak(graph.planned(size_bytes=704))
+    assert [t.tensor for t in peak.tensors] == ["a", "unread", "inp"]
+    assert peak.hole_bytes == 0
+    assert peak.lower_bound_bytes == 512 + 64
+
+
 def test_of_moments_with_the_same_end_that_with_most_bytes_counts() -> None:
     graph = PlannedGraph()
     x = graph.leaf("inp", offset=0)

@@ -41,6 +41,8 @@ class Lives:
         birth, death: the first and the last row during which it is there; -1 is the time before
             the first row. What is never given back dies with the last row. A storage whose place
             was taken over ends before the row that took it.
+        last_use: as `death`, but of what nobody reads, and is no output, it is the birth: the
+            allocator keeps the place of such an input although the graph has no use for it.
         place: the storage (an element of these arrays) whose place this one took over, or -1.
     """
 
@@ -51,6 +53,7 @@ class Lives:
     size_bytes: Int64
     birth: Int32
     death: Int32
+    last_use: Int32
     place: Int32
 
     def __len__(self) -> int:
@@ -62,9 +65,16 @@ class Lives:
 
     def live_bytes(self) -> Int64:
         """int64[n_steps + 1]: bytes of all storages there, before the first row and at each."""
+        return self._bytes_until(self.death)
+
+    def needed_bytes(self) -> Int64:
+        """As `live_bytes`, of what the graph still has a use for."""
+        return self._bytes_until(self.last_use)
+
+    def _bytes_until(self, last: Int32) -> Int64:
         change = np.zeros(self.n_steps + 2, np.int64)
         np.add.at(change, self.birth + 1, self.size_bytes)
-        np.add.at(change, self.death + 2, -self.size_bytes)
+        np.add.at(change, last + 2, -self.size_bytes)
         return np.cumsum(change)[:-1]
 
 
@@ -114,6 +124,7 @@ class _Reading:
         number = {row: i for i, row in enumerate(owners)}
         birth = [self._birth(row) for row in owners]
         death = [self._death(row, last) for row in owners]
+        is_used = [self.is_kept[row] or bool(self.reads[row]) for row in owners]
         place = [-1] * len(owners)
         for i, row in enumerate(owners):
             if 0 <= row < self.n_nodes and birth[i] == row and self.op[row] in IN_PLACE_OPS:
@@ -130,6 +141,7 @@ class _Reading:
             size_bytes=tensors.size_bytes[rows],
             birth=np.array(birth, np.int32),
             death=np.array(death, np.int32),
+            last_use=np.where(is_used, death, birth).astype(np.int32),
             place=np.array(place, np.int32),
         )
 

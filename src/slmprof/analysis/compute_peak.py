@@ -23,7 +23,7 @@ class PeakMoment:
         step: the row that is computed then; -1 is the time before the first.
         end_bytes: where the last tensor in the buffer ends, ever.
         live_bytes: bytes of the storages there at that moment.
-        lower_bound_bytes: the most bytes that are there at once at any time: no allocator that
+        lower_bound_bytes: the most bytes that the graph has a use for at once: no allocator that
             computes the rows in this order, and in the same places, can do with less.
         storages: the elements of the lives that are there, the largest first.
     """
@@ -52,7 +52,7 @@ def find_peak(lives: Lives) -> PeakMoment:
         step=step,
         end_bytes=int(ends.max()),
         live_bytes=int(live[step + 1]),
-        lower_bound_bytes=int(live.max()),
+        lower_bound_bytes=int(lives.needed_bytes().max()),
         storages=tuple(int(i) for i in there[order]),
     )
 
@@ -116,7 +116,9 @@ def _of_largest_buffer(lives: Lives) -> Lives:
         n_steps=lives.n_steps,
         **{
             name: getattr(lives, name)[chosen]
-            for name in ("row", "buffer", "offset_bytes", "size_bytes", "birth", "death")
+            for name in (
+                "row", "buffer", "offset_bytes", "size_bytes", "birth", "death", "last_use",
+            )
         },
         place=np.full(int(chosen.sum()), -1, np.int32),
     )

@@ -96,7 +96,7 @@ class ComputePeak:
         size_bytes: what the allocator takes for the phase's graph.
         n_tokens: tokens that the graph computes.
         live_bytes: bytes of the tensors alive at the peak; hole_bytes: the rest of the buffer.
-        lower_bound_bytes: the most bytes alive at once at any time of the graph.
+        lower_bound_bytes: the most bytes that the graph needs at once.
         tensors: those alive at the peak, the largest first.
     """
 

@@ -238,7 +238,7 @@ def _peaks(plan: MemoryPlan, glyphs: Glyphs, phase: str | None, top: int) -> lis
     ]
     notes = [
         "alive: tensors there at the peak; holes: what lies between them. Lower bound:",
-        "the most that is alive at once, which no allocator could go below.",
+        "the most that is needed at once, which no allocator could go below.",
     ]
     found = [Section("Compute buffer", columns, rows, notes=tuple(notes))]
     found += [_alive(peak, glyphs, top) for peak in peaks]
