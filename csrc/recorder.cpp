@@ -37,6 +37,22 @@ Recorder::Recorder(int n_threads, size_t capacity, bool is_exact) :
     marks_.reserve(k_marks_capacity);
 }
 
+std::vector<AddressRange> Recorder::memory() const {
+    std::vector<AddressRange> ranges;
+    const auto                add = [&](const auto * items, size_t n) {
+        ranges.push_back({ reinterpret_cast<uintptr_t>(items), n * sizeof(*items) });
+    };
+    add(runs_.data(), runs_.capacity());
+    add(run_steps_.data(), run_steps_.capacity());
+    add(mask_counts_.data(), mask_counts_.capacity());
+    add(marks_.data(), marks_.capacity());
+    for (const slmprof_thread & thread : threads_) {
+        add(thread.first, static_cast<size_t>(thread.end - thread.first));
+        add(thread.routings.data(), thread.routings.capacity());
+    }
+    return ranges;
+}
+
 void Recorder::reserve(size_t capacity) {
     for (slmprof_thread & thread : threads_) {
         if (static_cast<size_t>(thread.end - thread.first) >= capacity) {

@@ -7,6 +7,7 @@
 #include "graph.h"
 #include "hooks.h"
 #include "records.h"
+#include "residency.h"
 
 #include <atomic>
 #include <cstddef>
@@ -110,6 +111,9 @@ class Recorder {
 
     // Empties the buffers.
     void discard();
+
+    // Its buffers.
+    std::vector<AddressRange> memory() const;
 
     GraphRegistry & graphs() { return graphs_; }
     StringTable &   strings() { return strings_; }

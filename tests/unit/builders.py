@@ -21,6 +21,7 @@ from slmprof.profiles.tables import (
     EventTable,
     GraphTable,
     MaskTable,
+    PlaceTable,
     RunTable,
     SegmentTable,
     StatTable,
@@ -103,6 +104,7 @@ class Builder:
         self.masks = Rows(MaskTable)
         self.graphs = Rows(GraphTable)
         self.tensors = Rows(TensorTable)
+        self.places = Rows(PlaceTable)
         self.now = 1_000 * MS
 
     def step(self, phase: int, pass_: int, repeat: int, index: int, duration_ns: int) -> int:
@@ -256,6 +258,7 @@ class Builder:
             masks=self.masks.build(),
             graphs=self.graphs.build(),
             tensors=self.tensors.build(),
+            places=self.places.build(),
         )
 
 

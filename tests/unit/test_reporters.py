@@ -169,7 +169,7 @@ def test_terminal_shows_what_was_asked_for(profile: Profile) -> None:
     for expected in (
         *("example · llama · 1.23 M parameters", "RANDOM WEIGHTS", "Example CPU", "n_prompt 16"),
         *("26.00", "615.4", "1.004", "attention", "mul_mat_vec_q", "attn_norm-0"),
-        *("host_prepare", "unattributed", "CPU_REPACK", "repacked copies", "6.50 MiB"),
+        *("host_prepare", "unattributed", "CPU_REPACK", "repacked copies", "6.50"),
         *("warning: another process uses the CPU", "note: random weights"),
     ):
         assert expected in text

@@ -20,8 +20,9 @@ from .kernels import impl_table, kernel_table
 from .layer_flags import LayerFlag, layer_flags
 from .layer_map import layer_map
 from .layers import LayerSpread, layer_spreads, layer_table, tensor_table
-from .memory import buffer_table, memory_totals, repacked_bytes
+from .memory import MemoryReport, memory_report
 from .phases import PhaseSummary
+from .places import place_table
 from .waits import thread_count, wait_table, wait_totals
 from .weights import weight_table
 
@@ -33,7 +34,7 @@ _TABLES: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
     "part": part_table,
     "tensor": tensor_table,
 }
-VIEWS: tuple[str, ...] = (*_TABLES, "depth")
+VIEWS: tuple[str, ...] = (*_TABLES, "depth", "place")
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +56,7 @@ class Breakdown:
         n_threads: the most threads that a graph of each chosen phase had.
         waits, wait_totals: what waiting costs, by block and for all ops; see `wait_table`.
         diagnosis: what limits the model, and what would help.
-        buffers, totals, repacked_bytes: memory, in bytes.
+        memory: all figures of memory, of the whole run.
         caveats: one sentence for each doubt.
         depths: the depths of the context compared; all else describes the smallest.
     """
@@ -74,9 +75,7 @@ class Breakdown:
     waits: pd.DataFrame
     wait_totals: pd.DataFrame
     diagnosis: tuple[Finding, ...]
-    buffers: pd.DataFrame
-    totals: dict[str, int]
-    repacked_bytes: int
+    memory: MemoryReport
     caveats: tuple[str, ...]
     depths: DepthReport
 
@@ -105,6 +104,7 @@ def break_down(
     if top is not None and top < 1:
         raise UsageError("the number of rows to show must be at least 1")
     depths, meta, doubts = report_depths(profile, phase), profile.meta, _caveats(profile)
+    memory = memory_report(profile)
     profile = profile.shallowest
     phases = tuple(s for s in profile.phase_summaries if phase in (None, s.phase))
     if phase is not None and not phases:
@@ -113,10 +113,13 @@ def break_down(
     if phase is not None:
         ops = ops[ops["phase"] == phase].reset_index(drop=True)
     uncut = {view: make(ops) for view, make in _TABLES.items()} | {"depth": depths.costs}
+    # Rows of every tensor, of which no other view needs any.
+    uncut["place"] = place_table(profile) if by == "place" else pd.DataFrame()
     tables = dict(uncut)
     if top is not None:
         view = by or "op"
-        tables[view] = top_rows(uncut[view], top)
+        cut = largest_places if view == "place" else top_rows
+        tables[view] = cut(uncut[view], top)
     weights = weight_table(profile)
     n_threads = {s.phase: thread_count(profile, PHASES.index(s.phase)) for s in phases}
     return Breakdown(
@@ -142,9 +145,7 @@ def break_down(
             n_threads,
             meta.environment.get("n_cores"),
         ),
-        buffers=buffer_table(profile),
-        totals=memory_totals(profile),
-        repacked_bytes=repacked_bytes(profile),
+        memory=memory,
         caveats=doubts,
         depths=depths,
     )
@@ -162,5 +163,12 @@ def _caveats(profile: Profile) -> tuple[str, ...]:
 def top_rows(rows: pd.DataFrame, top: int) -> pd.DataFrame:
     """The `top` rows of each phase that took the most time, in the order of the table."""
     largest = rows["time_ms"].groupby(rows["phase"]).rank(method="first", ascending=False) <= top
+    kept: pd.DataFrame = rows[largest].reset_index(drop=True)
+    return kept
+
+
+def largest_places(rows: pd.DataFrame, top: int) -> pd.DataFrame:
+    """The `top` largest tensors, in the order of the table."""
+    largest = rows["size_bytes"].rank(method="first", ascending=False) <= top
     kept: pd.DataFrame = rows[largest].reset_index(drop=True)
     return kept

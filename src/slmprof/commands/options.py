@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 FORMATS = ("table", "json", "csv", "markdown")
 # As in `analysis.breakdown`, which takes too long to load for `--help`; a test compares the two.
-VIEWS = ("block", "layer", "kernel", "op", "part", "tensor", "depth")
+VIEWS = ("block", "layer", "kernel", "op", "part", "tensor", "depth", "place")
 # What 32-bit counters of llama.cpp can hold.
 _MAX_COUNT = 2**31 - 1
 _FLASH_ATTENTION = ("auto", "on", "off")

@@ -3,7 +3,8 @@
 Every file is written under a temporary name and renamed, so a killed worker leaves complete
 repeats only. Within a chunk, `segments.step`, `runs.step`, `events.run` and `masks.run` count rows
 of the chunk's own tables and texts are indices into the chunk's own `strings`; graph numbers count
-over all chunks, and a chunk holds only the graphs (and their tensors) that no chunk before had.
+over all chunks, and a chunk holds only the graphs (and their tensors) and places that no chunk
+before had.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from .tables import (
     GraphTable,
     Int32,
     MaskTable,
+    PlaceTable,
     RunTable,
     SegmentTable,
     StatTable,
@@ -44,6 +46,7 @@ _TEXT_COLUMNS: dict[str, tuple[str, ...]] = {
     "stats": ("path",),
     "graphs": ("backend",),
     "tensors": ("op", "op_detail", "name", "type", "buffer_type"),
+    "places": ("name", "type", "kind", "device", "buffer_type"),
 }
 
 
@@ -127,6 +130,7 @@ def assemble(directory: str | os.PathLike[str], error: str | None = None) -> Pro
         masks=MaskTable.concatenate(parts["masks"]),
         graphs=GraphTable.concatenate(parts["graphs"]),
         tensors=TensorTable.concatenate(parts["tensors"]),
+        places=PlaceTable.concatenate(parts["places"]),
     )
     check_profile(profile)
     return _with_outcome(profile, error)

@@ -12,6 +12,7 @@ from .tables import (
     EventTable,
     GraphTable,
     MaskTable,
+    PlaceTable,
     RunTable,
     SegmentTable,
     StatTable,
@@ -46,6 +47,7 @@ class Profile:
     masks: MaskTable
     graphs: GraphTable
     tensors: TensorTable
+    places: PlaceTable
 
     def __repr__(self) -> str:
         name = self.meta.model["name"] or "unnamed model"

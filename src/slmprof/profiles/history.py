@@ -14,6 +14,13 @@ _ADDED: dict[int, dict[str, tuple[str, ...]]] = {
         "masks": ("run", "tensor", "n_pairs", "n_keys"),
         "tensors": ("param1", "param2", "param3"),
     },
+    3: {
+        "places": (
+            *("name", "type", "kind", "device", "buffer_type", "layer"),
+            *("ne0", "ne1", "ne2", "ne3", "size_bytes", "buffer", "offset_bytes"),
+            *("file", "file_offset_bytes", "n_cells", "n_streams", "n_swa", "cache"),
+        ),
+    },
 }
 
 

@@ -9,10 +9,11 @@ from typing import Any
 
 from ..errors import ProfileFormatError
 from .ceilings import Ceilings
+from .observations import Observation
 from .vocabulary import enums
 
 FORMAT = "slmprof-profile"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 Json = dict[str, Any]
 
@@ -54,7 +55,12 @@ _SCHEMA: dict[str, dict[str, tuple[type, ...]]] = {
         "events": (str,),
         "error": (str,),
     },
-    "memory": {"buffers": (list,), "rss_peak_bytes": _NUMBER},
+    "memory": {
+        "buffers": (list,),
+        "predicted": (list,),
+        "observations": (list,),
+        "rss_peak_bytes": _NUMBER,
+    },
     "ceilings": {},
 }
 _BUFFER: dict[str, tuple[type, ...]] = {
@@ -85,10 +91,7 @@ class Meta:
             ProfileFormatError: a part or a known key has the wrong type.
         """
         checked = {f.name: _part(f.name, parts.get(f.name, {})) for f in fields(cls)}
-        buffers = checked["memory"]["buffers"]
-        checked["memory"]["buffers"] = [_checked("memory.buffers", b, _BUFFER) for b in buffers]
-        for buffer in checked["memory"]["buffers"]:
-            buffer["size_bytes"] = buffer["size_bytes"] or 0
+        _check_memory(checked["memory"])
         warnings = checked["environment"]["warnings"]
         if not all(isinstance(warning, str) for warning in warnings):
             raise ProfileFormatError("environment.warnings of the profile is not a list of texts")
@@ -107,6 +110,11 @@ class Meta:
     def to_json(self) -> Json:
         """The parts as one JSON object, without numbers that JSON does not have."""
         return {f.name: finite(getattr(self, f.name)) for f in fields(self)}
+
+    @property
+    def observations(self) -> tuple[Observation, ...]:
+        """What was seen of the process's memory, in the order of time."""
+        return tuple(Observation.from_json(value) for value in self.memory["observations"])
 
     def replace_run(self, **values: Any) -> Meta:
         """The same with some keys of `run` exchanged."""
@@ -139,6 +147,15 @@ def finite(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [finite(item) for item in value]
     return value
+
+
+def _check_memory(memory: Json) -> None:
+    for name in ("buffers", "predicted"):
+        memory[name] = [_checked(f"memory.{name}", row, _BUFFER) for row in memory[name]]
+        for buffer in memory[name]:
+            buffer["size_bytes"] = buffer["size_bytes"] or 0
+    for observation in memory["observations"]:
+        Observation.from_json(observation)
 
 
 def _part(name: str, value: Any) -> Json:

@@ -293,6 +293,37 @@ class TensorTable(Table):
         return np.stack([getattr(self, f"src{i}") for i in range(N_SOURCES)], axis=1)
 
 
+@dataclass(frozen=True, eq=False)
+class PlaceTable(Table):
+    """One row for each tensor that has a place as long as the model or the context lives."""
+
+    NAME: ClassVar[str] = "places"
+
+    name: Int32
+    type: Int32
+    kind: Int32
+    device: Int32
+    buffer_type: Int32
+    layer: Int32
+    ne0: Int64
+    ne1: Int64
+    ne2: Int64
+    ne3: Int64
+    size_bytes: Int64
+    buffer: Int32
+    offset_bytes: Int64
+    file: Int32
+    file_offset_bytes: Int64
+    n_cells: Int64
+    n_streams: Int64
+    n_swa: Int64
+    cache: Int32
+
+    def shapes(self) -> Int64:
+        """int64[n, 4]: elements in each dimension, fastest first."""
+        return np.stack([getattr(self, f"ne{i}") for i in range(N_DIMS)], axis=1)
+
+
 TABLES: tuple[type[Table], ...] = (
     StepTable,
     SegmentTable,
@@ -302,4 +333,5 @@ TABLES: tuple[type[Table], ...] = (
     MaskTable,
     GraphTable,
     TensorTable,
+    PlaceTable,
 )

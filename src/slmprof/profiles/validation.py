@@ -44,6 +44,7 @@ def check_profile(profile: Profile) -> None:
     _check_events(profile, n_strings)
     _check_stats(profile, n_strings)
     _check_masks(profile)
+    _check_places(profile, n_strings)
 
 
 def _check_steps(profile: Profile) -> None:
@@ -169,6 +170,22 @@ def _check_masks(profile: Profile) -> None:
     _check_range("masks.tensor", masks.tensor, 0, sizes[runs.graph[masks.run]])
     for name in ("n_pairs", "n_keys"):
         _check_range(f"masks.{name}", getattr(masks, name), 0, 2**62)
+
+
+def _check_places(profile: Profile, n_strings: int) -> None:
+    places = profile.places
+    for name in ("name", "type", "kind", "device", "buffer_type"):
+        _check_range(f"places.{name}", getattr(places, name), -1, n_strings)
+    for name in ("layer", "buffer", "file", "cache"):
+        _check_range(f"places.{name}", getattr(places, name), -1, 2**31)
+    for name in ("offset_bytes", "file_offset_bytes"):
+        _check_range(f"places.{name}", getattr(places, name), -1, 2**62)
+    for name in ("ne0", "ne1", "ne2", "ne3", "n_cells", "n_streams", "n_swa"):
+        _check_range(f"places.{name}", getattr(places, name), 0, 2**62)
+    # Sizes are added up.
+    _check_range("places.size_bytes", places.size_bytes, 0, 2**62)
+    if float(places.size_bytes.astype(np.float64).sum()) >= 2.0**62:
+        raise ProfileFormatError("column places.size_bytes holds a number that cannot be")
 
 
 def _check_nodes(table: str, node: Ints, n_fused: Ints, n_nodes: Int64) -> None:

@@ -11,6 +11,7 @@ from ..profiles.meta import finite
 from .depth_records import depth_document
 from .diagnosis import finding_record
 from .layer_flags import flag_record
+from .memory_records import memory_document
 from .records import records
 
 SCHEMA_VERSION = 1
@@ -44,12 +45,7 @@ def document(breakdown: Breakdown) -> dict[str, Any]:
         **{_KEYS[view]: records(breakdown.tables[view]) for view in views},
         **(depth_document(breakdown.depths) if by in (None, "depth") else {}),
         **_explained(breakdown),
-        "memory": {
-            "buffers": records(breakdown.buffers),
-            "totals_bytes": breakdown.totals,
-            "repacked_bytes": breakdown.repacked_bytes,
-            "rss_peak_bytes": meta.memory["rss_peak_bytes"],
-        },
+        "memory": memory_document(breakdown),
     }
     cleaned: dict[str, Any] = finite(result)
     return cleaned

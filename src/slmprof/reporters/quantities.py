@@ -60,6 +60,12 @@ def bytes_text(value: float | None) -> str:
     return f"{value / _GIB:.2f} GiB" if abs(value) >= 10 * _GIB else f"{value / _MIB:.2f} MiB"
 
 
+def mebibytes(value: float) -> str:
+    """In MiB, without the unit; of less than a tenth the first digits."""
+    size = value / _MIB
+    return f"{size:.{2 if abs(size) >= 0.1 or not value else 4}f}"
+
+
 def count_text(value: float | None) -> str:
     """In thousands, millions (`M`) or thousand millions (`B`)."""
     if value is None:

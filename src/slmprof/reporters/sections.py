@@ -12,10 +12,10 @@ from ..analysis.phases import PhaseSummary
 from .depth_sections import depth_sections, titled_with_depth
 from .diagnosis import diagnosis_section
 from .heat_map import heat_map_sections, layer_note
+from .memory_section import memory_sections, place_section
 from .quantities import (
     NONE,
     Glyphs,
-    bytes_text,
     calls_text,
     milliseconds,
     percent,
@@ -41,7 +41,7 @@ _UNREMARKABLE = ("", "generic")
 
 def sections(breakdown: Breakdown, glyphs: Glyphs) -> list[Section]:
     """The tables: the view that was asked for, or the usual set of views."""
-    if breakdown.by == "depth":
+    if breakdown.by in ("depth", "place"):
         made = [_headline(breakdown, glyphs)]
     elif breakdown.by is not None:
         made = [_headline(breakdown, glyphs), *_view(breakdown, breakdown.by, glyphs)]
@@ -57,10 +57,12 @@ def sections(breakdown: Breakdown, glyphs: Glyphs) -> list[Section]:
     made = titled_with_depth(breakdown, made)
     if breakdown.by == "depth" or (breakdown.by is None and len(breakdown.depths.n_depths) > 1):
         made += depth_sections(breakdown, glyphs)
+    if breakdown.by == "place":
+        made.append(place_section(breakdown, glyphs))
     if breakdown.by is None:
         made += [
             wait_section(breakdown, glyphs),
-            _memory(breakdown, glyphs),
+            *memory_sections(breakdown, glyphs),
             diagnosis_section(breakdown, glyphs),
         ]
     return [section for section in made if section.rows or section.prose]
@@ -320,33 +322,3 @@ def _phase_rows(breakdown: Breakdown, by: str, phase: str, top: int | None) -> p
 def _title(breakdown: Breakdown, by: str, phase: str, what: str, n_shown: int) -> str:
     n_all = int((breakdown.uncut[by]["phase"] == phase).sum())
     return f"{what} of {phase} ({n_shown} of {n_all})" if n_shown < n_all else f"{what} of {phase}"
-
-
-def _memory(breakdown: Breakdown, glyphs: Glyphs) -> Section:
-    columns = (
-        Column("memory"),
-        Column("buffer"),
-        Column("device"),
-        Column("size", number=True),
-    )
-    cells = [
-        (
-            *(printable(str(row[key] or NONE), glyphs) for key in _BUFFER_KEYS),
-            bytes_text(row["size_bytes"]),
-        )
-        for row in records(breakdown.buffers)
-    ]
-    notes = []
-    if breakdown.repacked_bytes:
-        notes.append(
-            f"{bytes_text(breakdown.repacked_bytes)} of weights are repacked copies; "
-            "a memory-mapped file holds them a second time."
-        )
-    peak = breakdown.meta.memory["rss_peak_bytes"]
-    if peak:
-        notes.append(f"Peak resident memory of the process: {bytes_text(peak)}.")
-    total = ("total", "", "", bytes_text(sum(breakdown.totals.values())))
-    return Section("Memory", columns, cells, total=total, notes=tuple(notes))
-
-
-_BUFFER_KEYS = ("kind", "buffer_type", "device")
