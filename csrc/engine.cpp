@@ -54,10 +54,12 @@ void Engine::load(const EngineSettings & settings) {
     const llama_context_params context_settings = context_params(settings);
     const MemoryNotes::Scope   scope(notes_);
 
+    observations_.push_back(look("start"));
     model_ = llama_model_load_from_file(settings.path.c_str(), model_params.params);
     if (model_ == nullptr) {
         throw ModelFailure("llama.cpp cannot load " + settings.path);
     }
+    observations_.push_back(look("load"));
     context_ = llama_init_from_model(model_, context_settings);
     if (context_ == nullptr) {
         throw EngineFailure("llama.cpp cannot make a context of " + std::to_string(settings.n_ctx) + " tokens");
@@ -73,6 +75,17 @@ void Engine::load(const EngineSettings & settings) {
     grows_    = settings.event_capacity == 0;
     recorder_ = std::make_unique<Recorder>(n_threads_, grows_ ? k_default_events : settings.event_capacity,
                                            settings.exact_clock);
+    observations_.push_back(look("context"));
+}
+
+Observation Engine::look(const std::string & point) const {
+    return slmprof::observe(point, n_past_, recorder_ ? recorder_->memory() : std::vector<AddressRange>{},
+                            notes_.real_buffers(), notes_.places());
+}
+
+Observation Engine::observe(const std::string & point) const {
+    const std::lock_guard<std::mutex> own_lock(mutex_);
+    return look(point);
 }
 
 Engine::~Engine() {

@@ -5,6 +5,7 @@
 #include "memory.h"
 #include "memory_notes.h"
 #include "model_info.h"
+#include "observation.h"
 #include "recorder.h"
 #include "records.h"
 
@@ -84,6 +85,10 @@ class Engine {
     std::vector<BufferRecord>  buffers() const;
     std::vector<RealBuffer>    real_buffers() const;
     PlaceColumns               places() const;
+    // The process and the allocations as they are in memory now, and as they were when this was made:
+    // before it, with the model, and with the context.
+    Observation                      observe(const std::string & point) const;
+    const std::vector<Observation> & observations() const { return observations_; }
     int32_t                    n_past() const { return n_past_; }
 
     // Text to token ids with the model's own vocabulary, its special tokens added.
@@ -111,6 +116,7 @@ class Engine {
 
   private:
     void load(const EngineSettings & settings);
+    Observation look(const std::string & point) const;
     void unload();
     void check_tokens(const std::vector<int32_t> & tokens) const;
     void check_encoder_batch(const std::vector<int32_t> & tokens) const;
@@ -132,6 +138,7 @@ class Engine {
     mutable std::mutex        mutex_;  // taken before the one for steps
     std::unique_ptr<Recorder> recorder_;
     Harvest                   harvest_;
+    std::vector<Observation>  observations_;
 };
 
 }  // namespace slmprof

@@ -68,6 +68,18 @@ std::optional<uint64_t> resident_bytes(const PageMap & pages, const std::vector<
     return sum;
 }
 
+// What of the heap is none of these ranges.
+void reduce_heap(ProcessMemory & process, const PageMap & pages, const std::vector<AddressRange> & ranges) {
+    for (const AddressRange & range : ranges) {
+        const auto resident = pages.resident_bytes(process.heap.common_with(range));
+        if (!resident || !process.heap_bytes) {
+            process.heap_bytes.reset();
+            return;
+        }
+        *process.heap_bytes -= std::min(*process.heap_bytes, *resident);
+    }
+}
+
 }  // namespace
 
 Observation observe(const std::string & point, int32_t n_past, const std::vector<AddressRange> & recorder,
@@ -76,16 +88,15 @@ Observation observe(const std::string & point, int32_t n_past, const std::vector
     observation.point  = point;
     observation.n_past = n_past;
 
-    std::vector<AddressRange> models;
+    std::vector<AddressRange> models, others = recorder;
     for (const RealBuffer & buffer : buffers) {
-        if (is_mapped(buffer)) {
-            models.push_back(range_of(buffer));
-        }
+        (is_mapped(buffer) ? models : others).push_back(range_of(buffer));
     }
     // Before anything is allocated here.
     observation.process = observe_process(models);
 
     const PageMap pages;
+    reduce_heap(observation.process, pages, others);
     observation.recorder_bytes          = size_of(recorder);
     observation.recorder_resident_bytes = resident_bytes(pages, recorder);
     const int32_t n_placed = places.buffer.empty() ? 0 : *std::max_element(places.buffer.begin(), places.buffer.end()) + 1;

@@ -26,7 +26,7 @@ struct BufferObservation {
 struct Observation {
     std::string                    point;
     int32_t                        n_past = 0;
-    ProcessMemory                  process;
+    ProcessMemory                  process;             // its heap without the buffers in it
     uint64_t                       recorder_bytes = 0;  // slmprof's own buffers
     std::optional<uint64_t>        recorder_resident_bytes;
     std::vector<BufferObservation> buffers;

@@ -9,10 +9,6 @@
 #include <sys/types.h>
 #include <unistd.h>
 
-#if defined(__GLIBC__)
-#    include <malloc.h>
-#endif
-
 namespace slmprof {
 
 namespace {
@@ -62,46 +58,43 @@ std::optional<uint64_t> read_peak(const std::string & process) {
     return std::nullopt;
 }
 
-// Resident bytes of all mapped files, but those whose mapping holds some of a model.
-std::optional<uint64_t> read_libraries(const std::string & process, const std::vector<AddressRange> & models) {
+// What a mapping holds, by the line that heads it in smaps.
+enum class Content { other, library, heap };
+
+// The heap, and all mapped files but those whose mapping holds some of a model.
+void read_mappings(const std::string & process, const std::vector<AddressRange> & models, ProcessMemory & memory) {
     std::ifstream file(process + "/smaps");
     if (!file) {
-        return std::nullopt;
+        return;
     }
-    uint64_t sum        = 0;
-    bool     is_library = false;
+    memory.library_bytes = 0;
+    memory.heap_bytes    = 0;
+    Content content      = Content::other;
     for (std::string line; std::getline(file, line);) {
         unsigned long begin = 0, end = 0;
         int           path = 0;
         if (std::sscanf(line.c_str(), "%lx-%lx %*s %*s %*s %*s %n", &begin, &end, &path) == 2) {
             const AddressRange range{ begin, end - begin };
-            const bool         is_file = path > 0 && line.size() > static_cast<size_t>(path) && line[path] == '/';
-            is_library = is_file && std::none_of(models.begin(), models.end(), [&](const AddressRange & model) {
-                             return model.overlaps(range);
-                         });
-        } else if (is_library) {
-            sum += kib_of(line, "Rss").value_or(0);
+            const std::string  name     = path > 0 ? line.substr(std::min<size_t>(path, line.size())) : "";
+            const bool         is_model = std::any_of(models.begin(), models.end(),
+                                                      [&](const AddressRange & model) { return model.overlaps(range); });
+            content = name[0] == '/' && !is_model ? Content::library : Content::other;
+            if (name == "[heap]") {
+                content     = Content::heap;
+                memory.heap = range;
+            }
+        } else if (const auto rss = content != Content::other ? kib_of(line, "Rss") : std::nullopt) {
+            *(content == Content::heap ? memory.heap_bytes : memory.library_bytes) += *rss;
         }
     }
-    return sum;
-}
-
-std::optional<uint64_t> read_heap() {
-#if defined(__GLIBC__) && __GLIBC_PREREQ(2, 33)
-    const struct mallinfo2 info = mallinfo2();
-    return info.uordblks + info.hblkhd;
-#else
-    return std::nullopt;
-#endif
 }
 
 }  // namespace
 
 ProcessMemory observe_process(const std::vector<AddressRange> & models, const std::string & process) {
     ProcessMemory memory;
-    memory.heap_bytes = read_heap();
     read_rollup(process, memory);
-    memory.library_bytes  = read_libraries(process, models);
+    read_mappings(process, models, memory);
     memory.rss_peak_bytes = read_peak(process);
     struct rusage usage {};
     if (getrusage(RUSAGE_SELF, &usage) == 0) {

@@ -18,6 +18,12 @@ struct AddressRange {
 
     uintptr_t end() const { return begin + size; }
     bool      overlaps(const AddressRange & other) const { return begin < other.end() && other.begin < end(); }
+
+    AddressRange common_with(const AddressRange & other) const {
+        const uintptr_t first = begin > other.begin ? begin : other.begin;
+        const uintptr_t last  = end() < other.end() ? end() : other.end();
+        return { first, last > first ? last - first : 0 };
+    }
 };
 
 // Nothing where the system does not tell.
@@ -26,8 +32,9 @@ struct ProcessMemory {
     std::optional<uint64_t> anonymous_bytes, file_bytes;  // of the resident ones; together all of them
     std::optional<uint64_t> rss_peak_bytes;               // since the process began
     std::optional<uint64_t> library_bytes;                // resident of mapped files but the excluded ranges
-    std::optional<uint64_t> heap_bytes;                   // what malloc has handed out, resident or not
+    std::optional<uint64_t> heap_bytes;                   // resident of the heap, where malloc puts small blocks
     std::optional<uint64_t> minor_faults, major_faults;
+    AddressRange            heap;
 };
 
 // `models` are ranges in mapped files that are no libraries.

@@ -3,6 +3,7 @@
 #include "dicts.h"
 #include "engine.h"
 #include "llama_log.h"
+#include "observations.h"
 #include "registers.h"
 
 #include <pybind11/stl.h>
@@ -191,6 +192,19 @@ void register_engine(py::module_ & module) {
         .def("context_info", [](const Engine & engine) { return to_dict(engine.context_info()); })
         .def("buffers", [](const Engine & engine) { return to_list(unlocked([&] { return engine.buffers(); })); })
         .def("places", [](const Engine & engine) { return to_dict(unlocked([&] { return engine.places(); })); })
+        .def("observe",
+             [](const Engine & engine, const std::string & point) {
+                 return to_dict(unlocked([&] { return engine.observe(point); }));
+             },
+             py::arg("point"))
+        .def("observations",
+             [](const Engine & engine) {
+                 py::list list;
+                 for (const Observation & observation : engine.observations()) {
+                     list.append(to_dict(observation));
+                 }
+                 return list;
+             })
         .def_property_readonly("n_past", &Engine::n_past)
         .def("tokenize", [](const Engine & engine, const std::string & text) { return to_array(engine.tokenize(text)); },
              py::arg("text"))

@@ -69,6 +69,39 @@ class Places(TypedDict):
     n_swa: NDArray[np.int64]  # tokens of the sliding window; 0 without one
     cache: NDArray[np.int32]  # number of the cache within the context; -1 for weights
 
+# Of one allocation. A mapped file also holds weights that were copied elsewhere: the originals.
+@type_check_only
+class BufferObservation(TypedDict):
+    buffer: int  # number of the allocation in Places; -1 for compute, output and work
+    device: str
+    buffer_type: str
+    kind: str
+    size_bytes: int
+    resident_bytes: int | None
+    original_bytes: int
+    original_resident_bytes: int | None
+
+# None where the system does not tell.
+@type_check_only
+class ProcessMemory(TypedDict):
+    rss_bytes: int | None
+    pss_bytes: int | None
+    anonymous_bytes: int | None
+    file_bytes: int | None
+    rss_peak_bytes: int | None
+    library_bytes: int | None  # resident of mapped files other than the model
+    heap_bytes: int | None  # resident of the heap; of an Observation, beside the buffers
+    minor_faults: int | None
+    major_faults: int | None
+
+@type_check_only
+class Observation(ProcessMemory):
+    point: str
+    n_past: int
+    recorder_bytes: int
+    recorder_resident_bytes: int | None
+    buffers: list[BufferObservation]
+
 # The largest graph of a phase, as llama.cpp reserves its compute buffer for it.
 @type_check_only
 class PlannedGraph(TypedDict):
@@ -130,6 +163,8 @@ class Engine:
     def context_info(self) -> ContextInfo: ...
     def buffers(self) -> list[BufferRecord]: ...
     def places(self) -> Places: ...
+    def observe(self, point: str) -> Observation: ...
+    def observations(self) -> list[Observation]: ...
     def tokenize(self, text: str) -> NDArray[np.int32]: ...
     def truncate(self, n_past: int) -> bool: ...
     def fill(self, tokens: ArrayLike) -> None: ...
@@ -161,6 +196,8 @@ class Planner:
     def plan(self, settings: EngineSettings, graphs: bool = True) -> Plan: ...
 
 def build_info() -> dict[str, Any]: ...
+def process_memory(process: str = "/proc/self") -> ProcessMemory: ...
+def resident_bytes(address: int, size_bytes: int, process: str = "/proc/self") -> int | None: ...
 def cpu_features() -> str: ...
 def measure_bandwidth(
     working_set_bytes: int, *, n_threads: int, seconds: float, cores: Sequence[int] = ...

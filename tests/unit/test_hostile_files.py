@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from builders import example_profile
+from memory_builder import observation, with_memory
 
 from slmprof.errors import ProfileFormatError, SlmprofError
 from slmprof.profiles import archive
@@ -227,6 +228,22 @@ def test_bad_meta_text(path: Path, text: bytes) -> None:
         (["run", "events"], "some"),
         (["run", "complete"], "yes"),
         (["memory", "buffers"], [3]),
+        (["memory", "predicted"], [{"size_bytes": "1"}]),
+        (["memory", "predicted"], {}),
+        (["memory", "observations"], [3]),
+        (["memory", "observations"], {}),
+        (["memory", "observations"], [{}]),
+        (["memory", "observations"], [observation("load", 1.0, buffers=3)]),
+        (["memory", "observations"], [observation("load", 1.0, buffers=[3])]),
+        (["memory", "observations"], [observation("load", 1.0, buffers=[{"buffer": 0}])]),
+        (["memory", "observations"], [observation("load", 1.0, n_past="1")]),
+        (["memory", "observations"], [observation("load", 1.0, n_past=None)]),
+        (["memory", "observations"], [{**observation("load", 1.0), "point": None}]),
+        (["memory", "observations"], [observation("load", 1.0, rss_bytes=1.5)]),
+        (["memory", "observations"], [observation("load", 1.0, rss_bytes=True)]),
+        (["memory", "observations"], [observation("load", 1.0, rss_bytes=-1)]),
+        (["memory", "observations"], [observation("load", 1.0, heap_bytes=2**50)]),
+        (["memory", "observations"], [observation("load", 1.0, pss_bytes=10**400)]),
         (["memory", "buffers"], [{"size_bytes": "1"}]),
         (["slmprof"], "0.1.0"),
     ],
@@ -304,10 +321,22 @@ def test_half_surrogates_become_printable(path: Path) -> None:
         ("tensors", "src9", -2),
         ("tensors", "ne0", -1),
         ("tensors", "size_bytes", -1),
+        ("places", "name", 10_000),
+        ("places", "kind", -2),
+        ("places", "buffer", -2),
+        ("places", "cache", -2),
+        ("places", "layer", -2),
+        ("places", "offset_bytes", -2),
+        ("places", "file_offset_bytes", 2**62),
+        ("places", "n_cells", -1),
+        ("places", "n_streams", 2**62),
+        ("places", "ne3", -1),
+        ("places", "size_bytes", -1),
+        ("places", "size_bytes", 2**62 - 1),
     ],
 )
 def test_references_that_lead_nowhere(path: Path, table: str, column: str, value: int) -> None:
-    profile = example_profile()
+    profile = with_memory()
     rows = getattr(profile, table)
     values = rows.columns()[column].copy()
     values[0] = value

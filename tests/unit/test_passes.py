@@ -27,11 +27,15 @@ class FakeSession:
         self.n_filled = 0
         self.visits: list[tuple[int, int, int]] = []
         self.before: list[int] = []
+        self.observed: list[tuple[str, int]] = []
         self._rows: list[dict[str, int]] = []
         self._rng = np.random.default_rng(0)
 
     def random_tokens(self, n: int) -> Any:
         return self._rng.integers(0, 1000, n)
+
+    def observe_memory(self, point: str) -> None:
+        self.observed.append((point, len(self.context)))
 
     def guard(self, call: Callable[[], Any]) -> Any:
         return call()

@@ -46,7 +46,7 @@ def test_every_line_of_the_example() -> None:
         ("KV cache", "CPU", MIB // 2, MIB // 2, MIB // 2),
         ("compute buffer", "CPU", MIB // 2, MIB // 2, MIB // 4),
         ("slmprof's recorder", None, None, None, MIB // 4),
-        ("heap beside the buffers", None, None, None, 256 * KIB),
+        ("heap since the start", None, None, None, 256 * KIB),
         ("libraries since the start", None, None, None, 128 * KIB),
         ("process before loading", None, None, None, 8 * MIB),
         ("peak between the points", None, None, None, MIB // 2),

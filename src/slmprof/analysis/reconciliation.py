@@ -32,7 +32,7 @@ TERMS: dict[str, str] = {
     "output": "output buffer",
     "work": "threads' work buffer",
     RECORDER: "slmprof's recorder",
-    HEAP: "heap beside the buffers",
+    HEAP: "heap since the start",
     LIBRARIES: "libraries since the start",
     START: "process before loading",
     BETWEEN: "peak between the points",
@@ -236,8 +236,7 @@ def _process_terms(at: Observation, start: Observation | None, peak: int) -> lis
         add(RECORDER, at.recorder_resident_bytes)
     if start is not None:
         if at.heap_bytes is not None and start.heap_bytes is not None:
-            buffers = sum(b.size_bytes for b in at.buffers if _MAPPED not in b.buffer_type)
-            add(HEAP, at.heap_bytes - start.heap_bytes - buffers - at.recorder_bytes)
+            add(HEAP, at.heap_bytes - start.heap_bytes)
         if at.library_bytes is not None and start.library_bytes is not None:
             add(LIBRARIES, at.library_bytes - start.library_bytes)
         add(START, start.rss_bytes)

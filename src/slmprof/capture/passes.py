@@ -66,6 +66,8 @@ class Passes:
                 self.on_progress(Progress(self._stage(repeat, depth, kind), done, self.total))
                 self._pass(kind, repeat, depth)
                 done += 1
+            if repeat == self.session.config.repeats - 1:
+                self.session.observe_memory("end")
             yield self.session.take()
         self.on_progress(Progress("done", self.total, self.total))
 
@@ -88,16 +90,24 @@ class Passes:
             self.session.fill(self.before[kept:depth])
         self._n_filled = depth
 
-    def _pass(self, kind: int, repeat: int, depth: int) -> None:
-        """Prompt and generation once, from this depth on."""
+    def _pass(self, kind: int, repeat: int, depth: int, observe: bool = False) -> None:
+        """Prompt and generation once, from this depth on.
+
+        Args:
+            observe: whether to look at the process's memory after each of the two.
+        """
         session = self.session
         self._go_to(depth)
         aggregate = self.events == "aggregate"
         session.guard(lambda: session.engine.prefill(self.prompt, kind, repeat, depth, aggregate))
+        if observe:
+            session.observe_memory("prefill")
         if len(self.generated):
             session.guard(
                 lambda: session.engine.decode(self.generated, kind, repeat, depth, aggregate)
             )
+            if observe:
+                session.observe_memory("decode")
 
     def _warm_up(self) -> Chunk:
         """Passes until the latencies are steady, and before them one with hooks on at every depth.
@@ -107,7 +117,7 @@ class Passes:
         """
         session = self.session
         for depth in self.depths:
-            self._pass(PASS_OP, 0, depth)
+            self._pass(PASS_OP, 0, depth, observe=depth == self.depths[-1])
         chunk = session.take()
         self._choose_events(len(chunk["events"]["run"]) + len(chunk["stats"]["calls"]))
         kept = [chunk["steps"]]

@@ -8,8 +8,6 @@ import numpy as np
 
 from ..profiles.vocabulary import USAGES
 
-# Recurrent state in llama.cpp's names for the tensors of a memory; all other state is a KV cache.
-_RECURRENT_NAMES = ("cache_r", "cache_s")
 _STATE = USAGES.index("state")
 
 
@@ -18,8 +16,6 @@ class StateTensor(NamedTuple):
 
     name: str
     type: str
-    buffer_type: str
-    size_bytes: int
 
 
 class SeenGraphs:
@@ -39,19 +35,8 @@ class SeenGraphs:
             self._state[place] = StateTensor(
                 name=texts[tensors["name"][row]],
                 type=texts[tensors["type"][row]],
-                buffer_type=texts[tensors["buffer_type"][row]],
-                size_bytes=int(tensors["size_bytes"][row]),
             )
 
     def state_types(self, prefix: str) -> list[str]:
         """Types of the memory's tensors whose names begin so (`cache_k`)."""
         return sorted({t.type for t in self._state.values() if t.name.startswith(prefix)})
-
-    def recurrent_bytes(self) -> dict[str, int]:
-        """Bytes of recurrent state in each buffer type."""
-        totals: dict[str, int] = {}
-        for tensor in self._state.values():
-            if tensor.name.startswith(_RECURRENT_NAMES):
-                size = totals.get(tensor.buffer_type, 0) + tensor.size_bytes
-                totals[tensor.buffer_type] = size
-        return totals

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import CaptureError, EngineError, ModelError, UsageError
+from ..errors import EngineError, ModelError, UsageError
 from ..models.resolve import resolve_model
 from ..profiles.vocabulary import PASS_OP, PASS_TIMING
 from . import environment
 from .config import CaptureConfig
 from .seen_graphs import SeenGraphs
+from .watch import MemoryWatch, numbered_places, plan_buffers
 
 if TYPE_CHECKING:
     from .. import _core
@@ -26,10 +27,6 @@ if TYPE_CHECKING:
 Tokens = NDArray[np.int32]
 Chunk = dict[str, Any]
 _Result = TypeVar("_Result")
-
-_GIB = 1 << 30
-_HEADROOM_BYTES = 256 << 20
-_STATE_KINDS = ("kv_cache", "recurrent_state")
 
 
 class Session:
@@ -67,12 +64,19 @@ class Session:
         self._engine: _core.Engine | None = None
         self._chunks: list[Chunk] = []
         self._graphs = SeenGraphs()
+        self._has_places = False  # in a chunk
         self._rng = np.random.default_rng(self.config.seed)
         _core.clear_log()
         _core.log_to_stderr(os.environ.get("SLMPROF_LOG") == "stderr")
         settings = self._settings()
-        self._check_memory(settings)
+        planned = plan_buffers(
+            lambda: self.guard(lambda: _core.Planner(settings).plan(settings)),
+            self.path.name,
+            self.config.n_ctx,
+        )
+        self._watch = MemoryWatch(planned)
         self._engine = self.guard(lambda: _core.Engine(settings))
+        self._watch.opened(self._engine)
         # What the ops are compared with, where it is known.
         self.ceilings: Ceilings | None = None
         self.model_info: Mapping[str, Any] = self.engine.model_info()
@@ -174,15 +178,28 @@ class Session:
 
         if self.ceilings is None and self.config.ceilings == "auto":
             self.ceilings = find_ceilings(self.config.n_threads)
+        self.observe_memory("end")
         with tempfile.TemporaryDirectory(prefix="slmprof-") as folder:
             write_header(folder, self.header(n_repeats=0, events=self._event_mode))
             for number, chunk in enumerate(self._chunks):
                 write_chunk(folder, number, chunk)
             return assemble(folder)
 
+    def observe_memory(self, point: str) -> None:
+        """Keeps what the process and its buffers have in memory now, for the profile.
+
+        Args:
+            point: one of `profiles.observations.POINTS`; what was seen there before is replaced.
+        """
+        self._watch.observe(self.engine, point)
+
     def take(self) -> Chunk:
         """What was measured since the last call, as one chunk of a profile."""
         chunk: Chunk = {**self.engine.take()}
+        if not self._has_places:
+            places = self.engine.places()
+            chunk["places"], chunk["strings"] = numbered_places(places, chunk["strings"])
+            self._has_places = True
         self._graphs.add(chunk)
         return chunk
 
@@ -226,10 +243,7 @@ class Session:
                 "events": events,
                 "error": None,
             },
-            "memory": {
-                "buffers": self.buffers(),
-                "rss_peak_bytes": environment.rss_peak_bytes(),
-            },
+            "memory": self._watch.to_json(self.engine),
             "ceilings": self.ceilings.to_json() if self.ceilings is not None else {},
         }
 
@@ -254,23 +268,6 @@ class Session:
             used[name] = types[0] if types else None
         del used["model"], used["ceilings"]
         return used
-
-    def buffers(self) -> list[dict[str, Any]]:
-        """The buffers that llama.cpp allocated, the context's split into KV cache and state."""
-        records = []
-        recurrent = self._graphs.recurrent_bytes()
-        for buffer in self.engine.buffers():
-            if buffer["kind"] != "context":
-                records.append(dict(buffer))
-                continue
-            size = buffer["size_bytes"]
-            state = min(size, recurrent.get(buffer["buffer_type"], 0))
-            if self.model_info["is_recurrent"]:
-                state = size
-            for kind, part in (("kv_cache", size - state), ("recurrent_state", state)):
-                if part:
-                    records.append({**buffer, "kind": kind, "size_bytes": part})
-        return records
 
     @property
     def _event_mode(self) -> str:
@@ -327,33 +324,6 @@ class Session:
         settings.use_repack = config.repack
         settings.tensor_overrides = config.tensor_overrides
         return settings
-
-    def _check_memory(self, settings: _core.EngineSettings) -> None:
-        """Refuses a context that the machine could not hold, before the system kills us for it."""
-        available = environment.available_bytes()
-        if available is None:
-            return
-        advice = "use a smaller --n-ctx, --n-ubatch or model"
-        try:
-            plan = self.guard(lambda: self._native.Planner(settings).plan(settings))
-        except EngineError as error:
-            # The planner allocates no buffers, only its notes on each token of the context.
-            if any("bad_alloc" in line for line in (str(error), *error.log_lines)):
-                raise CaptureError(
-                    f"a context of {self.config.n_ctx} is too large for this machine: llama.cpp's "
-                    f"bookkeeping alone exceeds the {available / _GIB:.2f} GiB that are free; "
-                    f"{advice}"
-                ) from None
-            raise
-        needed = sum(buffer["size_bytes"] for buffer in plan["buffers"])
-        if needed + _HEADROOM_BYTES <= available:
-            return
-        state = sum(b["size_bytes"] for b in plan["buffers"] if b["kind"] in _STATE_KINDS)
-        raise CaptureError(
-            f"{self.path.name} with a context of {self.config.n_ctx} needs {needed / _GIB:.2f} GiB "
-            f"({state / _GIB:.2f} GiB of it for the context), {available / _GIB:.2f} GiB are free; "
-            f"{advice}"
-        )
 
     def guard(self, call: Callable[[], _Result]) -> _Result:
         """Calls the engine and turns its failures into slmprof's errors."""

@@ -81,10 +81,13 @@ def _checked(
             continue
         item, kind = value.get(field.name), str(field.type)
         low = -1 if field.name == "buffer" else 0
-        is_text = kind == "str" and isinstance(item, str)
-        is_number = kind.startswith("int") and isinstance(item, int) and not isinstance(item, bool)
-        is_none = item is None and kind.endswith("None")
-        if not (is_text or is_none or (is_number and low <= item < _MAX)):
+        if isinstance(item, int) and not isinstance(item, bool):
+            fits = kind.startswith("int") and low <= item < _MAX
+        elif item is None:
+            fits = kind.endswith("None")
+        else:
+            fits = kind == "str" and isinstance(item, str)
+        if not fits:
             raise ProfileFormatError(f"{where}.{field.name} of the profile has the wrong type")
         result[field.name] = item
     return result

@@ -68,9 +68,9 @@ def _notes(report: MemoryReport, kinds: set[str]) -> list[str]:
             "them."
         )
     if HEAP in kinds:
-        notes.append("The heap is what malloc has handed out, taken as resident.")
-    if DIFFERENCE in kinds:
-        notes.append("The difference is what no line explains.")
+        notes.append(
+            "The heap holds small objects; large ones, but for the buffers, are in the difference."
+        )
     if found.peak_bytes is not None:
         notes.append(f"Peak resident memory of the process: {bytes_text(found.peak_bytes)}.")
     return notes
@@ -79,7 +79,8 @@ def _notes(report: MemoryReport, kinds: set[str]) -> list[str]:
 def _size(row: dict[str, Any], name: str) -> str:
     value = row[f"{name}_bytes"]
     if value is None:
-        return "" if row["kind"] not in (DIFFERENCE,) and not row["buffer_type"] else NONE
+        # Only buffers are predicted and allocated; what is resident of the others may be unknown.
+        return NONE if row["buffer_type"] or name == "resident" else ""
     sign = "+" if row["kind"] == DIFFERENCE and value > 0 else ""
     return f"{sign}{mebibytes(value)}"
 

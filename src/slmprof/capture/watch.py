@@ -1,0 +1,106 @@
+"""A session's memory: what is planned for it, where its tensors lie, what is seen of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import CaptureError, EngineError
+from . import environment
+
+if TYPE_CHECKING:
+    from .. import _core
+
+_GIB = 1 << 30
+_HEADROOM_BYTES = 256 << 20
+_STATE_KINDS = ("kv_cache", "recurrent_state")
+_TEXTS = ("name", "type", "kind", "device", "buffer_type")
+_ADVICE = "use a smaller --n-ctx, --n-ubatch or model"
+
+
+class MemoryWatch:
+    """The memory of one engine from before it is loaded.
+
+    Attributes:
+        predicted: buffers by device, type and kind, as llama.cpp's planner has them.
+    """
+
+    def __init__(self, predicted: Sequence[Mapping[str, Any]]) -> None:
+        self.predicted = [dict(buffer) for buffer in predicted]
+        self._observations: dict[str, dict[str, Any]] = {}
+
+    def opened(self, engine: _core.Engine) -> None:
+        """Takes over what was observed while the engine was made."""
+        for seen in engine.observations():
+            self._observations[seen["point"]] = dict(seen)
+
+    def observe(self, engine: _core.Engine, point: str) -> None:
+        """Looks at the process and the buffers; of two looks at one point the last one counts."""
+        self._observations.pop(point, None)
+        self._observations[point] = dict(engine.observe(point))
+
+    def to_json(self, engine: _core.Engine) -> dict[str, Any]:
+        """The part `memory` of a profile's meta data."""
+        return {
+            "buffers": [dict(buffer) for buffer in engine.buffers()],
+            "predicted": self.predicted,
+            "observations": list(self._observations.values()),
+            "rss_peak_bytes": environment.rss_peak_bytes(),
+        }
+
+
+def plan_buffers(
+    plan: Callable[[], _core.Plan], name: str, n_ctx: int
+) -> Sequence[Mapping[str, Any]]:
+    """What a context will take; refuses one that the machine could not hold.
+
+    Otherwise the system would kill the process for it, half-way.
+
+    Args:
+        plan: makes the plan, or raises EngineError.
+        name: of the model, for the message.
+        n_ctx: the context that was asked for.
+
+    Raises:
+        CaptureError: more is needed than is free.
+    """
+    available = environment.available_bytes()
+    try:
+        planned = plan()["buffers"]
+    except EngineError as error:
+        # The planner allocates no buffers, only its notes on each token of the context.
+        if available is not None and any(
+            "bad_alloc" in line for line in (str(error), *error.log_lines)
+        ):
+            raise CaptureError(
+                f"a context of {n_ctx} is too large for this machine: llama.cpp's bookkeeping "
+                f"alone exceeds the {available / _GIB:.2f} GiB that are free; {_ADVICE}"
+            ) from None
+        raise
+    needed = sum(buffer["size_bytes"] for buffer in planned)
+    if available is None or needed + _HEADROOM_BYTES <= available:
+        return planned
+    state = sum(b["size_bytes"] for b in planned if b["kind"] in _STATE_KINDS)
+    raise CaptureError(
+        f"{name} with a context of {n_ctx} needs {needed / _GIB:.2f} GiB "
+        f"({state / _GIB:.2f} GiB of it for the context), {available / _GIB:.2f} GiB are free; "
+        f"{_ADVICE}"
+    )
+
+
+def numbered_places(
+    places: Mapping[str, Any], strings: Sequence[str]
+) -> tuple[dict[str, Any], list[str]]:
+    """The places as columns of a profile, and the texts with those that they refer to."""
+    texts = list(strings)
+    numbers = {text: number for number, text in enumerate(texts)}
+    columns = dict(places)
+    for name in _TEXTS:
+        for text in places[name]:
+            if text not in numbers:
+                numbers[text] = len(texts)
+                texts.append(text)
+        columns[name] = np.array([numbers[text] for text in places[name]], np.int32)
+    return columns, texts
