@@ -72,6 +72,16 @@ def test_the_point_with_most_of_it_is_described() -> None:
     assert by_kind(found)["peak between the points"]["resident_bytes"] == MIB // 4
 
 
+def test_a_peak_before_all_was_allocated() -> None:
+    seen = [observation("start", 8.0), observation("load", 15.25), observation("decode", 15.0)]
+    seen[1]["buffers"] = seen[1]["buffers"][:2]
+    found = reconciled(observations=seen)
+    cache = by_kind(found)["KV cache"]
+    assert (cache["allocated_bytes"], cache["resident_bytes"]) == (MIB // 2, 0)
+    assert found.rows["allocated_bytes"].sum() == 6 * MIB
+    assert found.rows["resident_bytes"].sum() == found.peak_bytes
+
+
 def test_a_process_that_was_largest_before_loading() -> None:
     """The lines are still those of the model, and the rest of that peak is a line."""
     found = reconciled(observations=[observation("start", 20.0), observation("decode", 15.0)])
@@ -160,7 +170,7 @@ def test_caches_say_what_they_use() -> None:
     assert (row["kind"], row["types"], row["n_swa"]) == ("kv_cache", ["f16"], None)
 
 
-def test_a_window_is_full_and_a_state_is_one() -> None:
+def test_a_window_is_full_and_a_state_is_whole() -> None:
     profile = with_memory()
     places = profile.places
     cells = places.n_cells.copy()
@@ -174,7 +184,7 @@ def test_a_window_is_full_and_a_state_is_one() -> None:
     strings = (*profile.strings, "recurrent_state")
     state = replace(profile, strings=strings, places=places.replace(n_cells=cells, kind=kind))
     (row,) = records(cache_table(state))
-    assert (row["n_used"], row["used_bytes"]) == (1, MIB // 8)
+    assert (row["n_used"], row["used_bytes"]) == (4, MIB // 2)
 
 
 def test_places() -> None:

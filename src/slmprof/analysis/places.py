@@ -78,8 +78,9 @@ def place_table(profile: Profile) -> pd.DataFrame:
 def cache_table(profile: Profile) -> pd.DataFrame:
     """One row for each cache of the context, in `CACHE_COLUMNS`, at the deepest that was measured.
 
-    Cells are tokens, of a recurrent state whole states. One sequence is measured: it uses as many
-    cells as it has tokens, at most what the cache has, and one recurrent state.
+    Cells are tokens, of a recurrent state its rows. One sequence is measured: it uses as many
+    cells as it has tokens, at most what the cache has, and the whole of a recurrent state. (A cache
+    that keeps one cell for several tokens uses fewer.)
     """
     places = profile.places
     n_past = deepest(profile)
@@ -89,7 +90,7 @@ def cache_table(profile: Profile) -> pd.DataFrame:
         first = int(rows[0])
         kind = profile.text(int(places.kind[first]))
         n_cells, n_streams = int(places.n_cells[first]), int(places.n_streams[first])
-        n_used = min(n_past if kind == "kv_cache" else min(n_past, 1), n_cells)
+        n_used = min(n_past, n_cells) if kind == "kv_cache" or n_past == 0 else n_cells
         size = int(places.size_bytes[rows].sum())
         layers = places.layer[rows]
         made.append(

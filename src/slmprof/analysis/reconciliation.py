@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import pandas as pd
@@ -63,6 +63,10 @@ class Reconciliation:
     difference_bytes: int | None
 
 
+_Buffer = tuple[str | None, str | None, str]
+_Key = tuple[str, _Buffer]
+
+
 @dataclass(frozen=True)
 class _Term:
     term: str
@@ -74,7 +78,7 @@ class _Term:
     resident_bytes: int | None = None
 
     @property
-    def buffer(self) -> tuple[str | None, str | None, str]:
+    def buffer(self) -> _Buffer:
         """What a prediction tells buffers apart by."""
         return self.device, self.buffer_type, self.kind
 
@@ -111,8 +115,11 @@ def reconcile(meta: Meta, places: PlaceTable) -> Reconciliation:
 
 
 def _buffer_terms(meta: Meta, at: Observation | None, places: PlaceTable) -> list[_Term]:
-    """One term for each kind and type of buffer, and for what differs within these."""
-    if at is None or not at.buffers:
+    """One term for each kind and type of buffer, and for what differs within these.
+
+    What was allocated is what there was at the end, also where most was resident before.
+    """
+    if at is None:
         return _merged(
             [
                 _Term(
@@ -126,17 +133,28 @@ def _buffer_terms(meta: Meta, at: Observation | None, places: PlaceTable) -> lis
             ]
         )
     windows: dict[int, int] = {}
-    for buffer, window in zip(places.buffer.tolist(), places.n_swa.tolist(), strict=True):
-        windows[buffer] = max(window, windows.get(buffer, 0))
-    terms: list[_Term] = []
-    for seen in at.buffers:
-        window = windows.get(seen.buffer) if seen.buffer >= 0 else None
-        terms += _parts(seen, window)
-    return _merged(terms)
+    for number, window in zip(places.buffer.tolist(), places.n_swa.tolist(), strict=True):
+        windows[number] = max(window, windows.get(number, 0))
+
+    def terms_at(observation: Observation) -> dict[_Key, _Term]:
+        parts = [part for seen in observation.buffers for part in _parts(seen, windows)]
+        return {(term.term, term.buffer): term for term in _merged(parts)}
+
+    now, last = terms_at(at), terms_at(meta.observations[-1])
+    nothing = _Term("", "", resident_bytes=0, allocated_bytes=0)
+    return [
+        replace(
+            term,
+            allocated_bytes=last.get(key, nothing).allocated_bytes,
+            resident_bytes=now.get(key, nothing).resident_bytes,
+        )
+        for key, term in {**last, **now}.items()
+    ]
 
 
-def _parts(seen: ObservedBuffer, window: int | None) -> list[_Term]:
+def _parts(seen: ObservedBuffer, windows: Mapping[int, int]) -> list[_Term]:
     """A buffer as one term, or as two where it holds originals of weights that were copied."""
+    window = windows.get(seen.buffer) if seen.buffer >= 0 else None
     whole = _Term(
         term=_name(seen.kind, seen.buffer_type, window),
         kind=seen.kind,
@@ -176,7 +194,7 @@ def _name(kind: str, buffer_type: str, window: int | None) -> str:
 
 def _merged(terms: Sequence[_Term]) -> list[_Term]:
     """Terms of one name, kind, device and type added up, in the order of their first."""
-    merged: dict[tuple[str, tuple[str | None, str | None, str]], _Term] = {}
+    merged: dict[_Key, _Term] = {}
     for term in terms:
         key = (term.term, term.buffer)
         before = merged.get(key)
@@ -199,7 +217,7 @@ def _with_predictions(terms: list[_Term], meta: Meta) -> list[_Term]:
     It knows a buffer as a whole: of one that is several terms, all but the first are taken as they
     were allocated, and the first has the rest.
     """
-    predicted: dict[tuple[str | None, str | None, str], int] = {}
+    predicted: dict[_Buffer, int] = {}
     for buffer in meta.memory["predicted"]:
         key = (buffer["device"], buffer["buffer_type"], buffer["kind"] or "other")
         predicted[key] = predicted.get(key, 0) + int(buffer["size_bytes"])

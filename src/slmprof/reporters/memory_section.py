@@ -100,7 +100,7 @@ def _caches(report: MemoryReport, glyphs: Glyphs) -> Section:
         Column("window", number=True),
         Column("cells", number=True),
         Column("in use", number=True),
-        Column("reserved", number=True),
+        Column("reserved MiB", number=True),
         Column("used MiB", number=True),
     )
     rows = records(report.caches)
