@@ -13,7 +13,7 @@ from engines import open_engine
 import slmprof
 from slmprof.analysis.memory import memory_report
 from slmprof.analysis.places import place_table
-from slmprof.analysis.reconciliation import BETWEEN, DIFFERENCE, ORIGINALS
+from slmprof.analysis.reconciliation import BETWEEN, ORIGINALS
 from slmprof.profiles.data import Profile
 from slmprof.profiles.file import load
 from slmprof.reporters.records import records
@@ -153,7 +153,8 @@ def test_every_architecture_adds_up(tmp_path_factory: pytest.TempPathFactory) ->
         # One process has run many models: its peak is another's.
         rows = records(report.reconciliation.rows)
         for row in rows:
-            if row["kind"] not in ("work", DIFFERENCE):
+            # A step may need larger outputs, or a larger graph, than were reserved.
+            if row["kind"] in ("weights", "kv_cache", "recurrent_state"):
                 assert row["predicted_bytes"] == row["allocated_bytes"], (name, row)
             if row["allocated_bytes"] is not None:
                 assert 0 <= row["resident_bytes"] <= row["allocated_bytes"], (name, row)

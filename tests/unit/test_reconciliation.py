@@ -40,7 +40,7 @@ def test_every_line_of_the_example() -> None:
         for r in records(found.rows)
     ]
     assert rows == [
-        ("weights, used as mapped", "CPU_Mapped", MIB, MIB, MIB),
+        ("weights, memory-mapped", "CPU_Mapped", MIB, MIB, MIB),
         (ORIGINALS, "CPU_Mapped", 2 * MIB, 2 * MIB, 2 * MIB),
         ("weights, repacked", "CPU_REPACK", 2 * MIB, 2 * MIB, 2 * MIB),
         ("KV cache", "CPU", MIB // 2, MIB // 2, MIB // 2),
@@ -140,7 +140,7 @@ def test_predictions_that_did_not_come_true() -> None:
     predicted = [buffer("weights", "CPU_Mapped", 4 * MIB), buffer("output", "CPU", MIB)]
     found = reconciled(predicted=predicted)
     rows = by_kind(found)
-    assert rows["weights, used as mapped"]["predicted_bytes"] == 2 * MIB
+    assert rows["weights, memory-mapped"]["predicted_bytes"] == 2 * MIB
     assert rows[ORIGINALS]["predicted_bytes"] == 2 * MIB
     assert rows["weights, repacked"]["predicted_bytes"] == 0
     assert rows["output buffer"]["predicted_bytes"] == MIB

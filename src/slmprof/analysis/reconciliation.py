@@ -185,7 +185,7 @@ def _parts(seen: ObservedBuffer, windows: Mapping[int, int]) -> list[_Term]:
 def _name(kind: str, buffer_type: str, window: int | None) -> str:
     if kind == "weights":
         if _MAPPED in buffer_type:
-            return "weights, used as mapped"
+            return "weights, memory-mapped"
         return "weights, repacked" if _REPACK in buffer_type.upper() else "weights"
     if kind == "kv_cache" and window:
         return f"sliding-window cache ({window})"
