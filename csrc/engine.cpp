@@ -79,7 +79,7 @@ void Engine::load(const EngineSettings & settings) {
 }
 
 Observation Engine::look(const std::string & point) const {
-    return slmprof::observe(point, n_past_, recorder_ ? recorder_->memory() : std::vector<AddressRange>{},
+    return slmprof::observe(point, n_past_, recorder_ ? recorder_->memory(harvest_.recording) : std::vector<AddressRange>{},
                             notes_.real_buffers(), notes_.places());
 }
 

@@ -37,19 +37,20 @@ Recorder::Recorder(int n_threads, size_t capacity, bool is_exact) :
     marks_.reserve(k_marks_capacity);
 }
 
-std::vector<AddressRange> Recorder::memory() const {
+std::vector<AddressRange> Recorder::memory(const Recording & collected) const {
     std::vector<AddressRange> ranges;
     const auto                add = [&](const auto * items, size_t n) {
         ranges.push_back({ reinterpret_cast<uintptr_t>(items), n * sizeof(*items) });
     };
-    add(runs_.data(), runs_.capacity());
-    add(run_steps_.data(), run_steps_.capacity());
-    add(mask_counts_.data(), mask_counts_.capacity());
-    add(marks_.data(), marks_.capacity());
+    const auto add_all = [&](const auto &... columns) { (add(columns.data(), columns.capacity()), ...); };
+    add_all(runs_, run_steps_, mask_counts_, marks_);
     for (const slmprof_thread & thread : threads_) {
         add(thread.first, static_cast<size_t>(thread.end - thread.first));
-        add(thread.routings.data(), thread.routings.capacity());
+        add_all(thread.routings);
     }
+    const EventColumns & events = collected.events;
+    add_all(events.run, events.node, events.path, events.convert, events.n_experts, events.n_fused, events.thread,
+            events.begin_ns, events.end_ns, events.convert_ns, events.resume_ns);
     return ranges;
 }
 

@@ -112,8 +112,8 @@ class Recorder {
     // Empties the buffers.
     void discard();
 
-    // Its buffers.
-    std::vector<AddressRange> memory() const;
+    // Its buffers, and the columns of what was collected.
+    std::vector<AddressRange> memory(const Recording & collected) const;
 
     GraphRegistry & graphs() { return graphs_; }
     StringTable &   strings() { return strings_; }

@@ -109,6 +109,12 @@ def test_warm_up_sees_every_depth_and_is_kept_apart() -> None:
     assert chunks[0]["events"] == {}
 
 
+def test_memory_is_observed_at_the_deepest_of_the_warm_up_and_at_the_end() -> None:
+    session, _, _ = run(True, n_depth=(64, 0, 512), n_prompt=5, n_gen=2, repeats=2)
+    # The second repeat ends at the smallest depth.
+    assert session.observed == [("prefill", 517), ("decode", 519), ("end", 7)]
+
+
 def test_what_stands_in_the_context_is_computed_once_there_and_back() -> None:
     session, _, _ = run(True, n_depth=(0, 64, 512), n_gen=2, repeats=4)
     # Warm-up, repeats 1 and 2, repeats 3 and 4.

@@ -112,12 +112,13 @@ class Passes:
     def _warm_up(self) -> Chunk:
         """Passes until the latencies are steady, and before them one with hooks on at every depth.
 
-        Those copy the graphs out and touch the buffers. Which passes are steady is found out at the
-        smallest depth. The steps are kept as warm-up; what the hooks recorded in them is not.
+        Those copy the graphs out and touch the buffers; in the deepest one memory is observed.
+        Which passes are steady is found out at the smallest depth. The steps are kept as warm-up;
+        what the hooks recorded in them is not.
         """
         session = self.session
         for depth in self.depths:
-            self._pass(PASS_OP, 0, depth, observe=depth == self.depths[-1])
+            self._pass(PASS_OP, 0, depth, depth == self.depths[-1])
         chunk = session.take()
         self._choose_events(len(chunk["events"]["run"]) + len(chunk["stats"]["calls"]))
         kept = [chunk["steps"]]
