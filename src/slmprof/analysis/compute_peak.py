@@ -117,7 +117,13 @@ def _of_largest_buffer(lives: Lives) -> Lives:
         **{
             name: getattr(lives, name)[chosen]
             for name in (
-                "row", "buffer", "offset_bytes", "size_bytes", "birth", "death", "last_use",
+                "row",
+                "buffer",
+                "offset_bytes",
+                "size_bytes",
+                "birth",
+                "death",
+                "last_use",
             )
         },
         place=np.full(int(chosen.sum()), -1, np.int32),

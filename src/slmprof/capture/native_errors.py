@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from ..errors import EngineError, ModelError, UsageError
+from ..models.load_errors import explain_load_failure
 
 _Result = TypeVar("_Result")
 
@@ -23,7 +24,7 @@ def guarded(path: Path, call: Callable[[], _Result]) -> _Result:
     try:
         return call()
     except _core.NativeModelError as error:
-        raise ModelError(explain_model(path, _core.log_lines(), str(error))) from None
+        raise ModelError(explain_load_failure(path, _core.log_lines(), str(error))) from None
     except _core.NativeEngineError as error:
         lines = tuple(_core.log_lines())
         raise EngineError(explain_engine(lines, str(error)), log_lines=lines) from None
@@ -43,16 +44,3 @@ def explain_engine(log_lines: Sequence[str], message: str) -> str:
     if "context" not in message or not reason:
         return message
     return f"{message}: {reason.removeprefix(mark).strip()}"
-
-
-def explain_model(path: Path, log_lines: Sequence[str], message: str) -> str:
-    """llama.cpp's own reason in one line, where its log has one."""
-    mark = "error loading model"
-    for line in reversed(log_lines):
-        if mark in line:
-            reason = line.split(mark, 1)[1].lstrip(" :").removeprefix(f"{mark}: ")
-            return f"{path}: llama.cpp cannot load it: {reason}"
-    for line in reversed(log_lines):
-        if "gguf_init" in line or "failed" in line:
-            return f"{path}: llama.cpp cannot load it: {line.strip()}"
-    return message

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import EngineError, ModelError, UsageError
+from ..errors import UsageError
 from ..models.resolve import resolve_model
 from ..profiles.vocabulary import PASS_OP, PASS_TIMING
 from . import environment
 from .config import CaptureConfig
+from .native_errors import guarded
 from .seen_graphs import SeenGraphs
 from .watch import MemoryWatch, numbered_places, plan_buffers
 
@@ -327,41 +328,4 @@ class Session:
 
     def guard(self, call: Callable[[], _Result]) -> _Result:
         """Calls the engine and turns its failures into slmprof's errors."""
-        native = self._native
-        try:
-            return call()
-        except native.NativeModelError as error:
-            lines = tuple(native.log_lines())
-            raise ModelError(_explain_model(self.path, lines, str(error))) from None
-        except native.NativeEngineError as error:
-            lines = tuple(native.log_lines())
-            raise EngineError(_explain_engine(lines, str(error)), log_lines=lines) from None
-        except ValueError as error:
-            raise UsageError(str(error)) from None
-        except (RuntimeError, LookupError, ArithmeticError) as error:
-            # An exception of llama.cpp's own that it let through.
-            raise EngineError(str(error), log_lines=tuple(native.log_lines())) from None
-        except MemoryError:
-            raise EngineError("out of memory", log_lines=tuple(native.log_lines())) from None
-
-
-def _explain_engine(log_lines: Sequence[str], message: str) -> str:
-    """The message, and what llama.cpp last said of a context that it did not make."""
-    mark = "llama_init_from_model: "
-    reason = next((line for line in reversed(log_lines) if line.startswith(mark)), "")
-    if "context" not in message or not reason:
-        return message
-    return f"{message}: {reason.removeprefix(mark).strip()}"
-
-
-def _explain_model(path: Path, log_lines: Sequence[str], message: str) -> str:
-    """llama.cpp's own reason in one line, where its log has one."""
-    mark = "error loading model"
-    for line in reversed(log_lines):
-        if mark in line:
-            reason = line.split(mark, 1)[1].lstrip(" :").removeprefix(f"{mark}: ")
-            return f"{path}: llama.cpp cannot load it: {reason}"
-    for line in reversed(log_lines):
-        if "gguf_init" in line or "failed" in line:
-            return f"{path}: llama.cpp cannot load it: {line.strip()}"
-    return message
+        return guarded(self.path, call)
