@@ -59,6 +59,17 @@ void slmprof_note_place(const struct ggml_tensor * tensor, ggml_backend_buffer_t
                             source != nullptr ? static_cast<int64_t>(source->offs) : -1);                              \
     }
 
+// Within a function that loads a vocabulary: leaves it at that number of nameless tokens.
+#define SLMPROF_COUNT_TOKENS_IF_PLANNING(metadata, type, tokens)                                                       \
+    if (slmprof_is_planning()) {                                                                                       \
+        const int64_t key = gguf_find_key(metadata, "tokenizer.ggml.tokens");                                          \
+        if (key >= 0) {                                                                                                \
+            type = LLAMA_VOCAB_TYPE_NONE;                                                                              \
+            (tokens).resize(gguf_get_arr_n(metadata, key));                                                            \
+            return;                                                                                                    \
+        }                                                                                                              \
+    }
+
 // Within ggml's graph allocator, whose structs are its own.
 #define SLMPROF_NOTE_PLACE(galloc, tensor, place)                                                                      \
     do {                                                                                                               \

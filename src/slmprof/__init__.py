@@ -9,8 +9,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .capture import profile as profile
     from .capture.memory import memory as memory
+    from .capture.process import profile as profile
     from .capture.session import Session as Session
     from .errors import CaptureError as CaptureError
     from .errors import EngineError as EngineError

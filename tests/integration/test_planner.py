@@ -57,6 +57,12 @@ def test_predicted_is_allocated(
     assert differences(small_model(architecture), **settings) == []
 
 
+def test_of_a_vocabulary_only_the_number_of_tokens_counts(model_with_vocabulary: Path) -> None:
+    assert differences(model_with_vocabulary, n_ctx=256) == []
+    planner = _core.Planner(make_settings(model_with_vocabulary))
+    assert planner.model_info()["n_vocab"] == 512
+
+
 @pytest.mark.parametrize("use_mmap", [True, False])
 def test_split_files(tmp_path: Path, use_mmap: bool) -> None:
     path = write_split_llama(tmp_path)

@@ -6,35 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import small_dimensions
 
 import slmprof
-from slmprof import _core
-from slmprof.models.synthesis import plan_model
 
 SETTINGS = {"n_gen": 2, "repeats": 1, "n_ctx": 256, "threads": 1}
-
-
-@pytest.fixture(scope="module")
-def model_with_vocabulary(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A SentencePiece vocabulary: three control tokens, all bytes, and pieces of letters."""
-    plan = plan_model(small_dimensions("llama"), "Q4_K_M", 0)
-    pieces = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), "\u2581", "ab"]
-    pieces += [f"piece{i}" for i in range(512 - len(pieces))]
-    kinds = [2, 3, 3, *([6] * 256), *([1] * (512 - 259))]
-    metadata = [item for item in plan.metadata if not item[0].startswith("tokenizer.")]
-    metadata += [
-        ("tokenizer.ggml.model", "llama"),
-        ("tokenizer.ggml.tokens", tuple(pieces)),
-        ("tokenizer.ggml.scores", tuple(float(-i) for i in range(512))),
-        ("tokenizer.ggml.token_type", tuple(kinds)),
-        ("tokenizer.ggml.bos_token_id", 1),
-        ("tokenizer.ggml.eos_token_id", 2),
-    ]
-    path = tmp_path_factory.mktemp("vocabulary") / "model.gguf"
-    tensors = [(t.name, t.shape, t.type, t.fill) for t in plan.tensors]
-    _core.write_random_gguf(str(path), metadata, tensors, seed=0)
-    return path
 
 
 def test_the_prompt_is_tokenized(model_with_vocabulary: Path, tmp_path: Path) -> None:

@@ -54,10 +54,10 @@ def test_public_names() -> None:
 
 
 def test_no_module_hides_the_function_profile() -> None:
-    import slmprof.capture
+    import slmprof.capture.process
     import slmprof.profiles.data
 
-    assert slmprof.profile is slmprof.capture.profile
+    assert slmprof.profile is slmprof.capture.process.profile
     assert callable(slmprof.profile)
 
 

@@ -1,5 +1,1 @@
 """Capture: the engine driven through its passes, in this process or in a worker."""
-
-from .process import profile
-
-__all__ = ["profile"]
