@@ -47,6 +47,7 @@ class FusedCopies:
             death[self._owner[root]] = max(views)
         rows, deaths, sizes = np.array(added, np.int64).reshape(-1, 3).T
         nowhere = np.full(len(rows), -1)
+        death = np.concatenate([death, deaths]).astype(np.int32)
         return Lives(
             n_steps=lives.n_steps,
             row=np.concatenate([lives.row, rows]).astype(np.int32),
@@ -54,7 +55,8 @@ class FusedCopies:
             offset_bytes=np.concatenate([lives.offset_bytes, nowhere]),
             size_bytes=np.concatenate([lives.size_bytes, sizes]),
             birth=np.concatenate([birth, rows]).astype(np.int32),
-            death=np.concatenate([death, deaths]).astype(np.int32),
+            death=death,
+            last_use=death,
             place=np.concatenate([place, nowhere]).astype(np.int32),
         )
 

@@ -57,14 +57,6 @@ class _Space:
 
 
 @dataclass(frozen=True)
-class Placed:
-    """What is in the buffer before the first row is computed; no storage: never given back."""
-
-    storage: int | None
-    size_bytes: int
-
-
-@dataclass(frozen=True)
 class Layouts:
     """Sizes of one graph's compute buffer, each with one more change towards the GPU build of 2024.
 
@@ -94,20 +86,22 @@ class GraphLayout:
 
     def layouts(self) -> Layouts:
         first = self._first()
-        by_index = {p.storage for p in first if p.storage is not None and self._is_index(p.storage)}
-        no_indices = [p for p in first if p.storage not in by_index]
-        no_embeddings = [p for p in no_indices if not self._is_unread(p)]
-        copies, absent = self._gpu_copies(no_embeddings)
+        indices = {i for i in first if self._is_index(i)}
+        unread = {i for i in first if self._is_unread(i)}
+        no_indices = [i for i in first if i not in indices]
+        no_embeddings = [i for i in no_indices if i not in unread]
+        copies, tokens = self._gpu_copies(no_embeddings)
+        absent = indices | unread
         return Layouts(
             planned=self._replay(first, (), _CPU_ALIGNMENT),
-            no_indices=self._replay(no_indices, by_index, _CPU_ALIGNMENT),
-            no_embeddings=self._replay(no_embeddings, by_index, _CPU_ALIGNMENT),
-            on_gpu=self._replay(copies, by_index | absent, _GPU_ALIGNMENT, self._copied_lives()),
+            no_indices=self._replay(no_indices, indices, _CPU_ALIGNMENT),
+            no_embeddings=self._replay(no_embeddings, absent, _CPU_ALIGNMENT),
+            on_gpu=self._replay(copies, absent | tokens, _GPU_ALIGNMENT, self._copied_lives()),
         )
 
     def unread_bytes(self) -> int:
         """Bytes of inputs that no row reads."""
-        return sum(p.size_bytes for p in self._first() if self._is_unread(p))
+        return sum(int(self._lives.size_bytes[i]) for i in self._first() if self._is_unread(i))
 
     def size_bytes(self, *endings: str) -> int:
         """Bytes of the storages whose name has one of these endings."""
@@ -126,25 +120,13 @@ class GraphLayout:
     def _is_index(self, storage: int) -> bool:
         return self._name(storage).endswith(_INDEX_INPUTS)
 
-    def _is_unread(self, placed: Placed) -> bool:
-        storage = placed.storage
-        return storage is None or self._first_reader(storage) == len(self._tensors)
+    def _is_unread(self, storage: int) -> bool:
+        return self._first_reader(storage) == len(self._tensors)
 
-    def _first(self) -> list[Placed]:
-        """What is there before the first row, by place; a gap is an input that no row reads."""
-        lives = self._lives
-        there = sorted(
-            np.flatnonzero(lives.birth < 0).tolist(), key=lambda i: lives.offset_bytes[i]
-        )
-        placed, end = [], 0
-        for storage in there:
-            gap = int(lives.offset_bytes[storage]) - end
-            if gap > 0:
-                placed.append(Placed(None, gap))
-            size = int(lives.size_bytes[storage])
-            placed.append(Placed(storage, size))
-            end += gap + -(-size // _CPU_ALIGNMENT) * _CPU_ALIGNMENT
-        return placed
+    def _first(self) -> list[int]:
+        """The storages that are there before the first row, by place."""
+        there: list[int] = np.flatnonzero(self._lives.birth < 0).tolist()
+        return sorted(there, key=lambda i: int(self._lives.offset_bytes[i]))
 
     def _gathered(self) -> list[int]:
         """Rows of embeddings: what the first gathering of rows from a weight gives."""
@@ -152,13 +134,11 @@ class GraphLayout:
         first = min(row for row in rows if self._ops[row] == "GET_ROWS")
         return [rows.index(first)]
 
-    def _gpu_copies(self, first: Sequence[Placed]) -> tuple[list[Placed], set[int]]:
+    def _gpu_copies(self, first: Sequence[int]) -> tuple[list[int], set[int]]:
         """Copies of the inputs in the order in which they are first read; what is not copied."""
-        tokens = {p.storage for p in first if p.storage is not None and self._is_tokens(p.storage)}
-        copied = [p.storage for p in first if p.storage is not None and p.storage not in tokens]
-        copied += self._gathered()
-        copied.sort(key=self._first_reader)
-        return [Placed(i, int(self._lives.size_bytes[i])) for i in copied], tokens
+        tokens = {i for i in first if self._is_tokens(i)}
+        copied = [i for i in first if i not in tokens] + self._gathered()
+        return sorted(copied, key=self._first_reader), tokens
 
     def _is_tokens(self, storage: int) -> bool:
         return self._name(storage).endswith("inp_tokens")
@@ -175,18 +155,14 @@ class GraphLayout:
 
     def _replay(
         self,
-        first: Sequence[Placed],
+        first: Sequence[int],
         absent: Collection[int],
         alignment: int,
         lives: Lives | None = None,
     ) -> int:
         lives = self._lives if lives is None else lives
         space = _Space(alignment)
-        offsets = {}
-        for placed in first:
-            offset = space.take(placed.size_bytes)
-            if placed.storage is not None:
-                offsets[placed.storage] = offset
+        offsets = {storage: space.take(int(lives.size_bytes[storage])) for storage in first}
         taken_over = set(lives.place.tolist())
         births: dict[int, list[int]] = {}
         deaths: dict[int, list[int]] = {}
