@@ -50,6 +50,16 @@ def test_one_setting(small_model: ModelMaker) -> None:
     assert document["planner"]["planner_ms"] > 0
 
 
+def test_layers_with_a_sliding_window(small_model: ModelMaker) -> None:
+    (plan,) = plan_memory(small_model("gemma2")).settings
+    windows = {layer.layer: layer.n_swa for layer in plan.layers}
+    assert None not in (windows[0], windows[2]) and windows[1] is None and windows[None] is None
+    caches = [tensor for tensor in plan.tensors if tensor.kind == "kv_cache"]
+    assert {(tensor.layer, tensor.n_swa) for tensor in caches} == set(windows.items()) - {
+        (None, None)
+    }
+
+
 def test_every_combination(small_model: ModelMaker) -> None:
     answer = run(
         "memory", small_model(), "--n-ctx", "256,512", "--type-k", "f16,q8_0", "--mmap", "on,off"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -84,6 +85,9 @@ def test_views() -> None:
     assert "Alive at the peak of decode" not in shown(report, by="peak", phase="prefill")
     assert "inp_tokens" not in shown(report, by="peak", phase="prefill", top=1)
     assert "blk.0.attn_q.weight" in shown(report, by="tensor")
+    largest = shown(report, by="tensor", top=1)
+    assert "Tensors (1 of 2)" in largest and "cache_k_l0" in largest
+    assert "blk.0.attn_q.weight" not in largest
     assert "Buffers: n_ctx 2048, flash_attn on, type_k f16" in shown(grid(), by="buffer")
 
 
@@ -96,6 +100,22 @@ def test_many_layers_of_two_kinds_take_two_rows() -> None:
     text = shown(report, by="layer").partition("Layers")[2]
     assert len(text.partition("Bytes of")[0].strip().splitlines()) == 2 + 3
     assert "20" in text
+
+
+def test_layers_with_a_sliding_window_say_so() -> None:
+    assert "window" not in shown(example_report(), by="layer")
+    layers = (LayerSize(0, MIB, MIB, 0, n_swa=1024), LayerSize(1, MIB, MIB, 0))
+    report = example_report(replace(example_plan(), layers=layers))
+    rows = [line.split() for line in shown(report, by="layer").splitlines()]
+    assert [row[:3] for row in rows if row[:1] in (["0"], ["1"])] == [
+        ["0", "1", "1024"],
+        ["1", "1", "-"],
+    ]
+
+
+def test_captions_are_one_paragraph() -> None:
+    text = shown(example_report(), "markdown")
+    assert "Lower bound: the most" in text and "holds them a second time." in text
 
 
 def test_many_settings_have_a_row_each() -> None:
@@ -120,7 +140,9 @@ def test_fits() -> None:
     assert "What fits into 30.00 MiB" in text
     assert "the lightest file type that fits is Q4_0, the least compressed Q8_0" in text
     assert "512*" in text
+    assert "not even the smallest context" not in text
     assert "Nothing fits" in shown(fits(0))
+    assert "not even the smallest context fits; the total is" in " ".join(shown(fits(0)).split())
 
 
 def test_json() -> None:

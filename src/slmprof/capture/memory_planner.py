@@ -38,7 +38,6 @@ class ModelPlanner:
 
     Args:
         path: a GGUF file, or an outline of one.
-        model: what the user called it.
         file_type: the type that the file was made in for this, or None.
     """
 
@@ -198,8 +197,9 @@ def _places(places: Any) -> tuple[TensorPlace, ...]:
             kind=kind,
             device=device,
             buffer_type=buffer_type,
+            n_swa=n_swa or None,
         )
-        for name, type_name, shape, size_bytes, layer, kind, device, buffer_type in zip(
+        for name, type_name, shape, size_bytes, layer, kind, device, buffer_type, n_swa in zip(
             places["name"],
             places["type"],
             shapes,
@@ -208,6 +208,7 @@ def _places(places: Any) -> tuple[TensorPlace, ...]:
             places["kind"],
             places["device"],
             places["buffer_type"],
+            places["n_swa"].tolist(),
             strict=True,
         )
     )
@@ -228,11 +229,14 @@ _LAYER_FIELDS = {
 def _layers(tensors: Iterable[TensorPlace]) -> tuple[LayerSize, ...]:
     """The bytes of each layer, that outside the layers last."""
     sums: dict[int | None, dict[str, int]] = {}
+    windows: dict[int | None, int] = {}
     for tensor in tensors:
+        if tensor.n_swa is not None:
+            windows[tensor.layer] = tensor.n_swa
         field = _LAYER_FIELDS.get(tensor.kind)
         if field is not None:
             row = sums.setdefault(tensor.layer, dict.fromkeys(_LAYER_FIELDS.values(), 0))
             row[field] += tensor.size_bytes
     inside = sorted(layer for layer in sums if layer is not None)
     order = [*inside, *([None] if None in sums else [])]
-    return tuple(LayerSize(layer=layer, **sums[layer]) for layer in order)
+    return tuple(LayerSize(layer=layer, **sums[layer], n_swa=windows.get(layer)) for layer in order)

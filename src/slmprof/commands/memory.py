@@ -105,7 +105,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--by", choices=VIEWS, help="one view only")
     group.add_argument("--phase", choices=PHASES, help="of the peaks, one phase only")
     group.add_argument(
-        "--top", type=whole_number(1), metavar="N", help="rows of the tensors at a peak (10)"
+        "--top",
+        type=whole_number(1),
+        metavar="N",
+        help="rows of tensors, the largest (10 at a peak)",
     )
 
 

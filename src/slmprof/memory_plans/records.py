@@ -28,17 +28,24 @@ class BufferSize:
 
 @dataclass(frozen=True)
 class LayerSize:
-    """What one layer holds as long as the context lives; `layer` is None outside the layers."""
+    """What one layer holds as long as the context lives; `layer` is None outside the layers.
+
+    `n_swa` are the tokens of its sliding window, None where there is none.
+    """
 
     layer: int | None
     weights_bytes: int
     kv_bytes: int
     recurrent_bytes: int
+    n_swa: int | None = None
 
 
 @dataclass(frozen=True)
 class TensorPlace:
-    """A weight, or a tensor of a cache. `shape` has the fastest dimension first."""
+    """A weight, or a tensor of a cache. `shape` has the fastest dimension first.
+
+    `n_swa` are the tokens of a cache's sliding window, None where there is none.
+    """
 
     tensor: str
     type: str
@@ -48,6 +55,7 @@ class TensorPlace:
     kind: str
     device: str
     buffer_type: str
+    n_swa: int | None = None
 
     @property
     def bits_per_weight(self) -> float | None:

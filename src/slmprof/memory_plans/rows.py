@@ -26,7 +26,7 @@ _TOTALS = tuple(f"{kind}_bytes" for kind in (*MEMORY_KINDS, "total"))
 _COLUMNS: dict[str, tuple[str, ...]] = {
     "total": _TOTALS,
     "buffer": ("device", "buffer_type", "kind", "size_bytes"),
-    "layer": ("layer", "weights_bytes", "kv_bytes", "recurrent_bytes"),
+    "layer": ("layer", "weights_bytes", "kv_bytes", "recurrent_bytes", "n_swa"),
     "tensor": (
         "tensor",
         "type",
@@ -38,6 +38,7 @@ _COLUMNS: dict[str, tuple[str, ...]] = {
         "kind",
         "device",
         "buffer_type",
+        "n_swa",
     ),
     "peak": ("phase", "tensor", "op", "block", "layer", "type", "shape", "size_bytes"),
 }

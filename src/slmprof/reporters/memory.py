@@ -16,7 +16,6 @@ from .quantities import UNICODE, Glyphs
 from .section import Section
 
 SCHEMA_VERSION = 1
-_DEFAULT_TOP = 10
 
 
 def render(
@@ -35,7 +34,7 @@ def render(
         form: `table`, `json`, `csv` or `markdown`.
         by: one view only: `total`, `buffer`, `layer`, `tensor` or `peak`.
         phase: of the peaks, `prefill` or `decode` only.
-        top: rows of tensors in tables (10).
+        top: rows of tensors in tables: the largest; None for 10 at a peak, and all by tensor.
         width: columns of a table; None for the terminal's own, 80 where there is none.
     """
     if form == "json":
@@ -46,12 +45,11 @@ def render(
         return
 
     def make(glyphs: Glyphs) -> tuple[list[str], list[Section], list[str]]:
-        n_rows = top if top is not None else _DEFAULT_TOP
         if report.budget_bytes is not None:
             return fit_document(report, glyphs)
         if len(report.settings) == 1 and not report.refusals:
-            return plan_document(report, glyphs, by, phase, n_rows)
-        return grid_document(report, glyphs, by, phase, n_rows)
+            return plan_document(report, glyphs, by, phase, top)
+        return grid_document(report, glyphs, by, phase, top)
 
     if form == "markdown":
         from . import markdown

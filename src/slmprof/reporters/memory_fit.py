@@ -57,8 +57,10 @@ def _table(report: MemoryReport, glyphs: Glyphs) -> Section:
     notes = ["Sizes in MiB; n_ctx is the largest context that fits, in steps of 256."]
     if any(fit.is_limited_by_training for fit in fits):
         notes.append("*: the context that the model was trained for; a larger one was not tried.")
+    if any(fit.n_ctx == 0 for fit in fits):
+        notes.append("-: not even the smallest context fits; the total is what it takes.")
     title = f"What fits into {bytes_text(budget)}"
-    return Section(title, tuple(columns), rows, notes=tuple(notes), prose=sentences(report))
+    return Section(title, tuple(columns), rows, notes=(" ".join(notes),), prose=sentences(report))
 
 
 def _asked(fit: Fit, budget: int) -> list[str]:

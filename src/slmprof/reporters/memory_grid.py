@@ -19,7 +19,7 @@ _TITLES = {"recurrent_state": "state"}
 
 
 def grid_document(
-    report: MemoryReport, glyphs: Glyphs, by: str | None, phase: str | None, top: int
+    report: MemoryReport, glyphs: Glyphs, by: str | None, phase: str | None, top: int | None
 ) -> Document:
     """Header, tables and notes of a report with several settings; with `by`, a view of each."""
     header = [*model_lines(report, glyphs)]

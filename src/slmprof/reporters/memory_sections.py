@@ -6,7 +6,13 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
-from ..memory_plans.records import ComputePeak, LayerSize, MemoryPlan, MemoryReport
+from ..memory_plans.records import (
+    ComputePeak,
+    LayerSize,
+    MemoryPlan,
+    MemoryReport,
+    TensorPlace,
+)
 from ..profiles.vocabulary import MEMORY_KINDS
 from .quantities import NONE, Glyphs, bytes_text, count_text, percent, printable, shortened
 from .section import Column, Section
@@ -16,6 +22,7 @@ Document = tuple[list[str], list[Section], list[str]]
 _BAR_WIDTH = 30
 _NAME_WIDTH = 22
 _LAYERS_WIDTH = 24
+_DEFAULT_TOP = 10
 # More rows of layers than these say less than their kinds do.
 _MOST_RANGES = 12
 _SHOWN_SETTINGS = (
@@ -27,7 +34,7 @@ _RARE_SETTINGS = ("n_outputs_max", "override_tensor")
 
 
 def plan_document(
-    report: MemoryReport, glyphs: Glyphs, by: str | None, phase: str | None, top: int
+    report: MemoryReport, glyphs: Glyphs, by: str | None, phase: str | None, top: int | None
 ) -> Document:
     """Header, sections and notes of a report with one setting."""
     plan = report.settings[0]
@@ -78,7 +85,7 @@ def note_lines(report: MemoryReport, glyphs: Glyphs) -> list[str]:
 
 
 def plan_sections(
-    plan: MemoryPlan, glyphs: Glyphs, by: str | None, phase: str | None, top: int
+    plan: MemoryPlan, glyphs: Glyphs, by: str | None, phase: str | None, top: int | None
 ) -> list[Section]:
     """The tables of one plan; with `by`, those of one view."""
     found: list[Section] = []
@@ -89,7 +96,7 @@ def plan_sections(
     if by in (None, "layer"):
         found.append(_layers(plan, glyphs))
     if by == "tensor":
-        found.append(_tensors(plan, glyphs))
+        found.append(_tensors(plan, glyphs, top))
     if by in (None, "peak"):
         found += _peaks(plan, glyphs, phase, top)
     return found
@@ -131,15 +138,21 @@ def _buffers(plan: MemoryPlan, glyphs: Glyphs) -> Section:
         )
         for row in plan.buffers
     ]
-    weights = {row.buffer_type: row.size_bytes for row in plan.buffers if row.kind == "weights"}
-    repacked = sum(size for name, size in weights.items() if "REPACK" in name)
     notes: tuple[str, ...] = ()
-    if repacked and any("Mapped" in name for name in weights):
+    repacked = _repacked_bytes(plan)
+    if repacked:
         notes = (
-            f"{bytes_text(repacked)} of weights are repacked copies; a memory-mapped file holds",
+            f"{bytes_text(repacked)} of weights are repacked copies; a memory-mapped file holds "
             "them a second time.",
         )
     return Section("Buffers", columns, rows, notes=notes)
+
+
+def _repacked_bytes(plan: MemoryPlan) -> int:
+    """Bytes of repacked weights that a memory-mapped file holds as well."""
+    weights = {row.buffer_type: row.size_bytes for row in plan.buffers if row.kind == "weights"}
+    repacked = sum(size for name, size in weights.items() if "REPACK" in name)
+    return repacked if any("Mapped" in name for name in weights) else 0
 
 
 def _layers(plan: MemoryPlan, glyphs: Glyphs) -> Section:
@@ -149,7 +162,7 @@ def _layers(plan: MemoryPlan, glyphs: Glyphs) -> Section:
         return (row.weights_bytes, row.kv_bytes, row.recurrent_bytes)
 
     def key(row: LayerSize) -> tuple[Any, ...]:
-        return (row.layer is None, *sizes(row))
+        return (row.layer is None, row.n_swa, *sizes(row))
 
     groups = [list(group) for _, group in groupby(plan.layers, key)]
     if len(groups) > _MOST_RANGES:
@@ -159,20 +172,29 @@ def _layers(plan: MemoryPlan, glyphs: Glyphs) -> Section:
         groups = list(alike.values())
     kinds = ("weights", "kv_cache", "recurrent")
     used = [i for i in range(len(kinds)) if any(sizes(row)[i] for row in plan.layers)]
+    has_windows = any(row.n_swa for row in plan.layers)
     rows = []
     for group in groups:
         each = [bytes_text(sizes(group[0])[i]) if sizes(group[0])[i] else NONE for i in used]
         name = shortened(_numbers(group), _LAYERS_WIDTH, glyphs)
-        rows.append((name, str(len(group)), *each, bytes_text(len(group) * sum(sizes(group[0])))))
+        window = [str(group[0].n_swa or NONE)] if has_windows else []
+        together = bytes_text(len(group) * sum(sizes(group[0])))
+        rows.append((name, str(len(group)), *window, *each, together))
     columns = (
         Column("layers"),
         Column("n", number=True),
+        *([Column("window", number=True)] if has_windows else []),
         *(Column(kinds[i], number=True) for i in used),
         Column("together", number=True),
     )
-    notes = ("Bytes of each of the n layers, and of all of them together.",)
-    is_range = any(len(group) > 1 for group in groups)
-    return Section("Layers", columns, rows, notes=notes if is_range else ())
+    notes = []
+    if any(len(group) > 1 for group in groups):
+        notes.append("Bytes of each of the n layers, and of all of them together.")
+    if has_windows:
+        notes.append("window: tokens that a layer with a sliding window looks back on.")
+    if _repacked_bytes(plan):
+        notes.append("Repacked weights count once here.")
+    return Section("Layers", columns, rows, notes=(" ".join(notes),) if notes else ())
 
 
 def _numbers(rows: Sequence[LayerSize]) -> str:
@@ -188,7 +210,13 @@ def _numbers(rows: Sequence[LayerSize]) -> str:
     return ",".join(str(r[0]) if len(r) == 1 else f"{r[0]}-{r[-1]}" for r in ranges)
 
 
-def _tensors(plan: MemoryPlan, glyphs: Glyphs) -> Section:
+def _tensors(plan: MemoryPlan, glyphs: Glyphs, top: int | None) -> Section:
+    """All in the file's order, or the `top` largest."""
+    tensors: Sequence[TensorPlace] = plan.tensors
+    count = str(len(tensors))
+    if top is not None and top < len(tensors):
+        tensors = sorted(tensors, key=lambda tensor: -tensor.size_bytes)[:top]
+        count = f"{len(tensors)} of {count}"
     columns = (
         Column("tensor"),
         Column("type"),
@@ -208,12 +236,12 @@ def _tensors(plan: MemoryPlan, glyphs: Glyphs) -> Section:
             printable(row.buffer_type, glyphs),
             row.block,
         )
-        for row in plan.tensors
+        for row in tensors
     ]
-    return Section(f"Tensors ({len(rows)})", columns, rows)
+    return Section(f"Tensors ({count})", columns, rows)
 
 
-def _peaks(plan: MemoryPlan, glyphs: Glyphs, phase: str | None, top: int) -> list[Section]:
+def _peaks(plan: MemoryPlan, glyphs: Glyphs, phase: str | None, top: int | None) -> list[Section]:
     peaks = [peak for peak in plan.compute_phases if phase in (None, peak.phase)]
     if not peaks:
         return []
@@ -236,12 +264,12 @@ def _peaks(plan: MemoryPlan, glyphs: Glyphs, phase: str | None, top: int) -> lis
         )
         for peak in peaks
     ]
-    notes = [
-        "alive: tensors there at the peak; holes: what lies between them. Lower bound:",
-        "the most that is needed at once, which no allocator could go below.",
-    ]
-    found = [Section("Compute buffer", columns, rows, notes=tuple(notes))]
-    found += [_alive(peak, glyphs, top) for peak in peaks]
+    note = (
+        "alive: tensors there at the peak; holes: what lies between them. Lower bound: the most "
+        "that is needed at once, which no allocator could go below."
+    )
+    found = [Section("Compute buffer", columns, rows, notes=(note,))]
+    found += [_alive(peak, glyphs, top or _DEFAULT_TOP) for peak in peaks]
     if len(plan.ubatch) > 1:
         found.append(_ubatches(plan))
     return found
