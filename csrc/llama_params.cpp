@@ -85,8 +85,12 @@ ModelParams::ModelParams(const EngineSettings & settings) : params(llama_model_d
 }
 
 llama_context_params context_params(const EngineSettings & settings) {
+    // llama.cpp aborts on these two: it reserves an output for each sequence.
+    if (settings.n_batch < settings.n_seq_max) {
+        throw std::invalid_argument("n_batch " + std::to_string(settings.n_batch) + " is less than one token for each of " +
+                                    std::to_string(settings.n_seq_max) + " sequences");
+    }
     if (settings.n_outputs_max != 0 && settings.n_outputs_max < settings.n_seq_max) {
-        // llama.cpp aborts otherwise.
         throw std::invalid_argument("n_outputs_max " + std::to_string(settings.n_outputs_max) + " is less than one for each of " +
                                     std::to_string(settings.n_seq_max) + " sequences");
     }
