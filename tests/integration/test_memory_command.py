@@ -201,7 +201,8 @@ def test_unusable_models(small_model: ModelMaker, tmp_path: Path) -> None:
         assert answer.returncode == 2, (model, answer.stdout, answer.stderr)
         assert answer.stdout == "" and len(answer.stderr.splitlines()) == 1, answer.stderr
         assert answer.stderr.startswith("slmprof: error: ")
-    assert "00002-of-00002.gguf, a part of the split model, is missing" in run("memory", split).stderr
+    missing = "split-00002-of-00002.gguf, a part of the split model, is missing"
+    assert missing in run("memory", split).stderr
 
 
 @pytest.mark.parametrize(

@@ -154,7 +154,7 @@ def test_what_cannot_be_planned_is_refused(small_model: ModelMaker, tmp_path: Pa
         planner.plan(make_settings(path, type_v="q8_0", flash_attn=0))
     with pytest.raises(ValueError, match="n_outputs_max"):
         planner.plan(make_settings(path, n_seq_max=2, n_outputs_max=1))
-    with pytest.raises(ValueError, match="n_batch 4 .* 8 sequences"):
+    with pytest.raises(ValueError, match=r"n_batch 4 .* 8 sequences"):
         planner.plan(make_settings(path, n_seq_max=8, n_batch=4))
     with pytest.raises(ValueError, match="cache type"):
         planner.plan(make_settings(path, type_k="q3_K"))

@@ -18,18 +18,16 @@ FIRST = "llama_model_load: error loading model: "
         (
             [
                 "gguf_init_from_file: failed to open GGUF file 'm/b' (No such file or directory)",
-                FIRST
-                + "llama_model_loader: failed to load GGUF split from m/a-00002-of-00002.gguf",
+                FIRST + "llama_model_loader: failed to load GGUF split from m/a-2-of-2.gguf",
             ],
-            "a-00002-of-00002.gguf, a part of the split model, is missing",
+            "a-2-of-2.gguf, a part of the split model, is missing",
         ),
         (
             [
                 "gguf_init_from_reader: failed to read magic",
-                FIRST
-                + "llama_model_loader: failed to load GGUF split from m/a-00002-of-00002.gguf",
+                FIRST + "llama_model_loader: failed to load GGUF split from m/a-2-of-2.gguf",
             ],
-            "a-00002-of-00002.gguf, a part of the split model, cannot be read: failed to read magic",
+            "a-2-of-2.gguf, a part of the split model, cannot be read: failed to read magic",
         ),
         (
             [
