@@ -3,6 +3,7 @@
 #include "atomic_file.h"
 #include "engine.h"
 #include "llama_params.h"
+#include "memory_notes.h"
 #include "tensor_choice.h"
 
 #include "gguf.h"
@@ -96,6 +97,8 @@ void retype_outline(const std::string & source, const std::string & target, cons
     params.n_gpu_layers = 0;
     params.no_alloc     = true;
     params.load_mode    = LLAMA_LOAD_MODE_NONE; // llama.cpp aborts with any other
+    MemoryNotes              notes = MemoryNotes::planned(false);
+    const MemoryNotes::Scope scope(notes);  // no weights, and no texts of a vocabulary
     const std::unique_ptr<llama_model, decltype(&llama_model_free)> model(
         llama_model_load_from_file(source.c_str(), params), llama_model_free);
     if (!model) {
