@@ -9,10 +9,14 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from engines import open_engine
+from gguf_files import write_llada, write_t5
 from test_commands import run
 
 import slmprof
+from slmprof.analysis.plan_notes import size_text
 from slmprof.capture.memory import plan_memory, planning
 from slmprof.capture.memory_request import MemoryRequest
 
@@ -142,6 +146,24 @@ def test_what_fits(small_model: ModelMaker) -> None:
     found = json.loads(answer.stdout)["fit"]
     assert found["least_compressed"] == "F16" and found["lightest"] in ("Q8_0", "Q4_0")
     assert [fit["file_type"] for fit in found["found"]] == ["F16", "Q8_0", "Q4_0"]
+
+
+@pytest.mark.parametrize("write", [write_llada, write_t5])
+def test_outputs_of_every_token_are_noted(write: Callable[[Path], Path], tmp_path: Path) -> None:
+    """What the step makes of the output buffer, which the context has for one token."""
+    path = write(tmp_path / "model.gguf")
+    (plan,) = plan_memory(path, n_ctx=128).settings
+    engine = open_engine(path, n_ctx=128, n_batch=2048, n_ubatch=512)
+    n_tokens = min(plan.config["n_batch"], plan.config["n_ubatch"])
+    engine.prefill(np.arange(n_tokens, dtype=np.int32) % 100, 0)
+    size_bytes = next(b["size_bytes"] for b in engine.buffers() if b["kind"] == "output")
+    note = next(note for note in plan.notes if "output" in note)
+    assert f"up to {n_tokens} tokens" in note and size_text(size_bytes) in note
+
+
+def test_a_batch_that_grows_with_the_context_is_on_no_line(small_model: ModelMaker) -> None:
+    with pytest.raises(slmprof.UsageError, match="n_ubatch"):
+        plan_memory(small_model(), n_ctx=2**30, n_batch=2**30, n_ubatch=2**22)
 
 
 def test_contexts_that_no_machine_holds(small_model: ModelMaker) -> None:

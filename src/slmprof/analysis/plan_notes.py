@@ -36,6 +36,18 @@ def machine_notes(total_bytes: int, memory_bytes: int) -> list[str]:
     return []
 
 
+def outputs_notes(n_tokens: int, size_bytes: int) -> list[str]:
+    """Where a model gives outputs for each of the tokens that it is given at once.
+
+    Args:
+        size_bytes: of all these outputs; llama.cpp makes room for them when they are first given.
+    """
+    return [
+        f"this model has outputs for each token of its prompt: with up to {n_tokens} tokens at "
+        f"once its output buffer grows to {size_text(size_bytes)}"
+    ]
+
+
 def logits_bytes(plan: MemoryPlan) -> int:
     """Bytes of the logits where they make up much of the largest peak, else 0."""
     largest = _dominating(plan)

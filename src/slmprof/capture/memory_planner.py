@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..analysis import plan_notes
 from ..analysis.compute_peak import PeakFinder
 from ..analysis.plan_lines import along_n_ctx
 from ..errors import EngineError, UsageError
@@ -89,6 +90,12 @@ class ModelPlanner:
         n_ctx = self.n_ctx_train() if setting.n_ctx == MAX else int(setting.n_ctx)
         if n_ctx <= LARGEST_PLANNED:
             return self._plan(replace(setting, n_ctx=n_ctx), details, work)
+        if min(setting.n_batch, setting.n_ubatch) > _SMALLER:
+            # llama.cpp cuts them to the context: the two plans would differ in more than that.
+            raise UsageError(
+                f"n_ubatch is {setting.n_ubatch}; beyond a context of {LARGEST_PLANNED} it can be "
+                f"planned up to {_SMALLER}"
+            )
         larger = self._plan(replace(setting, n_ctx=LARGEST_PLANNED), details, work)
         smaller = self._plan(replace(setting, n_ctx=_SMALLER), details, work)
         return along_n_ctx(smaller, larger, n_ctx)
@@ -121,9 +128,11 @@ class ModelPlanner:
         notes = []
         if config["n_ctx"] != setting.n_ctx:
             notes.append(f"llama.cpp makes {config['n_ctx']} of a context of {setting.n_ctx}")
+        buffers = tuple(BufferSize(**buffer) for buffer in plan["buffers"])
+        notes += _outputs_notes(planner.model_info(), native, plan)
         return MemoryPlan(
             config=config,
-            buffers=tuple(BufferSize(**buffer) for buffer in plan["buffers"]),
+            buffers=buffers,
             layers=_layers(tensors),
             tensors=tensors if self._request.tensors else (),
             compute_phases=tuple(map(self._peaks.peak, plan["graphs"])) if details else (),
@@ -182,6 +191,24 @@ class ModelPlanner:
                     log_lines=error.log_lines,
                 ) from None
             raise
+
+
+def _outputs_notes(
+    model: _core.ModelInfo, settings: _core.EngineSettings, plan: _core.Plan
+) -> list[str]:
+    """Of a model whose output buffer does not stay as its context makes it."""
+    context = plan["context"]
+    if context["has_memory"] and not model["has_encoder"]:
+        return []
+    n_tokens = min(context["n_batch"], context["n_ubatch"])
+    if settings.n_outputs_max and not model["has_encoder"]:  # which takes no heed of it
+        n_tokens = min(n_tokens, settings.n_outputs_max)
+    # A context is made with room for one output of each sequence.
+    of_sequences = sum(b["size_bytes"] for b in plan["buffers"] if b["kind"] == "output")
+    n_seq_max = context["n_seq_max"]
+    if n_tokens <= n_seq_max:
+        return []
+    return plan_notes.outputs_notes(n_tokens, of_sequences // n_seq_max * n_tokens)
 
 
 def _places(places: Any) -> tuple[TensorPlace, ...]:
