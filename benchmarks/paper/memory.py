@@ -115,17 +115,17 @@ def other_row(model: PlannedModel, survey: Survey | None) -> Row:
     rounded = 0.0
     if survey and survey["model_parameters"] > _ROUNDED_ABOVE:
         rounded = model.weights_bytes / _MIB - survey["model_parameters"]
+    planned = (model.output_bytes + model.work_bytes) / _MIB
     total = model.host_bytes / _MIB + rounded
     return {
-        "output": model.output_bytes / _MIB,
+        "planned": planned,
+        "survey": shown,
+        "diff": planned - shown if shown else None,
         "work": model.work_bytes / _MIB,
         "copy": model.embedding_bytes / _MIB,
-        "mask": model.mask_bytes / _MIB,
-        "rows": (model.row_bytes + model.index_bytes) / _MIB,
-        "logits": model.logits_row_bytes / _MIB,
+        "in, out": (model.host_bytes - model.embedding_bytes) / _MIB,
         "rounding": rounded,
         "GPU 2024": total,
-        "survey": shown,
         "left": total - shown if shown else None,
     }
 
