@@ -7,10 +7,8 @@ from collections.abc import Sequence
 from ..memory_plans.records import Fit, MemoryReport
 from .memory_grid import label
 from .memory_sections import Document, model_lines
-from .quantities import NONE, Glyphs, bytes_text, printable
+from .quantities import NONE, Glyphs, bytes_text, mebibytes, printable
 from .section import Column, Section
-
-_MIB = 1 << 20
 
 
 def fit_document(report: MemoryReport, glyphs: Glyphs) -> Document:
@@ -44,12 +42,12 @@ def _table(report: MemoryReport, glyphs: Glyphs) -> Section:
         (
             printable(fit.file_type, glyphs),
             *(label(fit.config, name, glyphs) for name in names),
-            _mib(fit.size_bytes),
+            mebibytes(fit.size_bytes),
             NONE if fit.bits_per_weight is None else f"{fit.bits_per_weight:.2f}",
             f"{fit.n_ctx}{'*' if fit.is_limited_by_training else ''}" if fit.n_ctx else NONE,
-            _mib(fit.totals_bytes["kv_cache"]) if fit.n_ctx else NONE,
-            _mib(fit.totals_bytes["compute"]) if fit.n_ctx else NONE,
-            _mib(fit.totals_bytes["total"]),
+            mebibytes(fit.totals_bytes["kv_cache"]) if fit.n_ctx else NONE,
+            mebibytes(fit.totals_bytes["compute"]) if fit.n_ctx else NONE,
+            mebibytes(fit.totals_bytes["total"]),
             *(_asked(fit, budget) if asked is not None else []),
         )
         for fit in fits
@@ -66,7 +64,7 @@ def _table(report: MemoryReport, glyphs: Glyphs) -> Section:
 def _asked(fit: Fit, budget: int) -> list[str]:
     if fit.asked_total_bytes is None:
         return [NONE, NONE]
-    return [_mib(fit.asked_total_bytes), "yes" if fit.asked_total_bytes <= budget else "no"]
+    return [mebibytes(fit.asked_total_bytes), "yes" if fit.asked_total_bytes <= budget else "no"]
 
 
 def sentences(report: MemoryReport) -> tuple[str, ...]:
@@ -91,7 +89,3 @@ def sentences(report: MemoryReport) -> tuple[str, ...]:
     elif asked is not None and len({fit.file_type for fit in fits}) > 1:
         found.append(f"A context of {asked} fits with none of these file types.")
     return tuple(found)
-
-
-def _mib(size_bytes: int) -> str:
-    return f"{size_bytes / _MIB:.2f}"

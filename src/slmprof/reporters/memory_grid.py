@@ -8,10 +8,9 @@ from typing import Any
 from ..memory_plans.records import MemoryReport
 from ..profiles.vocabulary import MEMORY_KINDS
 from .memory_sections import Document, model_lines, note_lines, plan_sections, setting_text
-from .quantities import Glyphs, bytes_text, printable, shortened
+from .quantities import Glyphs, bytes_text, mebibytes, printable, shortened
 from .section import Column, Section
 
-_MIB = 1 << 20
 # Columns of a terminal, and how wide the settings may be on it.
 _WIDTH = 80
 _LABEL_WIDTH = 12
@@ -67,7 +66,7 @@ def _table(report: MemoryReport, glyphs: Glyphs) -> Section:
     names = report.varying
     labels = {name: [label(plan.config, name, glyphs) for plan in plans] for name in names}
     sizes = {
-        _TITLES.get(kind, kind): [_mib(plan.totals_bytes[kind]) for plan in plans]
+        _TITLES.get(kind, kind): [mebibytes(plan.totals_bytes[kind]) for plan in plans]
         for kind in (*kinds, "total")
     }
     kind_of = {_TITLES.get(kind, kind): kind for kind in kinds}
@@ -108,7 +107,3 @@ def _refused(report: MemoryReport, glyphs: Glyphs) -> Section:
         values = [f"{n} {setting_text(refusal.config.get(n))}" for n in names]
         prose.append(printable(f"{', '.join(values)}: {refusal.message}", glyphs))
     return Section("Refused by llama.cpp", (), [], prose=tuple(prose))
-
-
-def _mib(size_bytes: int) -> str:
-    return f"{size_bytes / _MIB:.2f}"
