@@ -79,7 +79,7 @@ def plan_buffers(
                 f"alone exceeds the {available / _GIB:.2f} GiB that are free; {_ADVICE}"
             ) from None
         raise
-    needed = sum(buffer["size_bytes"] for buffer in planned)
+    needed = sum(buffer["size_bytes"] for buffer in planned) - _droppable_bytes(planned)
     if available is None or needed + _HEADROOM_BYTES <= available:
         return planned
     state = sum(b["size_bytes"] for b in planned if b["kind"] in _STATE_KINDS)
@@ -88,6 +88,16 @@ def plan_buffers(
         f"({state / _GIB:.2f} GiB of it for the context), {available / _GIB:.2f} GiB are free; "
         f"{_ADVICE}"
     )
+
+
+def _droppable_bytes(planned: Sequence[Mapping[str, Any]]) -> int:
+    """Bytes of a memory-mapped file whose weights are repacked: nobody reads them again."""
+    weights = [buffer for buffer in planned if buffer["kind"] == "weights"]
+    mapped, repacked = (
+        sum(int(buffer["size_bytes"]) for buffer in weights if sign in buffer["buffer_type"])
+        for sign in ("_Mapped", "REPACK")
+    )
+    return min(mapped, repacked)
 
 
 def numbered_places(

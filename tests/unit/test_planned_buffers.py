@@ -1,0 +1,53 @@
+"""Whether a planned model and context fit into the memory that is free."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from slmprof.capture import environment
+from slmprof.capture.watch import plan_buffers
+from slmprof.errors import CaptureError, EngineError
+
+GIB = 1 << 30
+
+
+def buffer(buffer_type: str, kind: str, size_bytes: int) -> dict[str, Any]:
+    return {"device": "CPU", "buffer_type": buffer_type, "kind": kind, "size_bytes": size_bytes}
+
+
+def check(monkeypatch: pytest.MonkeyPatch, free_bytes: int, *buffers: dict[str, Any]) -> None:
+    monkeypatch.setattr(environment, "available_bytes", lambda: free_bytes)
+    plan: Any = {"buffers": list(buffers)}
+    assert plan_buffers(lambda: plan, "model.gguf", 2048) == list(buffers)
+
+
+def test_what_fits_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    weights, cache = buffer("CPU", "weights", 2 * GIB), buffer("CPU", "kv_cache", GIB)
+    check(monkeypatch, 4 * GIB, weights, cache)
+    message = r"model.gguf with a context of 2048 needs 3.00 GiB \(1.00 GiB of it for the context"
+    with pytest.raises(CaptureError, match=message):
+        check(monkeypatch, 3 * GIB, weights, cache)
+
+
+def test_originals_of_repacked_weights_need_not_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    weights = buffer("CPU_Mapped", "weights", 4 * GIB), buffer("CPU_REPACK", "weights", 3 * GIB)
+    check(monkeypatch, 5 * GIB, *weights)
+    with pytest.raises(CaptureError, match=r"needs 4.00 GiB"):
+        check(monkeypatch, 4 * GIB, *weights)
+    # Without memory mapping there is nothing that the system could drop.
+    with pytest.raises(CaptureError, match=r"needs 7.00 GiB"):
+        check(monkeypatch, 5 * GIB, buffer("CPU", "weights", 4 * GIB), weights[1])
+
+
+def test_notes_too_large_for_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environment, "available_bytes", lambda: GIB)
+
+    def fail(message: str) -> Any:
+        raise EngineError(message)
+
+    with pytest.raises(CaptureError, match="bookkeeping"):
+        plan_buffers(lambda: fail("std::bad_alloc"), "model.gguf", 2**31 - 1)
+    with pytest.raises(EngineError, match="no such type"):
+        plan_buffers(lambda: fail("no such type"), "model.gguf", 2048)
