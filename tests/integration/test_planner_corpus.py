@@ -7,7 +7,7 @@ it these tests are skipped.
 from __future__ import annotations
 
 import pytest
-from corpus_run import N_CTX, PLANNED, Corpus, run_corpus
+from corpus_run import PLANNED, Corpus, run_corpus
 from test_corpus import MODELS
 
 
@@ -19,5 +19,5 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
 @pytest.mark.parametrize("name", MODELS)
 def test_predicted_is_allocated(corpus: Corpus, name: str) -> None:
     found = corpus.plan_differences(name)
-    assert len(found) == len(PLANNED) * len(N_CTX) * 2
+    assert len(found) == len(PLANNED) * 2
     assert {setting: what for setting, what in found.items() if what} == {}
