@@ -135,6 +135,20 @@ def test_many_settings_have_a_row_each() -> None:
     assert "#" in text and "8: " in text
 
 
+def test_many_settings_share_a_line_in_the_order_of_one() -> None:
+    plans = [
+        replace(plan, config={**plan.config, "n_outputs_max": 7, "n_seq_max": 3})
+        for plan in (example_plan(n_ctx=256), example_plan(n_ctx=512))
+    ]
+    header = " ".join(shown(example_report(*plans, varying=("n_ctx",))).split("\n\n")[0].split())
+    assert "n_ctx" not in header and "n_outputs_max 7" in header
+    assert header.index("n_batch") < header.index("n_seq_max 3") < header.index("flash_attn")
+    (one,) = plans[:1]
+    assert "n_ctx 256" in shown(example_report(one)) and "n_outputs_max 7" in shown(
+        example_report(one)
+    )
+
+
 def test_fits() -> None:
     text = " ".join(shown(fits()).split())
     assert "What fits into 30.00 MiB" in text

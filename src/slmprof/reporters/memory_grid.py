@@ -7,7 +7,14 @@ from typing import Any
 
 from ..memory_plans.records import MemoryReport
 from ..profiles.vocabulary import MEMORY_KINDS
-from .memory_sections import Document, model_lines, note_lines, plan_sections, setting_text
+from .memory_sections import (
+    Document,
+    model_lines,
+    note_lines,
+    plan_sections,
+    setting_text,
+    shared_settings_line,
+)
 from .quantities import Glyphs, bytes_text, mebibytes, printable, shortened
 from .section import Column, Section
 
@@ -22,7 +29,7 @@ def grid_document(
 ) -> Document:
     """Header, tables and notes of a report with several settings; with `by`, a view of each."""
     header = [*model_lines(report, glyphs)]
-    fixed = _fixed_line(report, glyphs)
+    fixed = shared_settings_line(report.settings, report.varying, glyphs)
     if fixed:
         header.append(fixed)
     names = report.varying
@@ -39,20 +46,6 @@ def grid_document(
     if report.refusals:
         sections.append(_refused(report, glyphs))
     return header, sections, note_lines(report, glyphs)
-
-
-def _fixed_line(report: MemoryReport, glyphs: Glyphs) -> str:
-    """The settings that all plans share."""
-    config = report.settings[0].config if report.settings else {}
-    hidden = ("override_tensor", "n_outputs_max", "file_type", "swa_full", *report.varying)
-    # llama.cpp limits the batches to the context: they may differ, too.
-    names = [
-        name
-        for name, value in config.items()
-        if name not in hidden and all(plan.config[name] == value for plan in report.settings)
-    ]
-    facts = [f"{name} {setting_text(config[name])}" for name in names]
-    return printable(glyphs.dot.join(facts), glyphs)
 
 
 def label(config: dict[str, Any], name: str, glyphs: Glyphs) -> str:

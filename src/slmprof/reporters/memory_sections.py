@@ -30,7 +30,7 @@ _SHOWN_SETTINGS = (
     "threads",
 )  # fmt: skip
 # Shown only where they are not what llama.cpp does by itself.
-_RARE_SETTINGS = ("n_outputs_max", "override_tensor")
+_RARE_SETTINGS = ("n_outputs_max", "swa_full", "override_tensor")
 
 
 def plan_document(
@@ -63,10 +63,26 @@ def model_lines(report: MemoryReport, glyphs: Glyphs) -> list[str]:
 
 def settings_line(plan: MemoryPlan, glyphs: Glyphs) -> str:
     """The settings of a plan."""
-    names = [*_SHOWN_SETTINGS, *(name for name in _RARE_SETTINGS if plan.config.get(name))]
-    return printable(
-        glyphs.dot.join(f"{name} {setting_text(plan.config[name])}" for name in names), glyphs
-    )
+    return shared_settings_line([plan], (), glyphs)
+
+
+def shared_settings_line(
+    plans: Sequence[MemoryPlan], varying: Sequence[str], glyphs: Glyphs
+) -> str:
+    """The settings that are the same in all plans, but for those that were asked to vary."""
+    config = plans[0].config if plans else {}
+    names = [
+        name
+        for name in (*_SHOWN_SETTINGS, *_RARE_SETTINGS)
+        if name in config and (config[name] or name not in _RARE_SETTINGS)
+    ]
+    # llama.cpp limits the batches to the context: they may differ, too.
+    facts = [
+        f"{name} {setting_text(config[name])}"
+        for name in names
+        if name not in varying and all(plan.config[name] == config[name] for plan in plans)
+    ]
+    return printable(glyphs.dot.join(facts), glyphs)
 
 
 def setting_text(value: Any) -> str:
