@@ -17,6 +17,7 @@ from ..analysis.compute_peak import PeakFinder
 from ..analysis.plan_lines import along_n_ctx
 from ..errors import EngineError, UsageError
 from ..memory_plans.records import BufferSize, LayerSize, MemoryPlan, TensorPlace
+from ..models.resolve import model_name
 from .memory_request import FLASH_ATTENTION, MAX, MemoryRequest, Setting
 from .native_errors import guarded
 
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 # larger one of these contexts, memory follows from the plans of both.
 LARGEST_PLANNED = 1 << 21
 _SMALLER = 1 << 20
-_NAMELESS = "n/a"  # what llama.cpp calls a model without a name
 _MODEL_FIELDS = (
     "name", "architecture", "n_params", "n_layer", "n_embd", "n_vocab", "n_ctx_train", "n_expert",
     "file_type", "size_bytes", "tensor_types", "random_weights",
@@ -55,8 +55,7 @@ class ModelPlanner:
         """What the file says of itself, with `path` and `bits_per_weight`."""
         info: dict[str, Any] = {**self._planner(True, True).model_info()}
         model = {name: info[name] for name in _MODEL_FIELDS if name in info}
-        if model["name"] in ("", _NAMELESS):
-            model["name"] = self._path.stem
+        model["name"] = model_name(model["name"], self._path)
         model["path"] = self._request.model
         model["bits_per_weight"] = (
             8 * model["size_bytes"] / model["n_params"] if model["n_params"] else None

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import UsageError
-from ..models.resolve import resolve_model
+from ..models.resolve import model_name, resolve_model
 from ..profiles.vocabulary import PASS_OP, PASS_TIMING
 from . import environment
 from .config import CaptureConfig
@@ -220,7 +220,7 @@ class Session:
                 "size_bytes", "tensor_types", "random_weights", "n_ctx_train", "n_expert",
             )
         }  # fmt: skip
-        model["name"] = model["name"] or self.path.stem
+        model["name"] = model_name(model["name"], self.path)
         model["path"] = str(self.path)
         return {
             "slmprof": {

@@ -13,6 +13,12 @@ _PRESET_PREFIX = "preset:"
 _GGUF_MAGIC = b"GGUF"
 
 
+def model_name(name: str, path: Path) -> str:
+    """What a model file calls itself, or its file name where it says nothing."""
+    # llama.cpp writes `n/a` where a model that it saves has no name.
+    return path.stem if name in ("", "n/a") else name
+
+
 def cache_folder() -> Path:
     """Where synthesised models are kept; nothing is created.
 
