@@ -20,7 +20,7 @@ def buffer(buffer_type: str, kind: str, size_bytes: int) -> dict[str, Any]:
 def check(monkeypatch: pytest.MonkeyPatch, free_bytes: int, *buffers: dict[str, Any]) -> None:
     monkeypatch.setattr(environment, "available_bytes", lambda: free_bytes)
     plan: Any = {"buffers": list(buffers)}
-    assert plan_buffers(lambda: plan, "model.gguf", 2048) == list(buffers)
+    assert plan_buffers(lambda _: plan, "model.gguf", 2048) == list(buffers)
 
 
 def test_what_fits_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,6 +48,28 @@ def test_notes_too_large_for_the_machine(monkeypatch: pytest.MonkeyPatch) -> Non
         raise EngineError(message)
 
     with pytest.raises(CaptureError, match="bookkeeping"):
-        plan_buffers(lambda: fail("std::bad_alloc"), "model.gguf", 2**31 - 1)
+        plan_buffers(lambda _: fail("std::bad_alloc"), "model.gguf", 2**20)
     with pytest.raises(EngineError, match="no such type"):
-        plan_buffers(lambda: fail("no such type"), "model.gguf", 2048)
+        plan_buffers(lambda _: fail("no such type"), "model.gguf", 2048)
+
+
+@pytest.mark.parametrize(
+    ("kind", "asked"), [("kv_cache", [2**21]), ("recurrent_state", [2**21, 2**30])]
+)
+def test_notes_that_could_not_be_held_are_not_made(
+    monkeypatch: pytest.MonkeyPatch, kind: str, asked: list[int]
+) -> None:
+    monkeypatch.setattr(environment, "available_bytes", lambda: 8 * GIB)
+    plans: list[int] = []
+
+    def plan(n_ctx: int) -> Any:
+        plans.append(n_ctx)
+        return {"buffers": [buffer("CPU", kind, GIB)]}
+
+    if kind == "kv_cache":
+        with pytest.raises(CaptureError, match="bookkeeping"):
+            plan_buffers(plan, "model.gguf", 2**30)
+    else:
+        # Nothing is noted for each token: such a state is as large for any context.
+        assert plan_buffers(plan, "model.gguf", 2**30)
+    assert plans == asked

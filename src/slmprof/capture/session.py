@@ -70,11 +70,7 @@ class Session:
         _core.clear_log()
         _core.log_to_stderr(os.environ.get("SLMPROF_LOG") == "stderr")
         settings = self._settings()
-        planned = plan_buffers(
-            lambda: self.guard(lambda: _core.Planner(settings).plan(settings)),
-            self.path.name,
-            self.config.n_ctx,
-        )
+        planned = plan_buffers(self._plan, self.path.name, self.config.n_ctx)
         self._watch = MemoryWatch(planned)
         self._engine = self.guard(lambda: _core.Engine(settings))
         self._watch.opened(self._engine)
@@ -308,6 +304,12 @@ class Session:
         if ids.size and not (ids.min() >= 0 and ids.max() < 2**31):
             raise UsageError("token ids must be between 0 and the size of the vocabulary")
         return ids.astype(np.int32)
+
+    def _plan(self, n_ctx: int) -> _core.Plan:
+        settings = self._settings()
+        settings.n_ctx = n_ctx
+        planner: _core.Planner = self.guard(lambda: self._native.Planner(settings))
+        return self.guard(lambda: planner.plan(settings))
 
     def _settings(self) -> _core.EngineSettings:
         config = self.config

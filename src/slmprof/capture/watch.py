@@ -18,6 +18,10 @@ _HEADROOM_BYTES = 256 << 20
 _STATE_KINDS = ("kv_cache", "recurrent_state")
 _TEXTS = ("name", "type", "kind", "device", "buffer_type")
 _ADVICE = "use a smaller --n-ctx, --n-ubatch or model"
+# Up to here the planner's own notes on the cells of a cache are no matter; of these bytes each cell
+# has more than that: its position, its place, its sequences.
+_SMALL_N_CTX = 1 << 21
+_CELL_BYTES = 40
 
 
 class MemoryWatch:
@@ -52,14 +56,14 @@ class MemoryWatch:
 
 
 def plan_buffers(
-    plan: Callable[[], _core.Plan], name: str, n_ctx: int
+    plan: Callable[[int], _core.Plan], name: str, n_ctx: int
 ) -> Sequence[Mapping[str, Any]]:
     """What a context will take; refuses one that the machine could not hold.
 
     Otherwise the system would kill the process for it, half-way.
 
     Args:
-        plan: makes the plan, or raises EngineError.
+        plan: makes the plan of a context, or raises EngineError.
         name: of the model, for the message.
         n_ctx: the context that was asked for.
 
@@ -67,17 +71,21 @@ def plan_buffers(
         CaptureError: more is needed than is free.
     """
     available = environment.available_bytes()
+    # The planner allocates no buffers, only its notes on each cell of a cache. Where those could
+    # not be held it is not made to try: to fill a memory takes long.
+    if (
+        available is not None
+        and n_ctx * _CELL_BYTES > available
+        and _has_cells(plan(min(n_ctx, _SMALL_N_CTX)))
+    ):
+        raise _too_many_cells(n_ctx, available)
     try:
-        planned = plan()["buffers"]
+        planned = plan(n_ctx)["buffers"]
     except EngineError as error:
-        # The planner allocates no buffers, only its notes on each token of the context.
         if available is not None and any(
             "bad_alloc" in line for line in (str(error), *error.log_lines)
         ):
-            raise CaptureError(
-                f"a context of {n_ctx} is too large for this machine: llama.cpp's bookkeeping "
-                f"alone exceeds the {available / _GIB:.2f} GiB that are free; {_ADVICE}"
-            ) from None
+            raise _too_many_cells(n_ctx, available) from None
         raise
     needed = sum(buffer["size_bytes"] for buffer in planned) - _droppable_bytes(planned)
     if available is None or needed + _HEADROOM_BYTES <= available:
@@ -87,6 +95,18 @@ def plan_buffers(
         f"{name} with a context of {n_ctx} needs {needed / _GIB:.2f} GiB "
         f"({state / _GIB:.2f} GiB of it for the context), {available / _GIB:.2f} GiB are free; "
         f"{_ADVICE}"
+    )
+
+
+def _has_cells(plan: _core.Plan) -> bool:
+    """Whether something is noted for every token of the context: states are of one size."""
+    return any(buffer["kind"] == "kv_cache" for buffer in plan["buffers"])
+
+
+def _too_many_cells(n_ctx: int, available: int) -> CaptureError:
+    return CaptureError(
+        f"a context of {n_ctx} is too large for this machine: llama.cpp's bookkeeping "
+        f"alone exceeds the {available / _GIB:.2f} GiB that are free; {_ADVICE}"
     )
 
 
