@@ -91,7 +91,8 @@ def test_notes() -> None:
     assert plan_notes.scores_bytes(off) == 8 * MIB
     assert "--flash-attn on" in plan_notes.scores_notes(off, few)[0]
     assert plan_notes.scores_notes(off, off) == []
-    assert plan_notes.ubatch_choices(512, 1024) == [128, 256, 512, 1024]
+    assert plan_notes.ubatch_choices(512, 2048) == [128, 512, 2048]
+    assert plan_notes.ubatch_choices(512, 1024) == [128, 512]
     assert plan_notes.ubatch_choices(1, 1) == [1]
 
 

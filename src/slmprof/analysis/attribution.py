@@ -7,9 +7,9 @@ it and who reads it. docs/attribution.md has the rules and their reasons.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from .block_parts import assign_parts
 from .graph_edges import NORM_OPS, RECURRENT_OPS, GraphEdges
@@ -21,6 +21,9 @@ from .weight_roles import (
     state_layer,
 )
 from .weight_uses import roles_from_use
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 Region = tuple[int, str]
 """A layer (-1 outside the layers) and a block."""

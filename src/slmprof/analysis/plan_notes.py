@@ -100,6 +100,6 @@ def logits_notes(plan: MemoryPlan, with_few: MemoryPlan) -> list[str]:
 
 
 def ubatch_choices(n_ubatch: int, n_batch: int) -> Sequence[int]:
-    """The physical batches whose effect is shown: some smaller, some larger, and the one used."""
-    choices = {n_ubatch // 4, n_ubatch // 2, n_ubatch, 2 * n_ubatch, 4 * n_ubatch}
+    """The physical batches whose effect is shown: a smaller, a larger, and the one used."""
+    choices = {n_ubatch // 4, n_ubatch, 4 * n_ubatch}
     return sorted(n for n in choices if n >= 1 and (n <= n_batch or n == n_ubatch))

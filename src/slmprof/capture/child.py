@@ -33,7 +33,12 @@ def started(
         text=True,
         encoding="utf-8",
         errors="replace",
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+        # numpy's own threads would take time to start, and cores from what is measured.
+        env={
+            "OPENBLAS_NUM_THREADS": "1",
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(paths),
+        },
         # A Ctrl-C of the terminal is for the parent, which ends the child in its own way.
         start_new_session=True,
     )

@@ -9,18 +9,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import ModelError, UsageError
 from .load_errors import explain_load_failure
 from .resolve import check_gguf, file_stem, parse_description
-from .synthesis import (
-    DEFAULT_FILE_TYPE,
-    ModelPlan,
-    check_file_type,
-    find_dimensions,
-    native_path,
-    plan_model,
-)
+
+if TYPE_CHECKING:
+    from .synthesis import ModelPlan
 
 
 def outline(model: str | os.PathLike[str], folder: Path, *, file_type: str | None = None) -> Path:
@@ -40,17 +36,23 @@ def outline(model: str | os.PathLike[str], folder: Path, *, file_type: str | Non
         UsageError: an unknown file type, or one whose tensor types depend on an importance matrix.
     """
     description = parse_description(model)
+    if description is None and file_type is None:
+        return check_gguf(
+            Path(model)
+        )  # without what only synthesis needs, which takes time to load
+    from .synthesis import DEFAULT_FILE_TYPE, check_file_type, find_dimensions, plan_model
+
     if description is not None:
         source, own_type = description
         plan = plan_model(find_dimensions(source), file_type or own_type or DEFAULT_FILE_TYPE)
         return outline_plan(plan, folder)
-    path = check_gguf(Path(model))
-    return path if file_type is None else _retype(path, folder, check_file_type(file_type))
+    return _retype(check_gguf(Path(model)), folder, check_file_type(str(file_type)))
 
 
 def outline_plan(plan: ModelPlan, folder: Path) -> Path:
     """The outline of a planned file, in an existing folder. Raises ModelError."""
     from .. import _core
+    from .synthesis import native_path
 
     path = folder / f"{file_stem(plan.dimensions.name)}-{plan.file_type}.gguf"
     tensors = [(tensor.name, tensor.shape, tensor.type) for tensor in plan.tensors]
@@ -63,6 +65,7 @@ def outline_plan(plan: ModelPlan, folder: Path) -> Path:
 
 def _retype(source: Path, folder: Path, file_type: str) -> Path:
     from .. import _core
+    from .synthesis import native_path
 
     target = folder / f"{file_stem(source.stem)}-{file_type}.gguf"
     if target.exists() and target.samefile(source):

@@ -7,7 +7,6 @@ import os
 from pathlib import Path
 
 from ..errors import ModelError, UsageError
-from .presets import PRESETS
 
 _PRESET_PREFIX = "preset:"
 _GGUF_MAGIC = b"GGUF"
@@ -85,6 +84,8 @@ def check_gguf(path: Path) -> Path:
         with path.open("rb") as file:
             magic = file.read(len(_GGUF_MAGIC))
     except FileNotFoundError:
+        from .presets import PRESETS
+
         hint = ""
         if str(path).lower() in PRESETS:
             hint = f"; for the preset of that name write preset:{str(path).lower()}"

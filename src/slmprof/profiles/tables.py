@@ -8,18 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
-UInt8 = npt.NDArray[np.uint8]
-UInt16 = npt.NDArray[np.uint16]
-UInt32 = npt.NDArray[np.uint32]
-UInt64 = npt.NDArray[np.uint64]
-Int32 = npt.NDArray[np.int32]
-Int64 = npt.NDArray[np.int64]
-Float64 = npt.NDArray[np.float64]
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+# As numpy.typing.NDArray has them, which takes time to load.
+UInt8 = np.ndarray[Any, np.dtype[np.uint8]]
+UInt16 = np.ndarray[Any, np.dtype[np.uint16]]
+UInt32 = np.ndarray[Any, np.dtype[np.uint32]]
+UInt64 = np.ndarray[Any, np.dtype[np.uint64]]
+Int32 = np.ndarray[Any, np.dtype[np.int32]]
+Int64 = np.ndarray[Any, np.dtype[np.int64]]
+Float64 = np.ndarray[Any, np.dtype[np.float64]]
 
 _DTYPES: dict[str, type[np.generic]] = {
     "UInt8": np.uint8,
