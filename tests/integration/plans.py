@@ -63,9 +63,10 @@ def _in_places(planner: _core.Planner, plan: _core.Plan, engine: _core.Engine) -
     """All of a tensor's place is planned but which allocation it is in, and where in it."""
     found = []
     real, weights, caches = engine.places(), planner.weights(), plan["caches"]
-    for column in real.keys() - {"buffer", "offset_bytes"}:
-        planned = [*weights[column], *caches[column]]  # type: ignore[literal-required]
-        if planned != list(real[column]):  # type: ignore[literal-required]
+    planned_weights, planned_caches = dict[str, Any](weights), dict[str, Any](caches)
+    for column, values in dict[str, Any](real).items():
+        planned = [*planned_weights[column], *planned_caches[column]]
+        if column not in ("buffer", "offset_bytes") and planned != list(values):
             found.append(f"places: {column} differs")
     for planned_places in (weights, caches):
         if not (

@@ -5,9 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from ..memory_plans.records import ComputePeak, LiveTensor, MemoryPlan, TensorPlace
+from ..memory_plans.records import (
+    BufferSize,
+    ComputePeak,
+    LayerSize,
+    LiveTensor,
+    MemoryPlan,
+    TensorPlace,
+)
 
-_Row = TypeVar("_Row")
+_Row = TypeVar("_Row", BufferSize, LayerSize, TensorPlace, LiveTensor, ComputePeak)
 _PEAK_FIELDS = ("size_bytes", "live_bytes", "hole_bytes", "lower_bound_bytes")
 _LAYER_FIELDS = ("weights_bytes", "kv_bytes", "recurrent_bytes")
 
@@ -52,7 +59,7 @@ class _Line:
 
     def row(self, a: _Row, b: _Row, *fields: str) -> _Row:
         values: dict[str, Any] = {n: self.at(getattr(a, n), getattr(b, n)) for n in fields}
-        return replace(b, **values)  # type: ignore[type-var]
+        return replace(b, **values)
 
     def tensor(self, a: TensorPlace, b: TensorPlace) -> TensorPlace:
         return replace(self.row(a, b, "size_bytes"), shape=tuple(map(self.at, a.shape, b.shape)))

@@ -109,9 +109,7 @@ class CaptureConfig:
             isinstance(self.timeout, (int, float)) and self.timeout > 0
         ):
             raise UsageError(f"timeout is {self.timeout}, not a number of seconds above 0")
-        for override in self.override_tensor:
-            if "=" not in override:
-                raise UsageError(f"override_tensor '{override}' is not PATTERN=BUFFER")
+        split_overrides(self.override_tensor)
         self.check_tokens(self.n_prompt)
 
     def check_tokens(self, n_prompt: int) -> None:
@@ -153,8 +151,7 @@ class CaptureConfig:
     @property
     def tensor_overrides(self) -> list[tuple[str, str]]:
         """The overrides as pairs of pattern and buffer type."""
-        pairs = (override.rpartition("=") for override in self.override_tensor)
-        return [(pattern, buffer) for pattern, _, buffer in pairs]
+        return split_overrides(self.override_tensor)
 
     def to_json(self) -> dict[str, Any]:
         """All fields, as JSON holds them: `n_depth` a list where there are several."""
@@ -169,6 +166,17 @@ class CaptureConfig:
         if unknown:
             raise UsageError(f"no setting '{unknown[0]}'; there are {', '.join(sorted(known))}")
         return cls(**values)
+
+
+def split_overrides(overrides: Iterable[str]) -> list[tuple[str, str]]:
+    """Texts PATTERN=BUFFER as pairs. Raises UsageError for any other."""
+    pairs = []
+    for override in overrides:
+        pattern, equals, buffer = override.rpartition("=")
+        if not equals:
+            raise UsageError(f"override_tensor '{override}' is not PATTERN=BUFFER")
+        pairs.append((pattern, buffer))
+    return pairs
 
 
 def _depths(value: object) -> tuple[int, ...]:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from ..errors import UsageError
-from .config import MOST_THREADS, usable_cores
+from .config import MOST_THREADS, split_overrides, usable_cores
 
 MAX = "max"
 FLASH_ATTENTION = {"auto": -1, "off": 0, "on": 1}
@@ -36,7 +36,7 @@ _MOST_SETTINGS = 10_000
 
 @dataclass(frozen=True)
 class Setting:
-    """One combination; `n_ctx` may still be `max`, `swa_full` None for llama.cpp's default."""
+    """One combination; `n_ctx` may still be `max`; `swa_full` None is off, as in llama-bench."""
 
     file_type: str | None
     n_ctx: int | str
@@ -64,7 +64,7 @@ class MemoryRequest:
             file as it is.
         n_outputs_max: the most tokens of a ubatch whose logits are asked for; 0 for all.
         swa_full: whether sliding-window layers keep a cache of the whole context; None for
-            llama.cpp's default.
+            off, as llama-bench has it.
         threads: compute threads, which have a work buffer; None for all cores of this process.
         fit_bytes: find the largest context that takes no more than this.
         details: also what is alive at the peak of the compute buffer, and the effect of n_ubatch.
@@ -104,9 +104,7 @@ class MemoryRequest:
             _check_int("fit", self.fit_bytes, 1, 2**63 - 1)
             if len(self.n_ctx) > 1:
                 raise UsageError("with fit, n_ctx is the one context that has to fit")
-        for override in self.override_tensor:
-            if "=" not in override:
-                raise UsageError(f"override_tensor '{override}' is not PATTERN=BUFFER")
+        split_overrides(self.override_tensor)
         if self.n_settings > _MOST_SETTINGS:
             raise UsageError(
                 f"{self.n_settings} combinations of settings are more than {_MOST_SETTINGS}"
@@ -142,8 +140,7 @@ class MemoryRequest:
     @property
     def tensor_overrides(self) -> list[tuple[str, str]]:
         """The overrides as pairs of pattern and buffer type."""
-        pairs = (override.rpartition("=") for override in self.override_tensor)
-        return [(pattern, buffer) for pattern, _, buffer in pairs]
+        return split_overrides(self.override_tensor)
 
     def settings(self) -> Iterator[Setting]:
         """Every combination. With no n_ctx, which `fit_bytes` allows, it is `max`."""
@@ -169,8 +166,8 @@ class MemoryRequest:
         return cls(**values)
 
 
-def _texts(value: object) -> tuple[str, ...]:
-    values = (value,) if isinstance(value, str) else tuple(value)  # type: ignore[arg-type]
+def _texts(value: str | Iterable[str]) -> tuple[str, ...]:
+    values = (value,) if isinstance(value, str) else tuple(value)
     for text in values:
         if not isinstance(text, str):
             raise UsageError(f"override_tensor is {text!r}, not PATTERN=BUFFER")

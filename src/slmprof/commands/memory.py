@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import functools
+import importlib
 import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -11,10 +13,11 @@ from ..errors import UsageError
 from ..profiles.vocabulary import PHASES
 from .options import (
     FORMATS,
+    add_grid_option,
     add_model,
+    add_override_tensor,
     byte_size,
     one_of,
-    override,
     several,
     whole_number,
 )
@@ -40,6 +43,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add_model(parser)
     group = parser.add_argument_group("settings of llama.cpp")
+    add = functools.partial(add_grid_option, group)
     count = whole_number(1)
     switch = several(one_of("on", "off"))
     group.add_argument(
@@ -48,25 +52,25 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="N,...",
         help="size of the context; max is the one that the model was trained for (2048)",
     )
-    _add(group, "--n-batch", count, 2048, "N", "of a logical batch (2048)")
-    _add(group, "--n-ubatch", count, 512, "N", "of a physical batch (512)")
-    _add(group, "--n-seq-max", count, 1, "N", "sequences side by side (1)")
-    _add(
-        group,
+    add("--n-batch", count, 2048, "N", "of a logical batch (2048)")
+    add("--n-ubatch", count, 512, "N", "of a physical batch (512)")
+    add("--n-seq-max", count, 1, "N", "sequences side by side (1)")
+    add(
         "--n-outputs-max",
         whole_number(0),
         0,
         "N",
         "tokens of a ubatch that give logits (all of them)",
     )
-    _add(group, "--flash-attn", one_of("auto", "on", "off"), "auto", "WORD", "auto, on, off (auto)")
-    _add(group, "--type-k", str, "f16", "TYPE", "of the K cache (f16)")
-    _add(group, "--type-v", str, "f16", "TYPE", "of the V cache (f16)")
+    words = one_of("auto", "on", "off")
+    add("--flash-attn", words, "auto", "WORD", "auto, on, off (auto)")
+    add("--type-k", str, "f16", "TYPE", "of the K cache (f16)")
+    add("--type-v", str, "f16", "TYPE", "of the V cache (f16)")
     group.add_argument(
         "--swa-full",
         type=switch,
         metavar="on,off",
-        help="caches of sliding windows as long as the context (as llama.cpp has it)",
+        help="caches of sliding windows as long as the context (off)",
     )
     for name, text in (("mmap", "map the file"), ("repack", "repack weights for the processor")):
         either = group.add_mutually_exclusive_group()
@@ -79,14 +83,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--threads", type=whole_number(1, 512), metavar="N", help="threads (all usable cores)"
     )
-    group.add_argument(
-        "--override-tensor",
-        type=override,
-        action="append",
-        default=[],
-        metavar="PATTERN=BUFFER",
-        help="put weights whose name matches into a buffer type; may be repeated",
-    )
+    add_override_tensor(group)
     group = parser.add_argument_group("what fits")
     group.add_argument(
         "--fit",
@@ -112,23 +109,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add(
-    group: argparse._ArgumentGroup,
-    name: str,
-    one: object,
-    default: object,
-    sign: str,
-    text: str,
-) -> None:
-    group.add_argument(
-        name,
-        type=several(one),  # type: ignore[arg-type]
-        default=(default,),
-        metavar=f"{sign},...",
-        help=text,
-    )
-
-
 def _context(text: str) -> int | str:
     return "max" if text == "max" else whole_number(1)(text)
 
@@ -144,7 +124,7 @@ def run(args: argparse.Namespace) -> int:
         from ..reporters.progress import ProgressBar
 
         if args.format in ("table", "markdown"):
-            from ..reporters import terminal  # noqa: F401
+            importlib.import_module("..reporters.terminal", __package__)
 
         if request.n_settings > 1 or request.fit_bytes is not None:
             with ProgressBar(sys.stderr) as bar:

@@ -127,6 +127,32 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_grid_option(
+    group: argparse._ArgumentGroup,
+    name: str,
+    one: Callable[[str], Any],
+    default: Any,
+    sign: str,
+    text: str,
+) -> None:
+    """A setting that takes several values, by commas; it becomes a tuple."""
+    group.add_argument(
+        name, type=several(one), default=(default,), metavar=f"{sign},...", help=text
+    )
+
+
+def add_override_tensor(group: argparse._ArgumentGroup) -> None:
+    """Which weights go into other buffer types."""
+    group.add_argument(
+        "--override-tensor",
+        type=override,
+        action="append",
+        default=[],
+        metavar="PATTERN=BUFFER",
+        help="put weights whose name matches into a buffer type; may be repeated",
+    )
+
+
 def add_run_options(parser: argparse.ArgumentParser, *, grid: bool = False) -> None:
     """What to run and how: the settings of the engine and of the passes.
 
@@ -138,13 +164,10 @@ def add_run_options(parser: argparse.ArgumentParser, *, grid: bool = False) -> N
 
     def add(name: str, one: Callable[[str], Any], default: Any, sign: str, text: str) -> None:
         """A setting that a sweep varies."""
-        group.add_argument(
-            name,
-            type=several(one) if grid else one,
-            default=(default,) if grid else default,
-            metavar=f"{sign},..." if grid else sign,
-            help=text,
-        )
+        if grid:
+            add_grid_option(group, name, one, default, sign, text)
+        else:
+            group.add_argument(name, type=one, default=default, metavar=sign, help=text)
 
     group = parser.add_argument_group("what to run")
     add("--n-prompt", count, 50, "N", "tokens of the prompt (50)")
@@ -189,14 +212,7 @@ def add_run_options(parser: argparse.ArgumentParser, *, grid: bool = False) -> N
         group.add_argument("--flash-attn", choices=_FLASH_ATTENTION, default="auto")
     add("--type-k", str, "f16", "TYPE", "of the K cache (f16)")
     add("--type-v", str, "f16", "TYPE", "of the V cache (f16)")
-    group.add_argument(
-        "--override-tensor",
-        type=override,
-        action="append",
-        default=[],
-        metavar="PATTERN=BUFFER",
-        help="put weights whose name matches into a buffer type; may be repeated",
-    )
+    add_override_tensor(group)
     group.add_argument("--no-mmap", action="store_true", help="read the file, do not map it")
     group.add_argument("--no-repack", action="store_true", help="keep weights as the file has them")
     group.add_argument("--device", default="cpu", metavar="DEVICE", help="where to run (cpu)")
