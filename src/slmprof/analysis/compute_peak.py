@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..memory_plans.records import ComputePeak, LiveTensor
-from ..profiles.tables import TensorTable
+from ..profiles.tables import N_DIMS, TensorTable, trimmed_shape
 from .attribution import Attribution, attribute
 from .compute_lives import Lives, find_lives
 from .graph_edges import GraphEdges
@@ -147,15 +147,12 @@ def _live_tensor(
         layer = layers.pop() if len(layers) == 1 else -1
     else:
         layer = int(places.layer[row])
-    shape = [int(getattr(tensors, f"ne{i}")[row]) for i in range(4)]
-    while len(shape) > 1 and shape[-1] == 1:
-        shape.pop()
     return LiveTensor(
         tensor=strings[int(tensors.name[row])],
         op=strings[int(tensors.op[row])],
         block=str(places.block[shown]) or "other",
         layer=layer if layer >= 0 else None,
         type=strings[int(tensors.type[row])],
-        shape=tuple(shape),
+        shape=trimmed_shape(getattr(tensors, f"ne{i}")[row] for i in range(N_DIMS)),
         size_bytes=int(tensors.size_bytes[row]),
     )

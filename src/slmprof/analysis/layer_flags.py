@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..profiles.tables import trimmed_shape
 from .layer_classes import CONVERSIONS, SELECTION, Build, LayerBlock, layer_blocks, usual
 
 TIME, TYPE, SIZE, STRUCTURE, IMPL = "time", "type", "size", "structure", "impl"
@@ -309,16 +310,9 @@ def _of_weights(weights: pd.DataFrame, layers: _Layers) -> list[_Raw]:
         bits = (rows["size_bytes"] / rows["n_elements"]).tolist()
         least = dict(zip(types.values(), bits, strict=True))
         raw += _odd(types, None, block, TYPE, "weights", str(stem), least)
-        shapes = dict(zip(numbers, map(_trimmed, rows["shape"].tolist()), strict=True))
+        shapes = dict(zip(numbers, map(trimmed_shape, rows["shape"].tolist()), strict=True))
         raw += _odd(shapes, None, block, SIZE, "weights", str(stem))
     return raw
-
-
-def _trimmed(shape: Sequence[int]) -> tuple[int, ...]:
-    sizes = list(shape)
-    while len(sizes) > 1 and sizes[-1] == 1:
-        sizes.pop()
-    return tuple(sizes)
 
 
 def _odd(

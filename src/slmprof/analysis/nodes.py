@@ -8,10 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from ..profiles.data import Profile
-from ..profiles.tables import TensorTable
+from ..profiles.tables import TensorTable, trimmed_shape
 from .kernels import PRODUCTS, conversion_kernel, converted_type, kernel_name
 from .structures import Structures
 
@@ -92,7 +90,7 @@ class GraphNodes:
             block=str(self._attribution.block[last]) or "other",
             part=str(self._attribution.part[last]),
             dtypes=f"{','.join(types)}->{type_name}",
-            shape=_trimmed(self._shapes[last].tolist()),
+            shape=trimmed_shape(self._shapes[last]),
             fused=tuple(self._text(int(tensors.op[member])) for member in members),
             backend=self._backend,
         )
@@ -129,8 +127,3 @@ def _occurrences(tensors: TensorTable, n_nodes: int) -> list[int]:
         seen[key] = count + 1
         result.append(count)
     return result
-
-
-def _trimmed(shape: list[int]) -> tuple[int, ...]:
-    n_dims = int(np.max(np.flatnonzero(np.array(shape) != 1), initial=0)) + 1
-    return tuple(int(n) for n in shape[:n_dims])

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ..profiles.data import Profile
+from ..profiles.tables import trimmed_shape
 
 PLACE_COLUMNS: dict[str, str] = {
     "tensor": "object",
@@ -57,7 +58,7 @@ def place_table(profile: Profile) -> pd.DataFrame:
             {
                 "tensor": profile.text(int(places.name[row])),
                 "type": profile.text(int(places.type[row])),
-                "shape": _trimmed(shapes[row].tolist()),
+                "shape": list(trimmed_shape(shapes[row])),
                 "size_bytes": size,
                 "bits_per_weight": 8 * size / n_elements if n_elements else None,
                 "layer": _known(places.layer[row]),
@@ -120,12 +121,6 @@ def deepest(profile: Profile) -> int:
 
 def _known(value: Any) -> int | None:
     return int(value) if value >= 0 else None
-
-
-def _trimmed(shape: list[int]) -> list[int]:
-    while len(shape) > 1 and shape[-1] == 1:
-        shape = shape[:-1]
-    return shape
 
 
 def _table(rows: list[dict[str, Any]], columns: dict[str, str]) -> pd.DataFrame:

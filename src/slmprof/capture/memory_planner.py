@@ -18,6 +18,7 @@ from ..analysis.plan_lines import along_n_ctx
 from ..errors import EngineError, UsageError
 from ..memory_plans.records import BufferSize, LayerSize, MemoryPlan, TensorPlace
 from ..models.resolve import model_name
+from ..profiles.tables import trimmed_shape
 from .memory_request import FLASH_ATTENTION, MAX, MemoryRequest, Setting
 from .native_errors import guarded
 
@@ -217,7 +218,7 @@ def _places(places: Any) -> tuple[TensorPlace, ...]:
         TensorPlace(
             tensor=name,
             type=type_name,
-            shape=_trimmed(shape),
+            shape=trimmed_shape(shape),
             size_bytes=size_bytes,
             layer=layer if layer >= 0 else None,
             kind=kind,
@@ -238,11 +239,6 @@ def _places(places: Any) -> tuple[TensorPlace, ...]:
             strict=True,
         )
     )
-
-
-def _trimmed(shape: tuple[int, ...]) -> tuple[int, ...]:
-    n_dims = max((i + 1 for i, n in enumerate(shape) if n != 1), default=1)
-    return shape[:n_dims]
 
 
 _LAYER_FIELDS = {

@@ -40,6 +40,14 @@ N_SOURCES = 10
 TableT = TypeVar("TableT", bound="Table")
 
 
+def trimmed_shape(shape: Iterable[int]) -> tuple[int, ...]:
+    """A shape of N_DIMS without the ones at its end, as users write it; at least one dimension."""
+    sizes = [int(size) for size in shape]
+    while len(sizes) > 1 and sizes[-1] == 1:
+        sizes.pop()
+    return tuple(sizes)
+
+
 @dataclass(frozen=True, eq=False)
 class Table:
     """Columns of one length. An attribute is a column; `pass` is spelled `pass_` in Python."""
