@@ -14,9 +14,9 @@ from typing import Any
 from reporting import Bar, parser, publish
 
 import slmprof
-from slmprof.analysis.memory import memory_report
-from slmprof.analysis.reconciliation import BETWEEN
-from slmprof.reporters.records import records
+from slmprof.analysis.memory.reconciliation import BETWEEN
+from slmprof.analysis.memory.use import memory_report
+from slmprof.reporters.documents.records import records
 
 MIB = 2**20
 # What may stay without an explanation: the larger of the two.

@@ -14,7 +14,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from slmprof.capture import environment
+from slmprof.machine import environment
 
 
 @dataclass(frozen=True)

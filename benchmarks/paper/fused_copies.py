@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from slmprof.analysis.compute_lives import IN_PLACE_OPS, Lives
+from slmprof.analysis.memory.liveness import IN_PLACE_OPS, Lives
 from slmprof.profiles.tables import TensorTable
 
 _PARTS = ("Qcur-", "Kcur-", "Vcur-")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from fused_copies import FusedCopies
 
-from slmprof.analysis.compute_lives import Lives, find_lives
+from slmprof.analysis.memory.liveness import Lives, find_lives
 from slmprof.profiles.tables import TensorTable
 
 _CPU_ALIGNMENT, _GPU_ALIGNMENT = 64, 128

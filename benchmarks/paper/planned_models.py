@@ -10,7 +10,7 @@ from graph_layout import GraphLayout, Layouts
 from quantizer_2024 import tensor_types
 
 from slmprof import _core
-from slmprof.analysis.compute_peak import PeakFinder
+from slmprof.analysis.memory.peak import PeakFinder
 from slmprof.models import find_preset, plan_model
 from slmprof.models.outline import outline_plan
 

@@ -1,6 +1,6 @@
-#include "dicts.h"
+#include "bindings/dicts.h"
 
-#include "columns.h"
+#include "bindings/columns.h"
 
 #include <pybind11/stl.h>
 

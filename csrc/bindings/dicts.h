@@ -2,9 +2,9 @@
 
 #pragma once
 
-#include "memory.h"
-#include "model_info.h"
-#include "records.h"
+#include "memory/buffers.h"
+#include "engine/model_info.h"
+#include "record/records.h"
 
 #include <pybind11/pybind11.h>
 

@@ -2,7 +2,7 @@
 
 #pragma once
 
-#include "../gguf_header.h"
+#include "gguf/header.h"
 
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>

@@ -1,4 +1,4 @@
-#include "registers.h"
+#include "bindings/registers.h"
 
 PYBIND11_MODULE(_core, module) {
     module.doc() = "llama.cpp with slmprof's hooks in it. For slmprof's own use; see _core.pyi.";

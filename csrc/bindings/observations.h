@@ -2,7 +2,7 @@
 
 #pragma once
 
-#include "observation.h"
+#include "memory/observation.h"
 
 #include <pybind11/pybind11.h>
 

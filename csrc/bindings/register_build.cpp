@@ -1,7 +1,7 @@
 #include "ggml.h"
 #include "llama.h"
-#include "llama_params.h"
-#include "registers.h"
+#include "engine/llama_params.h"
+#include "bindings/registers.h"
 
 namespace py = pybind11;
 

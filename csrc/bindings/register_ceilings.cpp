@@ -1,8 +1,8 @@
 // Ceilings: each figure by a call of its own, so that Python can say how far the measurement is.
 
-#include "registers.h"
+#include "bindings/registers.h"
 
-#include "../ceilings.h"
+#include "machine/ceilings.h"
 
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>

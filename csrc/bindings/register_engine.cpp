@@ -1,10 +1,10 @@
-#include "clock.h"
-#include "columns.h"
-#include "dicts.h"
-#include "engine.h"
-#include "llama_log.h"
-#include "observations.h"
-#include "registers.h"
+#include "record/clock.h"
+#include "bindings/columns.h"
+#include "bindings/dicts.h"
+#include "engine/engine.h"
+#include "engine/llama_log.h"
+#include "bindings/observations.h"
+#include "bindings/registers.h"
 
 #include <pybind11/stl.h>
 

@@ -1,7 +1,7 @@
-#include "dicts.h"
-#include "engine.h"
-#include "planner.h"
-#include "registers.h"
+#include "bindings/dicts.h"
+#include "engine/engine.h"
+#include "engine/planner.h"
+#include "bindings/registers.h"
 
 #include <pybind11/stl.h>
 

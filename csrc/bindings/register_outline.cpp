@@ -1,9 +1,9 @@
 // Outlines: GGUF files of header and tensor table, without data.
 
-#include "registers.h"
+#include "bindings/registers.h"
 
-#include "../outline.h"
-#include "gguf_values.h"
+#include "gguf/outline.h"
+#include "bindings/gguf_values.h"
 
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>

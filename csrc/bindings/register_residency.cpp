@@ -1,5 +1,5 @@
-#include "observations.h"
-#include "registers.h"
+#include "bindings/observations.h"
+#include "bindings/registers.h"
 
 #include <pybind11/stl.h>
 

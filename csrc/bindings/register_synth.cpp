@@ -1,10 +1,10 @@
 // Synthesis: random weights, written by C++ with the GIL released.
 
-#include "registers.h"
+#include "bindings/registers.h"
 
-#include "../synth.h"
-#include "../tensor_choice.h"
-#include "gguf_values.h"
+#include "gguf/synth.h"
+#include "gguf/tensor_choice.h"
+#include "bindings/gguf_values.h"
 
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>

@@ -9,7 +9,6 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .capture.memory import memory as memory
     from .capture.process import profile as profile
     from .capture.session import Session as Session
     from .errors import CaptureError as CaptureError
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from .errors import SlmprofError as SlmprofError
     from .errors import UsageError as UsageError
     from .models.synthesis import synthesize as synthesize
+    from .planning.process import memory as memory
     from .profiles.data import Profile as Profile
     from .profiles.file import load as load
 
@@ -36,7 +36,7 @@ _PUBLIC: dict[str, str] = {
     "SlmprofError": ".errors",
     "UsageError": ".errors",
     "load": ".profiles.file",
-    "memory": ".capture.memory",
+    "memory": ".planning.process",
     "profile": ".capture.process",
     "synthesize": ".models.synthesis",
 }

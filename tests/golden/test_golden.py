@@ -18,7 +18,7 @@ VERSIONS = range(1, FORMAT_VERSION + 1)
 
 def numbers(profile: Profile) -> dict[str, Any]:
     """What the tables say that does not depend on the rules of attribution."""
-    from slmprof.reporters.records import records
+    from slmprof.reporters.documents.records import records
 
     columns = ["phase", "op", "kernel", "impl", "tensor", "dtypes", "shape", "fused", "backend"]
     columns += ["calls", "time_ms", "compute_ms", "wait_ms", "share", "flops", "bytes"]
@@ -32,9 +32,9 @@ def numbers(profile: Profile) -> dict[str, Any]:
 
 def memory_numbers(profile: Profile) -> dict[str, Any]:
     """What version 3 added."""
-    from slmprof.analysis.memory import memory_report
-    from slmprof.analysis.places import place_table
-    from slmprof.reporters.records import records
+    from slmprof.analysis.memory.places import place_table
+    from slmprof.analysis.memory.use import memory_report
+    from slmprof.reporters.documents.records import records
 
     report = memory_report(profile)
     return {

@@ -42,7 +42,7 @@ def _ctrl_c_works() -> Iterator[None]:
 @pytest.fixture(scope="session", autouse=True)
 def _ceilings_are_known() -> None:
     """Measures this machine's ceilings once, so that no test does while it waits for its own."""
-    from slmprof.capture.ceilings import ceilings
+    from slmprof.machine.ceilings import ceilings
 
     for n_threads in (1, 2):
         ceilings(n_threads)

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 import slmprof
-from slmprof.analysis.roofline import BOUNDS
-from slmprof.capture.ceilings import cache_path, ceilings, fingerprint
+from slmprof.analysis.work.roofline import BOUNDS
+from slmprof.machine.ceilings import cache_path, ceilings, fingerprint
 
 ModelMaker = Callable[..., Path]
 

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from slmprof import _core
-from slmprof.capture import ceilings as capture
-from slmprof.capture.caches import data_caches
-from slmprof.capture.config import usable_cores
-from slmprof.capture.protocol import Progress
+from slmprof.children.protocol import Progress
 from slmprof.errors import CaptureError, EngineError
+from slmprof.machine import ceilings as capture
+from slmprof.machine.caches import data_caches
 from slmprof.profiles.ceilings import OPERATIONS, Ceilings
+from slmprof.settings.capture import usable_cores
 
 KIB = 2**10
 SHORT = 0.001  # seconds for each figure, where only its being there counts
@@ -158,7 +158,7 @@ def _sabotage(folder: Path, monkeypatch: pytest.MonkeyPatch, body: str) -> None:
         "import sys\n"
         "class Finder:\n"
         "    def find_spec(self, name, path=None, target=None):\n"
-        "        if name == 'slmprof.capture.caches':\n"
+        "        if name == 'slmprof.machine.caches':\n"
         f"            {body}\n"
         "sys.meta_path.insert(0, Finder())\n"
     )

@@ -16,9 +16,9 @@ from gguf_files import write_llada, write_t5
 from test_commands import run
 
 import slmprof
-from slmprof.analysis.plan_notes import size_text
-from slmprof.capture.memory import plan_memory, planning
-from slmprof.capture.memory_request import MemoryRequest
+from slmprof.planning.notes import size_text
+from slmprof.planning.process import plan_memory, planning
+from slmprof.settings.planning import MemoryRequest
 
 ModelMaker = Callable[..., Path]
 N_LAYER, N_EMBD = 3, 256

@@ -11,12 +11,12 @@ from corpus_run import run_corpus
 from engines import open_engine
 
 import slmprof
-from slmprof.analysis.memory import memory_report
-from slmprof.analysis.places import place_table
-from slmprof.analysis.reconciliation import BETWEEN, ORIGINALS
+from slmprof.analysis.memory.places import place_table
+from slmprof.analysis.memory.reconciliation import BETWEEN, ORIGINALS
+from slmprof.analysis.memory.use import memory_report
 from slmprof.profiles.data import Profile
 from slmprof.profiles.file import load
-from slmprof.reporters.records import records
+from slmprof.reporters.documents.records import records
 
 ModelMaker = Callable[..., Path]
 RUN: dict[str, Any] = {

@@ -10,7 +10,7 @@ import pytest
 from conftest import ARCHITECTURES, small_dimensions
 
 import slmprof
-from slmprof.analysis.work import GraphWork, Work
+from slmprof.analysis.work.counts import GraphWork, Work
 from slmprof.models.architectures import list_tensors
 from slmprof.profiles.data import Profile
 from slmprof.profiles.tables import TensorTable

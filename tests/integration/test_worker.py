@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import slmprof
-from slmprof.capture.protocol import Progress
+from slmprof.children.protocol import Progress
 
 ModelMaker = Callable[..., Path]
 SETTINGS = {"n_prompt": 20, "n_gen": 4, "repeats": 3, "n_ctx": 256, "threads": 2}

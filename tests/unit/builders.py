@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from slmprof.analysis.attribution import Attribution
-from slmprof.analysis.graph_edges import GraphEdges
+from slmprof.analysis.graphs.attribution import Attribution
+from slmprof.analysis.graphs.edges import GraphEdges
 from slmprof.profiles.data import Profile
 from slmprof.profiles.meta import Meta
 from slmprof.profiles.tables import (

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from slmprof.analysis.attribution import Attribution, attribute
-from slmprof.analysis.graph_edges import GraphEdges
+from slmprof.analysis.graphs.attribution import Attribution, attribute
+from slmprof.analysis.graphs.edges import GraphEdges
 from slmprof.profiles.tables import TensorTable
 
 WEIGHT, COMPUTE, STATE = 1, 2, 3

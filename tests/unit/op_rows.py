@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from slmprof.analysis.ops import COLUMNS
+from slmprof.analysis.timing.ops import COLUMNS
 
 _PLAIN: dict[str, Any] = {
     "phase": "decode",
@@ -68,7 +68,7 @@ def weight_rows(*rows: tuple[str, int | None, str, str, list[int]], **read: str)
                 "read": read.get(stem, "whole"),
             }
         )
-    from slmprof.analysis.weights import COLUMNS as WEIGHT_COLUMNS
+    from slmprof.analysis.memory.weights import COLUMNS as WEIGHT_COLUMNS
 
     return pd.DataFrame(
         {n: pd.Series([row[n] for row in made], dtype=t) for n, t in WEIGHT_COLUMNS.items()}

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from slmprof.memory_plans.records import (
+from slmprof.planning.records import (
     BufferSize,
     ComputePeak,
     LayerSize,

@@ -171,7 +171,7 @@ def test_stats_of_one_op_are_added_up() -> None:
 
 
 def test_merging_merged_stats_changes_nothing() -> None:
-    from slmprof.analysis.spans import op_stats
+    from slmprof.analysis.timing.spans import op_stats
 
     stats = op_stats(example_profile())
     for name, column in merge_stats(stats).columns().items():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from graph_builder import STATE, VIEWS, Graph, llama, parts_in_order
 
-from slmprof.analysis.weight_roles import PARTS, role_of_name
+from slmprof.analysis.graphs.weight_roles import PARTS, role_of_name
 
 
 def test_llama_layer_is_attributed_op_by_op() -> None:
@@ -533,14 +533,14 @@ def test_unknown_names_have_no_role() -> None:
 
 @pytest.mark.parametrize("name", [f"blk.{10**20}.ffn_up.weight", f"cache_k_l{10**20}"])
 def test_numbers_that_no_layer_has(name: str) -> None:
-    from slmprof.analysis.weight_roles import state_layer, stem_and_layer
+    from slmprof.analysis.graphs.weight_roles import state_layer, stem_and_layer
 
     assert stem_and_layer(name)[1] == -1
     assert state_layer(name) == -1
 
 
 def test_every_rule_gives_a_part_of_its_block() -> None:
-    from slmprof.analysis import weight_roles
+    from slmprof.analysis.graphs import weight_roles
 
     for _, block, part, _ in weight_roles._RULES:
         assert part in PARTS[block], (block, part)

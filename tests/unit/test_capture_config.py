@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from slmprof.capture.config import CaptureConfig
 from slmprof.errors import UsageError
+from slmprof.settings.capture import CaptureConfig
 
 
 @pytest.mark.parametrize(

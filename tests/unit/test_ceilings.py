@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 from ceilings_builder import FINGERPRINT, KIB, MIB, example_ceilings
 
-from slmprof.capture import caches as caches_module
-from slmprof.capture import ceilings as capture
-from slmprof.capture.caches import data_caches, spread_cores, working_sets
-from slmprof.capture.config import CaptureConfig
 from slmprof.commands.main import main
 from slmprof.errors import EngineError, ProfileFormatError, UsageError
+from slmprof.machine import caches as caches_module
+from slmprof.machine import ceilings as capture
+from slmprof.machine.caches import data_caches, spread_cores, working_sets
 from slmprof.profiles.ceilings import Cache, Ceilings, read_ceilings, write_ceilings
+from slmprof.settings.capture import CaptureConfig
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., li
     """The machine of the example, with an empty cache folder; returns the measurements made."""
     monkeypatch.setenv("SLMPROF_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setattr(capture, "usable_cores", lambda: 4)
-    monkeypatch.setattr("slmprof.capture.config.usable_cores", lambda: 4)
+    monkeypatch.setattr("slmprof.settings.capture.usable_cores", lambda: 4)
     monkeypatch.setattr(capture, "fingerprint", lambda: dict(FINGERPRINT))
 
     def install(result: Any = None) -> list[int]:
@@ -432,7 +432,7 @@ def test_markdown_and_warnings(
 
 
 def test_ascii_where_nothing_else_can_be_shown() -> None:
-    from slmprof.reporters.ceilings import render_table
+    from slmprof.reporters.documents.ceilings import render_table
 
     assert render_table(example_ceilings(), "here", ascii_only=True).isascii()
 

@@ -297,7 +297,7 @@ def test_show_needs_no_native_library(saved: str) -> None:
 
 
 def test_the_views_of_the_options_are_those_of_the_analysis() -> None:
-    from slmprof.analysis import breakdown
+    from slmprof.analysis.verdicts import breakdown
     from slmprof.commands import options
 
     assert options.VIEWS == breakdown.VIEWS

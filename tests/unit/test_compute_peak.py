@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from plan_builder import COMPUTE, OUTPUT, PlannedGraph
 
-from slmprof.analysis.compute_lives import Lives, find_lives
-from slmprof.analysis.compute_peak import PeakFinder, find_peak
+from slmprof.analysis.memory.liveness import Lives, find_lives
+from slmprof.analysis.memory.peak import PeakFinder, find_peak
 from slmprof.profiles.tables import TensorTable
 
 

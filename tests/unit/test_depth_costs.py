@@ -12,16 +12,16 @@ import pytest
 from builders import DECODE, N_GEN, N_PROMPT, PREFILL, Builder, example_profile
 from depth_builder import ATTENTION, HEAD, HOST_NS, profile_at
 
-from slmprof.analysis.breakdown import break_down
-from slmprof.analysis.depth import STEP, TOTAL, depth_table, fit_depths, fit_line
-from slmprof.analysis.spans import op_spans, reduce_spans
+from slmprof.analysis.timing.depth import STEP, TOTAL, depth_table, fit_depths, fit_line
+from slmprof.analysis.timing.spans import op_spans, reduce_spans
+from slmprof.analysis.verdicts.breakdown import break_down
 from slmprof.commands.main import main
 from slmprof.errors import UsageError
 from slmprof.profiles.data import Profile
 from slmprof.profiles.file import load
 from slmprof.profiles.tables import EventTable
 from slmprof.profiles.validation import check_profile
-from slmprof.reporters import csv, json, markdown, terminal
+from slmprof.reporters.renderers import csv, json, markdown, terminal
 
 DEPTHS = (0, 512, 2048, 8192)
 MS_PER_NS_1024 = 1024 / 1e6

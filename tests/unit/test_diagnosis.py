@@ -13,16 +13,16 @@ import pytest
 from builders import Builder
 from op_rows import op_rows, weight_rows
 
-from slmprof.analysis.breakdown import break_down
-from slmprof.analysis.diagnosis import MAX_FINDINGS, diagnose
-from slmprof.analysis.findings import Finding
-from slmprof.analysis.phases import PhaseSummary
-from slmprof.analysis.tensor_types import named_type
+from slmprof.analysis.timing.phases import PhaseSummary
+from slmprof.analysis.verdicts.breakdown import break_down
+from slmprof.analysis.verdicts.diagnosis import MAX_FINDINGS, diagnose
+from slmprof.analysis.verdicts.findings import Finding
+from slmprof.analysis.verdicts.tensor_types import named_type
 from slmprof.profiles.data import Profile
 from slmprof.profiles.meta import Meta
-from slmprof.reporters import json, markdown, terminal
-from slmprof.reporters.diagnosis import finding_record, finding_text
-from slmprof.reporters.quantities import ASCII, UNICODE
+from slmprof.reporters.documents.diagnosis import finding_record, finding_text
+from slmprof.reporters.documents.quantities import ASCII, UNICODE
+from slmprof.reporters.renderers import json, markdown, terminal
 
 MIB = 2**20
 CEILINGS = {

@@ -6,8 +6,8 @@ import os
 
 import pytest
 
-from slmprof.capture import environment
-from slmprof.capture.environment import LoadMeter
+from slmprof.machine import environment
+from slmprof.machine.environment import LoadMeter
 
 
 def times(monkeypatch: pytest.MonkeyPatch, stat: str, own_seconds: float) -> None:

@@ -9,12 +9,12 @@ import pytest
 from builders import Builder
 from op_rows import in_layers, op_rows
 
-from slmprof.analysis.breakdown import Breakdown, break_down
-from slmprof.analysis.layer_map import layer_map
-from slmprof.analysis.layers import layer_table
+from slmprof.analysis.layers.map import layer_map
+from slmprof.analysis.layers.table import layer_table
+from slmprof.analysis.verdicts.breakdown import Breakdown, break_down
 from slmprof.profiles.data import Profile
-from slmprof.reporters import markdown, terminal
-from slmprof.reporters.section import Shaded
+from slmprof.reporters.documents.section import Shaded
+from slmprof.reporters.renderers import markdown, terminal
 
 
 def with_ops(profile: Profile, ops: pd.DataFrame) -> Profile:

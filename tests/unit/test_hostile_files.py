@@ -371,7 +371,7 @@ def test_graphs_that_no_walk_could_leave(
     [("graph", 3), ("node", 7), ("calls", -1), ("span_sum_ns", -1), ("span_sq_sum", float("nan"))],
 )
 def test_bad_stats(path: Path, column: str, value: float) -> None:
-    from slmprof.analysis.spans import op_stats
+    from slmprof.analysis.timing.spans import op_stats
 
     profile = example_profile()
     stats = op_stats(profile)

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from op_rows import in_layers, op_rows, weight_rows
 
-from slmprof.analysis.layer_flags import LayerFlag, layer_flags
-from slmprof.analysis.weights import weight_table
+from slmprof.analysis.layers.flags import LayerFlag, layer_flags
+from slmprof.analysis.memory.weights import weight_table
 from slmprof.profiles.data import Profile
-from slmprof.reporters.layer_flags import flag_record, flag_text, flag_texts, listed
-from slmprof.reporters.quantities import ASCII, UNICODE
+from slmprof.reporters.documents.layer_flags import flag_record, flag_text, flag_texts, listed
+from slmprof.reporters.documents.quantities import ASCII, UNICODE
 
 NO_WEIGHTS = weight_rows()
 

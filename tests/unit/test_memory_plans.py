@@ -8,10 +8,9 @@ from dataclasses import asdict, replace
 import pytest
 from plan_builder import CONFIG, MIB, example_plan, example_report
 
-from slmprof.analysis import plan_notes
-from slmprof.analysis.plan_lines import along_n_ctx
-from slmprof.capture.memory_report import choose_types, largest_context
-from slmprof.memory_plans.records import (
+from slmprof.planning import notes as plan_notes
+from slmprof.planning.lines import along_n_ctx
+from slmprof.planning.records import (
     BufferSize,
     Fit,
     LayerSize,
@@ -20,6 +19,7 @@ from slmprof.memory_plans.records import (
     TensorPlace,
     report_from_json,
 )
+from slmprof.planning.report import choose_types, largest_context
 
 
 def test_totals() -> None:

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from plan_builder import CONFIG, MIB, example_plan, example_report
 
-from slmprof.memory_plans.records import Fit, LayerSize, MemoryReport, Refusal
-from slmprof.reporters.memory import document, render
+from slmprof.planning.records import Fit, LayerSize, MemoryReport, Refusal
+from slmprof.reporters.documents.memory import document, render
 
 HOSTILE = "blk.0.\x1b[31m\n\u202eevil|*_`.weight"
 

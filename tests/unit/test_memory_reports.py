@@ -12,10 +12,10 @@ import pytest
 from builders import example_profile
 from memory_builder import MIB, N_PAST, example_memory, with_memory
 
-from slmprof.analysis.breakdown import break_down
+from slmprof.analysis.verdicts.breakdown import break_down
 from slmprof.profiles.data import Profile
-from slmprof.reporters import csv, json, markdown, terminal
-from slmprof.reporters.quantities import mebibytes
+from slmprof.reporters.documents.quantities import mebibytes
+from slmprof.reporters.renderers import csv, json, markdown, terminal
 
 pytestmark = pytest.mark.usefixtures("by_name")
 

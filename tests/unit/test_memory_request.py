@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from slmprof.capture.memory import VIEWS
-from slmprof.capture.memory_request import MAX, MemoryRequest
 from slmprof.commands import memory as command
 from slmprof.commands.options import byte_size
 from slmprof.errors import UsageError
+from slmprof.planning.process import VIEWS
+from slmprof.settings.planning import MAX, MemoryRequest
 
 
 def test_single_values_and_lists() -> None:

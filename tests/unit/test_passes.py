@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from slmprof.capture.config import CaptureConfig
 from slmprof.capture.passes import Passes
-from slmprof.capture.protocol import Progress
+from slmprof.children.protocol import Progress
 from slmprof.profiles.tables import StepTable
 from slmprof.profiles.vocabulary import PASS_OP, PASS_TIMING, PASS_WARMUP
+from slmprof.settings.capture import CaptureConfig
 
 
 class FakeSession:

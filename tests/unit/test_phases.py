@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from builders import MS, Builder, example_profile
 
-from slmprof.analysis.phases import phase_record, summarize_phases
+from slmprof.analysis.timing.phases import phase_record, summarize_phases
 from slmprof.profiles.tables import SegmentTable
 from slmprof.profiles.vocabulary import PASS_TIMING
 

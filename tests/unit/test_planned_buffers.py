@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from slmprof.capture import environment
 from slmprof.capture.watch import plan_buffers
 from slmprof.errors import CaptureError, EngineError
+from slmprof.machine import environment
 
 GIB = 1 << 30
 

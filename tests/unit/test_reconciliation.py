@@ -10,11 +10,11 @@ import pytest
 from builders import example_profile
 from memory_builder import KIB, MIB, N_PAST, example_memory, meta_with, observation, with_memory
 
-from slmprof.analysis.memory import memory_report
-from slmprof.analysis.places import cache_table, place_table
-from slmprof.analysis.reconciliation import ORIGINALS, Reconciliation, reconcile
+from slmprof.analysis.memory.places import cache_table, place_table
+from slmprof.analysis.memory.reconciliation import ORIGINALS, Reconciliation, reconcile
+from slmprof.analysis.memory.use import memory_report
 from slmprof.profiles.tables import PlaceTable
-from slmprof.reporters.records import records
+from slmprof.reporters.documents.records import records
 
 
 def reconciled(**memory: Any) -> Reconciliation:

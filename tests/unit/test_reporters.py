@@ -12,13 +12,12 @@ import pytest
 from builders import Builder, example_meta
 from op_rows import op_rows
 
-from slmprof.analysis.breakdown import VIEWS, break_down
-from slmprof.analysis.caveats import caveats
+from slmprof.analysis.verdicts.breakdown import VIEWS, break_down
+from slmprof.analysis.verdicts.caveats import caveats
 from slmprof.errors import UsageError
 from slmprof.profiles.data import Profile
 from slmprof.profiles.meta import Meta
-from slmprof.reporters import csv, json, markdown, terminal
-from slmprof.reporters.quantities import (
+from slmprof.reporters.documents.quantities import (
     ASCII,
     UNICODE,
     bytes_text,
@@ -30,6 +29,7 @@ from slmprof.reporters.quantities import (
     rate,
     shortened,
 )
+from slmprof.reporters.renderers import csv, json, markdown, terminal
 
 LONG = "a_tensor_whose_name_is_far_longer_than_any_column_can_hold-27"
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from ceilings_builder import KIB, MIB, example_ceilings
 
-from slmprof.analysis.roofline import BOUNDS, add_bounds, level_roofs, product_roofs
+from slmprof.analysis.work.roofline import BOUNDS, add_bounds, level_roofs, product_roofs
 
 STREAMED = {"prefill": 100.0 * MIB, "decode": 100.0 * MIB}
 

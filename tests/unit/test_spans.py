@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from builders import MS, Builder, example_profile, with_conversion
 
-from slmprof.analysis.spans import op_spans, op_stats, reduce_spans
+from slmprof.analysis.timing.spans import op_spans, op_stats, reduce_spans
 from slmprof.profiles.data import Profile
 from slmprof.profiles.tables import EventTable, StatTable
 

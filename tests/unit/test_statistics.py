@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from slmprof.analysis.statistics import overhead, summarize
+from slmprof.analysis.timing.statistics import overhead, summarize
 
 
 def test_summary_of_known_samples() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from depth_builder import profile_at
 
-from slmprof.analysis.sweep import in_order, summarize_point, sweep_table, varying
+from slmprof.analysis.verdicts.sweep import in_order, summarize_point, sweep_table, varying
 from slmprof.capture.sweep import in_order_of_running, make_grid, open_folder, why_to_measure
 from slmprof.commands.main import main
 from slmprof.errors import EngineError, ModelError, UsageError

@@ -201,5 +201,5 @@ def test_every_anchor_is_one_of_ours() -> None:
     assert len(hooks) > 20
     for hook in hooks:
         text = hook.before or hook.after
-        is_header = text in ('#include "hooks.h"', '#include "memory_hooks.h"')
+        is_header = text in ('#include "record/hooks.h"', '#include "memory/memory_hooks.h"')
         assert "SLMPROF_" in text or "slmprof_" in text or is_header

@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 from builders import example_profile
 
-from slmprof.analysis.breakdown import VIEWS, break_down
+from slmprof.analysis.verdicts.breakdown import VIEWS, break_down
 from slmprof.profiles.data import Profile
-from slmprof.reporters import csv, json, markdown, terminal
+from slmprof.reporters.renderers import csv, json, markdown, terminal
 
 WORK = ["flops", "bytes", "weight_bytes", "gflops", "gbps"]
 

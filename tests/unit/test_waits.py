@@ -10,12 +10,12 @@ import pytest
 from builders import Builder
 from op_rows import op_rows
 
-from slmprof.analysis.breakdown import break_down
-from slmprof.analysis.waits import COLUMNS, thread_count, wait_table, wait_totals
+from slmprof.analysis.timing.waits import COLUMNS, thread_count, wait_table, wait_totals
+from slmprof.analysis.verdicts.breakdown import break_down
 from slmprof.profiles.data import Profile
-from slmprof.reporters import terminal
-from slmprof.reporters.quantities import ASCII, UNICODE
-from slmprof.reporters.wait_section import wait_section
+from slmprof.reporters.documents.quantities import ASCII, UNICODE
+from slmprof.reporters.documents.wait_section import wait_section
+from slmprof.reporters.renderers import terminal
 
 
 def test_costs_add_up_to_the_time() -> None:

@@ -9,8 +9,8 @@ import pytest
 from graph_builder import Graph
 from work_builder import STATE, WorkGraph, bits
 
-from slmprof.analysis.graph_edges import GraphEdges
-from slmprof.analysis.work import Attended, GraphWork, Work
+from slmprof.analysis.graphs.edges import GraphEdges
+from slmprof.analysis.work.counts import Attended, GraphWork, Work
 
 
 def test_product_with_a_quantized_weight() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from work_builder import STATE, WorkGraph, bits
 
-from slmprof.analysis.work import Work
+from slmprof.analysis.work.counts import Work
 
 
 @pytest.mark.parametrize(

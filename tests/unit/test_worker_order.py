@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from slmprof.capture import ceilings, worker
-from slmprof.capture.config import CaptureConfig
+from slmprof.capture import worker
 from slmprof.errors import ModelError
+from slmprof.machine import ceilings
+from slmprof.settings.capture import CaptureConfig
 
 
 def test_a_model_that_is_not_there_is_told_before_anything_is_measured(

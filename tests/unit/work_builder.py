@@ -7,7 +7,7 @@ import struct
 from dataclasses import dataclass, field
 from typing import Any
 
-from slmprof.analysis.work import GraphWork, Work
+from slmprof.analysis.work.counts import GraphWork, Work
 from slmprof.profiles.tables import TensorTable
 
 INPUT, WEIGHT, COMPUTE, STATE = 0, 1, 2, 3

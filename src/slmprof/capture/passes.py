@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from ..children.protocol import OnProgress, Progress
 from ..profiles.vocabulary import PASS_OP, PASS_TIMING, PASS_WARMUP, PHASES
-from .protocol import OnProgress, Progress
 from .session import Chunk, Session, Tokens
 
 # Warm-up ends when the last three passes differ by less than this share, or at one of the limits.

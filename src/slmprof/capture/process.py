@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from .. import errors
+from ..children.child import GRACE_SECONDS, explain_end, started, wait
+from ..children.protocol import CEILINGS_STAGE, EXIT_REPORTED, OnProgress, Progress
 from ..errors import EngineError, ProfileFormatError, SlmprofError
-from .child import GRACE_SECONDS, explain_end, started, wait
-from .config import CaptureConfig
-from .protocol import CEILINGS_STAGE, EXIT_REPORTED, OnProgress, Progress
+from ..settings.capture import CaptureConfig
 
 if TYPE_CHECKING:
     from ..profiles.data import Profile
@@ -34,7 +34,7 @@ def profile(
     Args:
         model: a GGUF file, `preset:NAME[@TYPE]` or a Hugging Face `config.json`.
         on_progress: called with a Progress as the run goes on.
-        settings: further fields of `slmprof.capture.config.CaptureConfig`: n_prompt, n_gen,
+        settings: further fields of `slmprof.settings.capture.CaptureConfig`: n_prompt, n_gen,
             n_depth, n_ctx, n_batch, n_ubatch, threads, flash_attn, type_k, type_v,
             override_tensor, mmap, repack, repeats, prompt_file, seed, timeout, events.
 

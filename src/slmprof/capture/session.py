@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from ..children.native_errors import guarded
 from ..errors import UsageError
+from ..machine import environment
 from ..models.resolve import model_name, resolve_model
 from ..profiles.vocabulary import PASS_OP, PASS_TIMING
-from . import environment
-from .config import CaptureConfig
-from .native_errors import guarded
+from ..settings.capture import CaptureConfig
 from .seen_graphs import SeenGraphs
 from .watch import MemoryWatch, numbered_places, plan_buffers
 
@@ -170,8 +170,8 @@ class Session:
         """
         import tempfile
 
+        from ..machine.ceilings import find_ceilings
         from ..profiles.assemble import assemble, write_chunk, write_header
-        from .ceilings import find_ceilings
 
         if self.ceilings is None and self.config.ceilings == "auto":
             self.ceilings = find_ceilings(self.config.n_threads)

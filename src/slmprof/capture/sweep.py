@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..children.protocol import OnProgress
 from ..errors import ModelError, ProfileFormatError, SlmprofError, UsageError
-from .config import CaptureConfig
-from .protocol import OnProgress
+from ..settings.capture import CaptureConfig
 
 if TYPE_CHECKING:
     from ..profiles.data import Profile

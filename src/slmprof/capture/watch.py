@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import CaptureError, EngineError
-from . import environment
+from ..machine import environment
 
 if TYPE_CHECKING:
     from .. import _core

@@ -16,10 +16,10 @@ import threading
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
+from ..children.protocol import CEILINGS_STAGE, EXIT_REPORTED, Progress
 from ..errors import EngineError, SlmprofError
-from .config import CaptureConfig
-from .environment import limit_memory
-from .protocol import CEILINGS_STAGE, EXIT_REPORTED, Progress
+from ..machine.environment import limit_memory
+from ..settings.capture import CaptureConfig
 
 
 def _leave(spool: str) -> NoReturn:
@@ -48,10 +48,10 @@ def _claim_stdout() -> IO[str]:
 
 def run(config: CaptureConfig, spool: str, output: str, channel: IO[str]) -> None:
     """One capture into `spool`, and at its end the profile file `output`."""
+    from ..machine.ceilings import ceilings_of_run
+    from ..machine.environment import LoadMeter, rss_peak_bytes
     from ..models.resolve import resolve_model
     from ..profiles.assemble import assemble, write_chunk, write_header
-    from .ceilings import ceilings_of_run
-    from .environment import LoadMeter, rss_peak_bytes
     from .passes import Passes
     from .session import Session
 

@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
 
         check_writable(args.save)
     from ..capture.process import profile_in_worker
-    from ..reporters.progress import ProgressBar
+    from .progress import ProgressBar
 
     try:
         with ProgressBar(sys.stderr) as bar:

@@ -23,8 +23,8 @@ from .options import (
 )
 
 if TYPE_CHECKING:
-    from ..capture.memory_request import MemoryRequest
-    from ..memory_plans.records import MemoryReport
+    from ..planning.records import MemoryReport
+    from ..settings.planning import MemoryRequest
 
 NAME = "memory"
 HELP = "what a model takes in memory, without reading its weights"
@@ -115,16 +115,16 @@ def _context(text: str) -> int | str:
 
 def run(args: argparse.Namespace) -> int:
     """Plans in a child process and prints; returns the exit code, 1 if a setting was refused."""
-    from ..capture.memory import planning
+    from ..planning.process import planning
 
     request = make_request(args)
     with planning(request) as plan:
         # While the child plans, what prints is loaded.
-        from ..reporters.memory import render
-        from ..reporters.progress import ProgressBar
+        from ..reporters.documents.memory import render
+        from .progress import ProgressBar
 
         if args.format in ("table", "markdown"):
-            importlib.import_module("..reporters.terminal", __package__)
+            importlib.import_module("..reporters.renderers.terminal", __package__)
 
         if request.n_settings > 1 or request.fit_bytes is not None:
             with ProgressBar(sys.stderr) as bar:
@@ -154,7 +154,7 @@ def make_request(args: argparse.Namespace) -> MemoryRequest:
     Raises:
         UsageError: options that do not go together.
     """
-    from ..capture.memory_request import MemoryRequest
+    from ..settings.planning import MemoryRequest
 
     if args.fit is not None and args.by is not None:
         raise UsageError("--fit has one view of its own; --by shows plans of settings")

@@ -12,8 +12,8 @@ from ..errors import UsageError
 from ..profiles.vocabulary import PHASES
 
 if TYPE_CHECKING:
-    from ..capture.config import CaptureConfig
     from ..profiles.data import Profile
+    from ..settings.capture import CaptureConfig
 
 FORMATS = ("table", "json", "csv", "markdown")
 # As in `analysis.breakdown`, which takes too long to load for `--help`; a test compares the two.
@@ -239,7 +239,7 @@ def capture_config(args: argparse.Namespace) -> CaptureConfig:
     Raises:
         UsageError: settings that do not go together, such as more tokens than the context holds.
     """
-    from ..capture.config import CaptureConfig
+    from ..settings.capture import CaptureConfig
 
     return CaptureConfig(model=args.model, **capture_settings(args))
 
@@ -272,22 +272,22 @@ def capture_settings(args: argparse.Namespace) -> dict[str, Any]:
 
 def print_profile(profile: Profile, args: argparse.Namespace) -> None:
     """Prints a profile to stdout as `add_output_options` asked for."""
-    from ..analysis.breakdown import break_down
+    from ..analysis.verdicts.breakdown import break_down
 
     breakdown = break_down(profile, by=args.by, phase=args.phase, top=args.top)
     if args.format == "table":
-        from ..reporters import terminal
+        from ..reporters.renderers import terminal
 
         terminal.render(breakdown, sys.stdout)
     elif args.format == "json":
-        from ..reporters import json
+        from ..reporters.renderers import json
 
         sys.stdout.write(json.render(breakdown))
     elif args.format == "csv":
-        from ..reporters import csv
+        from ..reporters.renderers import csv
 
         sys.stdout.write(csv.render(breakdown))
     else:
-        from ..reporters import markdown
+        from ..reporters.renderers import markdown
 
         sys.stdout.write(markdown.render(breakdown))

@@ -37,8 +37,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Prints the ceilings; returns the exit code."""
-    from ..capture.config import usable_cores
     from ..profiles.ceilings import write_ceilings
+    from ..settings.capture import usable_cores
 
     if args.refresh and args.ceilings is not None:
         raise UsageError("--refresh measures, --ceilings FILE takes figures from a file: one only")
@@ -57,8 +57,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _obtain(args: argparse.Namespace, n_threads: int) -> tuple[Ceilings, str]:
     """The ceilings, and in words where they come from."""
-    from ..capture import ceilings as capture
-    from ..reporters.progress import ProgressBar
+    from ..machine import ceilings as capture
+    from .progress import ProgressBar
 
     if args.ceilings is not None:
         return capture.load_ceilings(args.ceilings, n_threads), f"from {args.ceilings}"
@@ -79,7 +79,7 @@ def _obtain(args: argparse.Namespace, n_threads: int) -> tuple[Ceilings, str]:
 
 
 def _print(found: Ceilings, source: str, form: str) -> None:
-    from ..reporters import ceilings as reporter
+    from ..reporters.documents import ceilings as reporter
 
     if form == "table":
         ascii_only = not (sys.stdout.encoding or "ascii").lower().startswith("utf")

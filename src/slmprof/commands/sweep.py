@@ -12,7 +12,7 @@ from ..errors import ProfileFormatError, UsageError
 from .options import FORMATS, add_run_options, capture_settings
 
 if TYPE_CHECKING:
-    from ..analysis.sweep import SweepPoint
+    from ..analysis.verdicts.sweep import SweepPoint
     from ..capture.sweep import Outcome, Point
 
 NAME = "sweep"
@@ -81,7 +81,7 @@ def _list(points: Sequence[Point], folder: Path) -> None:
 def _measure(points: Sequence[Point], folder: Path) -> list[Outcome]:
     """Runs the points; says on stderr how far it is."""
     from ..capture.sweep import run_points
-    from ..reporters.progress import ProgressBar
+    from .progress import ProgressBar
 
     outcomes: list[Outcome] = []
     try:
@@ -115,9 +115,9 @@ def _print(
     paths: Sequence[Path], failures: Sequence[tuple[str, str]], form: str
 ) -> list[tuple[str, str]]:
     """Prints the profiles; returns the failures, with those of files that cannot be read."""
-    from ..analysis.sweep import in_order, summarize_point
+    from ..analysis.verdicts.sweep import in_order, summarize_point
     from ..profiles.file import load
-    from ..reporters.sweep import render
+    from ..reporters.documents.sweep import render
 
     points: list[SweepPoint] = []
     failures = list(failures)

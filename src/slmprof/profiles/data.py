@@ -23,7 +23,7 @@ from .tables import (
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ..analysis.phases import PhaseSummary
+    from ..analysis.timing.phases import PhaseSummary
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -78,37 +78,37 @@ class Profile:
 
     def depth_costs(self, by: str = "block") -> pd.DataFrame:
         """What a token costs at each depth, see `analysis.depth.depth_table`."""
-        from ..analysis.depth import depth_table
+        from ..analysis.timing.depth import depth_table
 
         return depth_table(self, by)
 
     def depth_fits(self, by: str = "block") -> pd.DataFrame:
         """Cost of a token as a + b x context, see `analysis.depth.fit_depths`."""
-        from ..analysis.depth import depth_table, fit_depths
+        from ..analysis.timing.depth import depth_table, fit_depths
 
         return fit_depths(depth_table(self, by), by)
 
     def phases(self) -> pd.DataFrame:
         """One row a phase; nested keys are joined by dots (`latency_ms.median`)."""
-        from ..analysis.phases import phase_table
+        from ..analysis.timing.phases import phase_table
 
         return phase_table(self.phase_summaries)
 
     def blocks(self) -> pd.DataFrame:
         """Columns phase, block, time_ms, share; largest first within a phase."""
-        from ..analysis.blocks import block_table
+        from ..analysis.timing.blocks import block_table
 
         return block_table(self.op_rows)
 
     def layers(self) -> pd.DataFrame:
         """Columns phase, layer (nullable), block, time_ms, share; in layer order."""
-        from ..analysis.layers import layer_table
+        from ..analysis.layers.table import layer_table
 
         return layer_table(self.op_rows)
 
     def kernels(self) -> pd.DataFrame:
         """Columns phase, kernel, calls, time_ms, share; largest first within a phase."""
-        from ..analysis.kernels import kernel_table
+        from ..analysis.timing.kernels import kernel_table
 
         return kernel_table(self.op_rows)
 
@@ -122,13 +122,13 @@ class Profile:
 
     def waits(self) -> pd.DataFrame:
         """What waiting costs, by block, in the columns of `analysis.waits.COLUMNS`."""
-        from ..analysis.waits import wait_table
+        from ..analysis.timing.waits import wait_table
 
         return wait_table(self.op_rows)
 
     def memory(self) -> pd.DataFrame:
         """The buffers: columns device, buffer_type, kind, size_bytes."""
-        from ..analysis.memory import buffer_table
+        from ..analysis.memory.use import buffer_table
 
         return buffer_table(self)
 
@@ -145,14 +145,14 @@ class Profile:
     @cached_property
     def op_rows(self) -> pd.DataFrame:
         """What `ops` copies, at the smallest depth; derived once. Not to be changed."""
-        from ..analysis.ops import op_table
+        from ..analysis.timing.ops import op_table
 
         return op_table(self.shallowest)
 
     @cached_property
     def phase_summaries(self) -> tuple[PhaseSummary, ...]:
         """The phases that have steps, at the smallest depth, prefill first; derived once."""
-        from ..analysis.phases import summarize_phases
+        from ..analysis.timing.phases import summarize_phases
 
         return summarize_phases(self.shallowest)
 

@@ -1,0 +1,66 @@
+#include "engine/llama_log.h"
+
+#include "llama.h"
+
+#include <cstdio>
+#include <deque>
+#include <mutex>
+
+namespace slmprof {
+
+namespace {
+
+constexpr size_t k_n_lines = 64;
+
+std::mutex              log_mutex;
+std::deque<std::string> lines;
+std::string             unfinished;
+bool                    to_stderr = false;
+
+void receive(ggml_log_level level, const char * text, void * /*user_data*/) {
+    const std::lock_guard<std::mutex> lock(log_mutex);
+    if (to_stderr && level != GGML_LOG_LEVEL_DEBUG) {
+        std::fputs(text, stderr);
+        std::fflush(stderr);
+    }
+    if (level == GGML_LOG_LEVEL_DEBUG) {
+        return;
+    }
+    // A message may come in pieces, and a piece may hold several lines.
+    unfinished += text;
+    size_t end = 0;
+    while ((end = unfinished.find('\n')) != std::string::npos) {
+        const std::string line = unfinished.substr(0, end);
+        unfinished.erase(0, end + 1);
+        if (!line.empty()) {
+            lines.push_back(line);
+        }
+        if (lines.size() > k_n_lines) {
+            lines.pop_front();
+        }
+    }
+}
+
+}  // namespace
+
+void capture_llama_log() {
+    llama_log_set(receive, nullptr);
+}
+
+void set_llama_log_to_stderr(bool enabled) {
+    const std::lock_guard<std::mutex> lock(log_mutex);
+    to_stderr = enabled;
+}
+
+std::vector<std::string> llama_log_lines() {
+    const std::lock_guard<std::mutex> lock(log_mutex);
+    return { lines.begin(), lines.end() };
+}
+
+void clear_llama_log() {
+    const std::lock_guard<std::mutex> lock(log_mutex);
+    lines.clear();
+    unfinished.clear();
+}
+
+}  // namespace slmprof

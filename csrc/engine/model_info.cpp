@@ -1,0 +1,63 @@
+#include "engine/model_info.h"
+
+#include "ggml.h"
+#include "llama-context.h"
+#include "llama-ext.h"
+#include "llama.h"
+
+#include <set>
+#include <utility>
+#include <vector>
+
+// llama.cpp's own list of a model's tensors (src/llama-model.h): name and tensor, a tied output twice.
+const std::vector<std::pair<std::string, ggml_tensor *>> & llama_internal_get_tensor_map(const llama_model * model);
+
+namespace slmprof {
+
+namespace {
+
+std::string metadata(const llama_model * model, const char * key) {
+    char      text[256];
+    const int length = llama_model_meta_val_str(model, key, text, sizeof(text));
+    return length >= 0 ? std::string(text) : std::string();
+}
+
+}  // namespace
+
+ModelInfo describe(const llama_model * model) {
+    const llama_vocab * vocab = llama_model_get_vocab(model);
+    ModelInfo           info;
+    info.name           = metadata(model, "general.name");
+    info.architecture   = metadata(model, "general.architecture");
+    info.file_type      = llama_ftype_name(llama_model_ftype(model));
+    info.n_params       = llama_model_n_params(model);
+    info.size_bytes     = llama_model_size(model);
+    info.n_layer        = llama_model_n_layer(model);
+    info.n_embd         = llama_model_n_embd(model);
+    info.n_vocab        = llama_vocab_n_tokens(vocab);
+    info.n_ctx_train    = llama_model_n_ctx_train(model);
+    info.n_expert       = llama_model_n_expert(model);
+    info.has_vocab      = llama_vocab_type(vocab) != LLAMA_VOCAB_TYPE_NONE;
+    info.has_encoder    = llama_model_has_encoder(model);
+    info.has_decoder    = llama_model_has_decoder(model);
+    info.is_recurrent   = llama_model_is_recurrent(model);
+    info.is_hybrid      = llama_model_is_hybrid(model);
+    info.random_weights = metadata(model, "slmprof.synthetic") == "true";
+    std::set<std::string> seen;
+    for (const auto & [name, tensor] : llama_internal_get_tensor_map(model)) {
+        if (seen.insert(name).second) {
+            info.tensor_types[ggml_type_name(tensor->type)] += ggml_nbytes(tensor);
+        }
+    }
+    return info;
+}
+
+ContextInfo describe(const llama_context * context) {
+    return { llama_n_ctx(context),   llama_n_batch(context),
+             llama_n_ubatch(context), llama_n_seq_max(context),
+             // llama.cpp's function changes nothing, but is not declared so.
+             llama_n_threads(const_cast<llama_context *>(context)), llama_get_memory(context) != nullptr,
+             context->get_cparams().flash_attn };
+}
+
+}  // namespace slmprof

@@ -1,0 +1,202 @@
+#include "engine/planner.h"
+
+#include "engine/engine.h"
+#include "ggml-backend.h"
+#include "ggml-cpu.h"
+#include "record/graph.h"
+#include "llama-arch.h"
+#include "llama-context.h"
+#include "llama-model.h"
+#include "llama.h"
+#include "engine/llama_params.h"
+
+#include <algorithm>
+#include <chrono>
+#include <map>
+#include <utility>
+
+namespace slmprof {
+
+namespace {
+
+// By the system's clock: the other one would first have to be compared with it.
+int64_t now_ns() {
+    const auto now = std::chrono::steady_clock::now().time_since_epoch();
+    return std::chrono::duration_cast<std::chrono::nanoseconds>(now).count();
+}
+
+// Sizes of a graph's compute buffers, by buffer type.
+using ComputeSizes = std::map<ggml_backend_buffer_type_t, uint64_t>;
+
+// A graph that llama.cpp reserves for.
+struct Reserve {
+    uint32_t n_tokens, n_seqs, n_outputs;
+};
+
+std::vector<BufferRecord> to_records(const ComputeSizes & sizes) {
+    std::vector<BufferRecord> records;
+    for (const auto & [type, size] : sizes) {
+        records.push_back({ device_of(type), ggml_backend_buft_name(type), "compute", size });
+    }
+    return merge_buffers(records);
+}
+
+// Plans graphs on one context.
+class GraphPlanner {
+  public:
+    GraphPlanner(llama_context * context, const MemoryNotes & notes, const MemoryNotes & weights)
+        : context_(context), notes_(notes), weights_(weights) {
+        if (llama_memory_i * memory = context->get_memory()) {
+            memory_ = memory->init_full();
+        }
+    }
+
+    // The scheduler's graph and the places of its tensors are in the notes until the next call.
+    ComputeSizes reserve(const Reserve & graph) {
+        ggml_backend_sched_t scheduler = context_->get_sched();
+        const int            n         = ggml_backend_sched_get_n_backends(scheduler);
+        std::vector<size_t>  sizes(static_cast<size_t>(n));
+        context_->graph_reserve(graph.n_tokens, graph.n_seqs, graph.n_outputs, memory_.get(), true, sizes.data());
+        ComputeSizes by_type;
+        for (int i = 0; i < n; i++) {
+            // Backends with the same type share one buffer.
+            by_type[ggml_backend_sched_get_buffer_type(scheduler, ggml_backend_sched_get_backend(scheduler, i))] =
+                sizes[static_cast<size_t>(i)];
+        }
+        return by_type;
+    }
+
+    PlannedGraph describe(Phase phase, const Reserve & graph, const ComputeSizes & sizes, int32_t n_threads) {
+        PlannedGraph planned;
+        planned.phase      = phase;
+        planned.n_tokens   = graph.n_tokens;
+        planned.n_outputs  = graph.n_outputs;
+        planned.buffers    = to_records(sizes);
+        planned.work_bytes = ggml_graph_plan(notes_.graph(), n_threads, nullptr).work_size;
+        StringTable   strings;
+        GraphRegistry registry(strings);
+        GraphPlaces   places = notes_.graph_places();
+        notes_.add_to(places);
+        weights_.add_to(places);
+        registry.copy_planned(notes_.graph(), places);
+        GraphColumns unused;
+        registry.take(unused, planned.tensors);
+        planned.strings = strings.texts();
+        return planned;
+    }
+
+  private:
+    llama_context *          context_;
+    const MemoryNotes &      notes_;
+    const MemoryNotes &      weights_;
+    llama_memory_context_ptr memory_;
+};
+
+// As llama_context::sched_reserve does it: the reserves of prefill and decode, and where prefill needs
+// more for one sequence than for several, that one again.
+std::vector<Reserve> reserves_of(const llama_context * context, const llama_model * model) {
+    const llama_cparams & settings  = context->get_cparams();
+    const uint32_t        n_seqs    = settings.n_seq_max;
+    const uint32_t        n_tokens  = std::min(settings.n_ctx, settings.n_ubatch);
+    const uint32_t        n_outputs = std::min(n_tokens, settings.n_outputs_max);
+    // graph_reserve makes the tokens of a graph a multiple of the sequences.
+    const uint32_t       n_rounded = (n_tokens + n_seqs - 1) / n_seqs * n_seqs;
+    std::vector<Reserve> reserves  = { { n_rounded, n_seqs, n_outputs }, { n_seqs, n_seqs, n_seqs } };
+    if (n_seqs > 1 && (model->arch == LLM_ARCH_KIMI_LINEAR || model->arch == LLM_ARCH_MINIMAX_01)) {
+        reserves.push_back({ n_tokens, 1, n_outputs });
+    }
+    return reserves;
+}
+
+// Lets each weight's buffer type prepare the tensor as it does when it is allocated: what work buffer
+// a product needs depends on it.
+void prepare_weights(const MemoryNotes & notes) {
+    std::map<ggml_backend_buffer_type_t, ggml_backend_buffer_t> buffers;
+    for (ggml_tensor * tensor : notes.tensors()) {
+        ggml_backend_buffer_type_t type = ggml_backend_buffer_get_type(tensor->buffer);
+        if (type == ggml_backend_cpu_buffer_type()) {
+            continue;
+        }
+        auto & buffer = buffers[type];
+        if (buffer == nullptr) {
+            buffer = ggml_backend_buft_alloc_buffer(type, ggml_backend_buft_get_alignment(type));
+        }
+        if (buffer != nullptr) {
+            ggml_backend_buffer_init_tensor(buffer, tensor);
+        }
+    }
+    for (const auto & [type, buffer] : buffers) {
+        ggml_backend_buffer_free(buffer);
+    }
+}
+
+}  // namespace
+
+Planner::Planner(const EngineSettings & settings) : notes_(MemoryNotes::planned(settings.use_mmap)), model_(nullptr, llama_model_free) {
+    const int64_t begin = now_ns();
+    initialize_backends();
+    ModelParams model_params(settings);
+    model_params.params.no_alloc  = true;
+    model_params.params.load_mode = LLAMA_LOAD_MODE_NONE;  // the planner aborts with any other
+    const MemoryNotes::Scope scope(notes_);
+    model_.reset(llama_model_load_from_file(settings.path.c_str(), model_params.params));
+    if (!model_) {
+        throw ModelFailure("llama.cpp cannot load " + settings.path);
+    }
+    prepare_weights(notes_);
+    duration_ns_ = now_ns() - begin;
+}
+
+Planner::~Planner() = default;
+
+ModelInfo Planner::model_info() const {
+    return describe(model_.get());
+}
+
+PlaceColumns Planner::weights() const {
+    return notes_.places();
+}
+
+Plan Planner::plan(const EngineSettings & settings, bool with_graphs) {
+    const int64_t            begin = now_ns();
+    MemoryNotes              notes = MemoryNotes::planned(false);
+    const MemoryNotes::Scope scope(notes);
+
+    const std::unique_ptr<llama_context, decltype(&llama_free)> context(
+        llama_init_from_model(model_.get(), context_params(settings)), llama_free);
+    if (!context) {
+        throw EngineFailure("llama.cpp cannot make a context of " + std::to_string(settings.n_ctx) + " tokens");
+    }
+    Plan plan;
+    plan.context = describe(context.get());
+
+    GraphPlanner graphs(context.get(), notes, notes_);
+    ComputeSizes largest;
+    uint64_t     work_bytes = 0;
+    Phase        phase      = Phase::prefill;
+    for (const Reserve & reserve : reserves_of(context.get(), model_.get())) {
+        const ComputeSizes sizes = graphs.reserve(reserve);
+        for (const auto & [type, size] : sizes) {
+            largest[type] = std::max(largest[type], size);
+        }
+        const bool is_run = phase == Phase::prefill || plan.context.has_memory;
+        if (with_graphs && is_run && plan.graphs.size() < 2) {
+            plan.graphs.push_back(graphs.describe(phase, reserve, sizes, settings.n_threads));
+            work_bytes = std::max(work_bytes, plan.graphs.back().work_bytes);
+        }
+        phase = Phase::decode;
+    }
+
+    plan.buffers = notes_.planned_buffers();
+    for (const std::vector<BufferRecord> & more : { notes.planned_buffers(), to_records(largest) }) {
+        plan.buffers.insert(plan.buffers.end(), more.begin(), more.end());
+    }
+    ggml_backend_buffer_type_t host = ggml_backend_cpu_buffer_type();
+    plan.buffers.push_back({ device_of(host), ggml_backend_buft_name(host), "work", work_bytes });
+    plan.buffers     = merge_buffers(plan.buffers);
+    plan.caches      = notes.places();
+    plan.duration_ns = now_ns() - begin;
+    return plan;
+}
+
+}  // namespace slmprof

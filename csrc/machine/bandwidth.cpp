@@ -1,0 +1,246 @@
+#include "machine/bandwidth_loops.h"
+#include "machine/best_run.h"
+#include "machine/ceilings.h"
+#include "record/clock.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+#include <memory>
+#include <new>
+#include <stdexcept>
+#include <system_error>
+#include <thread>
+
+namespace slmprof {
+
+namespace {
+
+constexpr int64_t k_repetition_ns  = 200'000;  // so long that reading the clock and starting together do not count
+constexpr size_t  k_part_granule   = 6 * k_loop_granule;  // floats; divides among the arrays of every operation
+constexpr size_t  k_chunk_floats   = size_t(1) << 18;     // at least: long enough for the processor's prefetchers
+
+struct Free {
+    void operator()(float * memory) const { std::free(memory); }
+};
+using Floats = std::unique_ptr<float[], Free>;
+
+Floats allocate_floats(size_t n) {
+    constexpr size_t k_page = 4096;
+    const size_t     bytes  = (n * sizeof(float) + k_page - 1) / k_page * k_page;
+    Floats           memory(static_cast<float *>(std::aligned_alloc(k_page, bytes)));
+    if (!memory) {
+        throw std::bad_alloc();
+    }
+    return memory;
+}
+
+// Where threads wait for each other. They spin, as ggml's do, but give way where cores are short.
+class Meeting {
+  public:
+    explicit Meeting(int n_threads) : n_threads_(n_threads) {}
+
+    void wait() {
+        const int round = round_.load(std::memory_order_relaxed);
+        if (n_here_.fetch_add(1) + 1 == n_threads_) {
+            n_here_.store(0);
+            round_.store(round + 1);
+            return;
+        }
+        for (int n_spins = 0; round_.load() == round; n_spins++) {
+            if (n_spins > 10'000) {
+                std::this_thread::yield();
+            }
+        }
+    }
+
+  private:
+    const int        n_threads_;
+    std::atomic<int> n_here_{ 0 };
+    std::atomic<int> round_{ 0 };
+};
+
+// Runs work(0) here and work(1 …) on threads of their own, all or, where one cannot be had, none.
+void run_together(int n_threads, const std::function<void(int)> & work) {
+    enum { k_hold, k_go, k_cancel };
+    std::atomic<int>         signal{ k_hold };
+    std::vector<std::thread> others;
+    const auto               finish = [&](int how) {
+        signal = how;
+        if (how == k_go) {
+            work(0);
+        }
+        for (std::thread & other : others) {
+            other.join();
+        }
+    };
+    try {
+        for (int i = 1; i < n_threads; i++) {
+            others.emplace_back([&signal, &work, i] {
+                while (signal == k_hold) {
+                    std::this_thread::yield();
+                }
+                if (signal == k_go) {
+                    work(i);
+                }
+            });
+        }
+    } catch (...) {
+        finish(k_cancel);
+        throw;
+    }
+    finish(k_go);
+}
+
+struct Span {
+    int64_t begin_ns = 0;
+    int64_t end_ns   = 0;
+};
+
+// One operation on one thread's part. Returns what nobody may optimise away.
+using Pass = uint32_t (*)(float * part, size_t n_floats, uint32_t zero);
+
+size_t share_of(size_t n_floats, size_t n_arrays) {
+    return n_floats / n_arrays / k_loop_granule * k_loop_granule;
+}
+
+uint32_t read_pass(float * part, size_t n_floats, uint32_t /*zero*/) {
+    return read_once(part, share_of(n_floats, 1));
+}
+
+uint32_t copy_pass(float * part, size_t n_floats, uint32_t zero) {
+    const size_t n = share_of(n_floats, 2);
+    copy_once(part, part + n, n, zero);
+    return 0;
+}
+
+uint32_t triad_pass(float * part, size_t n_floats, uint32_t /*zero*/) {
+    const size_t n = share_of(n_floats, 3);
+    triad_once(part, part + n, part + 2 * n, 0.5f, n);
+    return 0;
+}
+
+struct Operation {
+    const char * name;
+    size_t       n_arrays;
+    Pass         pass;
+};
+constexpr Operation k_operations[] = { { "read", 1, read_pass }, { "copy", 2, copy_pass }, { "triad", 3, triad_pass } };
+
+// Passes of all threads together; a repetition is as many as are long beside the clock's reading.
+class BandwidthMeter {
+  public:
+    BandwidthMeter(size_t n_floats, int n_threads, const Cores & cores, double seconds)
+        : n_floats_(n_floats), cores_(cores), seconds_(seconds), meeting_(n_threads), spans_(static_cast<size_t>(n_threads)),
+          best_(seconds) {
+        for (int i = 0; i < n_threads; i++) {
+            parts_.push_back(allocate_floats(n_floats));
+        }
+    }
+
+    std::vector<BandwidthRecord> run() {
+        run_together(static_cast<int>(parts_.size()), [this](int thread) { work(thread); });
+        return std::move(records_);
+    }
+
+  private:
+    void work(int thread) {
+        if (!cores_.empty()) {
+            stay_on(cores_[static_cast<size_t>(thread) % cores_.size()]);
+        }
+        float * part = parts_[static_cast<size_t>(thread)].get();
+        // Written first by the thread that uses it: on machines of several nodes it is then near.
+        std::fill_n(part, n_floats_, 1.0f);
+        for (const Operation & operation : k_operations) {
+            if (thread == 0) {
+                n_passes_ = 1;
+                n_chunks_ = 1;
+                chunk_    = 0;
+                best_     = BestRun(seconds_);
+            }
+            meeting_.wait();
+            // The first repetition warms up and says how many passes make one long enough, or into
+            // how many chunks a part is cut where a pass is so long that others would disturb it.
+            for (bool is_first = true; go_on_ || is_first; is_first = false) {
+                repeat(operation, part, spans_[static_cast<size_t>(thread)]);
+                meeting_.wait();
+                if (thread == 0) {
+                    judge(is_first);
+                }
+                meeting_.wait();
+            }
+            if (thread == 0) {
+                const size_t n     = share_of(chunk_floats(), operation.n_arrays) * operation.n_arrays;
+                const double bytes = double(n * sizeof(float)) * double(n_passes_) * double(spans_.size());
+                records_.push_back({ operation.name, bytes / double(best_.ns()) });
+            }
+        }
+    }
+
+    size_t chunk_floats() const { return n_floats_ / n_chunks_ / k_part_granule * k_part_granule; }
+
+    void repeat(const Operation & operation, float * part, Span & span) {
+        const size_t n = chunk_floats();
+        part += chunk_ * n;
+        span.begin_ns = monotonic_ns();
+        uint32_t sum  = 0;
+        for (int64_t i = 0; i < n_passes_; i++) {
+            sum += operation.pass(part, n, zero_.load(std::memory_order_relaxed));
+        }
+        span.end_ns = monotonic_ns();
+        sink_.fetch_xor(sum, std::memory_order_relaxed);
+    }
+
+    void judge(bool is_first) {
+        Span all{ std::numeric_limits<int64_t>::max(), 0 };
+        for (const Span & span : spans_) {
+            all.begin_ns = std::min(all.begin_ns, span.begin_ns);
+            all.end_ns   = std::max(all.end_ns, span.end_ns);
+        }
+        const int64_t elapsed_ns = std::max<int64_t>(all.end_ns - all.begin_ns, 1);
+        if (is_first) {
+            n_passes_ = std::clamp<int64_t>(2 * k_repetition_ns / elapsed_ns, 1, 1'000'000);
+            n_chunks_ = std::clamp<size_t>(static_cast<size_t>(elapsed_ns / (2 * k_repetition_ns)), 1,
+                                           std::max<size_t>(n_floats_ / k_chunk_floats, 1));
+        } else {
+            best_.add(elapsed_ns);
+            chunk_ = (chunk_ + 1) % n_chunks_;  // before a chunk's turn comes again, all others have had theirs
+        }
+        go_on_ = is_first || !best_.is_enough();
+    }
+
+    const size_t                 n_floats_;  // of each thread
+    const Cores                  cores_;
+    const double                 seconds_;   // for each operation
+    Meeting                      meeting_;
+    std::vector<Span>            spans_;
+    std::vector<Floats>          parts_;
+    std::vector<BandwidthRecord> records_;
+    // Written by thread 0 between two meetings, read by all after the second.
+    int64_t                      n_passes_ = 1;
+    size_t                       n_chunks_ = 1;
+    size_t                       chunk_    = 0;
+    bool                         go_on_    = true;
+    BestRun                      best_;
+    std::atomic<uint32_t>        zero_{ 0 };
+    std::atomic<uint32_t>        sink_{ 0 };
+};
+
+}  // namespace
+
+std::vector<BandwidthRecord> measure_bandwidth(uint64_t working_set_bytes, int n_threads, const Cores & cores,
+                                               double seconds) {
+    check_threads(n_threads);
+    check_seconds(seconds);
+    const size_t n_floats =
+        working_set_bytes / sizeof(float) / static_cast<size_t>(n_threads) / k_part_granule * k_part_granule;
+    if (n_floats == 0 || working_set_bytes > uint64_t(1) << 46) {
+        throw std::invalid_argument("a working set of " + std::to_string(working_set_bytes) +
+                                    " bytes is too small or too large for " + std::to_string(n_threads) + " threads");
+    }
+    return apart([&] { return BandwidthMeter(n_floats, n_threads, cores, seconds).run(); });
+}
+
+}  // namespace slmprof

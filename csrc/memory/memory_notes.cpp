@@ -1,0 +1,327 @@
+#include "memory/memory_notes.h"
+
+#include "ggml-alloc.h"
+#include "ggml-backend.h"
+#include "ggml-cpu.h"
+#include "ggml.h"
+#include "memory/memory_hooks.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <utility>
+
+namespace slmprof {
+
+namespace {
+
+thread_local MemoryNotes * current_notes = nullptr;
+
+// Number of the layer that a weight (blk.3.attn_q.weight) or a cache (cache_k_l3) belongs to, or -1.
+int32_t layer_of(const std::string & name, bool is_weight) {
+    const std::string mark  = is_weight ? "blk." : "_l";
+    const size_t      begin = is_weight ? name.find(mark) : name.rfind(mark);
+    if (begin == std::string::npos) {
+        return -1;
+    }
+    const char * digits = name.c_str() + begin + mark.size();
+    char *       end    = nullptr;
+    const long   layer  = std::strtol(digits, &end, 10);
+    return end != digits ? static_cast<int32_t>(layer) : -1;
+}
+
+// The buffer type of what lies in a file that is mapped into memory.
+ggml_backend_buffer_type_t mapped_buffer_type() {
+    static const ggml_backend_buffer_type_t type = [] {
+        alignas(64) static char     nothing[64];
+        const ggml_backend_buffer_t buffer = ggml_backend_cpu_buffer_from_ptr(nothing, sizeof(nothing));
+        const auto                  found  = ggml_backend_buffer_get_type(buffer);
+        ggml_backend_buffer_free(buffer);
+        return found;
+    }();
+    return type;
+}
+
+BufferRecord record(ggml_backend_buffer_type_t type, const char * kind, uint64_t size_bytes) {
+    return { device_of(type), ggml_backend_buft_name(type), kind, size_bytes };
+}
+
+RealBuffer describe(ggml_backend_buffer_t buffer, const char * kind) {
+    const ggml_backend_buffer_type_t type = ggml_backend_buffer_get_type(buffer);
+    return { ggml_backend_buffer_get_base(buffer), ggml_backend_buffer_get_size(buffer), device_of(type),
+             ggml_backend_buft_name(type), kind };
+}
+
+}  // namespace
+
+MemoryNotes::Scope::Scope(MemoryNotes & notes) : before_(std::exchange(current_notes, &notes)) {}
+
+MemoryNotes::Scope::~Scope() {
+    current_notes = before_;
+}
+
+MemoryNotes MemoryNotes::planned(bool maps) {
+    MemoryNotes notes;
+    notes.is_planning_ = true;
+    notes.maps_        = maps;
+    return notes;
+}
+
+void MemoryNotes::begin_weights(ggml_context * tensors, ggml_backend_buffer_type * type, bool is_lazy, bool is_mappable) {
+    is_mapped_ = is_mappable && (maps_ || is_lazy);
+    if (!is_planning_) {
+        return;
+    }
+    type_ = is_mapped_ ? mapped_buffer_type() : type;
+    if (is_mapped_) {
+        ranges_.emplace_back();
+    } else {
+        planned_.push_back(record(type, "weights", ggml_backend_alloc_ctx_tensors_from_buft_size(tensors, type)));
+    }
+}
+
+void MemoryNotes::add_weight(ggml_tensor * tensor, int file, int64_t offset) {
+    Row row{ tensor, "weights" };
+    row.type        = type_;
+    row.file        = file;
+    row.file_offset = offset;
+    rows_.push_back(row);
+    if (is_planning_ && is_mapped_ && file >= 0) {
+        const auto end   = offset + static_cast<int64_t>(ggml_nbytes(tensor));
+        Range &    range = ranges_.back().try_emplace(file, Range{ offset, end }).first->second;
+        range            = { std::min(range.first, offset), std::max(range.last, end) };
+    }
+}
+
+void MemoryNotes::add_cache(const char * kind, const void * owner, ggml_context * tensors, ggml_backend_buffer * buffer,
+                            int64_t n_cells, int64_t n_streams, int64_t window) {
+    auto number = std::find(caches_.begin(), caches_.end(), owner);
+    if (number == caches_.end()) {
+        number = caches_.insert(number, owner);
+    }
+    Row row{ nullptr, kind };
+    row.n_cells   = n_cells;
+    row.n_streams = n_streams;
+    row.window    = window;
+    row.cache     = static_cast<int32_t>(number - caches_.begin());
+    if (is_planning_) {
+        ggml_backend_buffer_type_t type = ggml_backend_buffer_get_type(buffer);
+        row.type = type;
+        planned_.push_back(record(type, kind, ggml_backend_alloc_ctx_tensors_from_buft_size(tensors, type)));
+    }
+    for (ggml_tensor * tensor = ggml_get_first_tensor(tensors); tensor != nullptr;
+         tensor               = ggml_get_next_tensor(tensors, tensor)) {
+        if (tensor->view_src == nullptr) {
+            row.tensor = tensor;
+            rows_.push_back(row);
+        }
+    }
+}
+
+void MemoryNotes::set_output(ggml_backend_buffer * buffer) {
+    output_ = buffer;
+}
+
+void MemoryNotes::set_work(void * data, size_t size_bytes) {
+    work_       = data;
+    work_bytes_ = size_bytes;
+}
+
+void MemoryNotes::add_compute(ggml_backend_buffer * buffer) {
+    compute_.push_back(buffer);
+}
+
+void MemoryNotes::remove_compute(ggml_backend_buffer * buffer) {
+    compute_.erase(std::remove(compute_.begin(), compute_.end(), buffer), compute_.end());
+}
+
+void MemoryNotes::begin_graph(ggml_cgraph * graph) {
+    graph_ = graph;
+    graph_places_.clear();
+    graph_buffers_.clear();
+}
+
+void MemoryNotes::add_to(GraphPlaces & places) const {
+    for (const Row & row : rows_) {
+        GraphPlace place;
+        place.type = row.type;
+        places.try_emplace(row.tensor, place);
+    }
+}
+
+void MemoryNotes::add_place(const ggml_tensor * tensor, ggml_backend_buffer_type * type, int chunk, size_t offset) {
+    // Weights and caches that are only planned have a buffer, but no data: they have places of their own.
+    if (tensor->buffer == nullptr) {
+        const auto next   = static_cast<int32_t>(graph_buffers_.size());
+        const auto number = graph_buffers_.try_emplace({ type, chunk }, next).first->second;
+        graph_places_.try_emplace(tensor, GraphPlace{ type, number, static_cast<int64_t>(offset) });
+    }
+}
+
+std::vector<ggml_tensor *> MemoryNotes::tensors() const {
+    std::vector<ggml_tensor *> tensors;
+    for (const Row & row : rows_) {
+        tensors.push_back(row.tensor);
+    }
+    return tensors;
+}
+
+std::vector<ggml_backend_buffer *> MemoryNotes::buffers_of_rows() const {
+    std::vector<ggml_backend_buffer *> buffers;
+    for (const Row & row : rows_) {
+        ggml_backend_buffer_t buffer = row.tensor->buffer;
+        if (buffer != nullptr && std::find(buffers.begin(), buffers.end(), buffer) == buffers.end()) {
+            buffers.push_back(buffer);
+        }
+    }
+    return buffers;
+}
+
+std::vector<RealBuffer> MemoryNotes::real_buffers() const {
+    std::vector<RealBuffer> described;
+    for (ggml_backend_buffer_t buffer : buffers_of_rows()) {
+        const auto row = std::find_if(rows_.begin(), rows_.end(),
+                                      [&](const Row & candidate) { return candidate.tensor->buffer == buffer; });
+        described.push_back(describe(buffer, row->kind));
+    }
+    for (ggml_backend_buffer_t buffer : compute_) {
+        described.push_back(describe(buffer, "compute"));
+    }
+    if (output_ != nullptr) {
+        described.push_back(describe(output_, "output"));
+    }
+    if (work_bytes_ > 0) {
+        ggml_backend_buffer_type_t type = ggml_backend_cpu_buffer_type();
+        described.push_back({ work_, work_bytes_, device_of(type), ggml_backend_buft_name(type), "work" });
+    }
+    return described;
+}
+
+std::vector<BufferRecord> MemoryNotes::planned_buffers() const {
+    std::vector<BufferRecord> records = planned_;
+    for (const auto & parts : ranges_) {
+        for (const auto & [file, range] : parts) {
+            records.push_back(record(mapped_buffer_type(), "weights", static_cast<uint64_t>(range.last - range.first)));
+        }
+    }
+    if (output_ != nullptr) {
+        records.push_back(record(ggml_backend_buffer_get_type(output_), "output", ggml_backend_buffer_get_size(output_)));
+    }
+    return merge_buffers(records);
+}
+
+PlaceColumns MemoryNotes::places() const {
+    const std::vector<ggml_backend_buffer *> buffers =
+        is_planning_ ? std::vector<ggml_backend_buffer *>{} : buffers_of_rows();
+    PlaceColumns columns;
+    for (const Row & row : rows_) {
+        const ggml_tensor * tensor = row.tensor;
+        const std::string   name   = ggml_get_name(tensor);
+        const auto          found  = std::find(buffers.begin(), buffers.end(), tensor->buffer);
+        const bool          is_real = found != buffers.end();
+        columns.name.push_back(name);
+        columns.type.emplace_back(ggml_type_name(tensor->type));
+        columns.kind.emplace_back(row.kind);
+        ggml_backend_buffer_type_t type = is_real ? ggml_backend_buffer_get_type(*found) : row.type;
+        columns.device.push_back(device_of(type));
+        columns.buffer_type.emplace_back(ggml_backend_buft_name(type));
+        columns.layer.push_back(layer_of(name, row.cache < 0));
+        for (int i = 0; i < GGML_MAX_DIMS; i++) {
+            columns.ne[i].push_back(tensor->ne[i]);
+        }
+        columns.size_bytes.push_back(static_cast<int64_t>(ggml_nbytes(tensor)));
+        columns.buffer.push_back(is_real ? static_cast<int32_t>(found - buffers.begin()) : -1);
+        columns.offset_bytes.push_back(
+            is_real ? static_cast<const char *>(tensor->data) -
+                          static_cast<const char *>(ggml_backend_buffer_get_base(*found))
+                    : -1);
+        columns.file.push_back(row.file);
+        columns.file_offset_bytes.push_back(row.file_offset);
+        columns.n_cells.push_back(row.n_cells);
+        columns.n_streams.push_back(row.n_streams);
+        columns.n_swa.push_back(row.window);
+        columns.cache.push_back(row.cache);
+    }
+    return columns;
+}
+
+}  // namespace slmprof
+
+using slmprof::current_notes;
+
+extern "C" {
+
+bool slmprof_is_planning(void) {
+    return current_notes != nullptr && current_notes->is_planning();
+}
+
+ggml_backend_buffer_t slmprof_allocate_tensors(ggml_context * tensors, ggml_backend_buffer_type_t type) {
+    if (!slmprof_is_planning()) {
+        return ggml_backend_alloc_ctx_tensors_from_buft(tensors, type);
+    }
+    ggml_backend_buffer_t buffer = ggml_backend_buft_alloc_buffer(type, 0);
+    for (ggml_tensor * tensor = ggml_get_first_tensor(tensors); tensor != nullptr;
+         tensor               = ggml_get_next_tensor(tensors, tensor)) {
+        tensor->buffer = buffer;
+    }
+    return buffer;
+}
+
+void slmprof_note_weights(ggml_context * tensors, ggml_backend_buffer_type_t type, bool is_lazy, bool is_mappable) {
+    if (current_notes != nullptr) {
+        current_notes->begin_weights(tensors, type, is_lazy, is_mappable);
+    }
+}
+
+void slmprof_note_weight(ggml_tensor * tensor, int file, int64_t offset) {
+    if (current_notes != nullptr) {
+        current_notes->add_weight(tensor, file, offset);
+    }
+}
+
+void slmprof_note_kv_cache(const void * owner, ggml_context * tensors, ggml_backend_buffer_t buffer, uint32_t n_cells,
+                           uint32_t n_streams, uint32_t window) {
+    if (current_notes != nullptr) {
+        current_notes->add_cache("kv_cache", owner, tensors, buffer, n_cells, n_streams, window);
+    }
+}
+
+void slmprof_note_recurrent_state(const void * owner, ggml_context * tensors, ggml_backend_buffer_t buffer, uint32_t n_cells,
+                                  uint32_t n_streams) {
+    if (current_notes != nullptr) {
+        current_notes->add_cache("recurrent_state", owner, tensors, buffer, n_cells, n_streams, 0);
+    }
+}
+
+void slmprof_note_output_buffer(ggml_backend_buffer_t buffer) {
+    if (current_notes != nullptr) {
+        current_notes->set_output(buffer);
+    }
+}
+
+void slmprof_note_work_buffer(void * data, size_t size_bytes) {
+    if (current_notes != nullptr) {
+        current_notes->set_work(data, size_bytes);
+    }
+}
+
+void slmprof_note_compute_buffer(ggml_backend_buffer_t buffer) {
+    if (current_notes != nullptr) {
+        current_notes->add_compute(buffer);
+    }
+}
+
+void slmprof_forget_compute_buffer(ggml_backend_buffer_t buffer) {
+    if (current_notes != nullptr) {
+        current_notes->remove_compute(buffer);
+    }
+}
+
+void slmprof_note_graph(ggml_cgraph * graph) {
+    current_notes->begin_graph(graph);
+}
+
+void slmprof_note_place(const ggml_tensor * tensor, ggml_backend_buffer_type_t type, int chunk, size_t offset) {
+    current_notes->add_place(tensor, type, chunk, offset);
+}
+
+}  // extern "C"

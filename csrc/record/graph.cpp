@@ -1,0 +1,347 @@
+#include "record/graph.h"
+
+#include "ggml-backend.h"
+#include "ggml.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <string>
+#include <tuple>
+#include <utility>
+
+namespace slmprof {
+
+namespace {
+
+static_assert(GGML_MAX_DIMS == k_n_dims);
+static_assert(GGML_MAX_SRC <= k_n_sources);
+
+// Minus infinity, by its bits.
+constexpr uint16_t k_masked_f16 = 0xFC00;
+constexpr uint32_t k_masked_f32 = 0xFF800000;
+
+// FNV-1a over 8-byte words: fast, and good enough to tell a handful of graphs apart.
+struct Hash {
+    uint64_t value = 14695981039346656037ULL;
+
+    void add(uint64_t word) {
+        value = (value ^ word) * 1099511628211ULL;
+        value ^= value >> 29;
+    }
+
+    void add_text(const char * text, size_t capacity) {
+        const size_t length = strnlen(text, capacity);
+        for (size_t i = 0; i < length; i += sizeof(uint64_t)) {
+            uint64_t word = 0;
+            std::memcpy(&word, text + i, std::min(sizeof(word), length - i));
+            add(word);
+        }
+    }
+
+    void add_tensor(const ggml_tensor * tensor) {
+        add((static_cast<uint64_t>(tensor->op) << 32) | (static_cast<uint64_t>(tensor->type) << 16) |
+            static_cast<uint32_t>(tensor->flags));
+        for (int i = 0; i < GGML_MAX_DIMS; i++) {
+            add(static_cast<uint64_t>(tensor->ne[i]));
+            add(tensor->nb[i]);
+        }
+        add_text(tensor->name, sizeof(tensor->name));
+    }
+};
+
+uint64_t hash_graph(ggml_cgraph * graph) {
+    Hash      hash;
+    const int n_nodes = ggml_graph_n_nodes(graph);
+    hash.add(static_cast<uint64_t>(n_nodes));
+    for (int i = 0; i < n_nodes; i++) {
+        const ggml_tensor * node = ggml_graph_node(graph, i);
+        hash.add_tensor(node);
+        for (const ggml_tensor * source : node->src) {
+            if (source != nullptr) {
+                hash.add_tensor(source);
+            }
+        }
+    }
+    return hash.value;
+}
+
+const ggml_backend_buffer * buffer_of(const ggml_tensor * tensor) {
+    return tensor->view_src != nullptr ? tensor->view_src->buffer : tensor->buffer;
+}
+
+// The input that a mask is made of by casts and views; null where the graph computes it.
+const ggml_tensor * mask_input(const ggml_tensor * mask) {
+    while (mask != nullptr) {
+        switch (mask->op) {
+            case GGML_OP_NONE:
+                if (mask->view_src != nullptr) {
+                    mask = mask->view_src;
+                    continue;
+                }
+                return (mask->type == GGML_TYPE_F32 || mask->type == GGML_TYPE_F16) &&
+                               (mask->flags & GGML_TENSOR_FLAG_INPUT) != 0 && ggml_is_contiguous(mask)
+                           ? mask
+                           : nullptr;
+            case GGML_OP_CPY:
+            case GGML_OP_DUP:
+            case GGML_OP_CONT:
+            case GGML_OP_VIEW:
+            case GGML_OP_RESHAPE:
+            case GGML_OP_PERMUTE:
+            case GGML_OP_TRANSPOSE:
+                mask = mask->src[0];
+                continue;
+            default:
+                return nullptr;
+        }
+    }
+    return nullptr;
+}
+
+std::vector<const ggml_tensor *> find_masks(ggml_cgraph * graph) {
+    std::vector<const ggml_tensor *> masks;
+    const int                        n_nodes = ggml_graph_n_nodes(graph);
+    for (int i = 0; i < n_nodes; i++) {
+        const ggml_tensor * node = ggml_graph_node(graph, i);
+        const ggml_tensor * mask = node->op == GGML_OP_FLASH_ATTN_EXT ? node->src[3]
+                                   : node->op == GGML_OP_SOFT_MAX     ? node->src[1]
+                                                                      : nullptr;
+        mask                     = mask_input(mask);
+        if (mask != nullptr && std::find(masks.begin(), masks.end(), mask) == masks.end()) {
+            masks.push_back(mask);
+        }
+    }
+    return masks;
+}
+
+template <typename T>
+std::pair<int64_t, int64_t> count_unlike(const T * values, T masked, int64_t n_keys, int64_t n_rows, uint8_t * seen) {
+    int64_t n_pairs = 0;
+    for (int64_t row = 0; row < n_rows; row++, values += n_keys) {
+        int64_t n = 0;
+        for (int64_t key = 0; key < n_keys; key++) {
+            const bool is_open = values[key] != masked;
+            n += is_open;
+            seen[key] |= static_cast<uint8_t>(is_open);
+        }
+        n_pairs += n;
+    }
+    return { n_pairs, std::count(seen, seen + n_keys, 1) };
+}
+
+constexpr uint8_t k_usage_compute = 2;
+
+// What the graph allocator places by itself, in the order of the places.
+std::vector<const ggml_tensor *> placed_tensors(const GraphPlaces & places) {
+    std::vector<const ggml_tensor *> tensors;
+    for (const auto & [tensor, place] : places) {
+        if (place.offset >= 0) {
+            tensors.push_back(tensor);
+        }
+    }
+    std::sort(tensors.begin(), tensors.end(), [&](const ggml_tensor * a, const ggml_tensor * b) {
+        const GraphPlace & left = places.at(a);
+        const GraphPlace & right = places.at(b);
+        return std::tie(left.buffer, left.offset) < std::tie(right.buffer, right.offset);
+    });
+    return tensors;
+}
+
+uint8_t usage_of(const ggml_backend_buffer * buffer) {
+    if (buffer == nullptr) {
+        return 0;
+    }
+    switch (ggml_backend_buffer_get_usage(const_cast<ggml_backend_buffer *>(buffer))) {
+        case GGML_BACKEND_BUFFER_USAGE_WEIGHTS: return 1;
+        case GGML_BACKEND_BUFFER_USAGE_COMPUTE: return k_usage_compute;
+        case GGML_BACKEND_BUFFER_USAGE_ANY:     return 3;
+    }
+    return 0;
+}
+
+}  // namespace
+
+int32_t GraphRegistry::find_or_copy(ggml_cgraph * graph) {
+    const auto known = by_address_.find(graph);
+    if (known != by_address_.end()) {
+        return known->second;
+    }
+    const uint64_t hash = hash_graph(graph);
+    const auto [entry, is_new] = by_hash_.try_emplace(hash, n_graphs_);
+    if (is_new) {
+        copy(graph, hash, nullptr);
+        n_graphs_++;
+    }
+    by_address_[graph] = entry->second;
+    return entry->second;
+}
+
+void GraphRegistry::copy_planned(ggml_cgraph * graph, const GraphPlaces & places) {
+    copy(graph, hash_graph(graph), &places);
+    n_graphs_++;
+}
+
+void GraphRegistry::copy(ggml_cgraph * graph, uint64_t hash, const GraphPlaces * places) {
+    const int n_nodes = ggml_graph_n_nodes(graph);
+
+    std::unordered_map<const ggml_tensor *, int32_t> rows;
+    std::vector<const ggml_tensor *>                 order;
+    order.reserve(static_cast<size_t>(n_nodes) * 2);
+    for (int i = 0; i < n_nodes; i++) {
+        rows.emplace(ggml_graph_node(graph, i), i);
+        order.push_back(ggml_graph_node(graph, i));
+    }
+    // The scheduler's graphs carry no list of leaves: they are what the nodes read and view.
+    const auto add_leaf = [&](const ggml_tensor * tensor) {
+        if (tensor != nullptr && rows.try_emplace(tensor, static_cast<int32_t>(order.size())).second) {
+            order.push_back(tensor);
+        }
+    };
+    for (size_t i = 0; i < order.size(); i++) {
+        if (i < static_cast<size_t>(n_nodes)) {
+            for (const ggml_tensor * source : order[i]->src) {
+                add_leaf(source);
+            }
+        }
+        add_leaf(order[i]->view_src);
+    }
+    if (places != nullptr) {
+        for (const ggml_tensor * tensor : placed_tensors(*places)) {
+            add_leaf(tensor);  // an input that no node reads
+        }
+    }
+
+    for (size_t i = 0; i < order.size(); i++) {
+        append(order[i], n_graphs_, i < static_cast<size_t>(n_nodes) ? static_cast<int32_t>(i) : -1, rows, places);
+    }
+    std::vector<int32_t> mask_rows;
+    for (const ggml_tensor * mask : find_masks(graph)) {
+        mask_rows.push_back(rows.at(mask));
+    }
+    mask_rows_.push_back(std::move(mask_rows));
+    graphs_.hash.push_back(hash);
+    graphs_.n_nodes.push_back(n_nodes);
+    graphs_.backend.push_back(strings_.intern("CPU"));
+}
+
+int32_t GraphRegistry::number_of(const ggml_backend_buffer * buffer) {
+    return buffers_.try_emplace(buffer, static_cast<int32_t>(buffers_.size())).first->second;
+}
+
+void GraphRegistry::append_place(const ggml_tensor * tensor) {
+    auto * buffer = const_cast<ggml_backend_buffer *>(buffer_of(tensor));
+    tensors_.buffer_type.push_back(
+        buffer != nullptr ? strings_.intern(ggml_backend_buft_name(ggml_backend_buffer_get_type(buffer))) : -1);
+    tensors_.usage.push_back(usage_of(buffer));
+    tensors_.buffer.push_back(buffer != nullptr ? number_of(buffer) : -1);
+    tensors_.offset_bytes.push_back(
+        buffer != nullptr && tensor->data != nullptr
+            ? static_cast<const char *>(tensor->data) - static_cast<const char *>(ggml_backend_buffer_get_base(buffer))
+            : -1);
+}
+
+void GraphRegistry::append_planned_place(const ggml_tensor * tensor, const GraphPlaces & places) {
+    const auto found = places.find(tensor->view_src != nullptr ? tensor->view_src : tensor);
+    const auto place = found != places.end() ? found->second : GraphPlace{};
+    tensors_.buffer_type.push_back(place.type != nullptr ? strings_.intern(ggml_backend_buft_name(place.type)) : -1);
+    tensors_.usage.push_back(place.offset >= 0 ? k_usage_compute : usage_of(buffer_of(tensor)));
+    tensors_.buffer.push_back(place.buffer);
+    tensors_.offset_bytes.push_back(
+        place.offset >= 0 && tensor->view_src != nullptr ? place.offset + static_cast<int64_t>(tensor->view_offs) : place.offset);
+}
+
+void GraphRegistry::append(const ggml_tensor * tensor, int32_t graph, int32_t node,
+                           const std::unordered_map<const ggml_tensor *, int32_t> & rows, const GraphPlaces * places) {
+    const auto row_of = [&](const ggml_tensor * other) {
+        const auto found = other != nullptr ? rows.find(other) : rows.end();
+        return found != rows.end() ? found->second : -1;
+    };
+    const bool has_detail = tensor->op == GGML_OP_UNARY || tensor->op == GGML_OP_GLU;
+
+    tensors_.graph.push_back(graph);
+    tensors_.node.push_back(node);
+    tensors_.op.push_back(strings_.intern(ggml_op_name(tensor->op)));
+    tensors_.op_detail.push_back(has_detail ? strings_.intern(ggml_op_desc(tensor)) : -1);
+    tensors_.name.push_back(strings_.intern(std::string(tensor->name, strnlen(tensor->name, sizeof(tensor->name)))));
+    tensors_.type.push_back(strings_.intern(ggml_type_name(tensor->type)));
+    if (places != nullptr) {
+        append_planned_place(tensor, *places);
+    } else {
+        append_place(tensor);
+    }
+    tensors_.flags.push_back(static_cast<uint32_t>(tensor->flags));
+    tensors_.view_src.push_back(row_of(tensor->view_src));
+    tensors_.view_offset.push_back(static_cast<int64_t>(tensor->view_offs));
+    tensors_.size_bytes.push_back(static_cast<int64_t>(ggml_nbytes(tensor)));
+    for (int i = 0; i < k_n_params; i++) {
+        tensors_.param[i].push_back(tensor->op_params[i]);
+    }
+    for (int i = 0; i < k_n_dims; i++) {
+        tensors_.ne[i].push_back(tensor->ne[i]);
+        tensors_.nb[i].push_back(static_cast<int64_t>(tensor->nb[i]));
+    }
+    for (int i = 0; i < k_n_sources; i++) {
+        tensors_.src[i].push_back(node >= 0 && i < GGML_MAX_SRC ? row_of(tensor->src[i]) : -1);
+    }
+}
+
+const std::vector<const ggml_tensor *> & GraphRegistry::masks_of(ggml_cgraph * graph) {
+    const auto known = masks_by_address_.find(graph);
+    return known != masks_by_address_.end() ? known->second
+                                            : masks_by_address_.emplace(graph, find_masks(graph)).first->second;
+}
+
+int32_t GraphRegistry::mask_row(int32_t graph, int32_t mask) const {
+    const auto & rows = mask_rows_.at(static_cast<size_t>(graph));
+    return rows.at(static_cast<size_t>(mask));
+}
+
+std::pair<int64_t, int64_t> count_unmasked(const ggml_tensor * mask, std::vector<uint8_t> & seen) {
+    // A mask of several sequences has one plane for each; their keys are different ones.
+    const int64_t n_keys   = mask->ne[0];
+    const int64_t n_planes = mask->ne[2] * mask->ne[3];
+    int64_t       pairs = 0, keys = 0;
+    for (int64_t plane = 0; plane < n_planes; plane++) {
+        seen.assign(static_cast<size_t>(n_keys), 0);
+        const int64_t first = plane * n_keys * mask->ne[1];
+        const auto [n_pairs, n_seen] =
+            mask->type == GGML_TYPE_F16
+                ? count_unlike(static_cast<const uint16_t *>(mask->data) + first, k_masked_f16, n_keys, mask->ne[1], seen.data())
+                : count_unlike(static_cast<const uint32_t *>(mask->data) + first, k_masked_f32, n_keys, mask->ne[1], seen.data());
+        pairs += n_pairs;
+        keys += n_seen;
+    }
+    return { pairs, keys };
+}
+
+uint32_t count_experts(const ggml_tensor * experts) {
+    constexpr int64_t k_most_experts = 4096;
+    if (experts->ne[1] == 1) {
+        return static_cast<uint32_t>(experts->ne[0]);  // the choices of one token are different ones
+    }
+    std::array<uint64_t, k_most_experts / 64> chosen{};
+    for (int64_t token = 0; token < experts->ne[1]; token++) {
+        for (int64_t i = 0; i < experts->ne[0]; i++) {
+            const auto expert = *reinterpret_cast<const int32_t *>(static_cast<const char *>(experts->data) +
+                                                                   static_cast<size_t>(token) * experts->nb[1] +
+                                                                   static_cast<size_t>(i) * experts->nb[0]);
+            if (expert < 0 || expert >= k_most_experts) {
+                return 0;
+            }
+            chosen[static_cast<size_t>(expert) / 64] |= uint64_t{ 1 } << (expert % 64);
+        }
+    }
+    uint32_t n = 0;
+    for (const uint64_t word : chosen) {
+        n += static_cast<uint32_t>(__builtin_popcountll(word));
+    }
+    return n;
+}
+
+void GraphRegistry::take(GraphColumns & graphs, TensorColumns & tensors) {
+    graphs  = std::exchange(graphs_, {});
+    tensors = std::exchange(tensors_, {});
+}
+
+}  // namespace slmprof

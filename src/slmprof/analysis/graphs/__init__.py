@@ -1,0 +1,1 @@
+"""What a compute graph is made of: edges, weights, blocks and parts."""

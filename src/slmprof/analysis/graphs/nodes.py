@@ -1,0 +1,129 @@
+"""What each executed node of a graph is: names, kernel, place in the model.
+
+Rows are Python objects: there are as many as distinct nodes, not as many as executions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from ...profiles.data import Profile
+from ...profiles.tables import TensorTable, trimmed_shape
+from ..timing.kernels import PRODUCTS, conversion_kernel, converted_type, kernel_name
+from .structures import Structures
+
+
+@dataclass(frozen=True)
+class Node:
+    """An executed op: a node of a graph, or a fused group of nodes that follow each other.
+
+    Attributes:
+        op, kernel: of the first member, which names the kernel that runs.
+        tensor, layer, block, part: of the last member, whose result the group leaves;
+            layer is None outside the layers.
+        occurrence: how many nodes with this first op and tensor name stand before it in the graph.
+        dtypes: types of the first member's sources, and of the result: `q4_K,f32->f32`.
+        shape: of the result, fastest dimension first, without trailing ones.
+        fused: operators of all members of a fused group; empty for a plain op.
+        backend: the backend that ran the graph.
+    """
+
+    op: str
+    kernel: str
+    tensor: str
+    occurrence: int
+    layer: int | None
+    block: str
+    part: str
+    dtypes: str
+    shape: tuple[int, ...]
+    fused: tuple[str, ...]
+    backend: str
+
+    def conversion(self, code: str) -> Node:
+        """The conversion of activations within this product, by the code that did it."""
+        source = self.dtypes.partition("->")[0].split(",")
+        source_type = source[1] if len(source) > 1 else ""
+        type_name = converted_type(code)
+        kernel = conversion_kernel(source_type, type_name)
+        return replace(
+            self,
+            kernel=kernel,
+            part="quantize_q8" if kernel == "quantize_q8" else "convert",
+            dtypes=f"{source_type}->{type_name}",
+        )
+
+
+class GraphNodes:
+    """The nodes of one graph, described when asked for."""
+
+    def __init__(self, profile: Profile, graph: int, structures: Structures) -> None:
+        self._tensors = structures.tensors(graph)
+        self._strings = profile.strings
+        self._backend = profile.text(int(profile.graphs.backend[graph]))
+        self._attribution = structures.of(graph).attribution
+        self._sources = self._tensors.sources()
+        self._shapes = self._tensors.shapes()
+        self._occurrences = _occurrences(self._tensors, int(profile.graphs.n_nodes[graph]))
+
+    def describe(self, node: int, n_fused: int) -> Node:
+        """The node at a position of the graph, with the `n_fused` nodes after it."""
+        tensors, last = self._tensors, node + n_fused
+        op = self._text(int(tensors.op[node]))
+        sources = [int(row) for row in self._sources[node] if row >= 0]
+        types = [self._text(int(tensors.type[row])) for row in sources]
+        type_name = self._text(int(tensors.type[last]))
+        layer = int(self._attribution.layer[last])
+        members = range(node, last + 1) if n_fused else ()
+        return Node(
+            op=op,
+            kernel=kernel_name(
+                op,
+                types[0] if types else "",
+                self._text(int(tensors.type[node])),
+                self._n_columns(op, node),
+            ),
+            tensor=self._text(int(tensors.name[last])),
+            occurrence=self._occurrences[last],
+            layer=layer if layer >= 0 else None,
+            block=str(self._attribution.block[last]) or "other",
+            part=str(self._attribution.part[last]),
+            dtypes=f"{','.join(types)}->{type_name}",
+            shape=trimmed_shape(self._shapes[last]),
+            fused=tuple(self._text(int(tensors.op[member])) for member in members),
+            backend=self._backend,
+        )
+
+    def _text(self, index: int) -> str:
+        return self._strings[index] if index >= 0 else ""
+
+    def _n_columns(self, op: str, node: int) -> int:
+        # Tokens stand in the second dimension of a product, in the third with routed experts.
+        if op not in PRODUCTS:
+            return 0
+        return int(self._shapes[node][2 if op == "MUL_MAT_ID" else 1])
+
+
+def describe_nodes(
+    profile: Profile, keys: Iterable[tuple[int, int, int]], structures: Structures
+) -> dict[tuple[int, int, int], Node]:
+    """The nodes for (graph, node, n_fused)."""
+    graphs: dict[int, GraphNodes] = {}
+    nodes: dict[tuple[int, int, int], Node] = {}
+    for graph, node, n_fused in keys:
+        if graph not in graphs:
+            graphs[graph] = GraphNodes(profile, graph, structures)
+        nodes[graph, node, n_fused] = graphs[graph].describe(node, n_fused)
+    return nodes
+
+
+def _occurrences(tensors: TensorTable, n_nodes: int) -> list[int]:
+    """For each node, how many nodes before it have its op and name."""
+    seen: dict[tuple[int, int], int] = {}
+    result = []
+    for key in zip(tensors.op[:n_nodes].tolist(), tensors.name[:n_nodes].tolist(), strict=True):
+        count = seen.get(key, 0)
+        seen[key] = count + 1
+        result.append(count)
+    return result

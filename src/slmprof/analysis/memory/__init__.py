@@ -1,0 +1,1 @@
+"""Where the bytes are: buffers, places, what is live at the peak."""

@@ -1,0 +1,92 @@
+"""Where the bytes are: the buffers that llama.cpp allocated, and what a report says of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from ...profiles.data import Profile
+from ...profiles.meta import Json
+from ...profiles.observations import Observation
+from ...profiles.vocabulary import MEMORY_KINDS
+from .places import cache_table, deepest
+from .reconciliation import Reconciliation, reconcile
+
+_REPACK = "REPACK"
+
+
+@dataclass(frozen=True, eq=False)
+class MemoryReport:
+    """All figures of memory, in bytes.
+
+    Attributes:
+        buffers, predicted: what was allocated, and what llama.cpp's planner had said: device,
+            buffer_type, kind, size_bytes.
+        totals: allocated bytes of each kind.
+        repacked_bytes: weights in a repacked layout.
+        reconciliation: predicted, allocated and resident side by side.
+        observations: the process at fixed points.
+        caches: what the caches hold, see `cache_table`.
+        n_past: the most tokens that the context held, which the caches are described at.
+        rss_peak_bytes: the most that the process had resident, where it is known.
+    """
+
+    buffers: pd.DataFrame
+    predicted: pd.DataFrame
+    totals: dict[str, int]
+    repacked_bytes: int
+    reconciliation: Reconciliation
+    observations: tuple[Observation, ...]
+    caches: pd.DataFrame
+    n_past: int
+    rss_peak_bytes: int | None
+
+
+def memory_report(profile: Profile) -> MemoryReport:
+    """All that a report says of a profile's memory."""
+    return MemoryReport(
+        buffers=buffer_table(profile),
+        predicted=_buffers(profile.meta.memory["predicted"]),
+        totals=memory_totals(profile),
+        repacked_bytes=repacked_bytes(profile),
+        reconciliation=reconcile(profile.meta, profile.places),
+        observations=profile.meta.observations,
+        caches=cache_table(profile),
+        n_past=deepest(profile),
+        rss_peak_bytes=profile.meta.memory["rss_peak_bytes"],
+    )
+
+
+def buffer_table(profile: Profile) -> pd.DataFrame:
+    """One row a buffer: device, buffer_type, kind, size_bytes; in the order of the profile."""
+    return _buffers(profile.meta.memory["buffers"])
+
+
+def memory_totals(profile: Profile) -> dict[str, int]:
+    """Bytes of each kind of memory; a kind that slmprof does not know counts as `other`."""
+    totals = dict.fromkeys(MEMORY_KINDS, 0)
+    for buffer in profile.meta.memory["buffers"]:
+        kind = buffer["kind"] if buffer["kind"] in totals else "other"
+        totals[kind] += int(buffer["size_bytes"])
+    return totals
+
+
+def repacked_bytes(profile: Profile) -> int:
+    """Bytes of weights in a repacked layout, which a memory-mapped file holds a second time."""
+    return sum(
+        int(buffer["size_bytes"])
+        for buffer in profile.meta.memory["buffers"]
+        if buffer["kind"] == "weights" and _REPACK in (buffer["buffer_type"] or "").upper()
+    )
+
+
+def _buffers(buffers: Sequence[Json]) -> pd.DataFrame:
+    columns = {
+        name: pd.Series([buffer[name] for buffer in buffers], dtype="object")
+        for name in ("device", "buffer_type", "kind")
+    }
+    sizes = pd.Series([int(buffer["size_bytes"]) for buffer in buffers], dtype="int64")
+    table: pd.DataFrame = pd.DataFrame({**columns, "size_bytes": sizes})
+    return table

@@ -1,0 +1,1 @@
+"""From events to statistics: spans, phases, ops and their tables."""

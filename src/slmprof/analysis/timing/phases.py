@@ -1,0 +1,229 @@
+"""Each phase as a whole: latency, overhead, and where the wall time of a step went."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from ...profiles.data import Profile
+from ...profiles.tables import Int64
+from ...profiles.vocabulary import (
+    COPIES,
+    HOST_FINISH,
+    HOST_PREPARE,
+    PASS_OP,
+    PASS_TIMING,
+    PASS_WARMUP,
+    PHASES,
+    SEGMENTS,
+)
+from .statistics import Overhead, Summary, overhead, summarize
+
+NS_PER_MS = 1e6
+
+
+@dataclass(frozen=True)
+class Segments:
+    """Where the wall time of an op-pass step went: mean milliseconds per step.
+
+    The five add up to the mean profiled step (docs/measurement.md, conservation).
+    """
+
+    host_prepare: float
+    ops: float
+    copies: float
+    host_finish: float
+    unattributed: float
+
+
+@dataclass(frozen=True)
+class PhaseSummary:
+    """One phase of a run.
+
+    Attributes:
+        phase: `prefill` or `decode`.
+        n_tokens: tokens of the phase in one repeat.
+        n_samples, n_profiled_samples: steps of the timing passes and of the op passes.
+        latency_ms: of a step with every hook off: the headline. None without a timing pass.
+        tokens_per_s: tokens of a step over the median latency.
+        profiled_latency_ms: of a step of the op passes.
+        overhead: median profiled latency over median latency.
+        attributed_share: (ops + host segments) / profiled wall time.
+        segments_ms: see `Segments`.
+        host_segments_ms: each kind of host segment by name, mean milliseconds per step.
+        warmup_ms: latency of the warm-up's steps, which count nowhere else.
+    """
+
+    phase: str
+    n_tokens: int
+    n_samples: int
+    n_profiled_samples: int
+    latency_ms: Summary | None
+    tokens_per_s: float | None
+    profiled_latency_ms: Summary | None
+    overhead: Overhead | None
+    attributed_share: float | None
+    segments_ms: Segments | None
+    host_segments_ms: dict[str, float]
+    warmup_ms: Summary | None
+
+
+def summarize_phases(profile: Profile) -> tuple[PhaseSummary, ...]:
+    """The phases that have a step in a timing or op pass, prefill first."""
+    steps = profile.steps
+    counted = steps.phase[steps.pass_ != PASS_WARMUP]
+    return tuple(
+        _summarize_phase(profile, number)
+        for number in range(len(PHASES))
+        if np.any(counted == number)
+    )
+
+
+def op_steps(profile: Profile, phase: int) -> npt.NDArray[np.bool_]:
+    """bool[n_steps]: which steps are of the op passes of a phase."""
+    is_op: npt.NDArray[np.bool_] = (profile.steps.pass_ == PASS_OP) & (profile.steps.phase == phase)
+    return is_op
+
+
+def ops_total_ns(profile: Profile, phase: int) -> int:
+    """Nanoseconds that graphs ran in all op-pass steps of a phase."""
+    runs = profile.runs
+    chosen = op_steps(profile, phase)[runs.step]
+    return _total(runs.end_ns[chosen] - runs.begin_ns[chosen])
+
+
+def phase_table(summaries: tuple[PhaseSummary, ...]) -> pd.DataFrame:
+    """One row a phase, in the columns of the JSON, nested keys joined by dots."""
+    rows = [_flatten(phase_record(summary)) for summary in summaries]
+    columns = _flatten(phase_record(_EMPTY)).keys()
+    table: pd.DataFrame = pd.DataFrame(rows, columns=list(columns))
+    return table
+
+
+def phase_record(summary: PhaseSummary) -> dict[str, Any]:
+    """A phase as the nested record of `breakdown --format json`."""
+    over = summary.overhead
+    return {
+        "phase": summary.phase,
+        "n_tokens": summary.n_tokens,
+        "n_samples": summary.n_samples,
+        "n_profiled_samples": summary.n_profiled_samples,
+        "latency_ms": _record(summary.latency_ms, Summary),
+        "tokens_per_s": summary.tokens_per_s,
+        "profiled_latency_ms": _record(summary.profiled_latency_ms, Summary),
+        "overhead_ratio": over.ratio if over else None,
+        "overhead_ci95": list(over.ci95) if over and over.ci95 else [None, None],
+        "attributed_share": summary.attributed_share,
+        "segments_ms": _record(summary.segments_ms, Segments),
+        "host_segments_ms": {name: summary.host_segments_ms.get(name) for name in SEGMENTS},
+        "warmup_ms": _record(summary.warmup_ms, Summary),
+    }
+
+
+def _summarize_phase(profile: Profile, number: int) -> PhaseSummary:
+    steps = profile.steps
+    of_phase = steps.phase == number
+    timing = of_phase & (steps.pass_ == PASS_TIMING)
+    observed = of_phase & (steps.pass_ == PASS_OP)
+    warmup = of_phase & (steps.pass_ == PASS_WARMUP)
+    wall_ms = (steps.end_ns - steps.begin_ns) / NS_PER_MS
+    latency = summarize(wall_ms[timing])
+    segments, host = _segments(profile, number)
+    profiled = summarize(wall_ms[observed])
+    share = None
+    if segments is not None and profiled is not None and profiled.mean > 0:
+        share = 1.0 - segments.unattributed / profiled.mean
+    counted = timing if np.any(timing) else observed
+    tokens_of_step = float(np.median(steps.n_tokens[counted]))
+    return PhaseSummary(
+        phase=PHASES[number],
+        n_tokens=_tokens_per_repeat(profile, counted),
+        n_samples=int(timing.sum()),
+        n_profiled_samples=int(observed.sum()),
+        latency_ms=latency,
+        tokens_per_s=(
+            tokens_of_step / latency.median * 1e3 if latency and latency.median > 0 else None
+        ),
+        profiled_latency_ms=profiled,
+        overhead=overhead(
+            wall_ms[timing], steps.repeat[timing], wall_ms[observed], steps.repeat[observed]
+        ),
+        attributed_share=share,
+        segments_ms=segments,
+        host_segments_ms=host,
+        warmup_ms=summarize(wall_ms[warmup]),
+    )
+
+
+def _segments(profile: Profile, number: int) -> tuple[Segments | None, dict[str, float]]:
+    chosen = op_steps(profile, number)
+    n_steps = int(chosen.sum())
+    if n_steps == 0:
+        return None, {}
+    steps, rows = profile.steps, profile.segments
+    wall = _total(steps.end_ns[chosen] - steps.begin_ns[chosen])
+    ops = ops_total_ns(profile, number)
+    in_phase = chosen[rows.step]
+    duration = rows.end_ns - rows.begin_ns
+    totals = {
+        name: _total(duration[in_phase & (rows.kind == kind)]) for kind, name in enumerate(SEGMENTS)
+    }
+    per_step = 1.0 / (n_steps * NS_PER_MS)
+    prepare, copies, finish = (
+        sum(totals[name] for name in names) for names in (HOST_PREPARE, COPIES, HOST_FINISH)
+    )
+    segments = Segments(
+        host_prepare=prepare * per_step,
+        ops=ops * per_step,
+        copies=copies * per_step,
+        host_finish=finish * per_step,
+        unattributed=(wall - ops - prepare - copies - finish) * per_step,
+    )
+    return segments, {name: total * per_step for name, total in totals.items()}
+
+
+def _tokens_per_repeat(profile: Profile, chosen: npt.NDArray[np.bool_]) -> int:
+    repeat, tokens = profile.steps.repeat[chosen], profile.steps.n_tokens[chosen]
+    first = repeat == repeat.min()
+    return int(tokens[first].sum(dtype=np.int64))
+
+
+def _total(durations: Int64) -> int:
+    return int(durations.sum(dtype=np.int64))
+
+
+def _record(value: Any, kind: type) -> dict[str, Any]:
+    names = kind.__dataclass_fields__  # type: ignore[attr-defined]
+    return asdict(value) if value is not None else dict.fromkeys(names)
+
+
+def _flatten(record: dict[str, Any]) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in record.items():
+        if isinstance(value, dict):
+            flat.update({f"{key}.{name}": item for name, item in value.items()})
+        elif isinstance(value, list):
+            flat.update(dict(zip((f"{key}.low", f"{key}.high"), value, strict=True)))
+        else:
+            flat[key] = value
+    return flat
+
+
+_EMPTY = PhaseSummary(
+    phase="",
+    n_tokens=0,
+    n_samples=0,
+    n_profiled_samples=0,
+    latency_ms=None,
+    tokens_per_s=None,
+    profiled_latency_ms=None,
+    overhead=None,
+    attributed_share=None,
+    segments_ms=None,
+    host_segments_ms={},
+    warmup_ms=None,
+)

@@ -1,0 +1,223 @@
+"""From the events of threads to what each op cost: span, compute and wait (docs/measurement.md)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ...profiles.data import Profile
+from ...profiles.reduction import merge_stats
+from ...profiles.tables import (
+    EventTable,
+    Float64,
+    Int32,
+    Int64,
+    RunTable,
+    StatTable,
+    UInt8,
+    UInt16,
+)
+from ...profiles.vocabulary import PASS_OP, STAGE_CONVERSION, STAGE_OP
+
+
+@dataclass(frozen=True, eq=False)
+class OpSpans:
+    """One element for each execution of an op, and one for the conversion of activations in it.
+
+    Executions stand first, in order of run and node; conversions follow in the same order.
+
+    Attributes:
+        run, node, n_fused: as in the profile's `events`.
+        stage: of `vocabulary.STAGES`.
+        path: the code that ran: thread 0's, or where it says none, that of any other thread.
+        begin_ns, span_ns: thread 0's begin, and the time to its next begin or the run's end. A
+            conversion ends, and the product proper begins, when the last thread has converted
+            its share.
+        compute_ns, wait_ns: mean over the run's threads of the time at work, and from its end to
+            the thread's next begin or the run's end.
+        slowest_ns: time at work of the slowest thread.
+        n_experts: experts that the op read; 0 where it routes nothing.
+    """
+
+    run: Int32
+    node: Int32
+    n_fused: UInt16
+    stage: UInt8
+    path: Int32
+    begin_ns: Int64
+    span_ns: Int64
+    compute_ns: Float64
+    wait_ns: Float64
+    slowest_ns: Float64
+    n_experts: Int32
+
+    def __len__(self) -> int:
+        return len(self.run)
+
+
+def op_spans(profile: Profile) -> OpSpans:
+    """Derives the spans of all executed ops from the events of all threads."""
+    return _Executions(profile.events, profile.runs).spans()
+
+
+class _Executions:
+    """The events grouped by execution: by run and node, threads in their order.
+
+    Every per-event array below is in that order; `starts` is where each execution begins.
+    """
+
+    def __init__(self, events: EventTable, runs: RunTable) -> None:
+        n = len(events)
+        # Events are sorted by run, thread, begin: the next begin of a thread is the next row's.
+        following = np.empty(n, np.int64)
+        following[:-1] = events.begin_ns[1:]
+        is_last = np.ones(n, bool)
+        is_last[:-1] = (events.run[1:] != events.run[:-1]) | (
+            events.thread[1:] != events.thread[:-1]
+        )
+        following[is_last] = runs.end_ns[events.run[is_last]]
+
+        # A node is executed once in a run: (run, node) names the execution for every thread. The
+        # rows of a thread are in order already, of which a stable sort makes good use.
+        lane = (events.run.astype(np.int64) << 32) | events.node
+        order = np.argsort(lane, kind="stable")
+        lane = lane[order]
+        is_first = np.ones(n, bool)
+        is_first[1:] = lane[1:] != lane[:-1]
+        self.starts = np.flatnonzero(is_first)
+        self.group = np.cumsum(is_first) - 1
+        self.events = events.take(order)
+        self.following = following[order]
+        self.run = self.events.run[self.starts]
+        self.n_threads = runs.n_threads[self.run]
+
+    def spans(self) -> OpSpans:
+        events, starts = self.events, self.starts
+        if len(starts) == 0:
+            return _no_spans()
+        begin = events.begin_ns[starts]
+        span = np.maximum(self.following[starts] - begin, 0)
+        span[events.thread[starts] != 0] = 0
+
+        converting = events.convert_ns > 0
+        # Unless they tell, all threads pass the barrier after the conversion when the last one
+        # arrives there.
+        arrival = np.where(converting, events.begin_ns + events.convert_ns, 0)
+        passed = np.maximum.reduceat(arrival, starts)[self.group]
+        passed = np.where(events.resume_ns > 0, events.begin_ns + events.resume_ns, passed)
+        converted = np.clip(passed[starts] - begin, 0, span) * (passed[starts] > 0)
+        resumed = np.where(
+            converting, np.clip(passed, events.begin_ns, events.end_ns), events.begin_ns
+        )
+        ops = self._rows(
+            STAGE_OP,
+            slice(None),
+            events.path,
+            begin + converted,
+            span - converted,
+            events.end_ns - resumed,
+            np.maximum(self.following - events.end_ns, 0),
+        )
+        chosen = np.flatnonzero(converted > 0)
+        if len(chosen) == 0:
+            return ops
+        conversions = self._rows(
+            STAGE_CONVERSION,
+            chosen,
+            events.convert,
+            begin,
+            converted,
+            events.convert_ns,
+            np.maximum(resumed - events.begin_ns - events.convert_ns, 0),
+        )
+        return _joined(ops, conversions)
+
+    def _rows(
+        self,
+        stage: int,
+        chosen: slice | npt.NDArray[np.intp],
+        path: Int32,
+        begin_ns: Int64,
+        span_ns: Int64,
+        busy_ns: Int64,
+        waiting_ns: Int64,
+    ) -> OpSpans:
+        """The chosen executions; path, busy and waiting time are given for each event."""
+        events, starts = self.events, self.starts
+        run = self.run[chosen]
+        lead = path[starts]
+        return OpSpans(
+            run=run,
+            node=events.node[starts][chosen],
+            n_fused=events.n_fused[starts][chosen],
+            stage=np.full(len(run), stage, np.uint8),
+            path=np.where(lead >= 0, lead, np.maximum.reduceat(path, starts))[chosen],
+            begin_ns=begin_ns[chosen],
+            span_ns=span_ns[chosen],
+            compute_ns=(np.add.reduceat(busy_ns, starts) / self.n_threads)[chosen],
+            wait_ns=(np.add.reduceat(waiting_ns, starts) / self.n_threads)[chosen],
+            slowest_ns=np.maximum.reduceat(busy_ns, starts)[chosen].astype(np.float64),
+            n_experts=np.maximum.reduceat(events.n_experts, starts)[chosen],
+        )
+
+
+def _no_spans() -> OpSpans:
+    ints, floats = np.empty(0, np.int32), np.empty(0, np.float64)
+    times = np.empty(0, np.int64)
+    return OpSpans(
+        run=ints,
+        node=ints,
+        n_fused=np.empty(0, np.uint16),
+        stage=np.empty(0, np.uint8),
+        path=ints,
+        begin_ns=times,
+        span_ns=times,
+        compute_ns=floats,
+        wait_ns=floats,
+        slowest_ns=floats,
+        n_experts=ints,
+    )
+
+
+def _joined(first: OpSpans, second: OpSpans) -> OpSpans:
+    names = OpSpans.__dataclass_fields__
+    return OpSpans(
+        **{name: np.concatenate([getattr(first, name), getattr(second, name)]) for name in names}
+    )
+
+
+def reduce_spans(profile: Profile, spans: OpSpans) -> StatTable:
+    """Adds up the spans of the op passes to the rows that `stats` would have, sorted by key."""
+    step = profile.runs.step[spans.run]
+    keep = profile.steps.pass_[step] == PASS_OP
+    span = spans.span_ns[keep]
+    one_row_each = StatTable.from_columns(
+        {
+            "phase": profile.steps.phase[step][keep],
+            "depth": profile.steps.depth[step][keep],
+            "graph": profile.runs.graph[spans.run][keep],
+            "node": spans.node[keep],
+            "n_fused": spans.n_fused[keep],
+            "stage": spans.stage[keep],
+            "path": spans.path[keep],
+            "calls": np.ones(len(span), np.int64),
+            "span_sum_ns": span,
+            "span_min_ns": span,
+            "span_max_ns": span,
+            "span_sq_sum": span.astype(np.float64) ** 2,
+            "compute_sum_ns": spans.compute_ns[keep],
+            "compute_max_sum_ns": spans.slowest_ns[keep],
+            "wait_sum_ns": spans.wait_ns[keep],
+            "n_experts_sum": spans.n_experts[keep].astype(np.int64),
+        }
+    )
+    return merge_stats(one_row_each)
+
+
+def op_stats(profile: Profile) -> StatTable:
+    """The `stats` rows of a profile: stored ones, or those that its events give."""
+    if profile.meta.run["events"] == "aggregate" or len(profile.events) == 0:
+        return profile.stats
+    return reduce_spans(profile, op_spans(profile))

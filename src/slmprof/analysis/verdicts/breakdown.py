@@ -1,0 +1,174 @@
+"""The breakdown: everything that a report shows of one profile, computed and selected."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pandas as pd
+
+from ...errors import UsageError
+from ...profiles.data import Profile
+from ...profiles.meta import Json, Meta
+from ...profiles.vocabulary import PHASES
+from ..layers.flags import LayerFlag, layer_flags
+from ..layers.map import layer_map
+from ..layers.table import LayerSpread, layer_spreads, layer_table, tensor_table
+from ..memory.places import place_table
+from ..memory.use import MemoryReport, memory_report
+from ..memory.weights import weight_table
+from ..timing.blocks import block_table, part_table
+from ..timing.depth import DepthReport, report_depths
+from ..timing.kernels import impl_table, kernel_table
+from ..timing.phases import PhaseSummary
+from ..timing.waits import thread_count, wait_table, wait_totals
+from .caveats import caveats
+from .diagnosis import diagnose
+from .findings import Finding
+
+_TABLES: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
+    "block": block_table,
+    "layer": layer_table,
+    "kernel": kernel_table,
+    "op": pd.DataFrame.copy,
+    "part": part_table,
+    "tensor": tensor_table,
+}
+VIEWS: tuple[str, ...] = (*_TABLES, "depth", "place")
+
+
+@dataclass(frozen=True, eq=False)
+class Breakdown:
+    """What a report shows.
+
+    Attributes:
+        meta: what the profile says about itself.
+        phases: the chosen phases.
+        by: the one view that was asked for, or None for the usual set of views.
+        top: how many rows of a phase a view is cut to, or None.
+        tables: view -> rows of the chosen phases, cut to `top` in the view that was asked for, or
+            in `op` when none was; largest first (layers in their order).
+        uncut: the same before the cut.
+        impls: kernels by the code that ran, see `impl_table`.
+        layer_spreads: how equal the layers of each chosen phase are.
+        layer_map: the cells of layers and blocks, see `layer_map`.
+        layer_flags: layers that stand out.
+        n_threads: the most threads that a graph of each chosen phase had.
+        waits, wait_totals: what waiting costs, by block and for all ops; see `wait_table`.
+        diagnosis: what limits the model, and what would help.
+        memory: all figures of memory, of the whole run.
+        caveats: one sentence for each doubt.
+        depths: the depths of the context compared; all else describes the smallest.
+    """
+
+    meta: Meta
+    phases: tuple[PhaseSummary, ...]
+    by: str | None
+    top: int | None
+    tables: dict[str, pd.DataFrame]
+    uncut: dict[str, pd.DataFrame]
+    impls: pd.DataFrame
+    layer_spreads: tuple[LayerSpread, ...]
+    layer_map: pd.DataFrame
+    layer_flags: tuple[LayerFlag, ...]
+    n_threads: dict[str, int]
+    waits: pd.DataFrame
+    wait_totals: pd.DataFrame
+    diagnosis: tuple[Finding, ...]
+    memory: MemoryReport
+    caveats: tuple[str, ...]
+    depths: DepthReport
+
+    @property
+    def model(self) -> Json:
+        return self.meta.model
+
+
+def break_down(
+    profile: Profile, *, by: str | None = None, phase: str | None = None, top: int | None = None
+) -> Breakdown:
+    """Computes what a report shows of a profile.
+
+    Args:
+        by: one of `VIEWS`, to show that one only.
+        phase: `prefill` or `decode`, to show that one only.
+        top: rows of a phase to keep, at least 1.
+
+    Raises:
+        UsageError: a choice is none of the above, or the profile has no such phase.
+    """
+    if by is not None and by not in VIEWS:
+        raise UsageError(f"there is no view by {by!r}; choose one of {', '.join(VIEWS)}")
+    if phase is not None and phase not in PHASES:
+        raise UsageError(f"there is no phase {phase!r}; choose one of {', '.join(PHASES)}")
+    if top is not None and top < 1:
+        raise UsageError("the number of rows to show must be at least 1")
+    depths, meta, doubts = report_depths(profile, phase), profile.meta, _caveats(profile)
+    memory = memory_report(profile)
+    profile = profile.shallowest
+    phases = tuple(s for s in profile.phase_summaries if phase in (None, s.phase))
+    if phase is not None and not phases:
+        raise UsageError(f"the profile has no {phase} phase")
+    ops = profile.op_rows
+    if phase is not None:
+        ops = ops[ops["phase"] == phase].reset_index(drop=True)
+    uncut = {view: make(ops) for view, make in _TABLES.items()} | {"depth": depths.costs}
+    # Rows of every tensor, of which no other view needs any.
+    uncut["place"] = place_table(profile) if by == "place" else pd.DataFrame()
+    tables = dict(uncut)
+    if top is not None:
+        view = by or "op"
+        cut = largest_places if view == "place" else top_rows
+        tables[view] = cut(uncut[view], top)
+    weights = weight_table(profile)
+    n_threads = {s.phase: thread_count(profile, PHASES.index(s.phase)) for s in phases}
+    return Breakdown(
+        meta=meta,
+        phases=phases,
+        by=by,
+        top=top,
+        tables=tables,
+        uncut=uncut,
+        impls=impl_table(ops),
+        layer_spreads=layer_spreads(uncut["layer"]),
+        layer_map=layer_map(uncut["layer"]),
+        layer_flags=layer_flags(ops, weights),
+        n_threads=n_threads,
+        waits=wait_table(ops),
+        wait_totals=wait_totals(ops),
+        diagnosis=diagnose(
+            ops,
+            phases,
+            meta.model,
+            meta.ceilings,
+            weights,
+            n_threads,
+            meta.environment.get("n_cores"),
+        ),
+        memory=memory,
+        caveats=doubts,
+        depths=depths,
+    )
+
+
+def _caveats(profile: Profile) -> tuple[str, ...]:
+    """The caveats of all depths; those of the first stand as they are."""
+    found = list(caveats(profile))
+    for depth in profile.depths[1:]:
+        of_depth = [text for text in caveats(profile.at_depth(depth)) if text not in found]
+        found += [f"at depth {depth}: {text}" for text in of_depth]
+    return tuple(found)
+
+
+def top_rows(rows: pd.DataFrame, top: int) -> pd.DataFrame:
+    """The `top` rows of each phase that took the most time, in the order of the table."""
+    largest = rows["time_ms"].groupby(rows["phase"]).rank(method="first", ascending=False) <= top
+    kept: pd.DataFrame = rows[largest].reset_index(drop=True)
+    return kept
+
+
+def largest_places(rows: pd.DataFrame, top: int) -> pd.DataFrame:
+    """The `top` largest tensors, in the order of the table."""
+    largest = rows["size_bytes"].rank(method="first", ascending=False) <= top
+    kept: pd.DataFrame = rows[largest].reset_index(drop=True)
+    return kept

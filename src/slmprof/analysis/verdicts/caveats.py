@@ -1,0 +1,57 @@
+"""What a reader must know before believing a profile's numbers."""
+
+from __future__ import annotations
+
+from ...profiles.data import Profile
+from ..timing.phases import PhaseSummary
+
+# Of the wall time of a step: what may stay without a name (docs/measurement.md).
+MAX_UNATTRIBUTED = 0.01
+MAX_OVERHEAD = 1.05
+MAX_SPREAD = 0.10
+MIN_SAMPLES = 3
+
+
+def caveats(profile: Profile) -> tuple[str, ...]:
+    """One sentence for each doubt; the environment's own warnings come first."""
+    run = profile.meta.run
+    found = list(profile.meta.environment["warnings"])
+    if run["complete"] is False:
+        done, asked = run["n_repeats_done"], run["n_repeats"]
+        of = f"{done} of {asked} repeats" if done is not None and asked else "some repeats"
+        reason = f": {run['error']}" if run["error"] else ""
+        found.append(f"the run is incomplete, {of} were measured{reason}")
+    if run["n_dropped"]:
+        found.append(
+            f"{run['n_dropped']} events found no room in the recorder; "
+            "their time is counted as unrecorded or with the op before"
+        )
+    for doubt in profile.meta.ceilings.get("warnings", ()):
+        found.append(
+            f"when this machine's ceilings were measured, {doubt}; "
+            "`slmprof roofline --refresh` measures them again"
+        )
+    for phase, entry in run["warmup"].items():
+        if entry.get("reason") == "limit":
+            found.append(f"{phase} was not steady yet when its warm-up reached its limit")
+    for summary in profile.phase_summaries:
+        found.extend(_phase_caveats(summary))
+    return tuple(dict.fromkeys(found))
+
+
+def _phase_caveats(summary: PhaseSummary) -> list[str]:
+    found = []
+    name, latency, over = summary.phase, summary.latency_ms, summary.overhead
+    if summary.n_samples < MIN_SAMPLES:
+        found.append(f"{name} has only {summary.n_samples} samples; raise --repeats")
+    if latency is not None and latency.mad > MAX_SPREAD * latency.median > 0:
+        found.append(
+            f"{name} is noisy: its typical deviation is "
+            f"{100 * latency.mad / latency.median:.0f} % of the median"
+        )
+    share = summary.attributed_share
+    if share is not None and abs(1 - share) > MAX_UNATTRIBUTED:
+        found.append(f"{100 * (1 - share):.1f} % of {name} time is not attributed")
+    if over is not None and over.ci95 is not None and over.ci95[0] > MAX_OVERHEAD:
+        found.append(f"recording ops slowed {name} down by {100 * (over.ratio - 1):.0f} %")
+    return found

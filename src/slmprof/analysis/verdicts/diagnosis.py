@@ -1,0 +1,241 @@
+"""What limits a model on a machine, and what it reads, holds and waits for: facts with figures.
+
+Reporters make sentences of them. Nothing here is guessed: what the profile cannot tell, because
+ceilings or work are not known, has no finding.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from ..memory.weights import LOOKED_UP, ROUTED
+from ..timing.kernels import UNRECORDED
+from ..timing.phases import PhaseSummary
+from ..timing.waits import wait_table, wait_totals
+from .findings import CEILINGS, HOST, LIMIT, MOST, READ, TYPES, WAITING, Finding
+from .gains import gains, is_product
+from .tensor_types import named_type, rows_unfit
+
+MAX_FINDINGS = 8
+MIN_WAIT_SHARE = 0.03
+MIN_HOST_SHARE = 0.05
+_N_TYPES = 4
+# So much op time may have unknown weight bytes before their sum is called a lower bound.
+_MAX_UNKNOWN = 0.01
+
+
+def diagnose(
+    ops: pd.DataFrame,
+    phases: Sequence[PhaseSummary],
+    model: Mapping[str, Any],
+    ceilings: Mapping[str, Any],
+    weights: pd.DataFrame,
+    n_threads: Mapping[str, int],
+    n_cores: int | None = None,
+) -> tuple[Finding, ...]:
+    """At most `MAX_FINDINGS` findings, in the order in which they are to be told.
+
+    Args:
+        ops: op rows (`analysis.ops`) of the phases to speak of.
+        phases: their summaries.
+        model: `meta.model` of the profile; sizes and types may be absent.
+        ceilings: `meta.ceilings`; empty where this machine's were not measured.
+        weights: `analysis.weights.weight_table`.
+        n_threads: threads of each phase.
+        n_cores: of the machine that it ran on; None where that is not known.
+    """
+    if ops.empty:
+        return tuple(_types(model, weights))
+    by_phase = {str(phase): rows for phase, rows in ops.groupby("phase", sort=False)}
+    first: list[Finding] = []
+    for phase, rows in by_phase.items():
+        first += _limit(phase, rows, ceilings)
+    if not ops["bound"].notna().any():
+        first += _ceilings(ceilings, n_threads, n_cores)
+    if "decode" in by_phase:
+        first += _read(by_phase["decode"], model, weights)
+    first += _types(model, weights)
+    costs = [*_waiting(ops, n_threads), *_hosts(phases)]
+    last = gains(ops, weights, model, n_threads)
+    room = max(0, MAX_FINDINGS - len(first) - len(last))
+    dearest = sorted(costs, key=lambda cost: -cost.figures["share"])[:room]
+    return (*first, *(cost for cost in costs if cost in dearest), *last)
+
+
+def _limit(phase: str, rows: pd.DataFrame, ceilings: Mapping[str, Any]) -> list[Finding]:
+    """`bound`, `share` of the phase's op time, `shares` of all bounds, `ceiling_share` (modelled
+    least time over time of the ops so bound); for memory also `gbps` reached by them, `peak_gbps`
+    that the machine reads, `n_threads` of that. Without bounds: `block`, `kernel`, `share`, of the
+    largest group of ops."""
+    total = float(rows["time_ms"].sum())
+    if total <= 0:
+        return []
+    known = rows[rows["bound"].notna()]
+    if known.empty:
+        return _most(phase, rows, total)
+    shares = (known.groupby("bound")["time_ms"].sum() / total).sort_values(ascending=False)
+    bound = str(shares.index[0])
+    chosen = known[known["bound"] == bound]
+    figures: dict[str, Any] = {
+        "bound": bound,
+        "share": float(shares.iloc[0]),
+        "shares": {str(name): float(share) for name, share in shares.items()},
+        "ceiling_share": _weighted(chosen["ceiling_share"], chosen["time_ms"]),
+    }
+    if bound == "memory":
+        counted = chosen[chosen["bytes"].notna()]
+        time, peak = float(counted["time_ms"].sum()), _memory_gbps(ceilings)
+        if time > 0 and peak:
+            figures["gbps"] = float(counted["bytes"].sum()) / time / 1e6
+            figures["peak_gbps"] = peak
+            figures["n_threads"] = ceilings.get("n_threads")
+    return [Finding(phase, LIMIT, figures)]
+
+
+def _most(phase: str, rows: pd.DataFrame, total: float) -> list[Finding]:
+    times = rows[rows["kernel"] != UNRECORDED].groupby(["block", "kernel"])["time_ms"].sum()
+    if times.empty:
+        return []
+    block, kernel = times.idxmax()
+    share = float(times.max()) / total
+    return [Finding(phase, MOST, {"block": block, "kernel": kernel, "share": share})]
+
+
+def _ceilings(
+    ceilings: Mapping[str, Any], n_threads: Mapping[str, int], n_cores: int | None
+) -> list[Finding]:
+    """Why there are no bounds: `n_threads` of the run, `n_cores` where they are fewer (else null),
+    and `measured_for`, the number of threads that the ceilings hold for, null without any."""
+    most = max(n_threads.values(), default=0)
+    measured_for = ceilings.get("n_threads")
+    if ceilings and measured_for == most:
+        return []
+    figures = {
+        "n_threads": most,
+        "n_cores": n_cores if isinstance(n_cores, int) and n_cores < most else None,
+        "measured_for": measured_for,
+    }
+    return [Finding(None, CEILINGS, figures)]
+
+
+def _weighted(values: pd.Series, times: pd.Series) -> float | None:
+    known = values.notna()
+    time = float(times[known].sum())
+    return float((values[known] * times[known]).sum()) / time if time > 0 else None
+
+
+def _memory_gbps(ceilings: Mapping[str, Any]) -> float | None:
+    """What the machine reads from memory, of the object that a profile holds as it was measured."""
+    rows = ceilings.get("bandwidth")
+    for row in rows if isinstance(rows, list) else []:
+        if isinstance(row, Mapping) and (row.get("level"), row.get("operation")) == (
+            "memory",
+            "read",
+        ):
+            gbps = row.get("gbps")
+            if isinstance(gbps, (int, float)) and math.isfinite(gbps) and gbps > 0:
+                return float(gbps)
+    return None
+
+
+def _read(rows: pd.DataFrame, model: Mapping[str, Any], weights: pd.DataFrame) -> list[Finding]:
+    """`read_bytes` of weights in a step, `file_bytes`, `share`, `is_lower_bound`; of the rest:
+    `lookup_bytes`, weights of which single rows are read, `routed_bytes`, weights of experts."""
+    file_bytes = model.get("size_bytes")
+    known = rows["weight_bytes"].notna()
+    read = float(rows.loc[known, "weight_bytes"].sum())
+    if not file_bytes or read <= 0:
+        return []
+    lost = rows[~known]
+    is_lower = bool(is_product(lost).any()) or float(lost["time_ms"].sum()) > _MAX_UNKNOWN * float(
+        rows["time_ms"].sum()
+    )
+    size = weights.groupby("read")["size_bytes"].sum()
+    figures = {
+        "read_bytes": read,
+        "file_bytes": float(file_bytes),
+        "share": read / float(file_bytes),
+        "is_lower_bound": is_lower,
+        "lookup_bytes": float(size.get(LOOKED_UP, 0)),
+        "routed_bytes": float(size.get(ROUTED, 0)),
+    }
+    return [Finding("decode", READ, figures)]
+
+
+def _types(model: Mapping[str, Any], weights: pd.DataFrame) -> list[Finding]:
+    """`file_type`, the tensor type `named` by it (or null) and its `named_share` of the bytes,
+    `types` {type: share} with the largest first; `unfit_share` of the bytes: weights in other
+    quantized types whose rows cannot be stored in the named one, of `unfit_rows` elements."""
+    sizes = {str(name): float(size) for name, size in model.get("tensor_types", {}).items()}
+    total = sum(size for size in sizes.values() if size > 0)
+    if not math.isfinite(total) or total <= 0:
+        return []
+    ordered = sorted(sizes.items(), key=lambda item: -item[1])
+    file_type = model.get("file_type")
+    named = named_type(file_type or "")
+    unfit = rows_unfit(weights, named)
+    figures = {
+        "file_type": file_type,
+        "named": named,
+        "named_share": sizes.get(named, 0.0) / total if named else None,
+        "types": {name: size / total for name, size in ordered[:_N_TYPES] if size > 0},
+        "unfit_share": float(unfit["size_bytes"].sum()) / total,
+        "unfit_rows": sorted({int(shape[0]) for shape in unfit["shape"]}),
+    }
+    return [Finding(None, TYPES, figures)]
+
+
+def _waiting(ops: pd.DataFrame, n_threads: Mapping[str, int]) -> list[Finding]:
+    """`wait_ms` (mean over the threads) of `time_ms`, `share`; `block` where most of it is, and
+    its `block_share`; `imbalance_ms` and `barrier_ms` as in `wait_totals`, or null."""
+    blocks = wait_table(ops)
+    found = []
+    for total in wait_totals(ops).to_dict("records"):
+        phase, share = total["phase"], total["wait_share"]
+        if n_threads.get(phase, 0) < 2 or not share >= MIN_WAIT_SHARE:
+            continue
+        own = blocks[blocks["phase"] == phase]
+        most = own.loc[own["wait_ms"].idxmax()]
+        figures = {
+            "wait_ms": total["wait_ms"],
+            "time_ms": total["time_ms"],
+            "share": share,
+            "block": most["block"],
+            "block_share": float(most["wait_ms"]) / total["wait_ms"],
+            "imbalance_ms": _number(total["imbalance_ms"]),
+            "barrier_ms": _number(total["barrier_ms"]),
+        }
+        found.append(Finding(phase, WAITING, figures))
+    return found
+
+
+def _number(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
+
+
+def _hosts(phases: Sequence[PhaseSummary]) -> list[Finding]:
+    """`host_ms` of `time_ms`, a whole observed step, `share`; `most`, the largest of the host's
+    segments, and its `most_ms`."""
+    found = []
+    for summary in phases:
+        segments, wall = summary.segments_ms, summary.profiled_latency_ms
+        if segments is None or wall is None or wall.mean <= 0:
+            continue
+        host = segments.host_prepare + segments.host_finish
+        if host <= MIN_HOST_SHARE * wall.mean:
+            continue
+        named = {k: v for k, v in summary.host_segments_ms.items() if k != "copies"}
+        most = max(named, key=lambda name: named[name])
+        figures = {
+            "host_ms": host,
+            "time_ms": wall.mean,
+            "share": host / wall.mean,
+            "most": most,
+            "most_ms": named[most],
+        }
+        found.append(Finding(summary.phase, HOST, figures))
+    return found

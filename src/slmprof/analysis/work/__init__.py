@@ -1,0 +1,1 @@
+"""What an op has to do: FLOPs, bytes, and how near it comes to the ceilings."""

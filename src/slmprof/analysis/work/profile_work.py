@@ -1,0 +1,84 @@
+"""The work of every op of a profile: what a graph says, and what only a run knows of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from ...profiles.data import Profile
+from ...profiles.tables import StatTable
+from ...profiles.vocabulary import PASS_OP, STAGE_CONVERSION
+from ..graphs.structures import Structures
+from ..timing.kernels import converted_type
+from .counts import Attended, GraphWork, Work
+
+_Place = tuple[int, int, int, int]
+"""Phase, depth, graph, and a row of the graph."""
+
+
+class ProfileWork:
+    """Work per call of the rows of `stats`.
+
+    The lengths that attention really saw and the experts that were really read differ from run to
+    run; work is linear in both, so that their means give the mean work.
+    """
+
+    def __init__(self, profile: Profile, stats: StatTable, structures: Structures) -> None:
+        self._strings = profile.strings
+        self._structures = structures
+        self._graphs: dict[int, GraphWork] = {}
+        self._attended = dict(_mean_attended(profile))
+        self._n_experts = dict(_mean_experts(stats))
+
+    def of_row(self, stats: StatTable, row: int, code: str) -> Work:
+        """Mean work of one call of a row of `stats`; `code` is the text of its path."""
+        number, node = int(stats.graph[row]), int(stats.node[row])
+        graph = self._graph(number)
+        if stats.stage[row] == STAGE_CONVERSION:
+            return graph.of_conversion(node, converted_type(code))
+        phase, depth = int(stats.phase[row]), int(stats.depth[row])
+        mask, router = graph.mask_of(node), graph.router_of(node)
+        return graph.of(
+            node,
+            int(stats.n_fused[row]),
+            attended=self._attended.get((phase, depth, number, mask)),
+            n_experts=self._n_experts.get((phase, depth, number, router if router >= 0 else node)),
+        )
+
+    def _graph(self, number: int) -> GraphWork:
+        if number not in self._graphs:
+            tensors = self._structures.tensors(number)
+            edges = self._structures.of(number).edges
+            self._graphs[number] = GraphWork(tensors, self._strings, edges)
+        return self._graphs[number]
+
+
+def _mean_experts(stats: StatTable) -> Iterator[tuple[_Place, float]]:
+    """The experts that each routed product read, on the mean of its calls."""
+    routed = stats.take(
+        (stats.n_experts_sum > 0) & (stats.calls > 0) & (stats.stage != STAGE_CONVERSION)
+    )
+    for row in range(len(routed)):
+        place = (routed.phase[row], routed.depth[row], routed.graph[row], routed.node[row])
+        phase, depth, graph, node = (int(number) for number in place)
+        # Products that took several paths have a row for each; one of them is as good as all.
+        yield (phase, depth, graph, node), int(routed.n_experts_sum[row]) / int(routed.calls[row])
+
+
+def _mean_attended(profile: Profile) -> Iterator[tuple[_Place, Attended]]:
+    """What each mask let through, on the mean of its runs."""
+    masks, runs, steps = profile.masks, profile.runs, profile.steps
+    step = runs.step[masks.run]
+    observed = steps.pass_[step] == PASS_OP
+    keys = np.stack(
+        [steps.phase[step], steps.depth[step], runs.graph[masks.run], masks.tensor], axis=1
+    ).astype(np.int64)
+    distinct, group = np.unique(keys[observed], axis=0, return_inverse=True)
+    group = group.reshape(-1)
+    n = np.bincount(group, minlength=len(distinct))
+    pairs = np.bincount(group, masks.n_pairs[observed], minlength=len(distinct)) / n
+    seen = np.bincount(group, masks.n_keys[observed], minlength=len(distinct)) / n
+    for key, n_pairs, n_keys in zip(distinct.tolist(), pairs.tolist(), seen.tolist(), strict=True):
+        phase, depth, graph, tensor = key
+        yield (phase, depth, graph, tensor), Attended(n_pairs, n_keys)

@@ -1,0 +1,1 @@
+"""This machine: cores, environment, caches, and its measured ceilings."""

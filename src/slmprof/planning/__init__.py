@@ -1,0 +1,1 @@
+"""Planned memory: what a model would take, without reading its weights."""

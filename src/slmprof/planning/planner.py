@@ -1,0 +1,264 @@
+"""Plans a model's memory with llama.cpp's own planner; runs in the child process.
+
+Nothing is allocated and no weight is read: a model is loaded without its weights, and contexts are
+planned on it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..analysis.memory.peak import PeakFinder
+from ..children.native_errors import guarded
+from ..errors import EngineError, UsageError
+from ..models.resolve import model_name
+from ..profiles.tables import trimmed_shape
+from ..settings.planning import FLASH_ATTENTION, MAX, MemoryRequest, Setting
+from . import notes as plan_notes
+from .lines import along_n_ctx
+from .records import BufferSize, LayerSize, MemoryPlan, TensorPlace
+
+if TYPE_CHECKING:
+    from .. import _core
+
+# llama.cpp keeps notes on each cell of a cache, for which it would itself need memory: beyond the
+# larger one of these contexts, memory follows from the plans of both.
+LARGEST_PLANNED = 1 << 21
+_SMALLER = 1 << 20
+_MODEL_FIELDS = (
+    "name", "architecture", "n_params", "n_layer", "n_embd", "n_vocab", "n_ctx_train", "n_expert",
+    "file_type", "size_bytes", "tensor_types", "random_weights",
+)  # fmt: skip
+
+
+class ModelPlanner:
+    """A model file whose memory is planned, with any setting.
+
+    Args:
+        path: a GGUF file, or an outline of one.
+        file_type: the type that the file was made in for this, or None.
+    """
+
+    def __init__(self, request: MemoryRequest, path: Path, *, file_type: str | None = None) -> None:
+        self._request = request
+        self._path = path
+        self.file_type = file_type
+        self._planners: dict[tuple[bool, bool], _core.Planner] = {}
+        self._weights: dict[tuple[bool, bool], tuple[TensorPlace, ...]] = {}
+        self._peaks = PeakFinder()
+        self.planner_ns = 0
+
+    def model(self) -> dict[str, Any]:
+        """What the file says of itself, with `path` and `bits_per_weight`."""
+        info: dict[str, Any] = {**self._planner(True, True).model_info()}
+        model = {name: info[name] for name in _MODEL_FIELDS if name in info}
+        model["name"] = model_name(model["name"], self._path)
+        model["path"] = self._request.model
+        model["bits_per_weight"] = (
+            8 * model["size_bytes"] / model["n_params"] if model["n_params"] else None
+        )
+        return model
+
+    def n_ctx_train(self) -> int:
+        """The context that the model was trained for.
+
+        Raises:
+            UsageError: the file does not say.
+        """
+        n_ctx = int(self.model()["n_ctx_train"])
+        if n_ctx <= 0:
+            raise UsageError(
+                f"{self._request.model} does not say for which context it was trained; "
+                "name one with --n-ctx N"
+            )
+        return n_ctx
+
+    def plan(self, setting: Setting, *, details: bool = False, work: bool = True) -> MemoryPlan:
+        """The plan of one setting; `max` is the trained context.
+
+        Args:
+            details: with the peaks of the compute buffer.
+            work: with the work buffer, for which the graphs are needed.
+
+        Raises:
+            EngineError: llama.cpp does not allow it. UsageError: a type that it does not know.
+        """
+        n_ctx = self.n_ctx_train() if setting.n_ctx == MAX else int(setting.n_ctx)
+        if n_ctx <= LARGEST_PLANNED:
+            return self._plan(replace(setting, n_ctx=n_ctx), details, work)
+        if min(setting.n_batch, setting.n_ubatch) > _SMALLER:
+            # llama.cpp cuts them to the context: the two plans would differ in more than that.
+            raise UsageError(
+                f"n_ubatch is {setting.n_ubatch}; beyond a context of {LARGEST_PLANNED} it can be "
+                f"planned up to {_SMALLER}"
+            )
+        larger = self._plan(replace(setting, n_ctx=LARGEST_PLANNED), details, work)
+        smaller = self._plan(replace(setting, n_ctx=_SMALLER), details, work)
+        return along_n_ctx(smaller, larger, n_ctx)
+
+    def _plan(self, setting: Setting, details: bool, work: bool) -> MemoryPlan:
+        planner = self._planner(setting.mmap, setting.repack)
+        native = self._settings(setting)
+        begin = time.perf_counter_ns()
+        plan = self._guarded(lambda: planner.plan(native, details or work))
+        self.planner_ns += time.perf_counter_ns() - begin
+        context = plan["context"]
+        weights = self._weights_of(setting.mmap, setting.repack)
+        tensors = (*weights, *_places(plan["caches"]))
+        config = {
+            "file_type": self.file_type,
+            "n_ctx": int(context["n_ctx"]),
+            "n_seq_max": int(context["n_seq_max"]),
+            "n_batch": int(context["n_batch"]),
+            "n_ubatch": int(context["n_ubatch"]),
+            "n_outputs_max": setting.n_outputs_max,
+            "flash_attn": "on" if context["flash_attn"] else "off",
+            "type_k": setting.type_k,
+            "type_v": setting.type_v,
+            "swa_full": bool(native.swa_full),
+            "mmap": setting.mmap,
+            "repack": setting.repack,
+            "threads": int(context["n_threads"]),
+            "override_tensor": list(self._request.override_tensor),
+        }
+        notes = []
+        if config["n_ctx"] != setting.n_ctx:
+            notes.append(f"llama.cpp makes {config['n_ctx']} of a context of {setting.n_ctx}")
+        buffers = tuple(BufferSize(**buffer) for buffer in plan["buffers"])
+        notes += _outputs_notes(planner.model_info(), native, plan)
+        return MemoryPlan(
+            config=config,
+            buffers=buffers,
+            layers=_layers(tensors),
+            tensors=tensors if self._request.tensors else (),
+            compute_phases=tuple(map(self._peaks.peak, plan["graphs"])) if details else (),
+            notes=tuple(notes),
+        )
+
+    def _settings(self, setting: Setting) -> _core.EngineSettings:
+        from .. import _core
+
+        native = _core.EngineSettings()
+        native.path = str(self._path)
+        if setting.n_ctx != MAX:
+            native.n_ctx = int(setting.n_ctx)
+        native.n_batch = setting.n_batch
+        native.n_ubatch = setting.n_ubatch
+        native.n_seq_max = setting.n_seq_max
+        native.n_outputs_max = setting.n_outputs_max
+        native.n_threads = self._request.n_threads
+        native.flash_attn = FLASH_ATTENTION[setting.flash_attn]
+        native.type_k = setting.type_k
+        native.type_v = setting.type_v
+        native.use_mmap = setting.mmap
+        native.use_repack = setting.repack
+        native.tensor_overrides = self._request.tensor_overrides
+        if setting.swa_full is not None:
+            native.swa_full = setting.swa_full
+        return native
+
+    def _planner(self, mmap: bool, repack: bool) -> _core.Planner:
+        from .. import _core
+
+        if (mmap, repack) not in self._planners:
+            setting = next(self._request.settings())
+            native = self._settings(replace(setting, mmap=mmap, repack=repack))
+            begin = time.perf_counter_ns()
+            self._planners[mmap, repack] = self._guarded(lambda: _core.Planner(native))
+            self.planner_ns += time.perf_counter_ns() - begin
+        return self._planners[mmap, repack]
+
+    def _weights_of(self, mmap: bool, repack: bool) -> tuple[TensorPlace, ...]:
+        if (mmap, repack) not in self._weights:
+            planner = self._planner(mmap, repack)
+            self._weights[mmap, repack] = _places(planner.weights())
+        return self._weights[mmap, repack]
+
+    def _guarded(self, call: Callable[[], Any]) -> Any:
+        from .. import _core
+
+        _core.clear_log()
+        try:
+            return guarded(self._path, call)
+        except EngineError as error:
+            if any("bad_alloc" in line for line in (str(error), *error.log_lines)):
+                raise EngineError(
+                    "llama.cpp's bookkeeping alone exceeds this machine's free memory",
+                    log_lines=error.log_lines,
+                ) from None
+            raise
+
+
+def _outputs_notes(
+    model: _core.ModelInfo, settings: _core.EngineSettings, plan: _core.Plan
+) -> list[str]:
+    """Of a model whose output buffer does not stay as its context makes it."""
+    context = plan["context"]
+    if context["has_memory"] and not model["has_encoder"]:
+        return []
+    n_tokens = min(context["n_batch"], context["n_ubatch"])
+    if settings.n_outputs_max and not model["has_encoder"]:  # which takes no heed of it
+        n_tokens = min(n_tokens, settings.n_outputs_max)
+    # A context is made with room for one output of each sequence.
+    of_sequences = sum(b["size_bytes"] for b in plan["buffers"] if b["kind"] == "output")
+    n_seq_max = context["n_seq_max"]
+    if n_tokens <= n_seq_max:
+        return []
+    return plan_notes.outputs_notes(n_tokens, of_sequences // n_seq_max * n_tokens)
+
+
+def _places(places: Any) -> tuple[TensorPlace, ...]:
+    """The rows of a native table of places."""
+    shapes = zip(*(places[f"ne{i}"].tolist() for i in range(4)), strict=True)
+    return tuple(
+        TensorPlace(
+            tensor=name,
+            type=type_name,
+            shape=trimmed_shape(shape),
+            size_bytes=size_bytes,
+            layer=layer if layer >= 0 else None,
+            kind=kind,
+            device=device,
+            buffer_type=buffer_type,
+            n_swa=n_swa or None,
+        )
+        for name, type_name, shape, size_bytes, layer, kind, device, buffer_type, n_swa in zip(
+            places["name"],
+            places["type"],
+            shapes,
+            places["size_bytes"].tolist(),
+            places["layer"].tolist(),
+            places["kind"],
+            places["device"],
+            places["buffer_type"],
+            places["n_swa"].tolist(),
+            strict=True,
+        )
+    )
+
+
+_LAYER_FIELDS = {
+    "weights": "weights_bytes",
+    "kv_cache": "kv_bytes",
+    "recurrent_state": "recurrent_bytes",
+}
+
+
+def _layers(tensors: Iterable[TensorPlace]) -> tuple[LayerSize, ...]:
+    """The bytes of each layer, that outside the layers last."""
+    sums: dict[int | None, dict[str, int]] = {}
+    windows: dict[int | None, int] = {}
+    for tensor in tensors:
+        if tensor.n_swa is not None:
+            windows[tensor.layer] = tensor.n_swa
+        field = _LAYER_FIELDS.get(tensor.kind)
+        if field is not None:
+            row = sums.setdefault(tensor.layer, dict.fromkeys(_LAYER_FIELDS.values(), 0))
+            row[field] += tensor.size_bytes
+    inside = sorted(layer for layer in sums if layer is not None)
+    order = [*inside, *([None] if None in sums else [])]
+    return tuple(LayerSize(layer=layer, **sums[layer], n_swa=windows.get(layer)) for layer in order)

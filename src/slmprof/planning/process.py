@@ -1,0 +1,112 @@
+"""Planned memory: what a model would take, without reading its weights or running it.
+
+A child process asks llama.cpp's planner, so that nothing that it does can end the caller's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+import warnings
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from ..children.protocol import OnProgress
+from ..children.question import Answer, asked
+from ..errors import UsageError
+from ..settings.planning import MemoryRequest
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from .records import MemoryReport
+
+VIEWS = ("total", "buffer", "layer", "tensor", "peak")
+_WORKER = "slmprof.planning.worker"
+
+
+def memory(model: str | os.PathLike[str], *, by: str = "buffer", **settings: Any) -> pd.DataFrame:
+    """What a model takes in memory, by llama.cpp's own planner; no weight is read.
+
+    Args:
+        model: a GGUF file, `preset:NAME[@TYPE]` or a Hugging Face `config.json`.
+        by: what a row is: `total` (a setting; with `fit_bytes` a context found), `buffer` (device,
+            buffer_type, kind, size_bytes), `layer` (layer, which is null outside the layers,
+            weights_bytes, kv_bytes, recurrent_bytes), `tensor` (each weight and each tensor of a
+            cache), or `peak` (each tensor in the compute buffer when it is fullest, by phase).
+        settings: further fields of `slmprof.settings.planning.MemoryRequest`, each a value or
+            a sequence of values: n_ctx (`max` for the trained context), n_seq_max, n_batch,
+            n_ubatch, n_outputs_max, flash_attn, type_k, type_v, swa_full, mmap, repack, file_type;
+            and threads, override_tensor, fit_bytes. Every combination is planned.
+
+    Returns:
+        pandas.DataFrame; the settings stand in the first columns, sizes are bytes. Settings that
+        llama.cpp does not allow are left out, with a warning, if others are possible.
+
+    Raises:
+        UsageError: a setting that cannot be meant, or that llama.cpp does not allow;
+        ModelError: the model is unusable; EngineError: llama.cpp died.
+    """
+    if by not in VIEWS:
+        raise UsageError(f"by is {by!r}, not one of {', '.join(VIEWS)}")
+    request = MemoryRequest.from_json(
+        {
+            "model": os.fspath(model),
+            **settings,
+            "details": by == "peak",
+            "tensors": by == "tensor",
+        }
+    )
+    with planning(request) as plan:
+        import pandas as pd
+
+        from .rows import view_rows
+
+        report = plan.result()
+    names, rows = view_rows(report, by)
+    table: pd.DataFrame = pd.DataFrame(rows, columns=names)
+    for refusal in report.refusals:
+        warnings.warn(f"a setting is left out: {refusal.message}", stacklevel=2)
+    return table
+
+
+def plan_memory(
+    model: str | os.PathLike[str], *, on_progress: OnProgress | None = None, **settings: Any
+) -> MemoryReport:
+    """As `memory`, with everything that is known, as records.
+
+    Settings that llama.cpp does not allow are in `refusals` if others are possible.
+
+    Raises:
+        UsageError, ModelError, EngineError: as `memory`.
+    """
+    request = MemoryRequest.from_json({"model": os.fspath(model), **settings})
+    with planning(request) as plan:
+        return plan.result(on_progress)
+
+
+@contextlib.contextmanager
+def planning(request: MemoryRequest) -> Iterator[Planning]:
+    """Starts the child process, which plans while the caller does something else."""
+    with tempfile.TemporaryDirectory(prefix="slmprof-", ignore_cleanup_errors=True) as folder:
+        question = {"request": request.to_json(), "folder": folder}
+        with asked(_WORKER, question, "plans memory") as answer:
+            yield Planning(answer)
+
+
+class Planning:
+    """A report in the making."""
+
+    def __init__(self, answer: Answer) -> None:
+        self.answer = answer
+
+    def result(self, on_progress: OnProgress | None = None) -> MemoryReport:
+        """Waits for the report.
+
+        Raises:
+            UsageError, ModelError, EngineError: as `plan_memory`.
+        """
+        from .records import report_from_json
+
+        return report_from_json(self.answer.wait(on_progress))

@@ -1,0 +1,284 @@
+"""What a model takes in memory with one setting or many: buffers, layers, tensors, peaks.
+
+Every record goes to JSON and back (`to_json`, `from_json`): the process that plans hands them over
+so, and `slmprof memory --format json` prints them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from functools import cached_property
+from typing import Any
+
+from ..profiles.vocabulary import MEMORY_KINDS
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class BufferSize:
+    """Buffers of one device, buffer type and kind."""
+
+    device: str
+    buffer_type: str
+    kind: str
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class LayerSize:
+    """What one layer holds as long as the context lives; `layer` is None outside the layers.
+
+    `n_swa` are the tokens of its sliding window, None where there is none.
+    """
+
+    layer: int | None
+    weights_bytes: int
+    kv_bytes: int
+    recurrent_bytes: int
+    n_swa: int | None = None
+
+
+@dataclass(frozen=True)
+class TensorPlace:
+    """A weight, or a tensor of a cache. `shape` has the fastest dimension first.
+
+    `n_swa` are the tokens of a cache's sliding window, None where there is none.
+    """
+
+    tensor: str
+    type: str
+    shape: tuple[int, ...]
+    size_bytes: int
+    layer: int | None
+    kind: str
+    device: str
+    buffer_type: str
+    n_swa: int | None = None
+
+    @property
+    def bits_per_weight(self) -> float | None:
+        """Bits of one element; None where there are none."""
+        n_elements = 1
+        for n in self.shape:
+            n_elements *= n
+        return 8 * self.size_bytes / n_elements if n_elements else None
+
+    @cached_property
+    def block(self) -> str:
+        """The block by the tensor's name: `attention`, `ffn`, …, or `other`."""
+        if self.kind == "kv_cache":
+            return "attention"
+        if self.kind == "recurrent_state":
+            return "recurrent"
+        from ..analysis.graphs.weight_roles import role_of_name
+
+        role = role_of_name(self.tensor)
+        return (role.block if role is not None else "") or "other"
+
+    def to_json(self) -> Json:
+        """The fields, with `bits_per_weight` and `block`."""
+        values = asdict(self)
+        return {**values, "bits_per_weight": self.bits_per_weight, "block": self.block}
+
+
+@dataclass(frozen=True)
+class LiveTensor:
+    """A tensor in the compute buffer at its peak; `op` is NONE for what the host fills."""
+
+    tensor: str
+    op: str
+    block: str
+    layer: int | None
+    type: str
+    shape: tuple[int, ...]
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class ComputePeak:
+    """The compute buffer of one phase when it is fullest.
+
+    Attributes:
+        size_bytes: what the allocator takes for the phase's graph.
+        n_tokens: tokens that the graph computes.
+        live_bytes: bytes of the tensors alive at the peak; hole_bytes: the rest of the buffer.
+        lower_bound_bytes: the most bytes that the graph needs at once.
+        tensors: those alive at the peak, the largest first.
+    """
+
+    size_bytes: int
+    phase: str
+    n_tokens: int
+    live_bytes: int
+    hole_bytes: int
+    lower_bound_bytes: int
+    tensors: tuple[LiveTensor, ...]
+
+
+@dataclass(frozen=True)
+class UbatchSize:
+    """The compute buffers with another physical batch."""
+
+    n_ubatch: int
+    compute_bytes: int
+
+
+@dataclass(frozen=True)
+class MemoryPlan:
+    """What the model takes with one setting.
+
+    Attributes:
+        config: every setting as llama.cpp would use it.
+        buffers: by kind, device, buffer type.
+        layers: by number, the last one for what is outside the layers.
+        tensors: every weight and every tensor of a cache.
+        compute_phases: of prefill and decode, where they were asked for.
+        ubatch: the effect of `n_ubatch`, where it was asked for.
+        notes: sentences for the reader.
+    """
+
+    config: Json
+    buffers: tuple[BufferSize, ...]
+    layers: tuple[LayerSize, ...] = ()
+    tensors: tuple[TensorPlace, ...] = ()
+    compute_phases: tuple[ComputePeak, ...] = ()
+    ubatch: tuple[UbatchSize, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def totals_bytes(self) -> dict[str, int]:
+        """Bytes of each kind, and of all together as `total`; an unknown kind is `other`."""
+        totals = dict.fromkeys(MEMORY_KINDS, 0)
+        for buffer in self.buffers:
+            totals[buffer.kind if buffer.kind in totals else "other"] += buffer.size_bytes
+        return {**totals, "total": sum(totals.values())}
+
+    @property
+    def total_bytes(self) -> int:
+        """Bytes of all buffers."""
+        return sum(buffer.size_bytes for buffer in self.buffers)
+
+    @property
+    def compute_peak(self) -> ComputePeak | None:
+        """The peak of the phase that needs the larger compute buffer."""
+        return max(self.compute_phases, key=lambda peak: peak.size_bytes, default=None)
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A setting that llama.cpp does not allow, and why."""
+
+    config: Json
+    message: str
+
+
+@dataclass(frozen=True)
+class Fit:
+    """The largest context of one model file, with one setting, in a given amount of memory.
+
+    Attributes:
+        config: the settings, with the context found as `n_ctx`.
+        file_type: of the weights; size_bytes, bits_per_weight: of the model in that type.
+        n_ctx: 0 where not even the smallest context fits.
+        is_limited_by_training: the trained context fits; a larger one was not tried.
+        totals_bytes: as MemoryPlan has it, of that context; of the smallest one where none fits.
+        asked_n_ctx: a context that has to fit, or None; asked_total_bytes: what it would take.
+    """
+
+    config: Json
+    file_type: str
+    size_bytes: int
+    bits_per_weight: float | None
+    n_ctx: int
+    is_limited_by_training: bool
+    totals_bytes: dict[str, int]
+    asked_n_ctx: int | None = None
+    asked_total_bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class PlannerCost:
+    """What the planning itself took.
+
+    `planner_ms` is the time within llama.cpp's planner, loading included; `read_bytes` what the
+    process read meanwhile; `rss_peak_bytes` its largest resident size. None where the system does
+    not tell.
+    """
+
+    planner_ms: float
+    read_bytes: int | None
+    rss_peak_bytes: int | None
+
+
+@dataclass(frozen=True)
+class MemoryReport:
+    """The plans of a model with all settings that were asked for.
+
+    Attributes:
+        model: `name`, `architecture`, `n_params`, `size_bytes`, `bits_per_weight`, …
+        memory_bytes: physical memory of this machine.
+        varying: the settings of which several values were asked for.
+        budget_bytes: the memory to fit into, with `fits`.
+        lightest: of several file types in which the context asked for fits, the one that takes the
+            least memory with it; least_compressed: the one with the most bits per weight. None
+            where none fits or none was asked for.
+    """
+
+    model: Json
+    memory_bytes: int
+    varying: tuple[str, ...]
+    settings: tuple[MemoryPlan, ...]
+    refusals: tuple[Refusal, ...]
+    fits: tuple[Fit, ...]
+    budget_bytes: int | None
+    lightest: str | None
+    least_compressed: str | None
+    planner: PlannerCost
+
+
+def plan_from_json(values: Mapping[str, Any]) -> MemoryPlan:
+    """The inverse of `asdict` for a MemoryPlan."""
+    return MemoryPlan(
+        config=dict(values["config"]),
+        buffers=_all(BufferSize, values["buffers"]),
+        layers=_all(LayerSize, values["layers"]),
+        tensors=_all(TensorPlace, values["tensors"]),
+        compute_phases=tuple(
+            ComputePeak(**{**peak, "tensors": _all(LiveTensor, peak["tensors"])})
+            for peak in values["compute_phases"]
+        ),
+        ubatch=_all(UbatchSize, values["ubatch"]),
+        notes=tuple(values["notes"]),
+    )
+
+
+def report_from_json(values: Mapping[str, Any]) -> MemoryReport:
+    """The inverse of `asdict` for a MemoryReport."""
+    return MemoryReport(
+        model=dict(values["model"]),
+        memory_bytes=values["memory_bytes"],
+        varying=tuple(values["varying"]),
+        settings=tuple(map(plan_from_json, values["settings"])),
+        refusals=_all(Refusal, values["refusals"]),
+        fits=_all(Fit, values["fits"]),
+        budget_bytes=values["budget_bytes"],
+        lightest=values["lightest"],
+        least_compressed=values["least_compressed"],
+        planner=PlannerCost(**values["planner"]),
+    )
+
+
+def _all(record: type[Any], rows: list[Json]) -> tuple[Any, ...]:
+    names = {field.name for field in fields(record)}
+    return tuple(
+        record(
+            **{
+                name: tuple(value) if isinstance(value, list) else value
+                for name, value in row.items()
+                if name in names
+            }
+        )
+        for row in rows
+    )

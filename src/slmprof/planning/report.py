@@ -1,0 +1,240 @@
+"""Everything that `slmprof memory` answers, put together in the child process."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from ..children.protocol import OnProgress, Progress
+from ..errors import EngineError, UsageError
+from ..machine import environment
+from ..settings.planning import GRID, MAX, MemoryRequest, Setting
+from . import notes as plan_notes
+from .planner import ModelPlanner
+from .records import Fit, MemoryPlan, MemoryReport, PlannerCost, Refusal, UbatchSize
+
+_N_CTX_STEP = 256
+_ALL_TYPES = "all"
+
+
+def make_report(request: MemoryRequest, folder: Path, on_progress: OnProgress) -> MemoryReport:
+    """Plans every setting, or finds what fits.
+
+    Args:
+        folder: for the outlines of models that are no files; the caller removes it.
+
+    Raises:
+        ModelError, UsageError, EngineError: the model is unusable, or llama.cpp allows none of the
+            settings.
+    """
+    return _Report(request, folder, on_progress).make()
+
+
+class _Report:
+    def __init__(self, request: MemoryRequest, folder: Path, on_progress: OnProgress) -> None:
+        self.request = request
+        self.folder = folder
+        self.memory_bytes = environment.memory_bytes()
+        self.read_before = read_bytes()
+        self.refusals: list[Refusal] = []
+        self._model: dict[str, Any] = {}
+        self._planner_ns = 0
+        self._on_progress = on_progress
+        self._done = 0
+        self._total = 0
+
+    def make(self) -> MemoryReport:
+        settings = list(self.request.settings())
+        plans: list[MemoryPlan] = []
+        fits: list[Fit] = []
+        file_types = self._file_types()
+        self._total = len(file_types) * len(settings) // max(len(self.request.file_type), 1)
+        for file_type in file_types:
+            of_type = [s for s in settings if s.file_type in (file_type, _ALL_TYPES)]
+            planner = self._open(file_type)
+            if planner is None:
+                continue
+            if self.request.fit_bytes is not None:
+                fits += self._each(of_type, functools.partial(self._fit, planner))
+            else:
+                plans += self._each(of_type, functools.partial(self._plan, planner))
+            self._planner_ns += planner.planner_ns
+        if not plans and not fits:
+            raise UsageError(self.refusals[0].message)
+        lightest, least_compressed = choose_types(fits, self.request.fit_bytes)
+        return MemoryReport(
+            model=self._model,
+            memory_bytes=self.memory_bytes,
+            varying=self._varying(),
+            settings=tuple(plans),
+            refusals=tuple(self.refusals),
+            fits=tuple(fits),
+            budget_bytes=self.request.fit_bytes,
+            lightest=lightest,
+            least_compressed=least_compressed,
+            planner=self._cost(),
+        )
+
+    def _varying(self) -> tuple[str, ...]:
+        request = self.request
+        several = [name for name in GRID if len(getattr(request, name)) > 1]
+        if _ALL_TYPES in request.file_type and "file_type" not in several:
+            several.insert(0, "file_type")
+        return tuple(several)
+
+    def _file_types(self) -> list[str | None]:
+        if _ALL_TYPES not in self.request.file_type:
+            return list(self.request.file_type)
+        from .. import _core
+
+        return list(_core.synth_file_types())
+
+    def _open(self, file_type: str | None) -> ModelPlanner | None:
+        """The planner of the model in a type; None where one of several types is not possible."""
+        from ..models.outline import outline
+
+        self._report(f"planning {file_type}" if file_type else "planning")
+        try:
+            path = outline(self.request.model, self.folder, file_type=file_type)
+            planner = ModelPlanner(self.request, path, file_type=file_type)
+            self._model = self._model or planner.model()
+            return planner
+        except UsageError as error:
+            if _ALL_TYPES not in self.request.file_type:
+                raise
+            self.refusals.append(Refusal({"file_type": file_type}, str(error)))
+            return None
+
+    def _each(self, settings: Sequence[Setting], make: Callable[[Setting], Any]) -> Iterator[Any]:
+        """What can be made of the settings; those that llama.cpp refuses are kept aside."""
+        for setting in settings:
+            try:
+                yield make(setting)
+            except (EngineError, UsageError) as error:
+                config = asdict(setting)
+                self.refusals.append(Refusal(config, str(error)))
+            self._done += 1
+            self._report("planning")
+
+    def _report(self, stage: str) -> None:
+        self._on_progress(Progress(stage, self._done, self._total))
+
+    def _plan(self, planner: ModelPlanner, setting: Setting) -> MemoryPlan:
+        plan = planner.plan(setting, details=self.request.details)
+        n_ctx_train = int(self._model["n_ctx_train"])
+        notes = [
+            *plan.notes,
+            *plan_notes.context_notes(int(plan.config["n_ctx"]), n_ctx_train),
+            *plan_notes.machine_notes(plan.total_bytes, self.memory_bytes),
+        ]
+        ubatch: tuple[UbatchSize, ...] = ()
+        if self.request.details and self.request.n_settings == 1:
+            ubatch = tuple(self._ubatches(planner, setting, plan))
+            notes += self._advice(planner, setting, plan)
+        return replace(plan, notes=tuple(notes), ubatch=ubatch)
+
+    @staticmethod
+    def _advice(planner: ModelPlanner, setting: Setting, plan: MemoryPlan) -> list[str]:
+        """What would make the compute buffer smaller, planned."""
+        if plan_notes.logits_bytes(plan):
+            few = replace(setting, n_outputs_max=int(plan.config["n_seq_max"]))
+            return plan_notes.logits_notes(plan, planner.plan(few, work=False))
+        if plan_notes.scores_bytes(plan):
+            # Some models have no flash attention.
+            with contextlib.suppress(EngineError):
+                other = planner.plan(replace(setting, flash_attn="on"), work=False)
+                return plan_notes.scores_notes(plan, other)
+        return []
+
+    def _ubatches(
+        self, planner: ModelPlanner, setting: Setting, plan: MemoryPlan
+    ) -> Iterator[UbatchSize]:
+        used = int(plan.config["n_ubatch"])
+        for n_ubatch in plan_notes.ubatch_choices(used, int(plan.config["n_batch"])):
+            other = plan
+            if n_ubatch != used:
+                other = planner.plan(replace(setting, n_ubatch=n_ubatch), work=False)
+            yield UbatchSize(n_ubatch, other.totals_bytes["compute"])
+
+    def _fit(self, planner: ModelPlanner, setting: Setting) -> Fit:
+        budget = self.request.fit_bytes
+        assert budget is not None
+        asked = planner.n_ctx_train() if setting.n_ctx == MAX else int(setting.n_ctx)
+        is_asked = bool(self.request.n_ctx)
+        model = planner.model()
+        limit = int(model["n_ctx_train"]) or asked
+        plan = largest_context(
+            lambda n_ctx: planner.plan(replace(setting, n_ctx=n_ctx)), budget, limit
+        )
+        is_fitting = plan.total_bytes <= budget
+        n_ctx = min(int(plan.config["n_ctx"]), limit) if is_fitting else 0
+        return Fit(
+            config={**plan.config, "n_ctx": n_ctx},
+            file_type=planner.file_type or str(model["file_type"]),
+            size_bytes=int(model["size_bytes"]),
+            bits_per_weight=model["bits_per_weight"],
+            n_ctx=n_ctx,
+            is_limited_by_training=is_fitting and n_ctx >= limit,
+            totals_bytes=plan.totals_bytes,
+            asked_n_ctx=asked if is_asked else None,
+            asked_total_bytes=(
+                planner.plan(replace(setting, n_ctx=asked)).total_bytes if is_asked else None
+            ),
+        )
+
+    def _cost(self) -> PlannerCost:
+        read = read_bytes()
+        return PlannerCost(
+            planner_ms=self._planner_ns / 1e6,
+            read_bytes=None if read is None else read - (self.read_before or 0),
+            rss_peak_bytes=environment.rss_peak_bytes(),
+        )
+
+
+def largest_context(plan: Callable[[int], MemoryPlan], budget_bytes: int, limit: int) -> MemoryPlan:
+    """The plan of the largest context that fits, in steps of 256 tokens, at most `limit`.
+
+    Where not even the smallest fits, that one's plan, which is larger than the budget.
+    """
+    best = plan(limit)
+    if best.total_bytes <= budget_bytes:
+        return best
+    low, high = 0, -(-limit // _N_CTX_STEP)  # `high` steps do not fit
+    found: MemoryPlan | None = None
+    while high - low > 1:
+        middle = (low + high) // 2
+        tried = plan(middle * _N_CTX_STEP)
+        if tried.total_bytes <= budget_bytes:
+            low, found = middle, tried
+        else:
+            high = middle
+    return found if found is not None else plan(min(_N_CTX_STEP, limit))
+
+
+def choose_types(fits: Sequence[Fit], budget_bytes: int | None) -> tuple[str | None, str | None]:
+    """Of the file types that hold the context asked for the lightest and the least compressed."""
+    holding = [
+        fit
+        for fit in fits
+        if fit.asked_total_bytes is not None and fit.asked_total_bytes <= (budget_bytes or 0)
+    ]
+    if len({fit.file_type for fit in fits}) < 2 or not holding:
+        return None, None
+    return (
+        min(holding, key=lambda fit: fit.asked_total_bytes or 0).file_type,
+        max(holding, key=lambda fit: fit.size_bytes).file_type,
+    )
+
+
+def read_bytes() -> int | None:
+    """Bytes that this process has read so far, from files and pipes; None where not told."""
+    try:
+        text = Path("/proc/self/io").read_text(encoding="ascii")
+    except OSError:
+        return None
+    values = dict(line.split(": ", 1) for line in text.splitlines() if ": " in line)
+    return int(values["rchar"]) if "rchar" in values else None

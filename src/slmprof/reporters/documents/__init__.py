@@ -1,0 +1,1 @@
+"""What is said: the parts of a report, made by pure functions."""

@@ -1,0 +1,172 @@
+"""Flags of layers as sentences."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ...analysis.layers.flags import IMPL, SIZE, TIME, TYPE, LayerFlag
+from .quantities import UNICODE, Glyphs, milliseconds, printable, ratio
+
+_MOST_RUNS = 16
+_MOST_NAMES = 4
+# A recipe that picks a type for each tensor has a flag for nearly each.
+_MOST_OF_KIND = 5
+
+
+def flag_text(flag: LayerFlag, glyphs: Glyphs) -> str:
+    """A flag as one sentence with its figures."""
+    where = f" ({flag.phase})" if flag.phase else ""
+    text = f"{_layers(flag.layers)}{where}: {_said(flag)}{_compared(flag)}."
+    return printable(text, glyphs)
+
+
+def flag_texts(flags: Sequence[LayerFlag], glyphs: Glyphs) -> tuple[str, ...]:
+    """The flags as sentences; of each kind those that differ most from the rest, others counted."""
+    shown = []
+    kinds = Counter(flag.kind for flag in flags)
+    for kind, n in kinds.items():
+        own = [flag for flag in flags if flag.kind == kind]
+        loudest = sorted(own, key=_loudness, reverse=True)[:_MOST_OF_KIND]
+        shown += [flag_text(flag, glyphs) for flag in own if flag in loudest]
+        if n > _MOST_OF_KIND:
+            more = n - _MOST_OF_KIND
+            shown.append(f"{more} more of this kind ({kind}); --format json has them all.")
+    return tuple(shown)
+
+
+def _loudness(flag: LayerFlag) -> float:
+    """How far the times of these layers are from those of the others, as a factor's logarithm."""
+    ratios = [*flag.figures.get("ratio", ())]
+    for blocks in flag.figures.get("time_ratio", {}).values():
+        ratios += blocks.values()
+    return max((abs(math.log(r)) for r in ratios if 0 < r < math.inf), default=0.0)
+
+
+def flag_record(flag: LayerFlag) -> dict[str, Any]:
+    """A flag as a record of `breakdown --format json`."""
+    return {
+        "phase": flag.phase,
+        "layers": list(flag.layers),
+        "block": flag.block,
+        "kind": flag.kind,
+        "text": flag_text(flag, UNICODE),
+        "figures": flag.figures,
+    }
+
+
+def _said(flag: LayerFlag) -> str:
+    figures = flag.figures
+    if flag.kind == TYPE:
+        return _types(figures["weights"])
+    if flag.kind == SIZE and "weights" in figures:
+        return _shapes(figures["weights"])
+    if flag.kind == SIZE:
+        return _columns(flag)
+    if flag.kind == IMPL:
+        where = f"{flag.block or 'op'} ({listed(figures['parts'])})"
+        return f"{where} runs {figures['impl']}, elsewhere {figures['usual_impl']}"
+    if flag.kind == TIME:
+        return _time(flag)
+    if "blocks" in figures:
+        mostly = "mostly " if figures["n_kinds"] > 2 else ""
+        return f"{listed(figures['blocks'])}, elsewhere {mostly}{listed(figures['usual_blocks'])}"
+    if "ops" in figures:
+        more = figures["n_ops"] - len(figures["ops"])
+        names = [*figures["ops"], *([f"{more} more"] if more else [])]
+        return f"{flag.block} runs other ops or sizes than elsewhere: {listed(names)}"
+    extra, missing = figures["parts_extra"], figures["parts_missing"]
+    said = [
+        f"with {listed(extra)}" if extra else "",
+        f"without {listed(missing)}" if missing else "",
+    ]
+    return f"{flag.block} {', '.join(text for text in said if text)}, unlike other layers"
+
+
+def _types(weights: Sequence[Mapping[str, Any]]) -> str:
+    groups: dict[tuple[str, str, bool], list[str]] = {}
+    for one in weights:
+        key = (one["type"], one["usual_type"], one["n_types"] > 2)
+        groups.setdefault(key, []).append(one["weight"])
+    return "; ".join(
+        f"{listed(names)} {'are' if len(names) > 1 else 'is'} {own}, "
+        f"elsewhere {'mostly ' if mixed else ''}{usual}"
+        for (own, usual, mixed), names in groups.items()
+    )
+
+
+def _shapes(weights: Sequence[Mapping[str, Any]]) -> str:
+    groups: dict[tuple[str, str], list[str]] = {}
+    for one in weights:
+        own, usual = ("x".join(map(str, one[key])) for key in ("shape", "usual_shape"))
+        groups.setdefault((own, usual), []).append(one["weight"])
+    return "; ".join(
+        f"{listed(names)} {'have' if len(names) > 1 else 'has'} {own} elements, elsewhere {usual}"
+        for (own, usual), names in groups.items()
+    )
+
+
+def _columns(flag: LayerFlag) -> str:
+    own, usual = flag.figures["n_columns"], flag.figures["usual_n_columns"]
+    text = (
+        f"{flag.block} ({listed(flag.figures['parts'])}) works on {own} "
+        f"token{'s' if own != 1 else ''}, elsewhere on {usual}"
+    )
+    if flag.figures["is_last"] and own < usual:
+        text += ": behind the last layer only the wanted outputs are needed"
+    return text
+
+
+def _time(flag: LayerFlag) -> str:
+    figures = flag.figures
+    low, high = (ratio(value) for value in figures["ratio"])
+    span = low if low == high else f"{low}x to {high}"
+    which = f"layer {figures['layer']}: " if len(flag.layers) > 1 else ""
+    reason = (
+        "; it is the first layer: cold caches, or noise"
+        if figures["is_first"]
+        else "; noise, or what the caches held"
+    )
+    return (
+        f"{flag.block} takes {span}x the median of layers that are built alike "
+        f"({which}{milliseconds(figures['time_ms'])} ms, "
+        f"median {milliseconds(figures['median_ms'])}), "
+        f"with no difference in weights or code{reason}"
+    )
+
+
+def _compared(flag: LayerFlag) -> str:
+    ratios = flag.figures.get("time_ratio") or {}
+    told = []
+    for phase, blocks in ratios.items():
+        values = ", ".join(f"{block} {ratio(value)}x" for block, value in blocks.items())
+        told.append(values if flag.phase else f"{values} in {phase}")
+    return f"; time against the other layers: {', '.join(told)}" if told else ""
+
+
+def listed(names: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`; the rest of many is counted."""
+    shown = list(names)
+    if len(shown) > _MOST_NAMES:
+        shown = [*shown[: _MOST_NAMES - 1], f"{len(names) - _MOST_NAMES + 1} more"]
+    if len(shown) < 2:
+        return "".join(shown)
+    return f"{', '.join(shown[:-1])} and {shown[-1]}"
+
+
+def _layers(numbers: Sequence[int]) -> str:
+    if len(numbers) == 1:
+        return f"Layer {numbers[0]}"
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    texts = [f"{a}" if a == b else f"{a}{', ' if b == a + 1 else '-'}{b}" for a, b in runs]
+    if len(texts) > _MOST_RUNS:
+        texts = [*texts[:_MOST_RUNS], "and others"]
+        return f"Layers {', '.join(texts[:-1])} {texts[-1]} ({len(numbers)} layers)"
+    return f"Layers {', '.join(texts)}"
