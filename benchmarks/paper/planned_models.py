@@ -10,9 +10,9 @@ from graph_layout import GraphLayout, Layouts
 from quantizer_2024 import tensor_types
 
 from slmprof import _core
-from slmprof.analysis.memory.peak import PeakFinder
 from slmprof.models import find_preset, plan_model
 from slmprof.models.outline import outline_plan
+from slmprof.planning.peaks import PeakFinder
 
 # 512 tokens are computed at once: the compute buffers of the figure that are logits and little more
 # are 512 rows of the vocabulary in 32 bits (Bloom: 512 x 250880 x 4 bytes = 490 MiB).

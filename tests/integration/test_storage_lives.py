@@ -19,7 +19,8 @@ from test_corpus import MODELS
 import slmprof
 from slmprof import _core
 from slmprof.analysis.memory.liveness import Lives, find_lives
-from slmprof.analysis.memory.peak import PeakFinder, find_peak
+from slmprof.analysis.memory.peak import find_peak
+from slmprof.planning.peaks import PeakFinder
 from slmprof.profiles.tables import TensorTable
 
 _ALIGNMENT = 64

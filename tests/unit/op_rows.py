@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from slmprof.analysis.timing.ops import COLUMNS
+from slmprof.analysis.tables.ops import COLUMNS
 
 _PLAIN: dict[str, Any] = {
     "phase": "decode",
@@ -31,7 +31,7 @@ _PLAIN: dict[str, Any] = {
 
 
 def op_rows(*rows: dict[str, Any]) -> pd.DataFrame:
-    """Op rows in the columns of `analysis.ops`; what a row does not say is plain, or null."""
+    """Op rows in `analysis.tables.ops.COLUMNS`; what a row does not say is plain, or null."""
     full = [{**dict.fromkeys(COLUMNS), **_PLAIN, **row} for row in rows]
     return pd.DataFrame(
         {name: pd.Series([row[name] for row in full], dtype=t) for name, t in COLUMNS.items()}
@@ -47,8 +47,9 @@ def in_layers(n_layers: int, **values: Any) -> list[dict[str, Any]]:
 
 
 def weight_rows(*rows: tuple[str, int | None, str, str, list[int]], **read: str) -> pd.DataFrame:
-    """Weights as `analysis.weights` gives them, from (stem, layer, block, type, shape); half a
-    byte an element in q4_K, one in q8_0 and q6_K, four in f32. `read` says how by stem."""
+    """Rows of `weight_table` from (stem, layer, block, type, shape); `read` says how by stem.
+
+    Half a byte an element in q4_K, one in q8_0 and q6_K, four in f32."""
     widths = {"f32": 4.0, "f16": 2.0, "q4_K": 0.5}
     made = []
     for stem, layer, block, type_name, shape in rows:

@@ -6,7 +6,8 @@ import numpy as np
 from plan_builder import COMPUTE, OUTPUT, PlannedGraph
 
 from slmprof.analysis.memory.liveness import Lives, find_lives
-from slmprof.analysis.memory.peak import PeakFinder, find_peak
+from slmprof.analysis.memory.peak import find_peak
+from slmprof.planning.peaks import PeakFinder
 from slmprof.profiles.tables import TensorTable
 
 

@@ -12,7 +12,7 @@ import pytest
 from builders import DECODE, N_GEN, N_PROMPT, PREFILL, Builder, example_profile
 from depth_builder import ATTENTION, HEAD, HOST_NS, profile_at
 
-from slmprof.analysis.timing.depth import STEP, TOTAL, depth_table, fit_depths, fit_line
+from slmprof.analysis.tables.depth import STEP, TOTAL, depth_table, fit_depths, fit_line
 from slmprof.analysis.timing.spans import op_spans, reduce_spans
 from slmprof.analysis.verdicts.breakdown import break_down
 from slmprof.commands.main import main

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from builders import MS, example_profile
 
-from slmprof.analysis.timing.kernels import kernel_name
-from slmprof.analysis.timing.ops import COLUMNS
+from slmprof.analysis.graphs.kernel_names import kernel_name
+from slmprof.analysis.tables.ops import COLUMNS
 from slmprof.profiles.data import Profile
 from slmprof.profiles.tables import EventTable
 

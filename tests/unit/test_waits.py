@@ -10,7 +10,7 @@ import pytest
 from builders import Builder
 from op_rows import op_rows
 
-from slmprof.analysis.timing.waits import COLUMNS, thread_count, wait_table, wait_totals
+from slmprof.analysis.tables.waits import COLUMNS, thread_count, wait_table, wait_totals
 from slmprof.analysis.verdicts.breakdown import break_down
 from slmprof.profiles.data import Profile
 from slmprof.reporters.documents.quantities import ASCII, UNICODE

@@ -12,7 +12,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..analysis.memory.peak import PeakFinder
 from ..children.native_errors import guarded
 from ..errors import EngineError, UsageError
 from ..models.resolve import model_name
@@ -20,6 +19,7 @@ from ..profiles.tables import trimmed_shape
 from ..settings.planning import FLASH_ATTENTION, MAX, MemoryRequest, Setting
 from . import notes as plan_notes
 from .lines import along_n_ctx
+from .peaks import PeakFinder
 from .records import BufferSize, LayerSize, MemoryPlan, TensorPlace
 
 if TYPE_CHECKING:

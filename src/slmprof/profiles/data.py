@@ -77,14 +77,14 @@ class Profile:
         return self._at_depth[n_depth]
 
     def depth_costs(self, by: str = "block") -> pd.DataFrame:
-        """What a token costs at each depth, see `analysis.depth.depth_table`."""
-        from ..analysis.timing.depth import depth_table
+        """What a token costs at each depth, see `analysis.tables.depth.depth_table`."""
+        from ..analysis.tables.depth import depth_table
 
         return depth_table(self, by)
 
     def depth_fits(self, by: str = "block") -> pd.DataFrame:
-        """Cost of a token as a + b x context, see `analysis.depth.fit_depths`."""
-        from ..analysis.timing.depth import depth_table, fit_depths
+        """Cost of a token as a + b x context, see `analysis.tables.depth.fit_depths`."""
+        from ..analysis.tables.depth import depth_table, fit_depths
 
         return fit_depths(depth_table(self, by), by)
 
@@ -96,7 +96,7 @@ class Profile:
 
     def blocks(self) -> pd.DataFrame:
         """Columns phase, block, time_ms, share; largest first within a phase."""
-        from ..analysis.timing.blocks import block_table
+        from ..analysis.tables.grouping import block_table
 
         return block_table(self.op_rows)
 
@@ -108,12 +108,12 @@ class Profile:
 
     def kernels(self) -> pd.DataFrame:
         """Columns phase, kernel, calls, time_ms, share; largest first within a phase."""
-        from ..analysis.timing.kernels import kernel_table
+        from ..analysis.tables.grouping import kernel_table
 
         return kernel_table(self.op_rows)
 
     def ops(self) -> pd.DataFrame:
-        """One row for each op of a phase, in the columns of `analysis.ops.COLUMNS`; largest first.
+        """One row for each op of a phase, in `analysis.tables.ops.COLUMNS`, largest first.
 
         `flops` and `bytes` are per step and null where slmprof has no exact count.
         """
@@ -121,8 +121,8 @@ class Profile:
         return rows
 
     def waits(self) -> pd.DataFrame:
-        """What waiting costs, by block, in the columns of `analysis.waits.COLUMNS`."""
-        from ..analysis.timing.waits import wait_table
+        """What waiting costs, by block, in the columns of `analysis.tables.waits.COLUMNS`."""
+        from ..analysis.tables.waits import wait_table
 
         return wait_table(self.op_rows)
 
@@ -145,7 +145,7 @@ class Profile:
     @cached_property
     def op_rows(self) -> pd.DataFrame:
         """What `ops` copies, at the smallest depth; derived once. Not to be changed."""
-        from ..analysis.timing.ops import op_table
+        from ..analysis.tables.ops import op_table
 
         return op_table(self.shallowest)
 

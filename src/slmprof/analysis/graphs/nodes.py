@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from ...profiles.data import Profile
 from ...profiles.tables import TensorTable, trimmed_shape
-from ..timing.kernels import PRODUCTS, conversion_kernel, converted_type, kernel_name
+from .kernel_names import PRODUCTS, conversion_kernel, converted_type, kernel_name
 from .structures import Structures
 
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 
-from ..timing.kernels import PRODUCTS
+from ..graphs.kernel_names import PRODUCTS
 
 # Parts that follow from a weight's type and from the code that runs, not from how a layer is built.
 CONVERSIONS = frozenset({"quantize_q8", "convert"})

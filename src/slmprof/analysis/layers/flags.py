@@ -66,8 +66,8 @@ def layer_flags(ops: pd.DataFrame, weights: pd.DataFrame) -> tuple[LayerFlag, ..
     A difference that several layers share is one flag; where both phases show it, too.
 
     Args:
-        ops: op rows (`analysis.ops`).
-        weights: `analysis.weights.weight_table` of the same profile.
+        ops: op rows (`analysis.tables.ops`).
+        weights: `analysis.memory.weights.weight_table` of the same profile.
     """
     layers = _Layers(layer_blocks(ops))
     if len(layers.numbers) < 2:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from ..timing.grouping import sum_by
+from ..tables.grouping import sum_by
 
 
 def layer_table(ops: pd.DataFrame) -> pd.DataFrame:

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from ...planning.records import ComputePeak, LiveTensor
-from ...profiles.tables import N_DIMS, TensorTable, trimmed_shape
-from ..graphs.attribution import Attribution, attribute
-from ..graphs.edges import GraphEdges
-from .liveness import Lives, find_lives
+from .liveness import Lives
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,105 +48,4 @@ def find_peak(lives: Lives) -> PeakMoment:
         live_bytes=int(live[step + 1]),
         lower_bound_bytes=int(lives.needed_bytes().max()),
         storages=tuple(int(i) for i in there[order]),
-    )
-
-
-class PeakFinder:
-    """Finds the peaks of a model's graphs; graphs of equal structure are attributed once."""
-
-    def __init__(self) -> None:
-        self._known: dict[bytes, tuple[GraphEdges, Attribution]] = {}
-
-    def peak(self, graph: Mapping[str, Any]) -> ComputePeak:
-        """The peak of a planned graph (`PlannedGraph` of the native planner).
-
-        With several compute buffers it is that of the largest one.
-        """
-        strings: list[str] = graph["strings"]
-        tensors = TensorTable.from_columns(graph["tensors"])
-        lives = find_lives(tensors, strings)
-        lives = _of_largest_buffer(lives)
-        moment = find_peak(lives)
-        sizes = [b["size_bytes"] for b in graph["buffers"] if b["kind"] == "compute"]
-        # The allocator rounds the end up; its own figure counts where it is the same buffer's.
-        size_bytes = max([int(size) for size in sizes], default=moment.end_bytes)
-        edges, places = self._structure(tensors, strings)
-        return ComputePeak(
-            size_bytes=size_bytes,
-            phase=graph["phase"],
-            n_tokens=int(graph["n_tokens"]),
-            live_bytes=moment.live_bytes,
-            hole_bytes=size_bytes - moment.live_bytes,
-            lower_bound_bytes=moment.lower_bound_bytes,
-            tensors=tuple(
-                _live_tensor(tensors, strings, edges, places, int(lives.row[i]))
-                for i in moment.storages
-            ),
-        )
-
-    def _structure(
-        self, tensors: TensorTable, strings: list[str]
-    ) -> tuple[GraphEdges, Attribution]:
-        key = b"".join(
-            np.ascontiguousarray(column).tobytes()
-            for column in (tensors.node, tensors.flags, tensors.usage, tensors.view_src)
-        )
-        key += np.ascontiguousarray(tensors.sources()).tobytes()
-        key += "\0".join(strings[i] for i in [*tensors.op, *tensors.name]).encode()
-        if key not in self._known:
-            edges = GraphEdges(tensors, tuple(strings))
-            self._known[key] = edges, attribute(edges)
-        return self._known[key]
-
-
-def _of_largest_buffer(lives: Lives) -> Lives:
-    # Not np.unique, which loads numpy.ma: as long as a plan takes.
-    buffers = set(lives.buffer.tolist())
-    if len(buffers) < 2:
-        return lives
-    ends = lives.offset_bytes + lives.size_bytes
-    largest = max(buffers, key=lambda b: int(ends[lives.buffer == b].max()))
-    chosen = lives.buffer == largest
-    return Lives(
-        n_steps=lives.n_steps,
-        **{
-            name: getattr(lives, name)[chosen]
-            for name in (
-                "row",
-                "buffer",
-                "offset_bytes",
-                "size_bytes",
-                "birth",
-                "death",
-                "last_use",
-            )
-        },
-        place=np.full(int(chosen.sum()), -1, np.int32),
-    )
-
-
-def _live_tensor(
-    tensors: TensorTable,
-    strings: list[str],
-    edges: GraphEdges,
-    places: Attribution,
-    row: int,
-) -> LiveTensor:
-    shown = row
-    if row >= edges.n_nodes or not places.block[row]:
-        # An input, or what is computed elsewhere, belongs to the first op that reads it.
-        readers = edges.readers(row)
-        shown = readers[0] if readers else row
-        layers = {int(places.layer[reader]) for reader in readers}
-        layer = layers.pop() if len(layers) == 1 else -1
-    else:
-        layer = int(places.layer[row])
-    return LiveTensor(
-        tensor=strings[int(tensors.name[row])],
-        op=strings[int(tensors.op[row])],
-        block=str(places.block[shown]) or "other",
-        layer=layer if layer >= 0 else None,
-        type=strings[int(tensors.type[row])],
-        shape=trimmed_shape(getattr(tensors, f"ne{i}")[row] for i in range(N_DIMS)),
-        size_bytes=int(tensors.size_bytes[row]),
     )

@@ -1,1 +1,1 @@
-"""From events to statistics: spans, phases, ops and their tables."""
+"""From events to statistics: spans, samples, phases."""

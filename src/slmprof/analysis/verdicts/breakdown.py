@@ -17,11 +17,10 @@ from ..layers.table import LayerSpread, layer_spreads, layer_table, tensor_table
 from ..memory.places import place_table
 from ..memory.use import MemoryReport, memory_report
 from ..memory.weights import weight_table
-from ..timing.blocks import block_table, part_table
-from ..timing.depth import DepthReport, report_depths
-from ..timing.kernels import impl_table, kernel_table
+from ..tables.depth import DepthReport, report_depths
+from ..tables.grouping import block_table, impl_table, kernel_table, part_table
+from ..tables.waits import thread_count, wait_table, wait_totals
 from ..timing.phases import PhaseSummary
-from ..timing.waits import thread_count, wait_table, wait_totals
 from .caveats import caveats
 from .diagnosis import diagnose
 from .findings import Finding

@@ -12,10 +12,10 @@ from typing import Any
 
 import pandas as pd
 
+from ..graphs.kernel_names import UNRECORDED
 from ..memory.weights import LOOKED_UP, ROUTED
-from ..timing.kernels import UNRECORDED
+from ..tables.waits import wait_table, wait_totals
 from ..timing.phases import PhaseSummary
-from ..timing.waits import wait_table, wait_totals
 from .findings import CEILINGS, HOST, LIMIT, MOST, READ, TYPES, WAITING, Finding
 from .gains import gains, is_product
 from .tensor_types import named_type, rows_unfit
@@ -40,11 +40,11 @@ def diagnose(
     """At most `MAX_FINDINGS` findings, in the order in which they are to be told.
 
     Args:
-        ops: op rows (`analysis.ops`) of the phases to speak of.
+        ops: op rows (`analysis.tables.ops`) of the phases to speak of.
         phases: their summaries.
         model: `meta.model` of the profile; sizes and types may be absent.
         ceilings: `meta.ceilings`; empty where this machine's were not measured.
-        weights: `analysis.weights.weight_table`.
+        weights: `analysis.memory.weights.weight_table`.
         n_threads: threads of each phase.
         n_cores: of the machine that it ran on; None where that is not known.
     """

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..timing.kernels import PLAIN_TYPES
-from ..timing.waits import wait_totals
+from ..graphs.kernel_names import PLAIN_TYPES
+from ..tables.waits import wait_totals
 from .findings import GAIN, Finding
 from .tensor_types import block_length, named_type
 

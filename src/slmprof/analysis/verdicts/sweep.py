@@ -11,7 +11,7 @@ import pandas as pd
 
 from ...profiles.data import Profile
 from ...profiles.meta import Meta
-from ..timing.depth import COST_BLOCKS, DepthReport, report_depths
+from ..tables.depth import COST_BLOCKS, DepthReport, report_depths
 from .caveats import caveats
 
 # As profiles name them; what two points can differ in.

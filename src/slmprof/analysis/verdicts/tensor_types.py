@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from ..timing.kernels import PLAIN_TYPES
+from ..graphs.kernel_names import PLAIN_TYPES
 
 # Elements of a block; rows are whole blocks (ggml/src/ggml-common.h: QK_K, QK4_0 and so on).
 _OF_32 = ("q4_0", "q4_1", "q5_0", "q5_1", "q8_0", "iq4_nl", "mxfp4")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from ...profiles.tables import TensorTable
 from ..graphs.edges import VIEW_OPS, GraphEdges
-from ..timing.kernels import PRODUCTS
+from ..graphs.kernel_names import PRODUCTS
 from .flops import count_flops
 from .operation import Attended, Operation
 from .storage import KNOWN_TYPES, Tensor, UnknownWorkError, row_bytes, row_size

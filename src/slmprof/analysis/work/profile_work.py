@@ -9,8 +9,8 @@ import numpy as np
 from ...profiles.data import Profile
 from ...profiles.tables import StatTable
 from ...profiles.vocabulary import PASS_OP, STAGE_CONVERSION
+from ..graphs.kernel_names import converted_type
 from ..graphs.structures import Structures
-from ..timing.kernels import converted_type
 from .counts import Attended, GraphWork, Work
 
 _Place = tuple[int, int, int, int]

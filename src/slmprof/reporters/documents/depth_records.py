@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...analysis.timing.depth import DepthReport
+from ...analysis.tables.depth import DepthReport
 from ...analysis.timing.phases import phase_record
 from .records import records
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ...analysis.timing.depth import COST_BLOCKS, STEP, TOTAL
+from ...analysis.tables.depth import COST_BLOCKS, STEP, TOTAL
 from ...analysis.verdicts.breakdown import Breakdown
 from .quantities import NONE, Glyphs, milliseconds, percent, printable, rate
 from .records import records

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import pandas as pd
-
-from .grouping import sum_by
-
 # A product with so few columns is bound by reading the matrix, and engines have own kernels for it.
 MAX_VEC_COLUMNS = 8
 
@@ -58,16 +54,3 @@ def conversion_kernel(source_type: str, type_name: str) -> str:
     if type_name.startswith("q8_"):
         return "quantize_q8"
     return kernel_name("CPY", source_type, type_name, 0)
-
-
-def kernel_table(ops: pd.DataFrame) -> pd.DataFrame:
-    """Op rows added up by kernel: phase, kernel, calls, time_ms, share."""
-    return sum_by(ops, ["kernel"], ["calls", "time_ms", "share"])
-
-
-def impl_table(ops: pd.DataFrame) -> pd.DataFrame:
-    """Op rows added up by kernel and the code that ran: phase, kernel, impl, calls, time_ms, share.
-
-    `impl` is `generic` where ggml has one implementation, and empty where none was observed.
-    """
-    return sum_by(ops, ["kernel", "impl"], ["calls", "time_ms", "share"])

@@ -1,10 +1,33 @@
-"""Adding up op rows by one of their columns."""
+"""Op rows added up: by block, by part of a block, by kernel, and by the code that ran."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import pandas as pd
+
+
+def block_table(ops: pd.DataFrame) -> pd.DataFrame:
+    """Op rows added up by block: phase, block, time_ms, share."""
+    return sum_by(ops, ["block"], ["time_ms", "share"])
+
+
+def part_table(ops: pd.DataFrame) -> pd.DataFrame:
+    """Op rows added up by part of a block: phase, block, part, calls, time_ms, share."""
+    return sum_by(ops, ["block", "part"], ["calls", "time_ms", "share"])
+
+
+def kernel_table(ops: pd.DataFrame) -> pd.DataFrame:
+    """Op rows added up by kernel: phase, kernel, calls, time_ms, share."""
+    return sum_by(ops, ["kernel"], ["calls", "time_ms", "share"])
+
+
+def impl_table(ops: pd.DataFrame) -> pd.DataFrame:
+    """Op rows added up by kernel and the code that ran: phase, kernel, impl, calls, time_ms, share.
+
+    `impl` is `generic` where ggml has one implementation, and empty where none was observed.
+    """
+    return sum_by(ops, ["kernel", "impl"], ["calls", "time_ms", "share"])
 
 
 def sum_by(ops: pd.DataFrame, by: Sequence[str], values: Sequence[str]) -> pd.DataFrame:

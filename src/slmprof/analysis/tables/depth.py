@@ -13,8 +13,8 @@ import pandas as pd
 from ...errors import UsageError
 from ...profiles.data import Profile
 from ...profiles.vocabulary import PHASES
+from ..timing.phases import PhaseSummary, op_steps
 from .grouping import sum_by
-from .phases import PhaseSummary, op_steps
 
 # What a table by depth can be divided by, and the columns that name a row of it.
 _KEYS: dict[str, tuple[str, ...]] = {

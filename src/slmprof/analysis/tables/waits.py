@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 
 from ...profiles.data import Profile
+from ..graphs.kernel_names import UNRECORDED
+from ..timing.phases import op_steps
 from .grouping import sum_by
-from .kernels import UNRECORDED
-from .phases import op_steps
 
 COLUMNS = (
     "phase",

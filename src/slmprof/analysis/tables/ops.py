@@ -12,15 +12,15 @@ from ...profiles.ceilings import Ceilings
 from ...profiles.data import Profile
 from ...profiles.tables import StatTable
 from ...profiles.vocabulary import PHASES, STAGE_CONVERSION
+from ..graphs.kernel_names import UNRECORDED
 from ..graphs.nodes import Node, describe_nodes
 from ..graphs.structures import Structures
+from ..timing.phases import NS_PER_MS, op_steps, ops_total_ns
+from ..timing.spans import op_stats
 from ..work.counts import Work
 from ..work.profile_work import ProfileWork
 from ..work.roofline import add_bounds, stream_bytes
 from .grouping import by_time
-from .kernels import UNRECORDED
-from .phases import NS_PER_MS, op_steps, ops_total_ns
-from .spans import op_stats
 
 COLUMNS: dict[str, str] = {
     "phase": "object",

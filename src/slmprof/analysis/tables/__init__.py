@@ -1,0 +1,1 @@
+"""Time by op, block, kernel and depth: the tables that a report shows."""
