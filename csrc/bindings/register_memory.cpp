@@ -1,5 +1,4 @@
 #include "bindings/dicts.h"
-#include "engine/engine.h"
 #include "engine/planner.h"
 #include "bindings/registers.h"
 

@@ -8,6 +8,7 @@
 #include "engine/llama_params.h"
 
 #include <algorithm>
+#include <stdexcept>
 #include <utility>
 
 namespace slmprof {

@@ -2,7 +2,7 @@
 
 #pragma once
 
-#include "engine/engine.h"
+#include "engine/settings.h"
 #include "llama.h"
 
 #include <string>

@@ -1,6 +1,6 @@
 #include "engine/planner.h"
 
-#include "engine/engine.h"
+#include "engine/failures.h"
 #include "ggml-backend.h"
 #include "ggml-cpu.h"
 #include "record/graph.h"

@@ -5,6 +5,7 @@
 #include "memory/buffers.h"
 #include "memory/memory_notes.h"
 #include "engine/model_info.h"
+#include "engine/settings.h"
 #include "record/records.h"
 
 #include <cstdint>
@@ -16,8 +17,6 @@ struct llama_context;
 struct llama_model;
 
 namespace slmprof {
-
-struct EngineSettings;
 
 // The largest graph of a phase, as llama.cpp reserves its compute buffer for it.
 struct PlannedGraph {

@@ -1,7 +1,7 @@
 #include "gguf/outline.h"
 
 #include "gguf/atomic_file.h"
-#include "engine/engine.h"
+#include "engine/failures.h"
 #include "engine/llama_params.h"
 #include "memory/memory_notes.h"
 #include "gguf/tensor_choice.h"

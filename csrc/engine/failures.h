@@ -1,0 +1,19 @@
+// What llama.cpp refuses.
+
+#pragma once
+
+#include <stdexcept>
+
+namespace slmprof {
+
+// The model file cannot be used.
+struct ModelFailure : std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
+
+// llama.cpp refused a context or a step.
+struct EngineFailure : std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
+
+}  // namespace slmprof

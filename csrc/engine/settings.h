@@ -1,0 +1,38 @@
+// What a model is loaded and a context made with.
+
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace slmprof {
+
+struct EngineSettings {
+    std::string path;
+    uint32_t    n_ctx      = 2048;
+    uint32_t    n_batch    = 2048;
+    uint32_t    n_ubatch   = 512;
+    int32_t     n_threads  = 1;
+    int32_t     flash_attn = -1;  // -1 auto, 0 off, 1 on
+    std::string type_k     = "f16";
+    std::string type_v     = "f16";
+    uint32_t    n_seq_max     = 1;
+    uint32_t    n_outputs_max = 0;      // of a ubatch; 0: as many as a batch has tokens
+    bool        swa_full      = false;  // sliding-window caches as large as the others; false as in llama-bench
+    bool        use_mmap   = true;
+    bool        use_repack = true;
+    // Pairs of a regular expression over tensor names and a buffer type's name.
+    std::vector<std::pair<std::string, std::string>> tensor_overrides;
+    // How the peer observes: an eval callback that asks for every node. Only for the overhead
+    // benchmark, which compares it with the hooks.
+    bool observe_by_callback = false;
+    // Read the clock between two ops when the first one is wholly done, and within products when a
+    // thread goes on.
+    bool exact_clock = false;
+    // Room for events on each thread between two collections; 0 means as much as a step may need.
+    uint64_t event_capacity = 0;
+};
+
+}  // namespace slmprof
