@@ -20,7 +20,6 @@ from slmprof.machine import caches as caches_module
 from slmprof.machine import ceilings as capture
 from slmprof.machine.caches import data_caches, spread_cores, working_sets
 from slmprof.profiles.ceilings import Cache, Ceilings, read_ceilings, write_ceilings
-from slmprof.settings.capture import CaptureConfig
 
 
 @pytest.fixture
@@ -28,7 +27,7 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., li
     """The machine of the example, with an empty cache folder; returns the measurements made."""
     monkeypatch.setenv("SLMPROF_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setattr(capture, "usable_cores", lambda: 4)
-    monkeypatch.setattr("slmprof.settings.capture.usable_cores", lambda: 4)
+    monkeypatch.setattr("slmprof.cores.usable_cores", lambda: 4)
     monkeypatch.setattr(capture, "fingerprint", lambda: dict(FINGERPRINT))
 
     def install(result: Any = None) -> list[int]:
@@ -306,10 +305,9 @@ def test_a_run_says_that_ceilings_cannot_be_kept(
 ) -> None:
     machine()
     (tmp_path / "file").write_text("")
-    config = CaptureConfig("model.gguf", threads=2)
-    assert capture.ceilings_of_run(config)[1] == []
+    assert capture.ceilings_of_run("auto", 2)[1] == []
     monkeypatch.setenv("SLMPROF_CACHE_DIR", str(tmp_path / "file" / "cache"))
-    found, doubts = capture.ceilings_of_run(config)
+    found, doubts = capture.ceilings_of_run("auto", 2)
     assert found is not None
     assert len(doubts) == 1 and "every run measures them anew" in doubts[0]
 

@@ -67,7 +67,7 @@ def run(config: CaptureConfig, spool: str, output: str, channel: IO[str]) -> Non
 
     # A model that is not there is told at once, not when the ceilings have been measured.
     resolve_model(config.model, seed=config.seed)
-    found, doubts = ceilings_of_run(config, on_ceilings)
+    found, doubts = ceilings_of_run(config.ceilings, config.n_threads, on_ceilings)
     total = 2 * config.repeats * len(config.n_depths) + 1
     on_progress(Progress("loading", 0, total))
     with Session.from_config(config) as session:

@@ -37,8 +37,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Prints the ceilings; returns the exit code."""
+    from ..cores import usable_cores
     from ..profiles.ceilings import write_ceilings
-    from ..settings.capture import usable_cores
 
     if args.refresh and args.ceilings is not None:
         raise UsageError("--refresh measures, --ceilings FILE takes figures from a file: one only")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from ..cores import usable_cores
 from ..profiles.ceilings import Cache, cache_capacity_bytes
-from ..settings.capture import usable_cores
 
 _CPUS = Path("/sys/devices/system/cpu")
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}

@@ -11,10 +11,10 @@ from typing import Any
 
 from ..children.protocol import OnProgress
 from ..children.question import asked
+from ..cores import MOST_THREADS, usable_cores
 from ..errors import ProfileFormatError, SlmprofError, UsageError
 from ..models.resolve import cache_folder
 from ..profiles.ceilings import Ceilings, read_ceilings, write_ceilings
-from ..settings.capture import MOST_THREADS, CaptureConfig, usable_cores
 from .caches import data_caches
 from .environment import cpu_name
 
@@ -79,20 +79,23 @@ def _is_worth_another_try(found: Ceilings) -> bool:
 
 
 def ceilings_of_run(
-    config: CaptureConfig, on_progress: OnProgress | None = None
+    asked: str, n_threads: int, on_progress: OnProgress | None = None
 ) -> tuple[Ceilings | None, list[str]]:
-    """The ceilings that a capture is compared with, and why there are none, in one sentence.
+    """The ceilings that a run is compared with, and why there are none, in one sentence.
+
+    Args:
+        asked: `auto`, `off` or a file.
 
     Raises:
-        UsageError, ProfileFormatError: the file that the configuration names does not hold them.
+        UsageError, ProfileFormatError: the file does not hold them.
     """
-    if config.ceilings == "off":
+    if asked == "off":
         return None, []
-    if config.ceilings != "auto":
-        return load_ceilings(config.ceilings, config.n_threads), []
+    if asked != "auto":
+        return load_ceilings(asked, n_threads), []
     try:
-        found = ceilings(config.n_threads, on_progress=on_progress)
-        if found is not None and find_ceilings(config.n_threads) is None:
+        found = ceilings(n_threads, on_progress=on_progress)
+        if found is not None and find_ceilings(n_threads) is None:
             where = cache_folder()
             return found, [f"ceilings cannot be kept in {where}: every run measures them anew"]
         return found, []

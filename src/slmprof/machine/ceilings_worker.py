@@ -12,6 +12,7 @@ from typing import Any
 
 from ..children.protocol import OnProgress, Progress
 from ..children.question import leave, serve
+from ..cores import usable_cores
 from ..profiles.ceilings import (
     MEMORY,
     Arithmetic,
@@ -20,7 +21,6 @@ from ..profiles.ceilings import (
     Ceilings,
     cache_capacity_bytes,
 )
-from ..settings.capture import usable_cores
 from .caches import data_caches, spread_cores, working_sets
 from .ceilings import fingerprint
 from .environment import LoadMeter, available_bytes, find_warnings, memory_bytes

@@ -7,7 +7,7 @@ import platform
 from pathlib import Path
 from typing import Any
 
-from ..settings.capture import usable_cores
+from ..cores import usable_cores
 
 _SHARE_OF_OTHERS = 0.03  # of all cores' time, beyond which another load is worth a warning
 

@@ -7,22 +7,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from ..cores import MOST_THREADS, usable_cores
 from ..errors import UsageError
 
 _FLASH_ATTENTION = {"auto": -1, "off": 0, "on": 1}
 _COUNTS = ("n_prompt", "n_gen", "n_ctx", "n_batch", "n_ubatch", "repeats")
-MOST_THREADS = 512  # GGML_MAX_N_THREADS
 _MOST = 2**31 - 1
 # A context that nobody asked for has this many tokens, or as many of these steps as are needed.
 _DEFAULT_N_CTX = 2048
 _N_CTX_STEP = 256
-
-
-def usable_cores() -> int:
-    """Cores that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 @dataclass(frozen=True)

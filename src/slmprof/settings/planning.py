@@ -8,8 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from ..cores import MOST_THREADS, usable_cores
 from ..errors import UsageError
-from .capture import MOST_THREADS, split_overrides, usable_cores
+from .capture import split_overrides
 
 MAX = "max"
 FLASH_ATTENTION = {"auto": -1, "off": 0, "on": 1}
