@@ -9,8 +9,7 @@ import pytest
 from builders import Builder
 from op_rows import in_layers, op_rows
 
-from slmprof.analysis.layers.map import layer_map
-from slmprof.analysis.layers.table import layer_table
+from slmprof.analysis.layers.table import layer_map, layer_table
 from slmprof.analysis.verdicts.breakdown import Breakdown, break_down
 from slmprof.profiles.data import Profile
 from slmprof.reporters.documents.section import Shaded

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from op_rows import in_layers, op_rows, weight_rows
 
-from slmprof.analysis.layers.flags import LayerFlag, layer_flags
+from slmprof.analysis.layers.finders import layer_flags
+from slmprof.analysis.layers.flags import LayerFlag
 from slmprof.analysis.memory.weights import weight_table
 from slmprof.profiles.data import Profile
 from slmprof.reporters.documents.layer_flags import flag_record, flag_text, flag_texts, listed

@@ -122,6 +122,38 @@ def _n_columns(op: str, shape: tuple[int, ...]) -> int:
     return int(shape[place]) if place is not None and len(shape) > place else 1
 
 
+class Layers:
+    """All layers of a profile.
+
+    Attributes:
+        numbers: of the layers, in order.
+        phases: prefill first.
+        groups: (phase, block) -> that block of each layer that has it.
+        blocks: (phase, layer) -> the layer's blocks.
+        layer_ms: (phase, layer) -> milliseconds per step.
+    """
+
+    def __init__(self, ops: pd.DataFrame) -> None:
+        found = layer_blocks(ops)
+        self.numbers = sorted({one.layer for one in found})
+        self.phases = tuple(dict.fromkeys(one.phase for one in found))
+        self.groups: dict[tuple[str, str], list[LayerBlock]] = {}
+        self.blocks: dict[tuple[str, int], list[str]] = {}
+        self.layer_ms: dict[tuple[str, int], float] = {}
+        for one in found:
+            self.groups.setdefault((one.phase, one.block), []).append(one)
+            key = (one.phase, one.layer)
+            self.blocks.setdefault(key, []).append(one.block)
+            self.layer_ms[key] = self.layer_ms.get(key, 0.0) + one.time_ms
+
+    def runs_as(self, layer: int, block: str) -> str:
+        """The block of a layer that weights of a block's names stand in: a recurrent mixer may
+        bear attention's names."""
+        blocks = self.blocks.get((self.phases[0], layer), [])
+        swapped = {"attention": "recurrent", "recurrent": "attention"}.get(block, block)
+        return swapped if block not in blocks and swapped in blocks else block
+
+
 def usual(values: Iterable[Key], least: Mapping[Key, float] | None = None) -> Key:
     """The most common value; among equally common ones that with the least in `least`, then the
     first. There must be at least one.

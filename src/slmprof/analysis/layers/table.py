@@ -1,4 +1,4 @@
-"""Time by layer, and by tensor within it."""
+"""Time by layer, by layer and block side by side, and by tensor."""
 
 from __future__ import annotations
 
@@ -24,6 +24,18 @@ def layer_table(ops: pd.DataFrame) -> pd.DataFrame:
 def tensor_table(ops: pd.DataFrame) -> pd.DataFrame:
     """Op rows added up by the tensor that they compute: phase, tensor, layer, block, …"""
     return sum_by(ops, ["tensor", "layer", "block"], ["calls", "time_ms", "share"])
+
+
+def layer_map(layers: pd.DataFrame) -> pd.DataFrame:
+    """From the rows of `layer_table` those within layers, and how each compares.
+
+    Adds `relative`: time_ms over the median time of the block in the layers of the phase that
+    have it; null where that median is zero.
+    """
+    inside: pd.DataFrame = layers[layers["layer"].notna()].reset_index(drop=True)
+    median = inside.groupby(["phase", "block"])["time_ms"].transform("median")
+    compared: pd.DataFrame = inside.assign(relative=(inside["time_ms"] / median).where(median > 0))
+    return compared
 
 
 @dataclass(frozen=True)

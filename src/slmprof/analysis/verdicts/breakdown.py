@@ -11,9 +11,9 @@ from ...errors import UsageError
 from ...profiles.data import Profile
 from ...profiles.meta import Json, Meta
 from ...profiles.vocabulary import PHASES
-from ..layers.flags import LayerFlag, layer_flags
-from ..layers.map import layer_map
-from ..layers.table import LayerSpread, layer_spreads, layer_table, tensor_table
+from ..layers.finders import layer_flags
+from ..layers.flags import LayerFlag
+from ..layers.table import LayerSpread, layer_map, layer_spreads, layer_table, tensor_table
 from ..memory.places import place_table
 from ..memory.use import MemoryReport, memory_report
 from ..memory.weights import weight_table

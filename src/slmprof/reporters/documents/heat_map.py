@@ -12,7 +12,7 @@ from .records import records
 from .section import Column, Section, Shaded
 
 # Against the median of the column: below the first limit the lightest shade, and so on. Within 15 %
-# (`analysis.layers.flags.MIN_DIFFERENCE`) layers count as equal.
+# (`analysis.layers.finders.MIN_DIFFERENCE`) layers count as equal.
 _LIMITS = (0.85, 1.15, 1.5)
 _SHADE_WIDTH = 3
 # What a terminal has at least, of which the layer's number takes some; two blanks between columns.

@@ -1,0 +1,137 @@
+"""Differences between layers: found one by one, and told together where they mean the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from .classes import usual
+from .flags import TYPE, LayerFlag
+
+_N_NAMED_OPS = 3
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Layers in which one thing is not as in most. `what` and `usual` can be hashed.
+
+    Attributes:
+        phase: where it was seen; None for both phases.
+        block: "" for the layer as a whole.
+        kind: as the flag's.
+        about: what is compared: `blocks`, `parts`, `weights`, `columns`, `impls` or `ops`.
+        subject: the weight or part that it is about, where there is one.
+        n_values: how many values there are in all layers.
+    """
+
+    phase: str | None
+    layers: tuple[int, ...]
+    block: str
+    kind: str
+    about: str
+    what: Hashable
+    usual: Hashable
+    subject: str = ""
+    n_values: int = 2
+
+
+def differences(
+    values: Mapping[int, Any],
+    phase: str | None,
+    block: str,
+    kind: str,
+    about: str,
+    subject: str = "",
+    least: Mapping[Any, float] | None = None,
+) -> Iterator[Difference]:
+    """One for each value that is not the usual one, with the layers that have it."""
+    common = usual(values.values(), least) if values else None
+    odd: dict[Hashable, list[int]] = {}
+    for layer, value in values.items():
+        if value != common:
+            odd.setdefault(value, []).append(layer)
+    for value, found in odd.items():
+        layers = tuple(sorted(found))
+        yield Difference(phase, layers, block, kind, about, value, common, subject, len(odd) + 1)
+
+
+def joined(found: Iterable[Difference]) -> list[LayerFlag]:
+    """Differences of the same layers joined: over phases first, then over weights and parts."""
+    of_phases: dict[Difference, set[str | None]] = {}
+    for one in found:
+        of_phases.setdefault(replace(one, phase=None), set()).add(one.phase)
+    groups: dict[tuple[Any, ...], list[Difference]] = {}
+    for one, phases in of_phases.items():
+        phase = next(iter(phases)) if len(phases) == 1 else None
+        key = (phase, one.layers, one.kind, one.about, *_JOINED_BY[one.about](one))
+        groups.setdefault(key, []).append(one)
+    return [_flag(key[0], members) for key, members in groups.items()]
+
+
+# What differences of the same layers must have in common to be told in one sentence.
+_JOINED_BY: dict[str, Callable[[Difference], tuple[Any, ...]]] = {
+    "blocks": lambda one: (one.what,),
+    "parts": lambda one: (one.block,),
+    "weights": lambda one: (one.kind,),
+    "columns": lambda one: (one.block, one.what, one.usual),
+    "impls": lambda one: (one.what, one.usual),
+    "ops": lambda one: (one.block, one.what),
+}
+
+
+def _flag(phase: str | None, members: Sequence[Difference]) -> LayerFlag:
+    one = members[0]
+    blocks = {member.block for member in members}
+    block = one.block if len(blocks) == 1 and one.block else None
+    return LayerFlag(phase, one.layers, block, one.kind, _figures(members))
+
+
+def _figures(members: Sequence[Difference]) -> dict[str, Any]:
+    one: Any = members[0]
+    if one.about == "blocks":
+        return {
+            "blocks": list(one.what),
+            "usual_blocks": list(one.usual),
+            "n_kinds": one.n_values,
+        }
+    if one.about == "parts":
+        return {
+            "parts_extra": sorted(one.what - one.usual),
+            "parts_missing": sorted(one.usual - one.what),
+        }
+    if one.about == "columns":
+        return {
+            "n_columns": one.what,
+            "usual_n_columns": one.usual,
+            "parts": [member.subject for member in members],
+        }
+    if one.about == "impls":
+        return {
+            "impl": " + ".join(one.what),
+            "usual_impl": " + ".join(one.usual),
+            "parts": sorted({member.subject for member in members}),
+        }
+    if one.about == "ops":
+        return {"ops": list(one.what[:_N_NAMED_OPS]), "n_ops": len(one.what)}
+    if one.kind == TYPE:
+        return {
+            "weights": [
+                {"weight": m.subject, "type": m.what, "usual_type": m.usual, "n_types": m.n_values}
+                for m in members
+            ]
+        }
+    return {
+        "weights": [
+            {
+                "weight": m.subject,
+                "shape": list(_shape(m.what)),
+                "usual_shape": list(_shape(m.usual)),
+            }
+            for m in members
+        ]
+    }
+
+
+def _shape(value: Any) -> tuple[int, ...]:
+    return tuple(int(n) for n in value)
