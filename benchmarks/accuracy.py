@@ -121,8 +121,8 @@ class Recorded:
         passed_ns = np.where(events.convert_ns > 0, passed[group], events.begin_ns)
         passed_ns = np.where(events.resume_ns > 0, events.begin_ns + events.resume_ns, passed_ns)
         self._lanes = []
-        for thread in range(int(events.thread.max()) + 1):
-            rows = np.flatnonzero(events.thread == thread)
+        for lane in range(int(events.lane.max()) + 1):
+            rows = np.flatnonzero(events.lane == lane)
             rows = rows[np.argsort(events.begin_ns[rows], kind="stable")]
             self._lanes.append(
                 _Lane(

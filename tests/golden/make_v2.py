@@ -29,7 +29,7 @@ def example() -> Profile:
     """The example with what version 2 added: each new column holds something."""
     profile = with_conversion(example_profile())
     runs, events = profile.runs, profile.events
-    first = events.thread == 0
+    first = events.lane == 0
     n_experts = np.where((events.node == 5) & first, 3, 0).astype(np.int32)
     masks = MaskTable.from_columns(
         {

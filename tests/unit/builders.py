@@ -16,10 +16,12 @@ import numpy as np
 from slmprof.analysis.graphs.attribution import Attribution
 from slmprof.analysis.graphs.edges import GraphEdges
 from slmprof.profiles.data import Profile
+from slmprof.profiles.history import known_types
 from slmprof.profiles.meta import Meta
 from slmprof.profiles.tables import (
     EventTable,
     GraphTable,
+    LaneTable,
     MaskTable,
     PlaceTable,
     RunTable,
@@ -28,6 +30,7 @@ from slmprof.profiles.tables import (
     StepTable,
     Table,
     TensorTable,
+    TypeTable,
 )
 from slmprof.profiles.vocabulary import PASS_OP, PASS_TIMING, PASS_WARMUP, SEGMENTS
 
@@ -71,7 +74,7 @@ class Rows:
         return len(self.rows) - 1
 
     def columns(self) -> dict[str, Any]:
-        return {name: [row[name] for row in self.rows] for name in self.table.spec()}
+        return {name: [row[name] for row in self.rows] for name in self.table.schema()}
 
     def build(self) -> Any:
         return self.table.from_columns(self.columns())
@@ -105,6 +108,8 @@ class Builder:
         self.graphs = Rows(GraphTable)
         self.tensors = Rows(TensorTable)
         self.places = Rows(PlaceTable)
+        self.lanes = Rows(LaneTable)
+        self.types = Rows(TypeTable)
         self.now = 1_000 * MS
 
     def step(self, phase: int, pass_: int, repeat: int, index: int, duration_ns: int) -> int:
@@ -132,16 +137,16 @@ class Builder:
             at = self.segment(step, name, at)
         end = at + sum(spans)
         run = self.runs.add(
-            step=step, graph=graph, n_threads=2, n_dropped=0, begin_ns=at, end_ns=end
+            step=step, graph=graph, lane=0, n_threads=2, n_dropped=0, begin_ns=at, end_ns=end
         )
-        for thread, busy in ((0, 8), (1, 6)):
+        for lane, busy in ((0, 8), (1, 6)):
             start = at
             for (node, n_fused, path, _), span in zip(EXECUTED, spans, strict=True):
                 self.events.add(
                     run=run,
                     node=node,
                     n_fused=n_fused,
-                    thread=thread,
+                    lane=lane,
                     path=self.text(path),
                     begin_ns=start,
                     end_ns=start + span * busy // 10,
@@ -242,9 +247,23 @@ class Builder:
         self.warmup()
         for repeat in range(N_REPEATS):
             self.repeat(repeat)
+        self.device()
         return self
 
+    def device(self) -> None:
+        """Two threads of a CPU, and ggml's types."""
+        for index in (0, 1):
+            self.lanes.add(
+                kind=self.text("cpu_thread"), device=self.text("CPU"), index=index, clock=0
+            )
+        types, names = known_types(0)
+        for number, name in enumerate(names):
+            columns = {key: int(values[number]) for key, values in types.columns().items()}
+            self.types.add(**{**columns, "name": self.text(name)})
+
     def build(self, **run: Any) -> Profile:
+        if not self.lanes.rows:
+            self.device()
         meta = example_meta()
         meta["run"].update(run)
         return Profile(
@@ -259,6 +278,8 @@ class Builder:
             graphs=self.graphs.build(),
             tensors=self.tensors.build(),
             places=self.places.build(),
+            lanes=self.lanes.build(),
+            types=self.types.build(),
         )
 
 
@@ -272,7 +293,7 @@ def with_conversion(profile: Profile) -> Profile:
     events = profile.events
     chosen = events.node == 3
     span = np.where(profile.steps.phase[profile.runs.step[events.run]] == 0, 10 * MS, 5 * MS)
-    share = np.where(events.thread == 0, span // 10, span // 5)
+    share = np.where(events.lane == 0, span // 10, span // 5)
     texts = (*profile.strings, "quantize_row_q8_K")
     events = events.replace(
         convert=np.where(chosen, len(texts) - 1, -1).astype(np.int32),

@@ -45,13 +45,13 @@ class DepthBuilder(Builder):
         end = self.now - HOST_NS
         at = end - sum(spans.values())
         run = self.runs.add(
-            step=step, graph=graph, n_threads=1, n_dropped=0, begin_ns=at, end_ns=end
+            step=step, graph=graph, lane=0, n_threads=1, n_dropped=0, begin_ns=at, end_ns=end
         )
         self.masks.add(run=run, tensor=0, n_pairs=self.depth, n_keys=self.depth)
         self.segments.add(step=step, kind=0, begin_ns=end, end_ns=end + HOST_NS)
         for node, span in spans.items():
             self.events.add(
-                run=run, node=node, n_fused=0, thread=0, path=-1, begin_ns=at,
+                run=run, node=node, n_fused=0, lane=0, path=-1, begin_ns=at,
                 end_ns=at + span, convert=-1, convert_ns=0, resume_ns=0,
                 n_experts=0,
             )  # fmt: skip

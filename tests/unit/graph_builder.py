@@ -129,7 +129,7 @@ class Graph:
                 texts.append(value)
             return texts.index(value)
 
-        columns: dict[str, list[int]] = {name: [] for name in TensorTable.spec()}
+        columns: dict[str, list[int]] = {name: [] for name in TensorTable.schema()}
         for position, number in enumerate(order):
             row = self.rows[number]
             hidden = self.anonymous and row.usage in (WEIGHT, STATE)

@@ -79,7 +79,7 @@ class PlannedGraph:
                 strings.append(value)
             return strings.index(value)
 
-        columns: dict[str, list[int]] = {name: [] for name in TensorTable.spec()}
+        columns: dict[str, list[int]] = {name: [] for name in TensorTable.schema()}
         for position, number in enumerate(order):
             row = self.rows[number]
             n_elements = row["size_bytes"] // 4
@@ -100,7 +100,8 @@ class PlannedGraph:
             for name, column in columns.items():
                 column.append(given.get(name, 0))
         tensors = {
-            name: np.array(values, TensorTable.spec()[name]) for name, values in columns.items()
+            name: np.array(values, TensorTable.schema()[name].dtype)
+            for name, values in columns.items()
         }
         ends = [row["offset"] + row["size_bytes"] for row in self.rows if row["offset"] >= 0]
         buffer = {"device": "CPU", "buffer_type": "CPU", "kind": "compute"}

@@ -31,6 +31,7 @@ def spool(directory: Path, n_repeats: int = 2) -> None:
     first.graph(1, n_kv=48)
     first.warmup()
     first.repeat(0)
+    first.device()
     write_chunk(directory, 0, chunk_of(first))
     if n_repeats > 1:
         second = Builder()
@@ -147,7 +148,7 @@ def test_dropped_events_are_counted(tmp_path: Path) -> None:
 
 
 def stat(**values: Any) -> dict[str, Any]:
-    row = dict.fromkeys(StatTable.spec(), 0)
+    row = dict.fromkeys(StatTable.schema(), 0)
     return {**row, "calls": 1, **values}
 
 
@@ -158,7 +159,7 @@ def test_stats_of_one_op_are_added_up() -> None:
         stat(graph=1, span_sum_ns=3, span_min_ns=3, span_max_ns=3, span_sq_sum=9.0),
         stat(graph=1, path=1, span_sum_ns=1),
     ]
-    table = StatTable.from_columns({n: [row[n] for row in rows] for n in StatTable.spec()})
+    table = StatTable.from_columns({n: [row[n] for row in rows] for n in StatTable.schema()})
     merged = merge_stats(table)
     assert merged.graph.tolist() == [0, 1, 1]
     assert merged.path.tolist() == [0, 0, 1]

@@ -50,7 +50,7 @@ def test_numpy_alone_opens_it(tmp_path: Path) -> None:
     with np.load(path, allow_pickle=False) as members:
         assert members["meta"].dtype == np.uint8
         assert members["steps.pass"].tolist() == example_profile().steps.pass_.tolist()
-        names = {f"{t.NAME}.{column}" for t in TABLES for column in t.spec()}
+        names = {f"{t.NAME}.{column}" for t in TABLES for column in t.schema()}
         assert set(members.files) == {"meta", *names}
 
 

@@ -301,7 +301,7 @@ def test_half_surrogates_become_printable(path: Path) -> None:
         ("events", "node", 7),
         ("events", "node", -1),
         ("events", "n_fused", 7),
-        ("events", "thread", 2),
+        ("events", "lane", 2),
         ("events", "path", 10_000),
         ("events", "path", -2),
         ("events", "begin_ns", 2**62),

@@ -64,13 +64,13 @@ class FakeSession:
 
     def _step(self, phase: int, tokens: Any, kind: int, repeat: int, depth: int) -> None:
         self.context += tokens.tolist()
-        row = dict.fromkeys(StepTable.spec(), 0)
+        row = dict.fromkeys(StepTable.schema(), 0)
         self._rows.append({**row, "phase": phase, "pass": kind, "repeat": repeat, "depth": depth,
                            "end_ns": 1000})  # fmt: skip
 
     def take(self) -> dict[str, Any]:
         rows, self._rows = self._rows, []
-        steps = {name: np.array([row[name] for row in rows]) for name in StepTable.spec()}
+        steps = {name: np.array([row[name] for row in rows]) for name in StepTable.schema()}
         return {"steps": steps, "events": {"run": []}, "stats": {"calls": []}}
 
 

@@ -42,7 +42,7 @@ def test_compute_and_wait_are_means_over_threads() -> None:
 def test_path_of_another_thread_counts_where_thread_0_has_none() -> None:
     profile = example_profile()
     path = profile.events.path.copy()
-    path[(profile.events.thread == 0) & (profile.events.node == 3)] = -1
+    path[(profile.events.lane == 0) & (profile.events.node == 3)] = -1
     changed = replace(profile, events=profile.events.replace(path=path))
     assert op_spans(changed).path.tolist() == op_spans(profile).path.tolist()
 
@@ -85,7 +85,7 @@ def test_runs_outside_op_passes_are_left_out() -> None:
 
 def test_one_thread_has_all_compute() -> None:
     profile = Builder().fill().build()
-    alone = profile.events.take(profile.events.thread == 0)
+    alone = profile.events.take(profile.events.lane == 0)
     runs = profile.runs.replace(n_threads=np.ones(len(profile.runs), np.int32))
     spans = op_spans(replace(profile, events=alone, runs=runs))
     np.testing.assert_allclose(spans.compute_ns + spans.wait_ns, spans.span_ns)
@@ -127,7 +127,7 @@ def test_a_thread_that_tells_when_it_went_on_is_believed() -> None:
     events = profile.events
     chosen = (events.node == 3) & (events.run == 0)
     # Thread 0 was late: it went on after 2.5 ms, thread 1, the last to arrive, at once.
-    resume = np.where(chosen, np.where(events.thread == 0, 5 * MS // 2, 2 * MS), 0)
+    resume = np.where(chosen, np.where(events.lane == 0, 5 * MS // 2, 2 * MS), 0)
     spans = op_spans(replace(profile, events=events.replace(resume_ns=resume)))
     conversion = np.flatnonzero((spans.run == 0) & (spans.stage == 1))[0]
     product = np.flatnonzero((spans.run == 0) & (spans.node == 3) & (spans.stage == 0))[0]
@@ -151,7 +151,7 @@ def test_conversions_take_nothing_from_the_whole() -> None:
 def test_experts_are_those_of_the_thread_that_counted_them() -> None:
     profile = example_profile()
     events = profile.events
-    n_experts = np.where((events.node == 3) & (events.thread == 0), 6, 0).astype(np.int32)
+    n_experts = np.where((events.node == 3) & (events.lane == 0), 6, 0).astype(np.int32)
     changed = replace(profile, events=events.replace(n_experts=n_experts))
     spans = op_spans(changed)
     assert set(spans.n_experts[spans.node == 3].tolist()) == {6}

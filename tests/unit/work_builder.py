@@ -76,7 +76,7 @@ class WorkGraph:
                 texts.append(value)
             return texts.index(value)
 
-        columns: dict[str, list[int]] = {name: [] for name in TensorTable.spec()}
+        columns: dict[str, list[int]] = {name: [] for name in TensorTable.schema()}
         for position, number in enumerate(order):
             row = self.rows[number]
             given = {

@@ -17,8 +17,9 @@ import numpy.typing as npt
 from numpy.lib import format as npy
 
 from ..errors import ProfileFormatError
-from .history import added_since, stand_in
-from .tables import TABLES, Table
+from .meta import FORMAT_VERSION
+from .schema import Table
+from .tables import TABLES
 
 Column = npt.NDArray[Any]
 
@@ -92,13 +93,13 @@ def _umask() -> int:
 
 
 def read_archive(
-    source: Path | IO[bytes], *, only_meta: bool = False, version: int | None = None
+    source: Path | IO[bytes], *, only_meta: bool = False, version: int = FORMAT_VERSION
 ) -> tuple[dict[str, Any], dict[str, Table]]:
     """Reads what `write_archive` wrote. Members that no table knows are left alone.
 
     Args:
         only_meta: leave the tables alone.
-        version: format version of the file; what it did not have is filled in. None: the newest.
+        version: format version of the file; what it did not have is filled in.
 
     Returns:
         The JSON object of `meta`, and every table by name.
@@ -154,38 +155,41 @@ def _read_tables(
     archive: zipfile.ZipFile,
     members: Mapping[str, zipfile.ZipInfo],
     meta: Mapping[str, Any],
-    version: int | None,
+    version: int,
 ) -> dict[str, Table]:
-    absent = {} if version is None else added_since(version)
     # All headers before any data, so that a file that lies about its sizes costs nothing.
     total = 0
     rows: dict[str, int] = {}
     for table in TABLES:
-        lengths = set()
-        for column, dtype in table.spec().items():
-            if column in absent.get(table.NAME, ()):
+        for column in table.schema().values():
+            stored = column.in_version(version)
+            if stored is None:
                 continue
-            info = _column_member(members, table, column)
+            info = _column_member(members, table, stored[0])
             with _open(archive, info) as stream:
-                lengths.add(_read_header(stream, f"{table.NAME}.{column}", dtype, info))
-        if len(lengths) > 1:
-            raise ProfileFormatError(f"the columns of table {table.NAME} differ in length")
-        rows[table.NAME] = lengths.pop() if lengths else 0
-        total += rows[table.NAME] * sum(dtype.itemsize for dtype in table.spec().values())
+                length = _read_header(stream, f"{table.NAME}.{stored[0]}", stored[1], info)
+            if rows.setdefault(table.NAME, length) != length:
+                raise ProfileFormatError(
+                    f"the columns of table {table.NAME} differ in length: {stored[0]} has {length} "
+                    f"rows where {rows[table.NAME]} are expected"
+                )
+        row_bytes = sum(column.dtype.itemsize for column in table.schema().values())
+        total += rows.setdefault(table.NAME, 0) * row_bytes
     if total > MAX_TABLE_BYTES:
         raise ProfileFormatError(f"its tables have {total} bytes; that is too much")
     tables: dict[str, Table] = {}
     for table in TABLES:
         columns: dict[str, Column] = {}
-        for column, dtype in table.spec().items():
-            if column in absent.get(table.NAME, ()):
-                value = stand_in(table.NAME, column, meta)
-                columns[column] = np.full(rows[table.NAME], value, dtype)
+        for name, column in table.schema().items():
+            stored = column.in_version(version)
+            if stored is None:
+                columns[name] = np.full(rows[table.NAME], column.stand_in(meta), column.dtype)
                 continue
-            info = _column_member(members, table, column)
+            where, dtype = f"{table.NAME}.{stored[0]}", stored[1]
+            info = _column_member(members, table, stored[0])
             with _open(archive, info) as stream:
-                length = _read_header(stream, f"{table.NAME}.{column}", dtype, info)
-                columns[column] = _read_data(stream, f"{table.NAME}.{column}", dtype, length)
+                length = _read_header(stream, where, dtype, info)
+                columns[name] = _read_data(stream, where, dtype, length)
         tables[table.NAME] = table.from_columns(columns)
     return tables
 

@@ -1,10 +1,10 @@
 """A profile put together from what a worker process spooled: one header, one chunk a repeat.
 
 Every file is written under a temporary name and renamed, so a killed worker leaves complete
-repeats only. Within a chunk, `segments.step`, `runs.step`, `events.run` and `masks.run` count rows
-of the chunk's own tables and texts are indices into the chunk's own `strings`; graph numbers count
-over all chunks, and a chunk holds only the graphs (and their tensors) and places that no chunk
-before had.
+repeats only. Within a chunk, `step` and `run` columns count rows of the chunk's own tables and
+texts are indices into the chunk's own `strings`; rows of tables that are OVER_CHUNKS (graphs,
+lanes, types) count over all chunks, and a chunk holds only those of them (and of tensors and
+places) that no chunk before had.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,32 +23,14 @@ from .archive import read_archive, write_archive
 from .data import Profile
 from .meta import Meta, finite
 from .reduction import merge_stats
-from .tables import (
-    TABLES,
-    EventTable,
-    GraphTable,
-    Int32,
-    MaskTable,
-    PlaceTable,
-    RunTable,
-    SegmentTable,
-    StatTable,
-    StepTable,
-    Table,
-    TensorTable,
-)
+from .schema import Int32, Table
+from .tables import TABLES
 from .validation import check_profile
 from .vocabulary import PASS_OP, PASS_TIMING
 
 _HEADER = "header.slmpart"
 _CHUNK = re.compile(r"chunk-(\d+)\.slmpart")
-_TEXT_COLUMNS: dict[str, tuple[str, ...]] = {
-    "events": ("path", "convert"),
-    "stats": ("path",),
-    "graphs": ("backend",),
-    "tensors": ("op", "op_detail", "name", "type", "buffer_type"),
-    "places": ("name", "type", "kind", "device", "buffer_type"),
-}
+_IS_OVER_CHUNKS = {table.NAME: table.OVER_CHUNKS for table in TABLES}
 
 
 def write_header(directory: str | os.PathLike[str], meta: Mapping[str, Any]) -> None:
@@ -109,29 +92,20 @@ def assemble(directory: str | os.PathLike[str], error: str | None = None) -> Pro
         raise ProfileFormatError("the worker ended before it had described its run")
     header, _ = read_archive(folder / _HEADER, only_meta=True)
     strings = _Strings()
-    parts: dict[str, list[Any]] = {table.NAME: [] for table in TABLES}
-    n_steps = n_runs = 0
+    parts: dict[str, list[Table]] = {table.NAME: [] for table in TABLES}
     for path in _chunk_paths(folder):
         meta, tables = read_archive(path)
-        tables = strings.rename(tables, meta.get("strings"))
-        tables = _renumber(tables, n_steps, n_runs)
-        n_steps += len(tables["steps"])
-        n_runs += len(tables["runs"])
+        texts = strings.numbers(meta.get("strings"))
+        first = {name: sum(map(len, before)) for name, before in parts.items()}
         for name, table in tables.items():
-            parts[name].append(table)
+            parts[name].append(_renumbered(table, texts, first))
+    tables = {table.NAME: table.concatenate(parts[table.NAME]) for table in TABLES}
     profile = Profile(
         meta=Meta.from_json(header),
         strings=tuple(strings.texts),
-        steps=StepTable.concatenate(parts["steps"]),
-        segments=SegmentTable.concatenate(parts["segments"]),
-        runs=RunTable.concatenate(parts["runs"]),
-        events=EventTable.concatenate(parts["events"]),
-        stats=merge_stats(StatTable.concatenate(parts["stats"])),
-        masks=MaskTable.concatenate(parts["masks"]),
-        graphs=GraphTable.concatenate(parts["graphs"]),
-        tensors=TensorTable.concatenate(parts["tensors"]),
-        places=PlaceTable.concatenate(parts["places"]),
+        **tables,  # type: ignore[arg-type]
     )
+    profile = replace(profile, stats=merge_stats(profile.stats))
     check_profile(profile)
     return _with_outcome(profile, error)
 
@@ -143,17 +117,11 @@ class _Strings:
         self.texts: list[str] = []
         self._numbers: dict[str, int] = {}
 
-    def rename(self, tables: Mapping[str, Table], texts: Any) -> dict[str, Table]:
-        """The tables with a chunk's text numbers exchanged for those of the whole profile."""
+    def numbers(self, texts: Any) -> Int32:
+        """The numbers in the whole profile of a chunk's texts, and -1 (no text) at the end."""
         if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
             raise ProfileFormatError("the strings of a chunk are not a list of texts")
-        # One more entry at the end, so that -1 (no text) leads to -1.
-        numbers = np.array([*(self._number(text) for text in texts), -1], dtype=np.int32)
-        result = dict(tables)
-        for name, columns in _TEXT_COLUMNS.items():
-            renamed = {c: self._look_up(numbers, getattr(tables[name], c)) for c in columns}
-            result[name] = tables[name].replace(**renamed)
-        return result
+        return np.array([*(self._number(text) for text in texts), -1], dtype=np.int32)
 
     def _number(self, text: str) -> int:
         number = self._numbers.setdefault(text, len(self.texts))
@@ -161,27 +129,26 @@ class _Strings:
             self.texts.append(text)
         return number
 
-    @staticmethod
-    def _look_up(numbers: Int32, column: Int32) -> Int32:
-        if np.any(column < -1) or np.any(column >= len(numbers) - 1):
-            raise ProfileFormatError("a chunk refers to a text that it does not have")
-        return numbers[column]
 
+def _renumbered(table: Table, texts: Int32, first: Mapping[str, int]) -> Table:
+    """A chunk's table with texts and rows counted over the whole profile.
 
-def _renumber(tables: dict[str, Table], n_steps: int, n_runs: int) -> dict[str, Table]:
-    segments, runs, events = tables["segments"], tables["runs"], tables["events"]
-    masks = tables["masks"]
-    assert isinstance(segments, SegmentTable)
-    assert isinstance(runs, RunTable)
-    assert isinstance(events, EventTable)
-    assert isinstance(masks, MaskTable)
-    return {
-        **tables,
-        "segments": segments.replace(step=segments.step + np.int32(n_steps)),
-        "runs": runs.replace(step=runs.step + np.int32(n_steps)),
-        "events": events.replace(run=events.run + np.int32(n_runs)),
-        "masks": masks.replace(run=masks.run + np.int32(n_runs)),
-    }
+    Args:
+        texts: the new number of each text, and -1 at the end.
+        first: for each table the rows that the chunks before this one have.
+    """
+    changed: dict[str, Int32] = {}
+    for name, column in table.schema().items():
+        values = table.columns()[name]
+        if column.is_text:
+            if np.any(values < -1) or np.any(values >= len(texts) - 1):
+                raise ProfileFormatError(
+                    f"column {table.NAME}.{name} of a chunk refers to a text that it does not have"
+                )
+            changed[name] = texts[values]
+        elif column.row_of and not _IS_OVER_CHUNKS[column.row_of]:
+            changed[name] = values + np.int32(first[column.row_of])
+    return table.replace(**changed)
 
 
 def _with_outcome(profile: Profile, error: str | None) -> Profile:
@@ -196,8 +163,7 @@ def _with_outcome(profile: Profile, error: str | None) -> Profile:
         n_dropped=max(int(profile.runs.n_dropped.sum()), run["n_dropped"] or 0),
         error=error,
     )
-    values = {table.NAME: getattr(profile, table.NAME) for table in TABLES}
-    return Profile(meta=meta, strings=profile.strings, **values)
+    return replace(profile, meta=meta)
 
 
 def _chunk_paths(folder: Path) -> list[Path]:

@@ -11,6 +11,7 @@ from .meta import Meta
 from .tables import (
     EventTable,
     GraphTable,
+    LaneTable,
     MaskTable,
     PlaceTable,
     RunTable,
@@ -18,6 +19,7 @@ from .tables import (
     StatTable,
     StepTable,
     TensorTable,
+    TypeTable,
 )
 
 if TYPE_CHECKING:
@@ -48,6 +50,8 @@ class Profile:
     graphs: GraphTable
     tensors: TensorTable
     places: PlaceTable
+    lanes: LaneTable
+    types: TypeTable
 
     def __repr__(self) -> str:
         name = self.meta.model["name"] or "unnamed model"

@@ -12,8 +12,9 @@ from typing import Any
 from ..errors import ProfileFormatError, UsageError
 from .archive import read_archive, write_archive
 from .data import Profile
+from .history import with_lanes_and_types
 from .meta import FORMAT, FORMAT_VERSION, Meta, check_enums
-from .tables import TABLES
+from .tables import TABLES, LaneTable
 from .validation import check_profile
 from .vocabulary import enums
 
@@ -57,11 +58,15 @@ def load(path: str | os.PathLike[str]) -> Profile:
         # The version first: the tables of a newer one may be anything.
         with source.open("rb") as stream:
             meta, _ = read_archive(stream, only_meta=True)
-            meta, tables = read_archive(stream, version=_checked_version(meta))
+            version = _checked_version(meta)
+            meta, tables = read_archive(stream, version=version)
         check_enums(meta.get("enums"))
+        strings = _strings(meta.get("strings"))
+        if version < LaneTable.SINCE:
+            tables, strings = with_lanes_and_types(tables, strings)
         profile = Profile(
             meta=Meta.from_json(meta),
-            strings=_strings(meta.get("strings")),
+            strings=strings,
             **tables,  # type: ignore[arg-type]
         )
         check_profile(profile)

@@ -13,7 +13,7 @@ from .observations import Observation
 from .vocabulary import enums
 
 FORMAT = "slmprof-profile"
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 
 Json = dict[str, Any]
 

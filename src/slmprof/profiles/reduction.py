@@ -9,11 +9,12 @@ import numpy.typing as npt
 
 from .tables import StatTable
 
-_KEY = ("phase", "depth", "graph", "node", "n_fused", "stage", "path")
+_MERGE: dict[str, np.ufunc] = {"sum": np.add, "min": np.minimum, "max": np.maximum}
+_KEY = tuple(name for name, column in StatTable.schema().items() if not column.merge)
 
 
 def merge_stats(stats: StatTable) -> StatTable:
-    """Adds up the rows of one (phase, depth, graph, node, n_fused, stage, path), sorted by that."""
+    """Makes one row of those that agree in all columns before `calls`, sorted by these columns."""
     if len(stats) == 0:
         return stats
     ordered = stats.take(_order(stats))
@@ -25,14 +26,8 @@ def merge_stats(stats: StatTable) -> StatTable:
     starts = np.flatnonzero(is_first)
     merged: dict[str, npt.NDArray[Any]] = {}
     for name, values in ordered.columns().items():
-        if name in _KEY:
-            merged[name] = values[starts]
-        elif name == "span_min_ns":
-            merged[name] = np.minimum.reduceat(values, starts)
-        elif name == "span_max_ns":
-            merged[name] = np.maximum.reduceat(values, starts)
-        else:
-            merged[name] = np.add.reduceat(values, starts)
+        how = StatTable.schema()[name].merge
+        merged[name] = _MERGE[how].reduceat(values, starts) if how else values[starts]
     return StatTable.from_columns(merged)
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ..errors import UsageError
 from .data import Profile
+from .schema import Table
+from .tables import TABLES
 from .vocabulary import PASS_WARMUP
 
 
@@ -35,26 +36,30 @@ def select_depth(profile: Profile, depth: int) -> Profile:
         raise UsageError(f"nothing was measured at a depth of {depth}; the profile has: {known}")
     if len(depths) == 1:
         return profile
-    step_kept = profile.steps.depth == depth
-    step_number = _numbers(step_kept)
-    run_kept = step_kept[profile.runs.step]
-    run_number = _numbers(run_kept)
-    segments = profile.segments.take(step_kept[profile.segments.step])
-    runs = profile.runs.take(run_kept)
-    events = profile.events.take(run_kept[profile.events.run])
-    masks = profile.masks.take(run_kept[profile.masks.run])
+    kept: dict[str, npt.NDArray[np.bool_]] = {}
+    number: dict[str, npt.NDArray[np.int32]] = {}
+    tables: dict[str, Table] = {}
+    # A table's rows refer to those of tables before it.
+    for table in TABLES:
+        rows: Table = getattr(profile, table.NAME)
+        columns = rows.columns()
+        referring = [name for name, c in table.schema().items() if c.row_of in kept]
+        if "depth" in columns:
+            chosen = columns["depth"] == depth
+        elif referring:
+            chosen = np.logical_and.reduce(
+                [kept[table.schema()[name].row_of][columns[name]] for name in referring]
+            )
+        else:
+            continue
+        kept[table.NAME] = chosen
+        number[table.NAME] = (np.cumsum(chosen) - 1).astype(np.int32)
+        rows = rows.take(chosen)
+        tables[table.NAME] = rows.replace(
+            **{n: number[table.schema()[n].row_of][rows.columns()[n]] for n in referring}
+        )
     return replace(
         profile,
         meta=replace(profile.meta, config={**profile.meta.config, "n_depth": depth}),
-        steps=profile.steps.take(step_kept),
-        segments=segments.replace(step=step_number[segments.step]),
-        runs=runs.replace(step=step_number[runs.step]),
-        events=events.replace(run=run_number[events.run]),
-        stats=profile.stats.take(profile.stats.depth == depth),
-        masks=masks.replace(run=run_number[masks.run]),
+        **tables,  # type: ignore[arg-type]
     )
-
-
-def _numbers(kept: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:
-    """int32[n]: the new number of each row that is kept; of others, any."""
-    return (np.cumsum(kept) - 1).astype(np.int32)

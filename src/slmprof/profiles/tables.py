@@ -1,43 +1,44 @@
-"""The tables of a profile: frozen columns, one class a table, one dtype a column.
+"""The tables of a profile: one class a table, one line a column (see `schema`).
 
-The annotation of a column is the only place where its dtype is written: `Table.spec()` reads it.
-Names, units and meanings are those of docs/profile-format.md.
+docs/profile-format.md shows these lines as tables: `python docs/profile_tables.py` writes it anew.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
-if TYPE_CHECKING:
-    import numpy.typing as npt
-
-# As numpy.typing.NDArray has them, which takes time to load.
-UInt8 = np.ndarray[Any, np.dtype[np.uint8]]
-UInt16 = np.ndarray[Any, np.dtype[np.uint16]]
-UInt32 = np.ndarray[Any, np.dtype[np.uint32]]
-UInt64 = np.ndarray[Any, np.dtype[np.uint64]]
-Int32 = np.ndarray[Any, np.dtype[np.int32]]
-Int64 = np.ndarray[Any, np.dtype[np.int64]]
-Float64 = np.ndarray[Any, np.dtype[np.float64]]
-
-_DTYPES: dict[str, type[np.generic]] = {
-    "UInt8": np.uint8,
-    "UInt16": np.uint16,
-    "UInt32": np.uint32,
-    "UInt64": np.uint64,
-    "Int32": np.int32,
-    "Int64": np.int64,
-    "Float64": np.float64,
-}
+from .schema import (
+    Float64,
+    Int32,
+    Int64,
+    Meta,
+    Table,
+    UInt8,
+    UInt16,
+    UInt32,
+    UInt64,
+    column,
+    enum,
+    row,
+    text,
+    within,
+)
 
 N_DIMS = 4
 N_SOURCES = 10
 
-TableT = TypeVar("TableT", bound="Table")
+_SHAPE = "elements in each dimension, fastest first"
+_STRIDES = "from one element to the next in each dimension, fastest first"
+_SOURCES = (
+    "the sources (0 is the graph's first row), or -1; a node reads leaves and earlier nodes, but "
+    "for a cast, whose `src1` is itself"
+)
+_PARAMETERS = "first 32-bit operator parameters, as stored"
+_SPAN = "span: the first lane's begin to its next op's begin, or the run's end"
 
 
 def trimmed_shape(shape: Iterable[int]) -> tuple[int, ...]:
@@ -48,87 +49,11 @@ def trimmed_shape(shape: Iterable[int]) -> tuple[int, ...]:
     return tuple(sizes)
 
 
-@dataclass(frozen=True, eq=False)
-class Table:
-    """Columns of one length. An attribute is a column; `pass` is spelled `pass_` in Python."""
-
-    NAME: ClassVar[str] = ""
-
-    @classmethod
-    def spec(cls) -> dict[str, np.dtype[Any]]:
-        """The dtype of every column, by the column's name in the file, in the file's order."""
-        return {f.name.rstrip("_"): np.dtype(_DTYPES[str(f.type)]) for f in fields(cls)}
-
-    @classmethod
-    def from_columns(cls: type[TableT], columns: Mapping[str, npt.ArrayLike]) -> TableT:
-        """Makes the table from columns by name, each converted to its dtype.
-
-        Raises:
-            ValueError: a column is missing or unknown, is not one-dimensional, has another length
-                than the first, or does not fit its dtype.
-        """
-        spec = cls.spec()
-        unknown = sorted(set(columns) - set(spec))
-        missing = [name for name in spec if name not in columns]
-        if unknown or missing:
-            what = f"no column {missing[0]}" if missing else f"an unknown column {unknown[0]}"
-            raise ValueError(f"table {cls.NAME} has {what}")
-        arrays: dict[str, npt.NDArray[Any]] = {}
-        length: int | None = None
-        for name, dtype in spec.items():
-            array = _as_column(f"{cls.NAME}.{name}", columns[name], dtype)
-            length = len(array) if length is None else length
-            if len(array) != length:
-                raise ValueError(
-                    f"column {cls.NAME}.{name} has {len(array)} rows where {length} are expected"
-                )
-            arrays[name] = array
-        return cls(**{f.name: arrays[f.name.rstrip("_")] for f in fields(cls)})
-
-    @classmethod
-    def empty(cls: type[TableT]) -> TableT:
-        """The table with no rows."""
-        return cls.from_columns({name: np.empty(0, dtype) for name, dtype in cls.spec().items()})
-
-    @classmethod
-    def concatenate(cls: type[TableT], parts: Iterable[TableT]) -> TableT:
-        """The rows of all parts, one part after the other."""
-        columns = [part.columns() for part in parts]
-        if not columns:
-            return cls.empty()
-        return cls.from_columns({n: np.concatenate([c[n] for c in columns]) for n in cls.spec()})
-
-    def columns(self) -> dict[str, npt.NDArray[Any]]:
-        """Every column by its name in the file."""
-        return {f.name.rstrip("_"): getattr(self, f.name) for f in fields(self)}
-
-    def __len__(self) -> int:
-        return len(getattr(self, fields(self)[0].name))
-
-    def take(self: TableT, rows: npt.NDArray[Any] | slice) -> TableT:
-        """The chosen rows: row numbers, a mask of one bool a row, or a slice."""
-        return type(self)(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
-
-    def replace(self: TableT, **columns: npt.ArrayLike) -> TableT:
-        """The table with some columns exchanged, by their names in the file."""
-        return type(self).from_columns({**self.columns(), **columns})
-
-
-def _as_column(where: str, values: npt.ArrayLike, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
-    array = np.asarray(values)
-    if array.ndim != 1:
-        raise ValueError(f"column {where} has {array.ndim} dimensions where one is expected")
-    if array.dtype == dtype:
-        return array
-    if array.size == 0:
-        return np.empty(0, dtype)
-    if array.dtype.kind not in ("iub" if dtype.kind in "iu" else "iubf"):
-        raise ValueError(f"column {where} has type {array.dtype} where {dtype} is expected")
-    if dtype.kind in "iu":
-        limits = np.iinfo(dtype)
-        if int(array.min()) < limits.min or int(array.max()) > limits.max:
-            raise ValueError(f"column {where} holds a number that does not fit {dtype}")
-    return array.astype(dtype)
+def _depth_of_config(meta: Meta) -> int:
+    """The depth of a file whose steps do not say it yet."""
+    config = meta.get("config")
+    depth = config.get("n_depth") if isinstance(config, dict) else None
+    return depth if isinstance(depth, int) and 0 <= depth < 2**31 else 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,15 +62,21 @@ class StepTable(Table):
 
     NAME: ClassVar[str] = "steps"
 
-    phase: UInt8
-    pass_: UInt8
-    repeat: Int32
-    index: Int32
-    depth: Int32
-    n_tokens: Int32
-    n_past: Int32
-    begin_ns: Int64
-    end_ns: Int64
+    phase: UInt8 = enum("phase")
+    pass_: UInt8 = enum("pass", "hooks are off in a timing pass and on in an op pass")
+    repeat: Int32 = column("which repeat of the pass; warm-up passes count from 0 too")
+    index: Int32 = column(
+        "number of the step within its phase and pass: the token's number in decode"
+    )
+    depth: Int32 = column(
+        "tokens in the context before the prompt of this repeat (`--n-depth`)",
+        since=2,
+        before=_depth_of_config,
+    )
+    n_tokens: Int32 = column("tokens in this step")
+    n_past: Int32 = column("tokens in the context before it")
+    begin_ns: Int64 = column("before `llama_decode`")
+    end_ns: Int64 = column("after its synchronisation")
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,10 +85,10 @@ class SegmentTable(Table):
 
     NAME: ClassVar[str] = "segments"
 
-    step: Int32
-    kind: UInt8
-    begin_ns: Int64
-    end_ns: Int64
+    step: Int32 = row("steps")
+    kind: UInt8 = enum("segment")
+    begin_ns: Int64 = column()
+    end_ns: Int64 = column()
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,67 +97,110 @@ class RunTable(Table):
 
     NAME: ClassVar[str] = "runs"
 
-    step: Int32
-    graph: Int32
-    n_threads: Int32
-    n_dropped: Int64
-    begin_ns: Int64
-    end_ns: Int64
+    step: Int32 = row("steps")
+    graph: Int32 = row("graphs")
+    lane: Int32 = row(
+        "lanes", "the first of its lanes, which are `n_threads` consecutive rows", since=4
+    )
+    n_threads: Int32 = column("lanes that computed it", low=1, high=2**16 - 1)
+    n_dropped: Int64 = column("events that found no room in the recorder")
+    begin_ns: Int64 = column("the first op's begin on the first lane")
+    end_ns: Int64 = column("when the last barrier is passed")
 
 
 @dataclass(frozen=True, eq=False)
 class EventTable(Table):
-    """One row for each executed op (or fused group) and thread, sorted by run, thread, begin."""
+    """One row for each executed op (or fused group) and lane, sorted by run, lane, begin.
+
+    A run has events when `run.events` is `all`.
+    """
 
     NAME: ClassVar[str] = "events"
 
-    run: Int32
-    node: Int32
-    n_fused: UInt16
-    thread: UInt16
-    path: Int32
-    begin_ns: Int64
-    end_ns: Int64
-    convert: Int32
-    convert_ns: Int64
-    resume_ns: Int64
-    n_experts: Int32
+    run: Int32 = row("runs")
+    node: Int32 = within("nodes", "the (first) node")
+    n_fused: UInt16 = column("how many following nodes ran fused with it; 0 for a plain op")
+    lane: Int32 = row("lanes", "one of its run's", since=4, was=("thread", "uint16"))
+    path: Int32 = text(
+        "which code ran (`vec_dot_q6_K_q8_K`, `repack gemv_q4_K_8x8_q8_K`, `tiled`, …)"
+    )
+    begin_ns: Int64 = column("begin of this lane's own work")
+    end_ns: Int64 = column("end of this lane's own work, without the barrier")
+    convert: Int32 = text(
+        "which code converted the activations of a product first (`quantize_row_q8_K`)",
+        since=2,
+        before=-1,
+    )
+    convert_ns: Int64 = column(
+        "from `begin_ns` until this lane had converted its share; 0 where none is converted",
+        since=2,
+    )
+    resume_ns: Int64 = column(
+        "from `begin_ns` until this lane went on behind the barrier after that; 0 where it was not "
+        "read (`clock` is `fast`): then all went on when the last one had converted",
+        since=2,
+    )
+    n_experts: Int32 = column(
+        "experts whose matrices a product of routed experts read, on its first lane; else 0",
+        since=2,
+    )
 
 
 @dataclass(frozen=True, eq=False)
 class StatTable(Table):
-    """The events reduced to one row for each (phase, depth, graph, node, n_fused, stage, path)."""
+    """The events reduced to one row for each op when `run.events` is `aggregate`.
+
+    Rows differ in a column before `calls`.
+    """
 
     NAME: ClassVar[str] = "stats"
 
-    phase: UInt8
-    depth: Int32
-    graph: Int32
-    node: Int32
-    n_fused: UInt16
-    stage: UInt8
-    path: Int32
-    calls: Int64
-    span_sum_ns: Int64
-    span_min_ns: Int64
-    span_max_ns: Int64
-    span_sq_sum: Float64
-    compute_sum_ns: Float64
-    compute_max_sum_ns: Float64
-    wait_sum_ns: Float64
-    n_experts_sum: Int64
+    phase: UInt8 = enum("phase")
+    depth: Int32 = column("as in `steps`", since=2, before=_depth_of_config)
+    graph: Int32 = row("graphs")
+    lane: Int32 = row("lanes", "the first of the runs' lanes", since=4)
+    node: Int32 = within("nodes")
+    n_fused: UInt16 = column("as in `events`")
+    stage: UInt8 = enum(
+        "stage", "the op without its conversion, or the conversion of its activations", since=2
+    )
+    path: Int32 = text("as in `events`; of a conversion, that of `convert`")
+    calls: Int64 = column(merge="sum")
+    span_sum_ns: Int64 = column(_SPAN, merge="sum")
+    span_min_ns: Int64 = column(_SPAN, merge="min")
+    span_max_ns: Int64 = column(_SPAN, merge="max")
+    span_sq_sum: Float64 = column("sum of the squares of the spans", unit="ns²", merge="sum")
+    compute_sum_ns: Float64 = column(
+        "sum over calls of the mean over lanes of `end - begin`", merge="sum"
+    )
+    compute_max_sum_ns: Float64 = column(
+        "sum over calls of the slowest lane's time; 0 where it is not known (files of version 1)",
+        since=2,
+        merge="sum",
+    )
+    wait_sum_ns: Float64 = column(
+        "sum over calls of the mean over lanes of the time from `end` to the lane's next begin, or "
+        "the run's end",
+        merge="sum",
+    )
+    n_experts_sum: Int64 = column(
+        "sum over calls of the experts that were read", since=2, merge="sum"
+    )
 
 
 @dataclass(frozen=True, eq=False)
 class MaskTable(Table):
-    """One row for each run of a graph and mask of its attentions: what the mask lets through."""
+    """One row for each run of an op pass and each mask that its attentions read from the host."""
 
     NAME: ClassVar[str] = "masks"
+    SINCE: ClassVar[int] = 2
 
-    run: Int32
-    tensor: Int32
-    n_pairs: Int64
-    n_keys: Int64
+    run: Int32 = row("runs")
+    tensor: Int32 = within("tensors", "the mask")
+    n_pairs: Int64 = column("query-key pairs that it lets through")
+    n_keys: Int64 = column(
+        "keys that any query sees: the length of the cache that is really in use"
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -234,58 +208,57 @@ class GraphTable(Table):
     """One row for each distinct compute graph."""
 
     NAME: ClassVar[str] = "graphs"
+    OVER_CHUNKS: ClassVar[bool] = True
 
-    hash: UInt64
-    n_nodes: Int32
-    backend: Int32
+    hash: UInt64 = column("over operators, shapes, names and sources", low=None)
+    n_nodes: Int32 = column("as many as the engine's graph has")
+    backend: Int32 = text("ggml's name of the backend that computes it")
 
 
 @dataclass(frozen=True, eq=False)
 class TensorTable(Table):
-    """Every tensor of every graph: a graph's nodes in execution order first, then its leaves.
-
-    `src0` … `src9` and `view_src` count from the graph's first row; they are row numbers of the
-    table that `of_graph` returns.
-    """
+    """Every tensor of every graph: a graph's nodes in execution order first, then its leaves."""
 
     NAME: ClassVar[str] = "tensors"
 
-    graph: Int32
-    node: Int32
-    op: Int32
-    op_detail: Int32
-    name: Int32
-    type: Int32
-    buffer_type: Int32
-    usage: UInt8
-    buffer: Int32
-    offset_bytes: Int64
-    flags: UInt32
-    view_src: Int32
-    view_offset: Int64
-    ne0: Int64
-    ne1: Int64
-    ne2: Int64
-    ne3: Int64
-    nb0: Int64
-    nb1: Int64
-    nb2: Int64
-    nb3: Int64
-    src0: Int32
-    src1: Int32
-    src2: Int32
-    src3: Int32
-    src4: Int32
-    src5: Int32
-    src6: Int32
-    src7: Int32
-    src8: Int32
-    src9: Int32
-    size_bytes: Int64
-    param0: Int32
-    param1: Int32
-    param2: Int32
-    param3: Int32
+    graph: Int32 = row("graphs")
+    node: Int32 = column("position in the graph, or -1 for a leaf (weight, input, cache)", low=-1)
+    op: Int32 = text("ggml's operator name (`MUL_MAT`; `NONE` for a leaf)")
+    op_detail: Int32 = text("the unary or gated operator (`SILU`, `SWIGLU`)")
+    name: Int32 = text("ggml's tensor name")
+    type: Int32 = text("ggml's type name (`q4_K`)")
+    buffer_type: Int32 = text("`CPU`, `CPU_Mapped`, `CPU_REPACK`, …")
+    usage: UInt8 = enum("usage", "state is a KV cache or a recurrent state")
+    buffer: Int32 = column("number of the buffer; -1 where not allocated", low=-1)
+    offset_bytes: Int64 = column("place in the buffer; -1 where not allocated", low=-1)
+    flags: UInt32 = column(
+        "ggml's tensor flags: 1 input, 2 output, 4 parameter, 8 loss, 16 compute", low=None
+    )
+    view_src: Int32 = within("tensors", "the viewed tensor, or -1", low=-1)
+    view_offset: Int64 = column("from the begin of the viewed tensor", unit="bytes", low=None)
+    ne0: Int64 = column(_SHAPE)
+    ne1: Int64 = column(_SHAPE)
+    ne2: Int64 = column(_SHAPE)
+    ne3: Int64 = column(_SHAPE)
+    nb0: Int64 = column(_STRIDES, unit="bytes", low=None)
+    nb1: Int64 = column(_STRIDES, unit="bytes", low=None)
+    nb2: Int64 = column(_STRIDES, unit="bytes", low=None)
+    nb3: Int64 = column(_STRIDES, unit="bytes", low=None)
+    src0: Int32 = within("tensors", _SOURCES, low=-1)
+    src1: Int32 = within("tensors", _SOURCES, low=-1)
+    src2: Int32 = within("tensors", _SOURCES, low=-1)
+    src3: Int32 = within("tensors", _SOURCES, low=-1)
+    src4: Int32 = within("tensors", _SOURCES, low=-1)
+    src5: Int32 = within("tensors", _SOURCES, low=-1)
+    src6: Int32 = within("tensors", _SOURCES, low=-1)
+    src7: Int32 = within("tensors", _SOURCES, low=-1)
+    src8: Int32 = within("tensors", _SOURCES, low=-1)
+    src9: Int32 = within("tensors", _SOURCES, low=-1)
+    size_bytes: Int64 = column("`ggml_nbytes`")
+    param0: Int32 = column(_PARAMETERS, low=None)
+    param1: Int32 = column(_PARAMETERS, low=None, since=2)
+    param2: Int32 = column(_PARAMETERS, low=None, since=2)
+    param3: Int32 = column(_PARAMETERS, low=None, since=2)
 
     def of_graph(self, graph: int) -> TensorTable:
         """The rows of one graph, in their order."""
@@ -306,43 +279,75 @@ class TensorTable(Table):
 
 @dataclass(frozen=True, eq=False)
 class PlaceTable(Table):
-    """One row for each tensor that has a place as long as the model or the context lives."""
+    """One row for each tensor of weights or caches: where it lies while model and context live.
+
+    A weight that is used in two ways may lie in two buffers and then has two rows of one name.
+    """
 
     NAME: ClassVar[str] = "places"
+    SINCE: ClassVar[int] = 3
 
-    name: Int32
-    type: Int32
-    kind: Int32
-    device: Int32
-    buffer_type: Int32
-    layer: Int32
-    ne0: Int64
-    ne1: Int64
-    ne2: Int64
-    ne3: Int64
-    size_bytes: Int64
-    buffer: Int32
-    offset_bytes: Int64
-    file: Int32
-    file_offset_bytes: Int64
-    n_cells: Int64
-    n_streams: Int64
-    n_swa: Int64
-    cache: Int32
+    name: Int32 = text("ggml's tensor name")
+    type: Int32 = text("ggml's type name")
+    kind: Int32 = text("`weights`, `kv_cache` or `recurrent_state`")
+    device: Int32 = text("of the buffer that holds it")
+    buffer_type: Int32 = text("of the buffer that holds it")
+    layer: Int32 = column("-1 outside the layers", low=-1)
+    ne0: Int64 = column(_SHAPE)
+    ne1: Int64 = column(_SHAPE)
+    ne2: Int64 = column(_SHAPE)
+    ne3: Int64 = column(_SHAPE)
+    size_bytes: Int64 = column("`ggml_nbytes`")
+    buffer: Int32 = column(
+        "number of the allocation, of which a buffer type may have several", low=-1
+    )
+    offset_bytes: Int64 = column("place in the buffer", low=-1)
+    file: Int32 = column("part of a split model (from 0); -1 where it is from no file", low=-1)
+    file_offset_bytes: Int64 = column("place in that file; -1 where it is from none", low=-1)
+    n_cells: Int64 = column(
+        "tokens that one stream of the cache holds (of a recurrent state: rows); 0 for weights"
+    )
+    n_streams: Int64 = column("sequences that the cache keeps apart; 0 for weights")
+    n_swa: Int64 = column("tokens of the sliding window; 0 where there is none")
+    cache: Int32 = column(
+        "number of the cache within the context (layers with and without a window have two), or -1",
+        low=-1,
+    )
 
     def shapes(self) -> Int64:
         """int64[n, 4]: elements in each dimension, fastest first."""
         return np.stack([getattr(self, f"ne{i}") for i in range(N_DIMS)], axis=1)
 
 
-TABLES: tuple[type[Table], ...] = (
-    StepTable,
-    SegmentTable,
-    RunTable,
-    EventTable,
-    StatTable,
-    MaskTable,
-    GraphTable,
-    TensorTable,
-    PlaceTable,
-)
+@dataclass(frozen=True, eq=False)
+class LaneTable(Table):
+    """One row for each lane: what executes one op after the other, and whose events never overlap.
+
+    The lanes of one device stand together.
+    """
+
+    NAME: ClassVar[str] = "lanes"
+    SINCE: ClassVar[int] = 4
+    OVER_CHUNKS: ClassVar[bool] = True
+
+    kind: Int32 = text("`cpu_thread`")
+    device: Int32 = text("ggml's name of the device")
+    index: Int32 = column("number of the thread on its device")
+    clock: UInt8 = enum("clock", "whose times its events have")
+
+
+@dataclass(frozen=True, eq=False)
+class TypeTable(Table):
+    """ggml's own table of tensor types."""
+
+    NAME: ClassVar[str] = "types"
+    SINCE: ClassVar[int] = 4
+    OVER_CHUNKS: ClassVar[bool] = True
+
+    name: Int32 = text("as in `tensors.type`")
+    block_size: Int32 = column("elements of a block", low=1)
+    type_size: Int32 = column("bytes of a block", unit="bytes")
+    is_quantized: UInt8 = column("1 where elements cannot be read one by one", high=1)
+
+
+TABLES: tuple[type[Table], ...] = tuple(Table.__subclasses__())

@@ -1,7 +1,8 @@
 """Checks that every reference within a profile's tables leads somewhere.
 
 What passes here can be analysed without a further look: no index is out of range, times do not run
-backwards, and sums of durations fit 64 bits.
+backwards, and sums of durations fit 64 bits. What concerns one column alone is said in the schema;
+the rules here tie columns to each other.
 """
 
 from __future__ import annotations
@@ -12,17 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import ProfileFormatError
-from .tables import N_SOURCES, Int64
-from .vocabulary import PASSES, PHASES, SEGMENTS, STAGES, USAGES
+from .schema import Int64, Table
+from .tables import N_SOURCES, TABLES
 
 if TYPE_CHECKING:
     from .data import Profile
 
 Ints = npt.NDArray[Any]
-
-# 36 years in nanoseconds; differences of such times, and sums of them, are far from overflow.
-MAX_NS = 2**60
-MAX_SUM = 2.0**100
 
 # What reads a graph takes these operands for granted.
 _LEAST_SOURCES = {"MUL_MAT": 2, "MUL_MAT_ID": 3, "ADD": 2, "GET_ROWS": 2}
@@ -35,50 +32,55 @@ def check_profile(profile: Profile) -> None:
     Raises:
         ProfileFormatError: names the first column that is wrong.
     """
-    n_strings = len(profile.strings)
-    _check_steps(profile)
-    _check_segments(profile)
-    _check_graphs(profile, n_strings)
-    _check_tensors(profile, n_strings)
-    _check_runs(profile)
-    _check_events(profile, n_strings)
-    _check_stats(profile, n_strings)
-    _check_masks(profile)
-    _check_places(profile, n_strings)
+    tables: list[Table] = [getattr(profile, table.NAME) for table in TABLES]
+    sizes = {table.NAME: len(table) for table in tables} | {"": len(profile.strings)}
+    for table in tables:
+        _check_alone(table, sizes)
+    n_tensors = np.bincount(profile.tensors.graph, minlength=len(profile.graphs)).astype(np.int64)
+    n_nodes = profile.graphs.n_nodes.astype(np.int64)
+    for table in tables:
+        _check_members(profile, table, {"nodes": n_nodes, "tensors": n_tensors})
+    _check_tensors(profile, n_tensors, n_nodes)
+    _check_lanes(profile)
+    _check_events(profile)
+    for rows in (profile.events, profile.stats):
+        n_following = n_nodes[_graph_of_rows(profile, rows)] - rows.node
+        _check_range(f"{rows.NAME}.n_fused", rows.n_fused, 0, n_following)
+    if float(profile.places.size_bytes.astype(np.float64).sum()) >= 2.0**62:
+        raise ProfileFormatError("column places.size_bytes adds up to more than can be")
 
 
-def _check_steps(profile: Profile) -> None:
-    steps = profile.steps
-    _check_range("steps.phase", steps.phase, 0, len(PHASES))
-    _check_range("steps.pass", steps.pass_, 0, len(PASSES))
-    for name in ("repeat", "index", "depth", "n_tokens", "n_past"):
-        _check_range(f"steps.{name}", getattr(steps, name), 0, 2**31)
-    _check_times("steps", steps.begin_ns, steps.end_ns)
+def _check_alone(table: Table, sizes: dict[str, int]) -> None:
+    """Checks each column against its limits and the number of texts or rows that it refers to."""
+    schema, columns = table.schema(), table.columns()
+    for name, column in schema.items():
+        end = sizes[column.row_of] if column.is_text or column.row_of else column.end
+        _check_range(f"{table.NAME}.{name}", columns[name], column.low, end)
+    if "end_ns" in schema:
+        _check_range(f"{table.NAME}.end_ns", columns["end_ns"], columns["begin_ns"], None)
 
 
-def _check_segments(profile: Profile) -> None:
-    segments = profile.segments
-    _check_range("segments.step", segments.step, 0, len(profile.steps))
-    _check_range("segments.kind", segments.kind, 0, len(SEGMENTS))
-    _check_times("segments", segments.begin_ns, segments.end_ns)
+def _check_members(profile: Profile, table: Table, sizes: dict[str, Int64]) -> None:
+    """Checks the indices within a graph against what each row's graph has."""
+    for name, column in table.schema().items():
+        if column.within:
+            end = sizes[column.within][_graph_of_rows(profile, table)]
+            _check_range(f"{table.NAME}.{name}", table.columns()[name], column.low, end)
 
 
-def _check_graphs(profile: Profile, n_strings: int) -> None:
-    _check_range("graphs.backend", profile.graphs.backend, -1, n_strings)
-    _check_range("graphs.n_nodes", profile.graphs.n_nodes, 0, 2**31)
+def _graph_of_rows(profile: Profile, table: Table) -> npt.NDArray[np.int32]:
+    """int32[n]: the graph that each row is about, by itself or by its run."""
+    columns = table.columns()
+    graph: npt.NDArray[np.int32] = (
+        columns["graph"] if "graph" in columns else profile.runs.graph[columns["run"]]
+    )
+    return graph
 
 
-def _check_tensors(profile: Profile, n_strings: int) -> None:
+def _check_tensors(profile: Profile, sizes: Int64, n_nodes: Int64) -> None:
     tensors = profile.tensors
-    n_graphs = len(profile.graphs)
-    _check_range("tensors.graph", tensors.graph, 0, n_graphs)
     if np.any(np.diff(tensors.graph) < 0):
         raise ProfileFormatError("column tensors.graph is not in order")
-    for name in ("op", "op_detail", "name", "type", "buffer_type"):
-        _check_range(f"tensors.{name}", getattr(tensors, name), -1, n_strings)
-    _check_range("tensors.usage", tensors.usage, 0, len(USAGES))
-    sizes = np.bincount(tensors.graph, minlength=n_graphs).astype(np.int64)
-    n_nodes = profile.graphs.n_nodes.astype(np.int64)
     if np.any(n_nodes > sizes):
         raise ProfileFormatError("column graphs.n_nodes promises more nodes than the tensors have")
     # A graph's nodes come first, numbered as they stand; its leaves follow.
@@ -87,12 +89,7 @@ def _check_tensors(profile: Profile, n_strings: int) -> None:
     expected = np.where(position < n_nodes[tensors.graph], position, -1)
     if np.any(tensors.node != expected):
         raise ProfileFormatError("column tensors.node does not count the nodes of each graph")
-    size_of_graph = sizes[tensors.graph]
-    for name in ("view_src", *(f"src{i}" for i in range(N_SOURCES))):
-        _check_range(f"tensors.{name}", getattr(tensors, name), -1, size_of_graph)
     _check_operands(profile, position, n_nodes[tensors.graph])
-    for name in ("ne0", "ne1", "ne2", "ne3", "size_bytes"):
-        _check_range(f"tensors.{name}", getattr(tensors, name), 0, 2**62)
 
 
 def _check_operands(profile: Profile, position: Int64, n_nodes: Int64) -> None:
@@ -117,88 +114,35 @@ def _rows_of(profile: Profile, op: str) -> npt.NDArray[np.bool_]:
     return np.isin(profile.tensors.op, [i for i, s in enumerate(profile.strings) if s == op])
 
 
-def _check_runs(profile: Profile) -> None:
+def _check_lanes(profile: Profile) -> None:
     runs = profile.runs
-    _check_range("runs.step", runs.step, 0, len(profile.steps))
-    _check_range("runs.graph", runs.graph, 0, len(profile.graphs))
-    _check_range("runs.n_threads", runs.n_threads, 1, 2**16)
-    _check_range("runs.n_dropped", runs.n_dropped, 0, 2**62)
-    _check_times("runs", runs.begin_ns, runs.end_ns)
+    if np.any(runs.lane.astype(np.int64) + runs.n_threads > len(profile.lanes)):
+        raise ProfileFormatError("column runs.n_threads promises more than the table lanes has")
 
 
-def _check_events(profile: Profile, n_strings: int) -> None:
+def _check_events(profile: Profile) -> None:
     events, runs = profile.events, profile.runs
-    _check_range("events.run", events.run, 0, len(runs))
-    _check_range("events.thread", events.thread, 0, runs.n_threads[events.run])
-    _check_range("events.path", events.path, -1, n_strings)
-    n_nodes = profile.graphs.n_nodes[runs.graph[events.run]].astype(np.int64)
-    _check_nodes("events", events.node, events.n_fused, n_nodes)
-    _check_times("events", events.begin_ns, events.end_ns)
-    _check_range("events.convert", events.convert, -1, n_strings)
+    first = runs.lane[events.run]
+    _check_range("events.lane", events.lane, first, first + runs.n_threads[events.run])
     for name in ("convert_ns", "resume_ns"):
         column = getattr(events, name)
         _check_range(f"events.{name}", column, 0, events.end_ns - events.begin_ns + 1)
-    _check_range("events.n_experts", events.n_experts, 0, 2**31)
-    lane = events.run.astype(np.int64) * 2**16 + events.thread
+    lane = events.run.astype(np.int64) << 32 | events.lane
     step = np.diff(lane)
     if np.any(step < 0) or np.any((step == 0) & (np.diff(events.begin_ns) < 0)):
-        raise ProfileFormatError("table events is not sorted by run, thread and begin")
+        raise ProfileFormatError("table events is not sorted by run, lane and begin_ns")
 
 
-def _check_stats(profile: Profile, n_strings: int) -> None:
-    stats = profile.stats
-    _check_range("stats.phase", stats.phase, 0, len(PHASES))
-    _check_range("stats.graph", stats.graph, 0, len(profile.graphs))
-    _check_range("stats.path", stats.path, -1, n_strings)
-    _check_range("stats.depth", stats.depth, 0, 2**31)
-    _check_range("stats.stage", stats.stage, 0, len(STAGES))
-    _check_range("stats.n_experts_sum", stats.n_experts_sum, 0, 2**62)
-    n_nodes = profile.graphs.n_nodes[stats.graph].astype(np.int64)
-    _check_nodes("stats", stats.node, stats.n_fused, n_nodes)
-    for name in ("calls", "span_sum_ns", "span_min_ns", "span_max_ns"):
-        _check_range(f"stats.{name}", getattr(stats, name), 0, MAX_NS)
-    for name in ("span_sq_sum", "compute_sum_ns", "compute_max_sum_ns", "wait_sum_ns"):
-        values = getattr(stats, name)
-        if not np.all((values >= 0) & (values < MAX_SUM)):
-            raise ProfileFormatError(f"column stats.{name} holds a number that cannot be")
-
-
-def _check_masks(profile: Profile) -> None:
-    masks, runs = profile.masks, profile.runs
-    _check_range("masks.run", masks.run, 0, len(runs))
-    sizes = np.bincount(profile.tensors.graph, minlength=len(profile.graphs)).astype(np.int64)
-    _check_range("masks.tensor", masks.tensor, 0, sizes[runs.graph[masks.run]])
-    for name in ("n_pairs", "n_keys"):
-        _check_range(f"masks.{name}", getattr(masks, name), 0, 2**62)
-
-
-def _check_places(profile: Profile, n_strings: int) -> None:
-    places = profile.places
-    for name in ("name", "type", "kind", "device", "buffer_type"):
-        _check_range(f"places.{name}", getattr(places, name), -1, n_strings)
-    for name in ("layer", "buffer", "file", "cache"):
-        _check_range(f"places.{name}", getattr(places, name), -1, 2**31)
-    for name in ("offset_bytes", "file_offset_bytes"):
-        _check_range(f"places.{name}", getattr(places, name), -1, 2**62)
-    for name in ("ne0", "ne1", "ne2", "ne3", "n_cells", "n_streams", "n_swa"):
-        _check_range(f"places.{name}", getattr(places, name), 0, 2**62)
-    # Sizes are added up.
-    _check_range("places.size_bytes", places.size_bytes, 0, 2**62)
-    if float(places.size_bytes.astype(np.float64).sum()) >= 2.0**62:
-        raise ProfileFormatError("column places.size_bytes holds a number that cannot be")
-
-
-def _check_nodes(table: str, node: Ints, n_fused: Ints, n_nodes: Int64) -> None:
-    _check_range(f"{table}.node", node, 0, n_nodes)
-    _check_range(f"{table}.n_fused", n_fused, 0, n_nodes - node)
-
-
-def _check_range(column: str, values: Ints, low: int, end: int | Ints) -> None:
-    """Checks low <= values < end."""
-    if np.any(values < low) or np.any(values >= end):
-        raise ProfileFormatError(f"column {column} holds a number out of its range")
-
-
-def _check_times(table: str, begin: Int64, end: Int64) -> None:
-    if np.any(begin < 0) or np.any(end > MAX_NS) or np.any(end < begin):
-        raise ProfileFormatError(f"table {table} holds a time that cannot be")
+def _check_range(
+    column: str, values: Ints, low: float | Ints | None, end: float | Ints | None
+) -> None:
+    """Checks low <= values < end; also false for what is no number."""
+    for fits in (
+        None if low is None else values >= low,
+        None if end is None else values < end,
+    ):
+        if fits is not None and not np.all(fits):
+            row = int(np.argmin(fits))
+            raise ProfileFormatError(
+                f"column {column} holds {values[row]} in row {row}, which is out of its range"
+            )

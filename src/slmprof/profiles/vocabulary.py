@@ -18,6 +18,19 @@ USAGES: tuple[str, ...] = ("none", "weights", "compute", "state")
 # What a row of `stats` is about: the op itself, or the conversion of a product's activations in it.
 STAGES: tuple[str, ...] = ("op", "conversion")
 
+# Whose clock the times of a lane are: the host's monotonic one.
+CLOCKS: tuple[str, ...] = ("host",)
+
+# By the names that columns and a profile's `meta["enums"]` have for them.
+ENUMS: dict[str, tuple[str, ...]] = {
+    "phase": PHASES,
+    "pass": PASSES,
+    "segment": SEGMENTS,
+    "usage": USAGES,
+    "stage": STAGES,
+    "clock": CLOCKS,
+}
+
 STAGE_OP = STAGES.index("op")
 STAGE_CONVERSION = STAGES.index("conversion")
 
@@ -43,10 +56,4 @@ MEMORY_KINDS: tuple[str, ...] = (
 
 def enums() -> dict[str, list[str]]:
     """What a profile's `meta["enums"]` holds."""
-    return {
-        "phase": list(PHASES),
-        "pass": list(PASSES),
-        "segment": list(SEGMENTS),
-        "usage": list(USAGES),
-        "stage": list(STAGES),
-    }
+    return {name: list(texts) for name, texts in ENUMS.items()}

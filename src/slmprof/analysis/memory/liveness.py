@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...profiles.tables import Int32, Int64, TensorTable
+from ...profiles.schema import Int32, Int64
+from ...profiles.tables import TensorTable
 from ...profiles.vocabulary import USAGES
 
 # Operators that ggml may compute in the place of a source.

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from ...profiles.data import Profile
-from ...profiles.tables import Int64
+from ...profiles.schema import Int64
 from ...profiles.vocabulary import (
     COPIES,
     HOST_FINISH,

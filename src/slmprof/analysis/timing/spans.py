@@ -1,4 +1,4 @@
-"""From the events of threads to what each op cost: span, compute and wait (docs/measurement.md)."""
+"""From the events of lanes to what each op cost: span, compute and wait (docs/measurement.md)."""
 
 from __future__ import annotations
 
@@ -9,16 +9,8 @@ import numpy.typing as npt
 
 from ...profiles.data import Profile
 from ...profiles.reduction import merge_stats
-from ...profiles.tables import (
-    EventTable,
-    Float64,
-    Int32,
-    Int64,
-    RunTable,
-    StatTable,
-    UInt8,
-    UInt16,
-)
+from ...profiles.schema import Float64, Int32, Int64, UInt8, UInt16
+from ...profiles.tables import EventTable, RunTable, StatTable
 from ...profiles.vocabulary import PASS_OP, STAGE_CONVERSION, STAGE_OP
 
 
@@ -31,13 +23,13 @@ class OpSpans:
     Attributes:
         run, node, n_fused: as in the profile's `events`.
         stage: of `vocabulary.STAGES`.
-        path: the code that ran: thread 0's, or where it says none, that of any other thread.
-        begin_ns, span_ns: thread 0's begin, and the time to its next begin or the run's end. A
-            conversion ends, and the product proper begins, when the last thread has converted
-            its share.
-        compute_ns, wait_ns: mean over the run's threads of the time at work, and from its end to
-            the thread's next begin or the run's end.
-        slowest_ns: time at work of the slowest thread.
+        path: the code that ran: the leading lane's, or where it says none, that of any other lane.
+        begin_ns, span_ns: the leading lane's begin (the run's first lane), and the time to its next
+            begin or the run's end. A conversion ends, and the product proper begins, when the last
+            lane has converted its share.
+        compute_ns, wait_ns: mean over the run's lanes of the time at work, and from its end to the
+            lane's next begin or the run's end.
+        slowest_ns: time at work of the slowest lane.
         n_experts: experts that the op read; 0 where it routes nothing.
     """
 
@@ -58,40 +50,39 @@ class OpSpans:
 
 
 def op_spans(profile: Profile) -> OpSpans:
-    """Derives the spans of all executed ops from the events of all threads."""
+    """Derives the spans of all executed ops from the events of all lanes."""
     return _Executions(profile.events, profile.runs).spans()
 
 
 class _Executions:
-    """The events grouped by execution: by run and node, threads in their order.
+    """The events grouped by execution: by run and node, lanes in their order.
 
     Every per-event array below is in that order; `starts` is where each execution begins.
     """
 
     def __init__(self, events: EventTable, runs: RunTable) -> None:
         n = len(events)
-        # Events are sorted by run, thread, begin: the next begin of a thread is the next row's.
+        # Events are sorted by run, lane, begin: the next begin of a lane is the next row's.
         following = np.empty(n, np.int64)
         following[:-1] = events.begin_ns[1:]
         is_last = np.ones(n, bool)
-        is_last[:-1] = (events.run[1:] != events.run[:-1]) | (
-            events.thread[1:] != events.thread[:-1]
-        )
+        is_last[:-1] = (events.run[1:] != events.run[:-1]) | (events.lane[1:] != events.lane[:-1])
         following[is_last] = runs.end_ns[events.run[is_last]]
 
-        # A node is executed once in a run: (run, node) names the execution for every thread. The
-        # rows of a thread are in order already, of which a stable sort makes good use.
-        lane = (events.run.astype(np.int64) << 32) | events.node
-        order = np.argsort(lane, kind="stable")
-        lane = lane[order]
+        # A node is executed once in a run: (run, node) names the execution for every lane. The
+        # rows of a lane are in order already, of which a stable sort makes good use.
+        execution = (events.run.astype(np.int64) << 32) | events.node
+        order = np.argsort(execution, kind="stable")
+        execution = execution[order]
         is_first = np.ones(n, bool)
-        is_first[1:] = lane[1:] != lane[:-1]
+        is_first[1:] = execution[1:] != execution[:-1]
         self.starts = np.flatnonzero(is_first)
         self.group = np.cumsum(is_first) - 1
         self.events = events.take(order)
         self.following = following[order]
         self.run = self.events.run[self.starts]
         self.n_threads = runs.n_threads[self.run]
+        self.leading_lane = runs.lane[self.run]
 
     def spans(self) -> OpSpans:
         events, starts = self.events, self.starts
@@ -99,10 +90,10 @@ class _Executions:
             return _no_spans()
         begin = events.begin_ns[starts]
         span = np.maximum(self.following[starts] - begin, 0)
-        span[events.thread[starts] != 0] = 0
+        span[events.lane[starts] != self.leading_lane] = 0
 
         converting = events.convert_ns > 0
-        # Unless they tell, all threads pass the barrier after the conversion when the last one
+        # Unless they tell, all lanes pass the barrier after the conversion when the last one
         # arrives there.
         arrival = np.where(converting, events.begin_ns + events.convert_ns, 0)
         passed = np.maximum.reduceat(arrival, starts)[self.group]
@@ -198,6 +189,7 @@ def reduce_spans(profile: Profile, spans: OpSpans) -> StatTable:
             "phase": profile.steps.phase[step][keep],
             "depth": profile.steps.depth[step][keep],
             "graph": profile.runs.graph[spans.run][keep],
+            "lane": profile.runs.lane[spans.run][keep],
             "node": spans.node[keep],
             "n_fused": spans.n_fused[keep],
             "stage": spans.stage[keep],
