@@ -139,8 +139,12 @@ def test_a_dead_worker_is_an_error_and_loses_no_complete_repeat(
 
 @needs_proc
 def test_a_timeout_ends_the_worker(small_model: ModelMaker) -> None:
-    with pytest.raises(slmprof.EngineError, match="--timeout"):
-        slmprof.profile(small_model(), timeout=3, **{**SETTINGS, "n_gen": 200, "repeats": 100_000})
+    with pytest.raises(slmprof.EngineError, match="--timeout") as caught:
+        slmprof.profile(small_model(), timeout=10, **{**SETTINGS, "repeats": 100_000})
+    partial = caught.value.profile
+    assert partial is not None and partial.meta.run["complete"] is False
+    assert partial.meta.run["n_repeats_done"] >= 1
+    assert "--timeout" in partial.meta.run["error"]
     assert children() == []
 
 

@@ -6,13 +6,14 @@ import os
 
 import pytest
 
+from slmprof.children import memory
 from slmprof.machine import environment
 from slmprof.machine.environment import LoadMeter
 
 
 def times(monkeypatch: pytest.MonkeyPatch, stat: str, own_seconds: float) -> None:
     """Sets what /proc/stat says (in ticks) and the CPU time of this process."""
-    monkeypatch.setattr(environment, "_read", lambda path: stat if path == "/proc/stat" else "")
+    monkeypatch.setattr(environment, "read", lambda path: stat if path == "/proc/stat" else "")
     monkeypatch.setattr(os, "times", lambda: os.times_result((own_seconds, 0.0, 0.0, 0.0, 0.0)))
     monkeypatch.setattr(os, "sysconf", lambda _: 100)
 
@@ -38,7 +39,7 @@ def test_the_load_of_others(
 
 def test_more_threads_than_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(environment, "usable_cores", lambda: 2)
-    monkeypatch.setattr(environment, "_read", lambda _: "")
+    monkeypatch.setattr(environment, "read", lambda _: "")
     assert environment.find_warnings(2) == []
     assert "3 threads on 2 cores" in environment.find_warnings(3)[0]
 
@@ -48,7 +49,7 @@ def test_a_moving_clock_and_swapping(monkeypatch: pytest.MonkeyPatch) -> None:
         "/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor": "powersave\n",
         "/proc/self/status": "VmRSS:\t 10 kB\nVmSwap:\t 2048 kB\n",
     }
-    monkeypatch.setattr(environment, "_read", lambda path: files.get(path, ""))
+    monkeypatch.setattr(environment, "read", lambda path: files.get(path, ""))
     clock, swap = environment.find_warnings(1)
     assert "powersave" in clock
     assert swap.startswith("2048 KiB")
@@ -60,9 +61,10 @@ def test_the_lower_of_memory_and_limit(monkeypatch: pytest.MonkeyPatch) -> None:
         "/sys/fs/cgroup/memory.max": "1048576\n",
         "/sys/fs/cgroup/memory.current": "524288\n",
     }
-    monkeypatch.setattr(environment, "_read", lambda path: files.get(path, ""))
+    for module in (environment, memory):
+        monkeypatch.setattr(module, "read", lambda path: files.get(path, ""))
     assert environment.memory_bytes() == 1048576
-    assert environment.available_bytes() == 524288
+    assert memory.available_bytes() == 524288
     files["/sys/fs/cgroup/memory.max"] = "max\n"
     assert environment.memory_bytes() == 4096 * 1024
-    assert environment.available_bytes() == 2048 * 1024
+    assert memory.available_bytes() == 2048 * 1024

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,6 @@ def test_a_model_that_is_not_there_is_told_before_anything_is_measured(
         raise AssertionError("ceilings were measured first")
 
     monkeypatch.setattr(ceilings, "ceilings_of_run", measured)
-    config = CaptureConfig(str(tmp_path / "none.gguf"))
+    question = CaptureConfig(str(tmp_path / "none.gguf")).to_json()
     with pytest.raises(ModelError, match="no such model file"):
-        worker.run(config, str(tmp_path), str(tmp_path / "out"), io.StringIO())
+        worker.run(question, str(tmp_path), lambda _: None)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..children.memory import available_bytes, rss_peak_bytes
 from ..errors import CaptureError, EngineError
-from ..machine import environment
 
 if TYPE_CHECKING:
     from .. import _core
@@ -51,7 +51,7 @@ class MemoryWatch:
             "buffers": [dict(buffer) for buffer in engine.buffers()],
             "predicted": self.predicted,
             "observations": list(self._observations.values()),
-            "rss_peak_bytes": environment.rss_peak_bytes(),
+            "rss_peak_bytes": rss_peak_bytes(),
         }
 
 
@@ -70,7 +70,7 @@ def plan_buffers(
     Raises:
         CaptureError: more is needed than is free.
     """
-    available = environment.available_bytes()
+    available = available_bytes()
     # The planner allocates no buffers, only its notes on each cell of a cache. Where those could
     # not be held it is not made to try: to fill a memory takes long.
     if (

@@ -10,29 +10,24 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO
 
-GRACE_SECONDS = 5.0
+_GRACE_SECONDS = 5.0
 # How ggml announces that it gives up, in a log that may go on after it.
 _ABORT = re.compile(r"GGML_ASSERT|GGML_ABORT|ggml_abort|terminate called|what\(\):|Assertion")
 
 
 @contextlib.contextmanager
-def started(
-    module: str, *arguments: str, stderr: int | IO[bytes] = subprocess.PIPE
-) -> Iterator[subprocess.Popen[str]]:
-    """The child; killed if it still runs when this ends, in whatever way."""
+def started(module: str) -> Iterator[subprocess.Popen[bytes]]:
+    """The child with its three pipes; killed if it still runs when this ends, in whatever way."""
     # The child must find this very package, also where it is not installed.
     package_root = str(Path(__file__).resolve().parents[2])
     paths = [package_root, *filter(None, [os.environ.get("PYTHONPATH")])]
     child = subprocess.Popen(
-        [sys.executable, "-m", module, *arguments],
+        [sys.executable, "-m", module],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        stderr=stderr,
-        text=True,
-        encoding="utf-8",
-        errors="replace",
+        stderr=subprocess.PIPE,
+        bufsize=0,
         # numpy's own threads would take time to start, and cores from what is measured.
         env={
             "OPENBLAS_NUM_THREADS": "1",
@@ -45,37 +40,40 @@ def started(
     try:
         yield child
     finally:
-        if child.poll() is None:
-            child.kill()
+        child.kill()
         child.wait()
         for stream in (child.stdin, child.stdout, child.stderr):
-            if stream is not None:
-                with contextlib.suppress(BrokenPipeError):
-                    stream.close()
+            assert stream
+            stream.close()
 
 
-def wait(child: subprocess.Popen[str]) -> int:
-    """The child's status; it has closed its end already and needs only to exit."""
+def status_of(child: subprocess.Popen[bytes]) -> int | None:
+    """The status of a child that has closed its end already; None where it does not exit."""
     try:
-        return child.wait(GRACE_SECONDS)
+        return child.wait(_GRACE_SECONDS)
     except subprocess.TimeoutExpired:
-        child.kill()
-        return child.wait()
+        return None
 
 
-def explain_end(what: str, status: int, log: Sequence[str], stage: str) -> str:
+def explain_end(what: str, status: int | None, log: Sequence[str], stage: str) -> str:
     """How a child ended that did not say so itself, with what ggml last said of it.
 
     Args:
         what: what the process does: `runs llama.cpp`.
+        status: as `status_of` has it.
         stage: what it was doing: `loading`.
     """
-    if status < 0:
+    if status is None:
+        how = "no longer answers"
+    elif status < 0:
         number = -status
         name = signal.Signals(number).name if number in set(signal.Signals) else str(number)
         how = f"died of {name}"
         if number == signal.SIGKILL:
             how += " (killed from outside; most often the system was out of memory)"
+    elif status == 0 and signal.getsignal(signal.SIGCHLD) != signal.SIG_DFL:
+        # The caller's program takes the statuses of all children itself.
+        how = "ended"
     else:
         how = f"ended with status {status}"
     cause = next((line for line in reversed(log) if _ABORT.search(line)), "")

@@ -1,23 +1,25 @@
-"""What the worker process and its parent say to each other."""
+"""What a child process and its parent say to each other."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
-# The worker said itself what went wrong; any other status is a crash.
-EXIT_REPORTED = 3
-# How the stage begins in which the machine is measured, and not the model.
-CEILINGS_STAGE = "measuring what this machine can do"
+Json = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a capture is: `done` of `total` passes, and what it does now."""
+    """How far a child is: `done` of `total` steps, and what it does now.
+
+    What is not `is_timed` takes nothing from the time that the whole may take.
+    """
 
     stage: str
     done: int
     total: int
+    is_timed: bool = True
 
 
 OnProgress = Callable[[Progress], None]

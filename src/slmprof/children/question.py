@@ -1,8 +1,8 @@
-"""One question to a child process of this package, and the side that answers it.
+"""One question to a child process of this package, and the answer; `serving` is the child's side.
 
 The question is one line of JSON on standard input, which then stays open: when it ends, the parent
-is gone and the child goes too. Standard output carries one JSON object a line: {"progress": …},
-{"error": …} or {"result": …}. What native code prints goes to standard error.
+is gone and the child goes too. Standard output carries one JSON object a line: {"progress": …} any
+number of times, then {"error": …} or {"result": …}. What native code prints goes to standard error.
 """
 
 from __future__ import annotations
@@ -11,154 +11,191 @@ import collections
 import contextlib
 import json
 import os
+import selectors
 import subprocess
-import sys
 import tempfile
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from typing import IO, Any
+import time
+from collections.abc import Iterator
+from typing import Any
 
 from .. import errors
 from ..errors import EngineError, SlmprofError
-from .child import explain_end, started, wait
-from .protocol import EXIT_REPORTED, OnProgress, Progress
-
-Json = dict[str, Any]
+from .child import explain_end, started, status_of
+from .protocol import Json, OnProgress, Progress
 
 _LOG_LINES = 40
+_CHUNK_BYTES = 1 << 16
+_LONGEST_POLL_SECONDS = 3600.0  # the system's own limit is some weeks
 
 
 @contextlib.contextmanager
-def asked(module: str, question: Json, what: str, doing: str = "") -> Iterator[Answer]:
+def asked(
+    module: str, question: Json, what: str, doing: str = "", timeout: float | None = None
+) -> Iterator[Answer]:
     """Starts the child, which works while the caller does something else.
 
     Args:
         module: of this package, run as a program that calls `serve`.
         what: what the child does, for its errors: `measures the ceilings`.
         doing: stands before the name of a stage where it is no sentence of its own: `measuring `.
+        timeout: seconds that the answer may take; without it any time.
     """
-    with tempfile.TemporaryFile() as log, started(module, stderr=log) as child:
+    with (
+        tempfile.TemporaryDirectory(prefix="slmprof-", ignore_cleanup_errors=True) as folder,
+        started(module) as child,
+    ):
+        line = json.dumps({"question": question, "folder": folder}) + "\n"
         # The pipe stays open: its end tells the child that we are gone.
         with contextlib.suppress(BrokenPipeError):
             assert child.stdin
-            child.stdin.write(json.dumps(question) + "\n")
-            child.stdin.flush()
-        yield Answer(child, log, what, doing)
+            child.stdin.write(line.encode())
+        yield Answer(child, folder, what, doing, timeout)
 
 
 class Answer:
-    """An answer in the making."""
+    """An answer in the making.
 
-    def __init__(self, child: subprocess.Popen[str], log: IO[bytes], what: str, doing: str) -> None:
-        self.child = child
-        self._log = log
+    Attributes:
+        folder: where the child may leave files; it goes with the question.
+    """
+
+    def __init__(
+        self,
+        child: subprocess.Popen[bytes],
+        folder: str,
+        what: str,
+        doing: str,
+        timeout: float | None,
+    ) -> None:
+        self.folder = folder
+        self._child = child
         self._what = what
         self._doing = doing
+        self._timeout = timeout
+        self._stage = "starting"
+        self._log = _Lines(_LOG_LINES)
+        self._restart_clock()
 
     def wait(self, on_progress: OnProgress | None = None) -> Json:
-        """The result of the child.
+        """The result of the child, which has ended when this returns or raises.
+
+        What the child said counts, not its status: another part of this process may have taken it.
 
         Raises:
-            SlmprofError: what the child reported. EngineError: it died.
+            SlmprofError: what the child reported. EngineError: it died, or the time was over.
         """
-        assert self.child.stdout
-        stage = "starting"
-        result: Json | None = None
-        reported: Json | None = None
-        for line in self.child.stdout:
+        status: int | None = None
+        report: Json | None = None
+        try:
+            report = self._listen(on_progress)
+            if report is None:
+                status = status_of(self._child)
+        finally:
+            self._child.kill()
+            self._child.wait()
+        log = self._last_lines()
+        if report is None:
+            raise EngineError(explain_end(self._what, status, log, self._stage), log_lines=log)
+        if "result" in report:
+            result: Json = report["result"]
+            return result
+        raise _reported(report["error"], log)
+
+    def _restart_clock(self) -> None:
+        self._deadline = None if self._timeout is None else time.monotonic() + self._timeout
+
+    def _listen(self, on_progress: OnProgress | None) -> Json | None:
+        """The child's report; None where it ends without one."""
+        for line in self._lines():
             message = _message(line)
-            if "progress" in message:
-                progress = Progress(*message["progress"])
-                stage = f"{self._doing}{progress.stage}"
+            if isinstance(message, Progress):
+                self._stage = f"{self._doing}{message.stage}"
+                if not message.is_timed:
+                    self._restart_clock()
                 if on_progress is not None:
-                    on_progress(progress)
-            result = message.get("result", result)
-            reported = message.get("error", reported)
-        status = wait(self.child)
-        if status != 0 or result is None:
-            raise self._error(status, reported, stage)
-        return result
+                    on_progress(message)
+            elif message is not None:
+                return message
+        return None
 
-    def _error(self, status: int, reported: Json | None, stage: str) -> SlmprofError:
-        log = _last_lines(self._log)
-        if status == EXIT_REPORTED and reported is not None:
-            kind = getattr(errors, str(reported.get("type")), EngineError)
-            message = str(reported.get("message"))
-            if kind is EngineError:
-                return EngineError(message, log_lines=tuple(reported.get("log_lines") or log))
-            error: SlmprofError = kind(message)
-            return error
-        return EngineError(explain_end(self._what, status, log, stage), log_lines=log)
+    def _lines(self) -> Iterator[bytes]:
+        """What the child says, line by line to its end; what it logs meanwhile is kept."""
+        assert self._child.stdout and self._child.stderr
+        said = _Lines()
+        with selectors.DefaultSelector() as pipes:
+            pipes.register(self._child.stdout, selectors.EVENT_READ, said)
+            pipes.register(self._child.stderr, selectors.EVENT_READ, self._log)
+            while True:
+                ready = pipes.select(self._seconds_left())
+                for key, _ in ready:
+                    data = os.read(key.fd, _CHUNK_BYTES)
+                    key.data.add(data)
+                    if not data:
+                        pipes.unregister(key.fileobj)
+                        if key.data is said:
+                            return
+                while said.complete:
+                    yield said.complete.popleft()
+
+    def _seconds_left(self) -> float:
+        if self._deadline is None:
+            return _LONGEST_POLL_SECONDS
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise EngineError(
+                f"not done after {self._timeout:g} s (--timeout), while {self._stage}",
+                log_lines=self._last_lines(),
+            )
+        return min(left, _LONGEST_POLL_SECONDS)
+
+    def _last_lines(self) -> tuple[str, ...]:
+        """The end of the log, with what the child wrote just before it ended."""
+        stderr = self._child.stderr
+        assert stderr
+        os.set_blocking(stderr.fileno(), False)
+        with contextlib.suppress(BlockingIOError):
+            while data := os.read(stderr.fileno(), _CHUNK_BYTES):
+                self._log.add(data)
+        self._log.add(b"")
+        return tuple(line.decode("utf-8", "replace") for line in self._log.complete)
 
 
-def _message(line: str) -> Json:
-    try:
-        message = json.loads(line)
-    except json.JSONDecodeError:
-        return {}
-    return message if isinstance(message, dict) else {}
-
-
-def _last_lines(log: IO[bytes]) -> tuple[str, ...]:
-    log.seek(0)
-    lines = (line.decode("utf-8", "replace").rstrip() for line in log)
-    return tuple(collections.deque((line for line in lines if line), maxlen=_LOG_LINES))
-
-
-def serve(job: str, answer: Callable[[Json, OnProgress], Json]) -> int:
-    """The child's side: reads the question and answers it. Returns the exit status.
+class _Lines:
+    """Bytes as they come, cut into lines.
 
     Args:
-        job: what `answer` does, for its errors: `measure the ceilings`.
+        n_kept: so many of the last lines are kept; without it all.
     """
-    from ..machine.environment import limit_memory
 
-    # A backtrace would start a debugger, which may hang; the last log lines say enough.
-    os.environ.setdefault("GGML_NO_BACKTRACE", "1")
-    # What native code prints to stdout goes to stderr from now on.
-    channel = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
-    os.dup2(2, 1)
-    limit_memory()
+    def __init__(self, n_kept: int | None = None) -> None:
+        self.complete: collections.deque[bytes] = collections.deque(maxlen=n_kept)
+        self._begun: list[bytes] = []
 
-    def send(**message: Any) -> None:
-        channel.write(json.dumps(message) + "\n")
+    def add(self, data: bytes) -> None:
+        """Takes more bytes in; none at the end of all. Blank lines are left out."""
+        first, *others = data.split(b"\n")
+        self._begun.append(first)
+        for part in others if data else [b""]:
+            if line := b"".join(self._begun).rstrip():
+                self.complete.append(line)
+            self._begun = [part]
 
-    def fail(kind: str, message: str, log_lines: Sequence[str] = ()) -> None:
-        send(error={"type": kind, "message": message, "log_lines": list(log_lines)})
 
-    def on_progress(progress: Progress) -> None:
-        send(progress=[progress.stage, progress.done, progress.total])
-
-    question = json.loads(sys.stdin.buffer.readline())
-    threading.Thread(target=_leave_with_parent, daemon=True).start()
+def _message(line: bytes) -> Progress | Json | None:
+    """What a line says; None where it is no message, such as what a library prints at its start."""
     try:
-        send(result=answer(question, on_progress))
-        return 0
-    except BrokenPipeError:
-        return 1  # nobody reads what we say
-    except SlmprofError as error:
-        lines = error.log_lines if isinstance(error, EngineError) else ()
-        fail(type(error).__name__, str(error), lines)
-    except MemoryError:
-        fail("EngineError", f"cannot {job}: out of memory")
-    except Exception as error:
-        if os.environ.get("SLMPROF_DEBUG"):
-            raise
-        fail("CaptureError", f"cannot {job}: {type(error).__name__}: {error}")
-    return EXIT_REPORTED
+        message: Any = json.loads(line)
+        if "progress" in message:
+            return Progress(*message["progress"])
+        return message if "result" in message or "message" in message["error"] else None
+    except (ValueError, TypeError, KeyError):
+        return None
 
 
-def leave(status: int) -> None:
-    """Ends the child's process.
-
-    Not by sys.exit: the thread that reads standard input would hold up the interpreter's end.
-    """
-    sys.stderr.flush()
-    os._exit(status)
-
-
-def _leave_with_parent() -> None:
-    """Ends this process when standard input does: its other end is the parent's."""
-    while sys.stdin.buffer.read(1):
-        pass
-    os._exit(1)
+def _reported(error: Json, log: tuple[str, ...]) -> SlmprofError:
+    kind = getattr(errors, str(error.get("type")), EngineError)
+    message = str(error["message"])
+    if kind is EngineError:
+        return EngineError(message, log_lines=tuple(error.get("log_lines") or log))
+    found: SlmprofError = kind(message)
+    return found

@@ -10,8 +10,9 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from ..children.memory import available_bytes
 from ..children.protocol import OnProgress, Progress
-from ..children.question import leave, serve
+from ..children.serving import serve
 from ..cores import usable_cores
 from ..profiles.ceilings import (
     MEMORY,
@@ -23,7 +24,7 @@ from ..profiles.ceilings import (
 )
 from .caches import data_caches, spread_cores, working_sets
 from .ceilings import fingerprint
-from .environment import LoadMeter, available_bytes, find_warnings, memory_bytes
+from .environment import LoadMeter, find_warnings, memory_bytes
 
 # For each figure. Long enough that some repetitions are undisturbed, and all together some seconds.
 _BANDWIDTH_SECONDS = 0.04
@@ -147,9 +148,9 @@ def _small_memory(
     ]
 
 
-def _answer(question: dict[str, Any], on_progress: OnProgress) -> dict[str, Any]:
+def _answer(question: dict[str, Any], _: str, on_progress: OnProgress) -> dict[str, Any]:
     return measure(int(question["n_threads"]), on_progress).to_json()
 
 
 if __name__ == "__main__":
-    leave(serve("measure the ceilings", _answer))
+    serve("measure the ceilings", _answer)

@@ -4,85 +4,31 @@ from __future__ import annotations
 
 import os
 import platform
-from pathlib import Path
 from typing import Any
 
+from ..children.memory import proc_bytes, proc_value, read
 from ..cores import usable_cores
 
 _SHARE_OF_OTHERS = 0.03  # of all cores' time, beyond which another load is worth a warning
 
 
-def _read(path: str) -> str:
-    try:
-        return Path(path).read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
-
-
-def _proc_value(text: str, key: str) -> str:
-    for line in text.splitlines():
-        name, _, value = line.partition(":")
-        if name.strip() == key:
-            return value.strip()
-    return ""
-
-
-def _kib(text: str, key: str) -> int | None:
-    value = _proc_value(text, key).split()
-    return int(value[0]) * 1024 if value and value[0].isdigit() else None
-
-
 def cpu_name() -> str:
     """The processor as the system names it."""
-    return _proc_value(_read("/proc/cpuinfo"), "model name") or platform.processor() or "unknown"
+    return proc_value(read("/proc/cpuinfo"), "model name") or platform.processor() or "unknown"
 
 
 def memory_bytes() -> int:
     """Physical memory, or the limit of this process's control group where that is lower."""
-    total = _kib(_read("/proc/meminfo"), "MemTotal")
+    total = proc_bytes(read("/proc/meminfo"), "MemTotal")
     if total is None:
         total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    limit = _read("/sys/fs/cgroup/memory.max").strip()
+    limit = read("/sys/fs/cgroup/memory.max").strip()
     return min(total, int(limit)) if limit.isdigit() else total
-
-
-def available_bytes() -> int | None:
-    """Memory that a process could still take, or None where the system does not say."""
-    available = _kib(_read("/proc/meminfo"), "MemAvailable")
-    limit = _read("/sys/fs/cgroup/memory.max").strip()
-    used = _read("/sys/fs/cgroup/memory.current").strip()
-    if limit.isdigit() and used.isdigit():
-        room = int(limit) - int(used)
-        return room if available is None else min(room, available)
-    return available
-
-
-def rss_peak_bytes() -> int | None:
-    """The most memory that this process has had resident, or None where it is not told."""
-    return _kib(_read("/proc/self/status"), "VmHWM")
-
-
-def limit_memory() -> None:
-    """Makes an allocation beyond the free memory fail, instead of the system killing for it.
-
-    Linux grants memory that it does not have and kills when it is used. The limit on private
-    writable memory is set to what this process has now plus what is free; no-op elsewhere.
-    """
-    available = available_bytes()
-    used = _kib(_read("/proc/self/status"), "VmData")
-    if available is None or used is None:
-        return
-    import resource
-
-    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    limit = used + available
-    if hard == resource.RLIM_INFINITY or limit < hard:
-        resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
 
 
 def governor() -> str | None:
     """The frequency governor of the first core, or None where there is none to see."""
-    return _read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor").strip() or None
+    return read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor").strip() or None
 
 
 class LoadMeter:
@@ -97,7 +43,7 @@ class LoadMeter:
     @staticmethod
     def _read_times() -> tuple[float, float, float, float]:
         """Seconds that all cores were busy, were taken by the hypervisor, were there, and ours."""
-        first = _read("/proc/stat").partition("\n")[0].split()
+        first = read("/proc/stat").partition("\n")[0].split()
         if len(first) < 9:
             return 0.0, 0.0, 0.0, 0.0
         user, nice, system, idle, iowait, irq, softirq, steal = map(float, first[1:9])
@@ -134,7 +80,7 @@ def find_warnings(n_threads: int) -> list[str]:
     mode = governor()
     if mode is not None and mode not in ("performance", "schedutil"):
         warnings.append(f"frequency governor is '{mode}': the clock may change during the run")
-    swapped = _kib(_read("/proc/self/status"), "VmSwap")
+    swapped = proc_bytes(read("/proc/self/status"), "VmSwap")
     if swapped:
         warnings.append(f"{swapped // 1024} KiB of this process are swapped out")
     return warnings

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -89,10 +88,8 @@ def plan_memory(
 @contextlib.contextmanager
 def planning(request: MemoryRequest) -> Iterator[Planning]:
     """Starts the child process, which plans while the caller does something else."""
-    with tempfile.TemporaryDirectory(prefix="slmprof-", ignore_cleanup_errors=True) as folder:
-        question = {"request": request.to_json(), "folder": folder}
-        with asked(_WORKER, question, "plans memory") as answer:
-            yield Planning(answer)
+    with asked(_WORKER, request.to_json(), "plans memory") as answer:
+        yield Planning(answer)
 
 
 class Planning:

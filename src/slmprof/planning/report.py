@@ -9,6 +9,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from ..children.memory import rss_peak_bytes
 from ..children.protocol import OnProgress, Progress
 from ..errors import EngineError, UsageError
 from ..machine import environment
@@ -191,7 +192,7 @@ class _Report:
         return PlannerCost(
             planner_ms=self._planner_ns / 1e6,
             read_bytes=None if read is None else read - (self.read_before or 0),
-            rss_peak_bytes=environment.rss_peak_bytes(),
+            rss_peak_bytes=rss_peak_bytes(),
         )
 
 

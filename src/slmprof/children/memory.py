@@ -1,0 +1,62 @@
+"""The memory of this process: what it may still take, what it has taken at most, and a limit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def read(path: str) -> str:
+    """A file of the system's; empty where there is none."""
+    try:
+        return Path(path).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def proc_value(text: str, key: str) -> str:
+    """The value in a line `key: value`; empty where there is none."""
+    for line in text.splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() == key:
+            return value.strip()
+    return ""
+
+
+def proc_bytes(text: str, key: str) -> int | None:
+    """The bytes in a line `key: 12 kB`."""
+    value = proc_value(text, key).split()
+    return int(value[0]) * 1024 if value and value[0].isdigit() else None
+
+
+def available_bytes() -> int | None:
+    """Memory that a process could still take, or None where the system does not say."""
+    available = proc_bytes(read("/proc/meminfo"), "MemAvailable")
+    limit = read("/sys/fs/cgroup/memory.max").strip()
+    used = read("/sys/fs/cgroup/memory.current").strip()
+    if limit.isdigit() and used.isdigit():
+        room = int(limit) - int(used)
+        return room if available is None else min(room, available)
+    return available
+
+
+def rss_peak_bytes() -> int | None:
+    """The most memory that this process has had resident, or None where it is not told."""
+    return proc_bytes(read("/proc/self/status"), "VmHWM")
+
+
+def limit_memory() -> None:
+    """Makes an allocation beyond the free memory fail, instead of the system killing for it.
+
+    Linux grants memory that it does not have and kills when it is used. The limit on private
+    writable memory is set to what this process has now plus what is free; no-op elsewhere.
+    """
+    available = available_bytes()
+    used = proc_bytes(read("/proc/self/status"), "VmData")
+    if available is None or used is None:
+        return
+    import resource
+
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    limit = used + available
+    if hard == resource.RLIM_INFINITY or limit < hard:
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))

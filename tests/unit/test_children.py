@@ -1,0 +1,315 @@
+"""A question to a child process: every way in which a child can answer, and fail to."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import slmprof
+from slmprof.children.protocol import Progress
+from slmprof.children.question import Answer, asked
+from slmprof.errors import CaptureError, EngineError, ModelError
+
+MODULE = "a_child_of_tests"
+FOREVER = "time.sleep(600)"
+PACKAGE_ROOT = str(Path(slmprof.__file__).parents[1])
+Child = Callable[..., Answer]
+
+
+def write_child(folder: Path, body: str, before: str = "") -> None:
+    """A child that runs `body` as its answer, and `before` before it listens."""
+    indented = textwrap.indent(textwrap.dedent(body), "    ")
+    (folder / f"{MODULE}.py").write_text(
+        "import json, os, signal, sys, time\n"
+        f"{textwrap.dedent(before)}\n"
+        "from pathlib import Path\n"
+        "from slmprof.children.protocol import Progress\n"
+        "from slmprof.children.serving import serve\n"
+        "from slmprof.errors import *\n"
+        "def answer(question, folder, on_progress):\n"
+        "    Path(folder, 'pid').write_text(str(os.getpid()))\n"
+        f"{indented}\n"
+        "serve('do this', answer)\n"
+    )
+
+
+@pytest.fixture
+def ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
+    """Asks a child whose answer is the body of a function; its files lie below `tmp_path`."""
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    (tmp_path / "tmp").mkdir()
+
+    def run(
+        body: str,
+        question: dict[str, Any] | None = None,
+        *,
+        before: str = "",
+        timeout: float | None = None,
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> Any:
+        write_child(tmp_path, body, before)
+        with asked(MODULE, question or {}, "does this", timeout=timeout) as answer:
+            try:
+                return answer.wait(on_progress)
+            finally:
+                pid = Path(answer.folder, "pid")
+                assert not pid.exists() or is_gone(int(pid.read_text()))
+
+    yield run
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def is_gone(pid: int) -> bool:
+    """Whether a process has ended; one that nobody has asked for its status has."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        return state == "Z"
+    except FileNotFoundError:
+        return True
+
+
+def test_an_answer(ask: Callable[..., Any]) -> None:
+    seen: list[Progress] = []
+    body = """
+        on_progress(Progress("half", 1, 2))
+        on_progress(Progress("all", 2, 2, is_timed=False))
+        return {"twice": 2 * question["n"], "text": "\\ud83d\\n"}
+    """
+    n_threads = threading.active_count()
+
+    def look(progress: Progress) -> None:
+        assert threading.active_count() == n_threads  # none for a Ctrl-C to land in
+        seen.append(progress)
+
+    result = ask(body, {"n": 21}, on_progress=look)
+    assert result == {"twice": 42, "text": "\ud83d\n"}
+    assert seen == [Progress("half", 1, 2), Progress("all", 2, 2, False)]
+
+
+@pytest.mark.parametrize(
+    ("raised", "kind", "message"),
+    [
+        ("ModelError('no such file')", ModelError, "^no such file$"),
+        ("EngineError('refused', ('a', 'b'))", EngineError, "^refused$"),
+        ("MemoryError()", EngineError, "cannot do this: out of memory"),
+        ("OSError(28, 'No space left', '/x')", CaptureError, "cannot do this: /x: No space left"),
+        ("KeyError('k')", CaptureError, "cannot do this: unexpected KeyError: 'k'"),
+        ("BrokenPipeError(32, 'Broken')", CaptureError, "cannot do this: Broken"),
+    ],
+)
+def test_an_error_of_the_child(
+    ask: Callable[..., Any], raised: str, kind: type[Exception], message: str
+) -> None:
+    with pytest.raises(kind, match=message) as caught:
+        ask(f"raise {raised}")
+    if raised.startswith("EngineError"):
+        assert caught.value.log_lines == ("a", "b")  # type: ignore[attr-defined]
+
+
+def test_where_an_unexpected_error_was_raised(
+    ask: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLMPROF_DEBUG", "1")
+    with pytest.raises(EngineError, match="KeyError") as caught:
+        ask("question['missing']")
+    assert any(f"{MODULE}.py" in line for line in caught.value.log_lines)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT, signal.SIGTERM])
+def test_a_death(ask: Callable[..., Any], number: signal.Signals) -> None:
+    body = f"""
+        on_progress(Progress("loading", 0, 1))
+        os.write(2, b"GGML_ASSERT(ok) failed\\nand more\\xff")
+        os.kill(os.getpid(), {number.value})
+    """
+    with pytest.raises(EngineError, match=rf"{number.name}.*while loading.*GGML_ASSERT") as caught:
+        ask(body)
+    assert caught.value.log_lines == ("GGML_ASSERT(ok) failed", "and more\ufffd")
+
+
+@pytest.mark.parametrize("status", [0, 7])
+def test_an_end_without_a_word(ask: Callable[..., Any], status: int) -> None:
+    with pytest.raises(EngineError, match=f"status {status} while starting"):
+        ask(f"os._exit({status})")
+    # Before it has read the question: writing it finds nobody.
+    with pytest.raises(EngineError, match=f"status {status} while starting"):
+        ask("", {"long": "x" * 300_000}, before=f"os._exit({status})")
+
+
+@pytest.mark.parametrize("report", ["return {'n': 1}", "raise ModelError('n')"])
+def test_a_child_that_hangs_after_its_report(ask: Callable[..., Any], report: str) -> None:
+    before = """
+        import threading
+        os._exit = lambda _: threading.Event().wait()
+        threading.excepthook = print
+    """
+    begin = time.monotonic()
+    if report.startswith("return"):
+        assert ask(report, before=before) == {"n": 1}
+    else:
+        with pytest.raises(ModelError, match="n"):
+            ask(report, before=before)
+    assert time.monotonic() - begin < 60
+
+
+def test_a_child_that_dies_after_its_report(ask: Callable[..., Any]) -> None:
+    before = "os._exit = lambda _: os.kill(os.getpid(), 9)"
+    assert ask("return {'n': 1}", before=before) == {"n": 1}
+
+
+def test_a_child_that_closes_its_end_and_stays(
+    ask: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("slmprof.children.child._GRACE_SECONDS", 0.2)
+    with pytest.raises(EngineError, match="no longer answers"):
+        ask(f"os.closerange(3, 100); {FOREVER}")
+
+
+def test_a_hang_ends_with_the_time(ask: Callable[..., Any]) -> None:
+    body = f"on_progress(Progress('loading', 0, 1)); os.write(2, b'at work\\n'); {FOREVER}"
+    with pytest.raises(EngineError, match=r"not done after 2 s \(--timeout\)") as caught:
+        ask(body, timeout=2)
+    assert caught.value.log_lines == ("at work",)
+
+
+def test_talk_does_not_stop_the_clock(ask: Callable[..., Any]) -> None:
+    body = """
+        while True:
+            os.write(2, b"noise")
+            on_progress(Progress("busy", 0, 1))
+    """
+    with pytest.raises(EngineError, match=r"--timeout\), while busy"):
+        ask(body, timeout=1)
+
+
+def test_what_is_not_timed_takes_no_time(ask: Callable[..., Any]) -> None:
+    body = """
+        for done in range(5):
+            on_progress(Progress("preparing", done, 5, is_timed=False))
+            time.sleep(1)
+        return {}
+    """
+    assert ask(body, timeout=3) == {}
+
+
+def test_lines_that_are_no_messages(ask: Callable[..., Any]) -> None:
+    before = """
+        os.write(1, b"a banner\\n\\xff\\x00\\n[]\\n7\\nnull\\n{}\\n"
+                    b'{"progress": 5}\\n{"progress": [1]}\\n{"error": "x"}\\n{"error": {}}\\n'
+                    b"begun, and not ended")
+    """
+    body = """
+        os.write(1, b"what a library prints\\n")
+        print("and Python", flush=True)
+        return {"n": 1}
+    """
+    seen: list[Progress] = []
+    assert ask(body, before=before, on_progress=seen.append) == {"n": 1}
+    assert seen == []
+
+
+def test_a_report_that_is_cut_off(ask: Callable[..., Any]) -> None:
+    before = """
+        os.write(1, b'{"result": {"n": 1')
+        os.kill(os.getpid(), 9)
+    """
+    with pytest.raises(EngineError, match="SIGKILL"):
+        ask("", before=before)
+
+
+def test_much_of_everything(ask: Callable[..., Any]) -> None:
+    body = """
+        os.write(1, b"to stdout\\n")
+        for number in range(100_000):
+            sys.stderr.write(f"line {number}\\n")
+        sys.stderr.flush()
+        if question["fails"]:
+            raise EngineError("refused")
+        return {"text": "x" * 20_000_000}
+    """
+    assert len(ask(body, {"fails": False})["text"]) == 20_000_000
+    with pytest.raises(EngineError, match="refused") as caught:
+        ask(body, {"fails": True})
+    assert caught.value.log_lines == tuple(f"line {n}" for n in range(99_960, 100_000))
+
+
+@pytest.mark.parametrize("way", ["ignored", "reaped"])
+def test_statuses_that_the_caller_takes(ask: Callable[..., Any], way: str) -> None:
+    def reap(*_: object) -> None:
+        try:
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        except ChildProcessError:
+            pass
+
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN if way == "ignored" else reap)
+    try:
+        assert ask("return {'n': 1}") == {"n": 1}
+        with pytest.raises(ModelError, match="n"):
+            ask("raise ModelError('n')")
+        with pytest.raises(EngineError, match="does this ended while starting"):
+            ask("os.abort()")
+        with pytest.raises(EngineError, match="--timeout"):
+            ask(FOREVER, timeout=1)
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+
+
+def test_an_exception_of_the_caller_ends_the_child(ask: Callable[..., Any]) -> None:
+    def fail(_: Progress) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ask(f"on_progress(Progress('loading', 0, 1)); {FOREVER}", on_progress=fail)
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="free memory needs /proc")
+def test_memory_is_limited(ask: Callable[..., Any]) -> None:
+    body = """
+        import resource
+        return {"limit": resource.getrlimit(resource.RLIMIT_DATA)[0]}
+    """
+    assert 0 < ask(body)["limit"] < 2**50
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="states need /proc")
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("body", [FOREVER, "while True: Path(folder, str(time.time())).touch()"])
+def test_a_parent_that_goes(tmp_path: Path, number: signal.Signals, body: str) -> None:
+    begun = "on_progress(Progress(f'{os.getpid()} {folder}', 0, 1))\n"
+    write_child(tmp_path, begun + body)
+    (tmp_path / "parent.py").write_text(
+        "from slmprof.children.question import asked\n"
+        f"with asked({MODULE!r}, {{}}, 'does this') as answer:\n"
+        "    answer.wait(lambda progress: print(progress.stage, flush=True))\n"
+    )
+    parent = subprocess.Popen(
+        [sys.executable, str(tmp_path / "parent.py")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([PACKAGE_ROOT, str(tmp_path)])},
+    )
+    assert parent.stdout
+    pid, folder = parent.stdout.readline().split()
+    assert Path(folder).is_dir()
+    parent.send_signal(number)
+    _, err = parent.communicate(timeout=60)
+    assert ("KeyboardInterrupt" in err) == (number == signal.SIGINT)
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not is_gone(int(pid)):
+        time.sleep(0.02)
+    assert is_gone(int(pid))
+    assert not Path(folder).exists()
