@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..analysis.graphs.attribution import Attribution, attribute
-from ..analysis.graphs.edges import GraphEdges
+from ..analysis.graphs.structures import KnownStructures, Structure
 from ..analysis.memory.liveness import Lives, find_lives
 from ..analysis.memory.peak import find_peak
 from ..profiles.tables import N_DIMS, TensorTable, trimmed_shape
@@ -19,7 +18,7 @@ class PeakFinder:
     """Finds the peaks of a model's graphs; graphs of equal structure are attributed once."""
 
     def __init__(self) -> None:
-        self._known: dict[bytes, tuple[GraphEdges, Attribution]] = {}
+        self._structures = KnownStructures()
 
     def peak(self, graph: Mapping[str, Any]) -> ComputePeak:
         """The peak of a planned graph (`PlannedGraph` of the native planner).
@@ -34,7 +33,7 @@ class PeakFinder:
         sizes = [b["size_bytes"] for b in graph["buffers"] if b["kind"] == "compute"]
         # The allocator rounds the end up; its own figure counts where it is the same buffer's.
         size_bytes = max([int(size) for size in sizes], default=moment.end_bytes)
-        edges, places = self._structure(tensors, strings)
+        structure = self._structures.of(tensors, strings)
         return ComputePeak(
             size_bytes=size_bytes,
             phase=graph["phase"],
@@ -43,24 +42,10 @@ class PeakFinder:
             hole_bytes=size_bytes - moment.live_bytes,
             lower_bound_bytes=moment.lower_bound_bytes,
             tensors=tuple(
-                _live_tensor(tensors, strings, edges, places, int(lives.row[i]))
+                _live_tensor(tensors, strings, structure, int(lives.row[i]))
                 for i in moment.storages
             ),
         )
-
-    def _structure(
-        self, tensors: TensorTable, strings: list[str]
-    ) -> tuple[GraphEdges, Attribution]:
-        key = b"".join(
-            np.ascontiguousarray(column).tobytes()
-            for column in (tensors.node, tensors.flags, tensors.usage, tensors.view_src)
-        )
-        key += np.ascontiguousarray(tensors.sources()).tobytes()
-        key += "\0".join(strings[i] for i in [*tensors.op, *tensors.name]).encode()
-        if key not in self._known:
-            edges = GraphEdges(tensors, tuple(strings))
-            self._known[key] = edges, attribute(edges)
-        return self._known[key]
 
 
 def _of_largest_buffer(lives: Lives) -> Lives:
@@ -90,12 +75,9 @@ def _of_largest_buffer(lives: Lives) -> Lives:
 
 
 def _live_tensor(
-    tensors: TensorTable,
-    strings: list[str],
-    edges: GraphEdges,
-    places: Attribution,
-    row: int,
+    tensors: TensorTable, strings: list[str], structure: Structure, row: int
 ) -> LiveTensor:
+    edges, places = structure.edges, structure.attribution
     shown = row
     if row >= edges.n_nodes or not places.block[row]:
         # An input, or what is computed elsewhere, belongs to the first op that reads it.

@@ -6,7 +6,7 @@ Rows are Python objects: there are as many as distinct nodes, not as many as exe
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from ...profiles.data import Profile
 from ...profiles.tables import TensorTable, trimmed_shape
@@ -24,7 +24,8 @@ class Node:
             layer is None outside the layers.
         occurrence: how many nodes with this first op and tensor name stand before it in the graph.
         dtypes: types of the first member's sources, and of the result: `q4_K,f32->f32`.
-        shape: of the result, fastest dimension first, without trailing ones.
+        shape: of the result, fastest dimension first, without trailing ones. Not compared: the
+            same op has another one where the KV cache view has grown.
         fused: operators of all members of a fused group; empty for a plain op.
         backend: the backend that ran the graph.
     """
@@ -37,7 +38,7 @@ class Node:
     block: str
     part: str
     dtypes: str
-    shape: tuple[int, ...]
+    shape: tuple[int, ...] = field(compare=False)
     fused: tuple[str, ...]
     backend: str
 

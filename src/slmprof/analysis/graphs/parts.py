@@ -6,9 +6,8 @@ from __future__ import annotations
 from functools import cached_property
 
 from .edges import NORM_OPS, RECURRENT_OPS, GraphEdges
+from .placing import Region
 from .weight_roles import PARTS, WeightRole
-
-Region = tuple[int, str]
 
 _MOVING_OPS = frozenset({"CONT", "CPY", "DUP", "CONCAT", "PAD", "REPEAT", "SET", "FILL"})
 

@@ -1,11 +1,9 @@
-"""What the graphs of a profile have in common: edges and attribution, derived once."""
+"""What graphs have in common: edges and attribution, derived once."""
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
-
-import numpy as np
 
 from ...profiles.data import Profile
 from ...profiles.tables import TensorTable
@@ -21,18 +19,43 @@ class Structure:
     attribution: Attribution
 
 
-class Structures:
-    """The graphs' tables and structures, each made when it is first asked for.
+class KnownStructures:
+    """Structures of graphs, made once for all that are equal.
 
     Graphs of one model mostly differ in the length of the cache that they see: in sizes, of which
     edges and attribution know nothing.
     """
 
+    def __init__(self) -> None:
+        self._known: dict[bytes, Structure] = {}
+
+    def of(self, tensors: TensorTable, strings: Sequence[str]) -> Structure:
+        """The structure of a graph's rows, whose texts are `strings`."""
+        key = b"".join(
+            column.tobytes()
+            for column in (
+                *(tensors.node, tensors.flags, tensors.usage, tensors.view_src),
+                tensors.sources(),
+            )
+        )
+        texts = (
+            strings[i] if i >= 0 else "" for i in [*tensors.op.tolist(), *tensors.name.tolist()]
+        )
+        key += "\0".join(texts).encode()
+        if key not in self._known:
+            edges = GraphEdges(tensors, strings)
+            self._known[key] = Structure(edges, attribute(edges))
+        return self._known[key]
+
+
+class Structures:
+    """The tables and structures of a profile's graphs, each made when it is first asked for."""
+
     def __init__(self, profile: Profile) -> None:
         self._profile = profile
         self._tensors: dict[int, TensorTable] = {}
         self._by_graph: dict[int, Structure] = {}
-        self._by_digest: dict[bytes, Structure] = {}
+        self._known = KnownStructures()
 
     def tensors(self, graph: int) -> TensorTable:
         """The rows of a graph."""
@@ -43,21 +66,5 @@ class Structures:
     def of(self, graph: int) -> Structure:
         """The structure of a graph."""
         if graph not in self._by_graph:
-            tensors = self.tensors(graph)
-            digest = _digest(tensors)
-            if digest not in self._by_digest:
-                edges = GraphEdges(tensors, self._profile.strings)
-                self._by_digest[digest] = Structure(edges, attribute(edges))
-            self._by_graph[graph] = self._by_digest[digest]
+            self._by_graph[graph] = self._known.of(self.tensors(graph), self._profile.strings)
         return self._by_graph[graph]
-
-
-def _digest(tensors: TensorTable) -> bytes:
-    """Everything that a structure depends on, as a key."""
-    digest = hashlib.blake2b(digest_size=16)
-    for column in (
-        *(tensors.node, tensors.op, tensors.name, tensors.flags, tensors.usage, tensors.view_src),
-        tensors.sources(),
-    ):
-        digest.update(np.ascontiguousarray(column).tobytes())
-    return digest.digest()
