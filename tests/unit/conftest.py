@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import pytest
 from builders import example_profile, stub_attribute
+from ceilings_builder import FINGERPRINT, example_ceilings
 
+from slmprof.machine import ceilings as capture
+from slmprof.profiles.ceilings import Ceilings
 from slmprof.profiles.data import Profile
 
 
@@ -19,3 +26,26 @@ def profile(monkeypatch: pytest.MonkeyPatch) -> Profile:
     """The example profile, attributed by its tensor names."""
     monkeypatch.setattr("slmprof.analysis.graphs.structures.attribute", stub_attribute)
     return example_profile()
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., list[int]]:
+    """The machine of the example, with an empty cache folder; returns the measurements made."""
+    monkeypatch.setenv("SLMPROF_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr(capture, "usable_cores", lambda: 4)
+    monkeypatch.setattr("slmprof.cores.usable_cores", lambda: 4)
+    monkeypatch.setattr(capture, "fingerprint", lambda: dict(FINGERPRINT))
+
+    def install(result: Any = None) -> list[int]:
+        made: list[int] = []
+
+        def measure(n_threads: int, on_progress: object = None) -> Ceilings:  # noqa: ARG001
+            made.append(n_threads)
+            if isinstance(result, BaseException):
+                raise result
+            return result or example_ceilings(n_threads=n_threads)
+
+        monkeypatch.setattr(capture, "measure_ceilings", measure)
+        return made
+
+    return install

@@ -1,11 +1,8 @@
-"""Ceilings as data and as a file, where they are kept, and how they are printed."""
+"""Ceilings as data and as a file, and where they are kept."""
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-import os
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -14,36 +11,9 @@ from typing import Any
 import pytest
 from ceilings_builder import FINGERPRINT, KIB, MIB, example_ceilings
 
-from slmprof.commands.main import main
-from slmprof.errors import EngineError, ProfileFormatError, UsageError
-from slmprof.machine import caches as caches_module
+from slmprof.errors import ProfileFormatError, UsageError
 from slmprof.machine import ceilings as capture
-from slmprof.machine.caches import data_caches, spread_cores, working_sets
-from slmprof.profiles.ceilings import Cache, Ceilings, read_ceilings, write_ceilings
-
-
-@pytest.fixture
-def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., list[int]]:
-    """The machine of the example, with an empty cache folder; returns the measurements made."""
-    monkeypatch.setenv("SLMPROF_CACHE_DIR", str(tmp_path / "cache"))
-    monkeypatch.setattr(capture, "usable_cores", lambda: 4)
-    monkeypatch.setattr("slmprof.cores.usable_cores", lambda: 4)
-    monkeypatch.setattr(capture, "fingerprint", lambda: dict(FINGERPRINT))
-
-    def install(result: Any = None) -> list[int]:
-        made: list[int] = []
-
-        def measure(n_threads: int, on_progress: object = None) -> Ceilings:  # noqa: ARG001
-            made.append(n_threads)
-            if isinstance(result, BaseException):
-                raise result
-            return result or example_ceilings(n_threads=n_threads)
-
-        monkeypatch.setattr(capture, "measure_ceilings", measure)
-        return made
-
-    return install
-
+from slmprof.profiles.ceilings import Ceilings, read_ceilings, write_ceilings
 
 # The file.
 
@@ -144,83 +114,6 @@ def test_capacities() -> None:
     assert ceilings.level_holding(64 * KIB) == "L1"
     assert ceilings.level_holding(9 * MIB) == "memory"
     assert example_ceilings(caches=()).level_holding(1) == "memory"
-
-
-# The caches of the processor.
-
-
-def _describe(folder: Path, *entries: tuple[str, str, str, str]) -> Path:
-    for number, (level, kind, size, sharing) in enumerate(entries):
-        index = folder / "cpu0" / "cache" / f"index{number}"
-        index.mkdir(parents=True)
-        texts = {"level": level, "type": kind, "size": size, "shared_cpu_list": sharing}
-        for name, text in texts.items():
-            (index / name).write_text(f"{text}\n")
-    return folder
-
-
-def test_caches_as_linux_tells_them(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(caches_module, "_usable", lambda: {0, 1, 2, 3})
-    folder = _describe(
-        tmp_path,
-        ("1", "Data", "48K", "0,4"),
-        ("1", "Instruction", "32K", "0,4"),
-        ("2", "Unified", "1024K", "0-1"),
-        ("3", "Unified", "32M", "0-7"),
-        ("4", "Unified", "", ""),
-        ("?", "Unified", "12K", "0"),
-    )
-    assert data_caches(folder) == (
-        Cache("L1", 48 * KIB, 1),
-        Cache("L2", MIB, 2),
-        Cache("L3", 32 * MIB, 4),  # four of its eight cores are ours
-    )
-
-
-def test_caches_where_linux_does_not_tell(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    sizes = {"SC_LEVEL1_DCACHE_SIZE": 32768, "SC_LEVEL2_CACHE_SIZE": 0}
-
-    def sysconf(name: str) -> int:
-        if name not in sizes:
-            raise ValueError(name)
-        return sizes[name]
-
-    monkeypatch.setattr(os, "sysconf", sysconf)
-    assert data_caches(tmp_path) == (Cache("L1", 32768, 1),)
-
-
-def test_threads_go_to_cores_of_their_own_first(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr(caches_module, "_usable", lambda: {0, 1, 2, 3})
-    for core, siblings in enumerate(("0-1", "0-1", "2,3", "2,3")):
-        (tmp_path / f"cpu{core}" / "topology").mkdir(parents=True)
-        (tmp_path / f"cpu{core}" / "topology" / "thread_siblings_list").write_text(siblings)
-    assert spread_cores(2, tmp_path) == [0, 2]
-    assert spread_cores(3, tmp_path) == [0, 2, 1]
-    assert spread_cores(4, tmp_path / "none") == [0, 1, 2, 3]
-
-
-def test_working_sets() -> None:
-    caches = example_ceilings().caches
-    free = 1024 * MIB
-    assert working_sets(caches, 2, 4, free) == [
-        ("L1", 32 * KIB),
-        ("L2", MIB),
-        ("L3", 4 * MIB),
-        ("memory", 64 * MIB),
-    ]
-    # Memory takes a quarter of what is free at most, and something where no cache is known.
-    assert working_sets(caches, 2, 4, 100 * MIB)[-1] == ("memory", 25 * MIB)
-    assert working_sets((), 2, 4, 8 * 2**30) == [("memory", 512 * MIB)]
-    assert working_sets((Cache("L3", 2**30, 1),), 2, 2, 2**40)[-1] == ("memory", 2**30)
-
-
-def test_a_level_hardly_larger_than_the_one_before() -> None:
-    nearly = (Cache("L2", 4 * MIB, 1), Cache("L3", 6 * MIB, 1))
-    assert working_sets(nearly, 1, 1, 2**40)[1] == ("L3", int(4.5 * MIB))
-    smaller = (Cache("L2", 4 * MIB, 1), Cache("L3", 5 * MIB, 1))
-    assert [level for level, _ in working_sets(smaller, 1, 1, 2**40)] == ["L2", "memory"]
 
 
 # The cache folder, and files of other machines.
@@ -356,138 +249,3 @@ def test_a_file_of_other_threads_is_refused(
     assert capture.ceilings(2, path=str(path)) == example_ceilings()
     with pytest.raises(UsageError, match="2 threads, not of 3"):
         capture.ceilings(3, path=path)
-
-
-# The command.
-
-
-def test_the_command_prints_and_remembers(
-    machine: Callable[..., list[int]], capsys: pytest.CaptureFixture[str]
-) -> None:
-    made = machine()
-    assert main(["roofline", "--threads", "2"]) == 0
-    first = capsys.readouterr()
-    assert "measured now" in first.out and "Example CPU" in first.out and first.err == ""
-    assert max(map(len, first.out.splitlines())) <= 80
-    (row,) = [line.split() for line in first.out.splitlines() if line.startswith("q4_K")]
-    assert row == ["q4_K", "40.0", "plain", "4.0", "200.0", "repack", "20.0"]
-    (row,) = [line.split() for line in first.out.splitlines() if line.startswith("memory")]
-    assert row == ["memory", "-", "-", "1", "MiB", "10.0", "5.0", "7.5"]
-    assert "500 ns" in first.out
-    assert main(["roofline", "--threads", "2"]) == 0
-    assert "from the cache" in capsys.readouterr().out
-    assert main(["roofline", "--threads", "2", "--refresh"]) == 0
-    assert "measured now" in capsys.readouterr().out
-    assert made == [2, 2]
-
-
-def test_all_cores_are_the_default(
-    machine: Callable[..., list[int]], capsys: pytest.CaptureFixture[str]
-) -> None:
-    made = machine()
-    assert main(["roofline", "--format", "json"]) == 0
-    assert made == [4]
-    document = json.loads(capsys.readouterr().out)
-    assert document["n_threads"] == 4
-    assert document["source"] == "measured now"
-    assert document["products"][2]["gemm_impl"] == "repack"
-    # What the command prints as JSON can be given to it again.
-    assert Ceilings.from_json(document) == example_ceilings(n_threads=4)
-
-
-def test_csv_has_a_line_for_each_figure(
-    machine: Callable[..., list[int]], capsys: pytest.CaptureFixture[str]
-) -> None:
-    machine(example_ceilings(warnings=("one, with a comma", "two")))
-    assert main(["roofline", "--threads", "2", "--format", "csv"]) == 0
-    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
-    assert [row["kind"] for row in rows] == ["bandwidth"] * 12 + ["arithmetic"] * 8 + ["op"]
-    assert rows[0]["value"] == "400.0" and rows[0]["unit"] == "GB/s"
-    assert rows[-1] == {
-        **dict.fromkeys(rows[-1], ""),
-        "kind": "op",
-        "value": "500.0",
-        "unit": "ns",
-        "n_threads": "2",
-        "cpu": "Example CPU",
-        "measured_at": "2030-01-02T03:04:05+00:00",
-        "warnings": "one, with a comma; two",
-    }
-
-
-def test_markdown_and_warnings(
-    machine: Callable[..., list[int]], capsys: pytest.CaptureFixture[str]
-) -> None:
-    machine(example_ceilings(warnings=("other processes took 9%",)))
-    assert main(["roofline", "--threads", "2", "--format", "markdown"]) == 0
-    text = capsys.readouterr().out
-    assert "| q4\\_K | 40.0 | plain | 4.0 | 200.0 | repack | 20.0 |" in text
-    assert "- warning: other processes took 9%" in text
-    # The next one shows it too: the file says how it was made.
-    assert main(["roofline", "--threads", "2"]) == 0
-    text = capsys.readouterr().out
-    assert "warning: other processes took 9%" in text and "--refresh" in text
-
-
-def test_ascii_where_nothing_else_can_be_shown() -> None:
-    from slmprof.reporters.documents.ceilings import render_table
-
-    assert render_table(example_ceilings(), "here", ascii_only=True).isascii()
-
-
-def test_a_file_for_others(
-    machine: Callable[..., list[int]], capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    made = machine()
-    path = str(tmp_path / "c.json")
-    assert main(["roofline", "--threads", "2", "-o", path]) == 0
-    assert path in capsys.readouterr().err
-    assert main(["roofline", "--threads", "2", "--ceilings", path]) == 0
-    assert f"from {path}" in capsys.readouterr().out
-    assert made == [2]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--threads", "5"], "take turns"),
-        (["--threads", "0"], "too small"),
-        (["--refresh", "--ceilings", "x"], "one only"),
-        (["--ceilings", "missing.json"], "cannot read"),
-        (["-o", "no/such/folder/c.json"], "cannot write"),
-    ],
-)
-def test_wrong_usage(
-    machine: Callable[..., list[int]],
-    capsys: pytest.CaptureFixture[str],
-    arguments: list[str],
-    message: str,
-) -> None:
-    made = machine()
-    assert main(["roofline", *arguments]) == 2
-    captured = capsys.readouterr()
-    assert captured.out == "" and captured.err.count("\n") == 1 and message in captured.err
-    assert made == []
-
-
-def test_a_failed_measurement(
-    machine: Callable[..., list[int]], capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    machine(EngineError("it died", log_lines=("last words",)))
-    assert main(["roofline", "--threads", "2", "-o", str(tmp_path / "c.json")]) == 1
-    assert capsys.readouterr().err == "slmprof: error: it died\n  last words\n"
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_cache_folder_that_cannot_be_written_is_noted(
-    machine: Callable[..., list[int]],
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-) -> None:
-    machine()
-    (tmp_path / "file").write_text("")
-    monkeypatch.setenv("SLMPROF_CACHE_DIR", str(tmp_path / "file" / "cache"))
-    assert main(["roofline", "--threads", "2"]) == 0
-    captured = capsys.readouterr()
-    assert "measured now" in captured.out and "SLMPROF_CACHE_DIR" in captured.err

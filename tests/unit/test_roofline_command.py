@@ -1,0 +1,148 @@
+"""What `slmprof roofline` prints, keeps and refuses."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from ceilings_builder import example_ceilings
+
+from slmprof.commands.main import main
+from slmprof.errors import EngineError
+from slmprof.profiles.ceilings import Ceilings
+
+
+def test_the_command_prints_and_remembers(
+    machine: Callable[..., list[int]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = machine()
+    assert main(["roofline", "--threads", "2"]) == 0
+    first = capsys.readouterr()
+    assert "measured now" in first.out and "Example CPU" in first.out and first.err == ""
+    assert max(map(len, first.out.splitlines())) <= 80
+    (row,) = [line.split() for line in first.out.splitlines() if line.startswith("q4_K")]
+    assert row == ["q4_K", "40.0", "plain", "4.0", "200.0", "repack", "20.0"]
+    (row,) = [line.split() for line in first.out.splitlines() if line.startswith("memory")]
+    assert row == ["memory", "-", "-", "1", "MiB", "10.0", "5.0", "7.5"]
+    assert "500 ns" in first.out
+    assert main(["roofline", "--threads", "2"]) == 0
+    assert "from the cache" in capsys.readouterr().out
+    assert main(["roofline", "--threads", "2", "--refresh"]) == 0
+    assert "measured now" in capsys.readouterr().out
+    assert made == [2, 2]
+
+
+def test_all_cores_are_the_default(
+    machine: Callable[..., list[int]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = machine()
+    assert main(["roofline", "--format", "json"]) == 0
+    assert made == [4]
+    document = json.loads(capsys.readouterr().out)
+    assert document["n_threads"] == 4
+    assert document["source"] == "measured now"
+    assert document["products"][2]["gemm_impl"] == "repack"
+    # What the command prints as JSON can be given to it again.
+    assert Ceilings.from_json(document) == example_ceilings(n_threads=4)
+
+
+def test_csv_has_a_line_for_each_figure(
+    machine: Callable[..., list[int]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    machine(example_ceilings(warnings=("one, with a comma", "two")))
+    assert main(["roofline", "--threads", "2", "--format", "csv"]) == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [row["kind"] for row in rows] == ["bandwidth"] * 12 + ["arithmetic"] * 8 + ["op"]
+    assert rows[0]["value"] == "400.0" and rows[0]["unit"] == "GB/s"
+    assert rows[-1] == {
+        **dict.fromkeys(rows[-1], ""),
+        "kind": "op",
+        "value": "500.0",
+        "unit": "ns",
+        "n_threads": "2",
+        "cpu": "Example CPU",
+        "measured_at": "2030-01-02T03:04:05+00:00",
+        "warnings": "one, with a comma; two",
+    }
+
+
+def test_markdown_and_warnings(
+    machine: Callable[..., list[int]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    machine(example_ceilings(warnings=("other processes took 9%",)))
+    assert main(["roofline", "--threads", "2", "--format", "markdown"]) == 0
+    text = capsys.readouterr().out
+    assert "| q4\\_K | 40.0 | plain | 4.0 | 200.0 | repack | 20.0 |" in text
+    assert "- warning: other processes took 9%" in text
+    # The next one shows it too: the file says how it was made.
+    assert main(["roofline", "--threads", "2"]) == 0
+    text = capsys.readouterr().out
+    assert "warning: other processes took 9%" in text and "--refresh" in text
+
+
+def test_ascii_where_nothing_else_can_be_shown() -> None:
+    from slmprof.reporters.documents.ceilings import render_table
+
+    assert render_table(example_ceilings(), "here", ascii_only=True).isascii()
+
+
+def test_a_file_for_others(
+    machine: Callable[..., list[int]], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    made = machine()
+    path = str(tmp_path / "c.json")
+    assert main(["roofline", "--threads", "2", "-o", path]) == 0
+    assert path in capsys.readouterr().err
+    assert main(["roofline", "--threads", "2", "--ceilings", path]) == 0
+    assert f"from {path}" in capsys.readouterr().out
+    assert made == [2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--threads", "5"], "take turns"),
+        (["--threads", "0"], "too small"),
+        (["--refresh", "--ceilings", "x"], "one only"),
+        (["--ceilings", "missing.json"], "cannot read"),
+        (["-o", "no/such/folder/c.json"], "cannot write"),
+    ],
+)
+def test_wrong_usage(
+    machine: Callable[..., list[int]],
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    message: str,
+) -> None:
+    made = machine()
+    assert main(["roofline", *arguments]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == "" and captured.err.count("\n") == 1 and message in captured.err
+    assert made == []
+
+
+def test_a_failed_measurement(
+    machine: Callable[..., list[int]], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    machine(EngineError("it died", log_lines=("last words",)))
+    assert main(["roofline", "--threads", "2", "-o", str(tmp_path / "c.json")]) == 1
+    assert capsys.readouterr().err == "slmprof: error: it died\n  last words\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_cache_folder_that_cannot_be_written_is_noted(
+    machine: Callable[..., list[int]],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    machine()
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("SLMPROF_CACHE_DIR", str(tmp_path / "file" / "cache"))
+    assert main(["roofline", "--threads", "2"]) == 0
+    captured = capsys.readouterr()
+    assert "measured now" in captured.out and "SLMPROF_CACHE_DIR" in captured.err
