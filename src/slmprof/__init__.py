@@ -46,7 +46,9 @@ __all__ = ["__version__", *_PUBLIC]
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
-        value: Any = _version()
+        from .version import find_version
+
+        value: Any = find_version()
     elif name in _PUBLIC:
         value = getattr(importlib.import_module(_PUBLIC[name], __name__), name)
     else:
@@ -57,13 +59,3 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
-
-
-def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("slmprof")
-    except PackageNotFoundError:
-        # A source tree that is not installed.
-        return "0+unknown"

@@ -18,6 +18,7 @@ from ..models.resolve import model_name, resolve_model
 from ..profiles.history import known_types
 from ..profiles.vocabulary import PASS_OP, PASS_TIMING
 from ..settings.capture import CaptureConfig
+from ..version import find_version
 from .seen_graphs import SeenGraphs
 from .watch import MemoryWatch, numbered_places, plan_buffers
 
@@ -224,8 +225,6 @@ class Session:
         """The `meta` of a profile with the settings that llama.cpp used."""
         from datetime import datetime, timezone
 
-        from .. import __version__
-
         build = dict(self._native.build_info())
         build["cpu_features"] = self._native.cpu_features()
         info = dict(self.model_info)
@@ -240,7 +239,7 @@ class Session:
         model["path"] = str(self.path)
         return {
             "slmprof": {
-                "version": __version__,
+                "version": find_version(),
                 "llama_cpp": {
                     "version": build.pop("llama_cpp_version"),
                     "source": build.pop("llama_cpp_source"),

@@ -11,7 +11,6 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Protocol, cast
 
-from .. import __name__ as package
 from ..errors import EngineError, SlmprofError
 from .options import Parser
 
@@ -36,9 +35,9 @@ class Command(Protocol):
 class _ShowVersion(argparse.Action):
     # Reading the installed version takes longer than all the rest of `--help`.
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        from .. import __version__
+        from ..version import find_version
 
-        print(f"slmprof {__version__}")
+        print(f"slmprof {find_version()}")
         parser.exit()
 
 
@@ -107,7 +106,7 @@ def _unwind_on_sigterm() -> None:
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of all commands."""
-    parser = Parser(prog=package, description=_DESCRIPTION, allow_abbrev=False)
+    parser = Parser(prog="slmprof", description=_DESCRIPTION, allow_abbrev=False)
     parser.add_argument("--version", action=_ShowVersion, nargs=0, help="print the version")
     _add_debug(parser, default=False)
     commands = parser.add_subparsers(
