@@ -4,7 +4,6 @@
 
 #include "memory/buffers.h"
 #include "engine/model_info.h"
-#include "record/records.h"
 
 #include <pybind11/pybind11.h>
 
@@ -12,8 +11,6 @@
 
 namespace slmprof {
 
-pybind11::dict to_dict(TensorColumns && columns);
-pybind11::dict to_dict(PlaceColumns && columns);
 pybind11::dict to_dict(const ModelInfo & info);
 pybind11::dict to_dict(const ContextInfo & info);
 pybind11::list to_list(const std::vector<BufferRecord> & records);

@@ -40,105 +40,10 @@ void check_signals() {
     }
 }
 
-py::dict to_dict(StepColumns && c) {
+py::dict to_dict(Recording && recording) {
     py::dict d;
-    d["phase"]    = to_array(std::move(c.phase));
-    d["pass"]     = to_array(std::move(c.pass));
-    d["repeat"]   = to_array(std::move(c.repeat));
-    d["index"]    = to_array(std::move(c.index));
-    d["depth"]    = to_array(std::move(c.depth));
-    d["n_tokens"] = to_array(std::move(c.n_tokens));
-    d["n_past"]   = to_array(std::move(c.n_past));
-    d["begin_ns"] = to_array(std::move(c.begin_ns));
-    d["end_ns"]   = to_array(std::move(c.end_ns));
-    return d;
-}
-
-py::dict to_dict(SegmentColumns && c) {
-    py::dict d;
-    d["step"]     = to_array(std::move(c.step));
-    d["kind"]     = to_array(std::move(c.kind));
-    d["begin_ns"] = to_array(std::move(c.begin_ns));
-    d["end_ns"]   = to_array(std::move(c.end_ns));
-    return d;
-}
-
-py::dict to_dict(RunColumns && c) {
-    py::dict d;
-    d["step"]      = to_array(std::move(c.step));
-    d["graph"]     = to_array(std::move(c.graph));
-    d["n_threads"] = to_array(std::move(c.n_threads));
-    d["n_dropped"] = to_array(std::move(c.n_dropped));
-    d["begin_ns"]  = to_array(std::move(c.begin_ns));
-    d["end_ns"]    = to_array(std::move(c.end_ns));
-    return d;
-}
-
-py::dict to_dict(EventColumns && c) {
-    py::dict d;
-    d["run"]        = to_array(std::move(c.run));
-    d["node"]       = to_array(std::move(c.node));
-    d["n_fused"]    = to_array(std::move(c.n_fused));
-    d["thread"]     = to_array(std::move(c.thread));
-    d["path"]       = to_array(std::move(c.path));
-    d["begin_ns"]   = to_array(std::move(c.begin_ns));
-    d["end_ns"]     = to_array(std::move(c.end_ns));
-    d["convert"]    = to_array(std::move(c.convert));
-    d["convert_ns"] = to_array(std::move(c.convert_ns));
-    d["resume_ns"]  = to_array(std::move(c.resume_ns));
-    d["n_experts"]  = to_array(std::move(c.n_experts));
-    return d;
-}
-
-py::dict to_dict(StatColumns && c) {
-    py::dict d;
-    d["phase"]              = to_array(std::move(c.phase));
-    d["depth"]              = to_array(std::move(c.depth));
-    d["graph"]              = to_array(std::move(c.graph));
-    d["node"]               = to_array(std::move(c.node));
-    d["n_fused"]            = to_array(std::move(c.n_fused));
-    d["stage"]              = to_array(std::move(c.stage));
-    d["path"]               = to_array(std::move(c.path));
-    d["calls"]              = to_array(std::move(c.calls));
-    d["span_sum_ns"]        = to_array(std::move(c.span_sum_ns));
-    d["span_min_ns"]        = to_array(std::move(c.span_min_ns));
-    d["span_max_ns"]        = to_array(std::move(c.span_max_ns));
-    d["span_sq_sum"]        = to_array(std::move(c.span_sq_sum));
-    d["compute_sum_ns"]     = to_array(std::move(c.compute_sum_ns));
-    d["compute_max_sum_ns"] = to_array(std::move(c.compute_max_sum_ns));
-    d["wait_sum_ns"]        = to_array(std::move(c.wait_sum_ns));
-    d["n_experts_sum"]      = to_array(std::move(c.n_experts_sum));
-    return d;
-}
-
-py::dict to_dict(MaskColumns && c) {
-    py::dict d;
-    d["run"]     = to_array(std::move(c.run));
-    d["tensor"]  = to_array(std::move(c.tensor));
-    d["n_pairs"] = to_array(std::move(c.n_pairs));
-    d["n_keys"]  = to_array(std::move(c.n_keys));
-    return d;
-}
-
-py::dict to_dict(GraphColumns && c) {
-    py::dict d;
-    d["hash"]    = to_array(std::move(c.hash));
-    d["n_nodes"] = to_array(std::move(c.n_nodes));
-    d["backend"] = to_array(std::move(c.backend));
-    return d;
-}
-
-py::dict to_dict(Harvest && harvest) {
-    py::dict d;
-    d["steps"]    = to_dict(std::move(harvest.steps));
-    d["segments"] = to_dict(std::move(harvest.recording.segments));
-    d["runs"]     = to_dict(std::move(harvest.recording.runs));
-    d["events"]   = to_dict(std::move(harvest.recording.events));
-    d["stats"]    = to_dict(std::move(harvest.recording.stats));
-    d["masks"]    = to_dict(std::move(harvest.recording.masks));
-    d["graphs"]   = to_dict(std::move(harvest.graphs));
-    d["tensors"]  = to_dict(std::move(harvest.tensors));
-    d["strings"]  = py::cast(std::move(harvest.strings));
+    recording.visit([&d](const char * name, auto & table) { d[name] = to_dict(std::move(table)); });
+    d["strings"] = py::cast(std::move(recording.strings));
     return d;
 }
 

@@ -1,3 +1,4 @@
+#include "bindings/columns.h"
 #include "bindings/dicts.h"
 #include "engine/planner.h"
 #include "bindings/registers.h"

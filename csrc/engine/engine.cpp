@@ -80,7 +80,7 @@ void Engine::load(const EngineSettings & settings) {
 }
 
 Observation Engine::look(const std::string & point) const {
-    return slmprof::observe(point, n_past_, recorder_ ? recorder_->memory(harvest_.recording) : std::vector<AddressRange>{},
+    return slmprof::observe(point, n_past_, recorder_ ? recorder_->memory() : std::vector<AddressRange>{},
                             notes_.real_buffers(), notes_.places());
 }
 
@@ -238,13 +238,11 @@ void Engine::fill(const std::vector<int32_t> & tokens) {
 }
 
 void Engine::step(const int32_t * tokens, int32_t n_tokens, Phase phase, Pass pass, int32_t repeat, int32_t depth, int32_t index) {
-    StepColumns & steps = harvest_.steps;
-    const auto    row   = static_cast<int32_t>(steps.phase.size());
-    const bool    is_op = slmprof_threads != nullptr;
+    const bool is_op = slmprof_threads != nullptr;
 
     const uint64_t begin = read_ticks();
     if (is_op) {
-        recorder_->step_begin(row, phase, depth);
+        recorder_->step_begin(phase, depth);
     }
     try {
         submit(tokens, n_tokens, phase == Phase::prefill);
@@ -262,15 +260,17 @@ void Engine::step(const int32_t * tokens, int32_t n_tokens, Phase phase, Pass pa
         recorder_->resolve_graphs();
     }
 
-    steps.phase.push_back(static_cast<uint8_t>(phase));
-    steps.pass.push_back(static_cast<uint8_t>(pass));
-    steps.repeat.push_back(repeat);
-    steps.index.push_back(index);
-    steps.depth.push_back(depth);
-    steps.n_tokens.push_back(n_tokens);
-    steps.n_past.push_back(n_past_);
-    steps.begin_ns.push_back(tick_scale().to_ns(begin));
-    steps.end_ns.push_back(tick_scale().to_ns(end));
+    StepColumns::Row row;
+    row.phase    = static_cast<uint8_t>(phase);
+    row.pass     = static_cast<uint8_t>(pass);
+    row.repeat   = repeat;
+    row.index    = index;
+    row.depth    = depth;
+    row.n_tokens = n_tokens;
+    row.n_past   = n_past_;
+    row.begin_ns = tick_scale().to_ns(begin);
+    row.end_ns   = tick_scale().to_ns(end);
+    recorder_->add_step(row);
     // An encoder's prompt leaves nothing in the decoder's memory.
     if (phase == Phase::decode || !llama_model_has_encoder(model_)) {
         n_past_ += n_tokens;
@@ -323,7 +323,7 @@ void Engine::run_steps(const std::vector<int32_t> & tokens, Phase phase, Pass pa
     const int32_t n_steps = phase == Phase::prefill ? 1 : n;
     const auto    collect = [&] {
         if (hooks.recorder != nullptr) {
-            recorder_->collect(mode, harvest_.recording);
+            recorder_->collect(mode);
         }
     };
     try {
@@ -360,11 +360,9 @@ std::vector<float> Engine::last_logits() const {
     return { logits, logits + llama_vocab_n_tokens(llama_model_get_vocab(model_)) };
 }
 
-Harvest Engine::take() {
+Recording Engine::take() {
     const std::lock_guard<std::mutex> own_lock(mutex_);
-    recorder_->graphs().take(harvest_.graphs, harvest_.tensors);
-    harvest_.strings = recorder_->strings().texts();
-    return std::exchange(harvest_, {});
+    return recorder_->take();
 }
 
 }  // namespace slmprof

@@ -25,15 +25,6 @@ struct ggml_threadpool;
 
 namespace slmprof {
 
-// Everything that was recorded since the last call of Engine::take.
-struct Harvest {
-    StepColumns              steps;
-    Recording                recording;
-    GraphColumns             graphs;
-    TensorColumns            tensors;
-    std::vector<std::string> strings;
-};
-
 // A call from another thread waits for the one that runs.
 class Engine {
   public:
@@ -76,7 +67,8 @@ class Engine {
     // The logits of the last token of the last step; [n_vocab].
     std::vector<float> last_logits() const;
 
-    Harvest take();
+    // Everything that was recorded since the last call.
+    Recording take();
 
   private:
     void load(const EngineSettings & settings);
@@ -101,7 +93,6 @@ class Engine {
     std::atomic<int32_t>      n_past_{ 0 };
     mutable std::mutex        mutex_;  // taken before the one for steps
     std::unique_ptr<Recorder> recorder_;
-    Harvest                   harvest_;
     std::vector<Observation>  observations_;
 };
 

@@ -1,5 +1,7 @@
 #include "gguf/header.h"
 
+#include "engine/failures.h"
+
 #include <cctype>
 #include <new>
 #include <stdexcept>
@@ -117,6 +119,25 @@ GgmlContext make_header_context(size_t n_tensors) {
 ggml_tensor * make_header(ggml_context * context, const TensorSpec & tensor, ggml_type type) {
     ggml_tensor * header = ggml_new_tensor(context, type, int(tensor.shape.size()), tensor.shape.data());
     ggml_set_name(header, tensor.name.c_str());
+    return header;
+}
+
+FileHeader read_header(const std::string & path) {
+    ggml_context *   tensors = nullptr;
+    gguf_init_params params  = {};
+    params.no_alloc = true;
+    params.ctx      = &tensors;
+    FileHeader header;
+    header.metadata.reset(gguf_init_from_file(path.c_str(), params));
+    header.tensors.reset(tensors);
+    if (!header.metadata) {
+        throw ModelFailure("cannot read the header of " + path);
+    }
+    for (int64_t i = 0; i < gguf_get_n_kv(header.metadata.get()); ++i) {
+        if (*gguf_get_key(header.metadata.get(), i) == '\0') { // which ggml reads, and aborts when it is to be written
+            throw ModelFailure("a key in the header of " + path + " has no name");
+        }
+    }
     return header;
 }
 

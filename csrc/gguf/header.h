@@ -50,6 +50,15 @@ GgmlContext make_header_context(size_t n_tensors);
 // A tensor without data in such a context, of the given type instead of its own.
 ggml_tensor * make_header(ggml_context * context, const TensorSpec & tensor, ggml_type type);
 
+// The metadata and the tensors, without data, of a file that is there.
+struct FileHeader {
+    GgmlContext tensors;
+    GgufContext metadata;
+};
+
+// Throws ModelFailure for a file that ggml cannot read, or that it could not write again.
+FileHeader read_header(const std::string & path);
+
 // Where the bytes of one tensor lie in the file.
 struct DataRange {
     uint64_t begin_bytes = 0;

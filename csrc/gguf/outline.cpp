@@ -25,38 +25,13 @@ void write_header(const std::string & path, const GgufHeader & header) {
 
 constexpr const char * k_split_count = "split.count";
 
-// A file's metadata and tensor headers.
-struct Part {
-    GgmlContext headers;
-    GgufContext gguf;
-};
-
-Part read_part(const std::string & path) {
-    ggml_context *   headers = nullptr;
-    gguf_init_params params  = {};
-    params.no_alloc = true;
-    params.ctx      = &headers;
-    Part part;
-    part.gguf.reset(gguf_init_from_file(path.c_str(), params));
-    part.headers.reset(headers);
-    if (!part.gguf) {
-        throw ModelFailure("cannot read the header of " + path);
-    }
-    for (int64_t i = 0; i < gguf_get_n_kv(part.gguf.get()); ++i) {
-        if (*gguf_get_key(part.gguf.get(), i) == '\0') { // which ggml reads, and aborts when it is to be written
-            throw ModelFailure("a key in the header of " + path + " has no name");
-        }
-    }
-    return part;
-}
-
 // All parts of a split model, or the one file.
-std::vector<Part> read_parts(const std::string & path) {
-    std::vector<Part> parts;
-    parts.push_back(read_part(path));
-    const int64_t key      = gguf_find_key(parts[0].gguf.get(), k_split_count);
-    const bool    is_split = key >= 0 && gguf_get_kv_type(parts[0].gguf.get(), key) == GGUF_TYPE_UINT16;
-    const int     n_parts  = is_split ? int(gguf_get_val_u16(parts[0].gguf.get(), key)) : 1;
+std::vector<FileHeader> read_parts(const std::string & path) {
+    std::vector<FileHeader> parts;
+    parts.push_back(read_header(path));
+    const int64_t key      = gguf_find_key(parts[0].metadata.get(), k_split_count);
+    const bool    is_split = key >= 0 && gguf_get_kv_type(parts[0].metadata.get(), key) == GGUF_TYPE_UINT16;
+    const int     n_parts  = is_split ? int(gguf_get_val_u16(parts[0].metadata.get(), key)) : 1;
     if (n_parts < 2) {
         return parts;
     }
@@ -67,15 +42,15 @@ std::vector<Part> read_parts(const std::string & path) {
     for (int i = 1; i < n_parts; ++i) {
         std::array<char, 4096> name = {};
         llama_split_path(name.data(), name.size(), prefix.data(), i, n_parts);
-        parts.push_back(read_part(name.data()));
+        parts.push_back(read_header(name.data()));
     }
     return parts;
 }
 
-std::vector<TensorSpec> list_tensors(const std::vector<Part> & parts) {
+std::vector<TensorSpec> list_tensors(const std::vector<FileHeader> & parts) {
     std::vector<TensorSpec> tensors;
-    for (const Part & part : parts) {
-        ggml_context * headers = part.headers.get();
+    for (const FileHeader & part : parts) {
+        ggml_context * headers = part.tensors.get();
         for (const ggml_tensor * t = ggml_get_first_tensor(headers); t != nullptr;
              t = ggml_get_next_tensor(headers, const_cast<ggml_tensor *>(t))) {
             tensors.push_back({ ggml_get_name(t), std::vector<int64_t>(t->ne, t->ne + ggml_n_dims(t)), t->type });
@@ -105,7 +80,7 @@ void retype_outline(const std::string & source, const std::string & target, cons
         throw ModelFailure("llama.cpp cannot load " + source);
     }
 
-    const std::vector<Part>       parts   = read_parts(source);
+    const std::vector<FileHeader>       parts   = read_parts(source);
     const std::vector<TensorSpec> tensors = list_tensors(parts);
     std::vector<TensorSpec>       outline;
     const std::vector<ggml_type>  types = choose_tensor_types(*model, file_type, tensors);
@@ -115,7 +90,7 @@ void retype_outline(const std::string & source, const std::string & target, cons
     }
 
     const GgufContext gguf(gguf_init_empty());
-    gguf_set_kv(gguf.get(), parts[0].gguf.get());
+    gguf_set_kv(gguf.get(), parts[0].metadata.get());
     gguf_set_val_u32(gguf.get(), "general.quantization_version", GGML_QNT_VERSION);
     gguf_set_val_u32(gguf.get(), "general.file_type", uint32_t(number));
     for (const char * key : { "split.no", k_split_count, "split.tensors.count" }) {

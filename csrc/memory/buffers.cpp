@@ -1,6 +1,7 @@
 #include "memory/buffers.h"
 
 #include "ggml-backend.h"
+#include "record/cpu_lanes.h"
 
 #include <algorithm>
 #include <array>
@@ -22,7 +23,8 @@ size_t order_of(const std::string & kind) {
 
 std::string device_of(ggml_backend_buffer_type * type) {
     ggml_backend_dev_t device = ggml_backend_buft_get_device(type);
-    return device != nullptr ? ggml_backend_dev_name(device) : "CPU";
+    // What belongs to no device lies in the host's memory.
+    return device != nullptr ? ggml_backend_dev_name(device) : cpu_device_name();
 }
 
 std::vector<BufferRecord> merge_buffers(const std::vector<BufferRecord> & records) {

@@ -3,6 +3,8 @@
 
 #pragma once
 
+#include "record/records.h"
+
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -29,12 +31,24 @@ struct RealBuffer {
 };
 
 // One row a tensor that has a place as long as its model or context lives; see _core.pyi.
-struct PlaceColumns {
-    std::vector<std::string> name, type, kind, device, buffer_type;
-    std::vector<int32_t>     layer, buffer, file, cache;
-    std::vector<int64_t>     ne[4];
-    std::vector<int64_t>     size_bytes, offset_bytes, file_offset_bytes, n_cells, n_streams, n_swa;
-};
+#define SLMPROF_PLACE_COLUMNS(COLUMN, COLUMNS) \
+    COLUMN(std::string, name)                  \
+    COLUMN(std::string, type)                  \
+    COLUMN(std::string, kind)                  \
+    COLUMN(std::string, device)                \
+    COLUMN(std::string, buffer_type)           \
+    COLUMN(int32_t, layer)                     \
+    COLUMNS(int64_t, ne, k_n_dims)             \
+    COLUMN(int64_t, size_bytes)                \
+    COLUMN(int32_t, buffer)                    \
+    COLUMN(int64_t, offset_bytes)              \
+    COLUMN(int32_t, file)                      \
+    COLUMN(int64_t, file_offset_bytes)         \
+    COLUMN(int64_t, n_cells)                   \
+    COLUMN(int64_t, n_streams)                 \
+    COLUMN(int64_t, n_swa)                     \
+    COLUMN(int32_t, cache)
+SLMPROF_TABLE(PlaceColumns, SLMPROF_PLACE_COLUMNS)
 
 // Summed by device, type and kind, in the order of the kinds above; nothing of 0 bytes.
 std::vector<BufferRecord> merge_buffers(const std::vector<BufferRecord> & records);

@@ -214,32 +214,30 @@ PlaceColumns MemoryNotes::places() const {
         is_planning_ ? std::vector<ggml_backend_buffer *>{} : buffers_of_rows();
     PlaceColumns columns;
     for (const Row & row : rows_) {
-        const ggml_tensor * tensor = row.tensor;
-        const std::string   name   = ggml_get_name(tensor);
-        const auto          found  = std::find(buffers.begin(), buffers.end(), tensor->buffer);
-        const bool          is_real = found != buffers.end();
-        columns.name.push_back(name);
-        columns.type.emplace_back(ggml_type_name(tensor->type));
-        columns.kind.emplace_back(row.kind);
-        ggml_backend_buffer_type_t type = is_real ? ggml_backend_buffer_get_type(*found) : row.type;
-        columns.device.push_back(device_of(type));
-        columns.buffer_type.emplace_back(ggml_backend_buft_name(type));
-        columns.layer.push_back(layer_of(name, row.cache < 0));
-        for (int i = 0; i < GGML_MAX_DIMS; i++) {
-            columns.ne[i].push_back(tensor->ne[i]);
-        }
-        columns.size_bytes.push_back(static_cast<int64_t>(ggml_nbytes(tensor)));
-        columns.buffer.push_back(is_real ? static_cast<int32_t>(found - buffers.begin()) : -1);
-        columns.offset_bytes.push_back(
-            is_real ? static_cast<const char *>(tensor->data) -
-                          static_cast<const char *>(ggml_backend_buffer_get_base(*found))
-                    : -1);
-        columns.file.push_back(row.file);
-        columns.file_offset_bytes.push_back(row.file_offset);
-        columns.n_cells.push_back(row.n_cells);
-        columns.n_streams.push_back(row.n_streams);
-        columns.n_swa.push_back(row.window);
-        columns.cache.push_back(row.cache);
+        const ggml_tensor *        tensor  = row.tensor;
+        const auto                 found   = std::find(buffers.begin(), buffers.end(), tensor->buffer);
+        const bool                 is_real = found != buffers.end();
+        ggml_backend_buffer_type_t type    = is_real ? ggml_backend_buffer_get_type(*found) : row.type;
+        PlaceColumns::Row          place;
+        place.name        = ggml_get_name(tensor);
+        place.type        = ggml_type_name(tensor->type);
+        place.kind        = row.kind;
+        place.device      = device_of(type);
+        place.buffer_type = ggml_backend_buft_name(type);
+        place.layer       = layer_of(place.name, row.cache < 0);
+        std::copy_n(tensor->ne, k_n_dims, place.ne.begin());
+        place.size_bytes   = static_cast<int64_t>(ggml_nbytes(tensor));
+        place.buffer       = is_real ? static_cast<int32_t>(found - buffers.begin()) : -1;
+        place.offset_bytes = is_real ? static_cast<const char *>(tensor->data) -
+                                           static_cast<const char *>(ggml_backend_buffer_get_base(*found))
+                                     : -1;
+        place.file              = row.file;
+        place.file_offset_bytes = row.file_offset;
+        place.n_cells           = row.n_cells;
+        place.n_streams         = row.n_streams;
+        place.n_swa             = row.window;
+        place.cache             = row.cache;
+        columns.append(place);
     }
     return columns;
 }

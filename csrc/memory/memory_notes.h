@@ -3,11 +3,11 @@
 #pragma once
 
 #include "memory/buffers.h"
+#include "record/places.h"
 
 #include <cstddef>
 #include <cstdint>
 #include <map>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -18,15 +18,6 @@ struct ggml_context;
 struct ggml_tensor;
 
 namespace slmprof {
-
-// What a tensor of a planned graph will lie in; where in it, only if the graph allocator places it.
-struct GraphPlace {
-    ggml_backend_buffer_type * type   = nullptr;
-    int32_t                    buffer = -1;
-    int64_t                    offset = -1;
-};
-
-using GraphPlaces = std::unordered_map<const ggml_tensor *, GraphPlace>;
 
 class MemoryNotes {
   public:

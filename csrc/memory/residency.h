@@ -2,6 +2,8 @@
 
 #pragma once
 
+#include "record/places.h"
+
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -11,20 +13,6 @@ namespace slmprof {
 
 // Where the system tells of this process; tests name another folder.
 constexpr const char * k_own_process = "/proc/self";
-
-struct AddressRange {
-    uintptr_t begin = 0;
-    uint64_t  size  = 0;
-
-    uintptr_t end() const { return begin + size; }
-    bool      overlaps(const AddressRange & other) const { return begin < other.end() && other.begin < end(); }
-
-    AddressRange common_with(const AddressRange & other) const {
-        const uintptr_t first = begin > other.begin ? begin : other.begin;
-        const uintptr_t last  = end() < other.end() ? end() : other.end();
-        return { first, last > first ? last - first : 0 };
-    }
-};
 
 // Nothing where the system does not tell.
 struct ProcessMemory {

@@ -162,7 +162,7 @@ uint8_t usage_of(const ggml_backend_buffer * buffer) {
 
 }  // namespace
 
-int32_t GraphRegistry::find_or_copy(ggml_cgraph * graph) {
+int32_t GraphRegistry::find_or_copy(ggml_cgraph * graph, int32_t backend) {
     const auto known = by_address_.find(graph);
     if (known != by_address_.end()) {
         return known->second;
@@ -170,7 +170,7 @@ int32_t GraphRegistry::find_or_copy(ggml_cgraph * graph) {
     const uint64_t hash = hash_graph(graph);
     const auto [entry, is_new] = by_hash_.try_emplace(hash, n_graphs_);
     if (is_new) {
-        copy(graph, hash, nullptr);
+        copy(graph, hash, backend, nullptr);
         n_graphs_++;
     }
     by_address_[graph] = entry->second;
@@ -178,11 +178,11 @@ int32_t GraphRegistry::find_or_copy(ggml_cgraph * graph) {
 }
 
 void GraphRegistry::copy_planned(ggml_cgraph * graph, const GraphPlaces & places) {
-    copy(graph, hash_graph(graph), &places);
+    copy(graph, hash_graph(graph), -1, &places);
     n_graphs_++;
 }
 
-void GraphRegistry::copy(ggml_cgraph * graph, uint64_t hash, const GraphPlaces * places) {
+void GraphRegistry::copy(ggml_cgraph * graph, uint64_t hash, int32_t backend, const GraphPlaces * places) {
     const int n_nodes = ggml_graph_n_nodes(graph);
 
     std::unordered_map<const ggml_tensor *, int32_t> rows;
@@ -220,35 +220,41 @@ void GraphRegistry::copy(ggml_cgraph * graph, uint64_t hash, const GraphPlaces *
         mask_rows.push_back(rows.at(mask));
     }
     mask_rows_.push_back(std::move(mask_rows));
-    graphs_.hash.push_back(hash);
-    graphs_.n_nodes.push_back(n_nodes);
-    graphs_.backend.push_back(strings_.intern("CPU"));
+    GraphColumns::Row row;
+    row.hash    = hash;
+    row.n_nodes = n_nodes;
+    row.backend = backend;
+    graphs_.append(row);
 }
 
 int32_t GraphRegistry::number_of(const ggml_backend_buffer * buffer) {
     return buffers_.try_emplace(buffer, static_cast<int32_t>(buffers_.size())).first->second;
 }
 
-void GraphRegistry::append_place(const ggml_tensor * tensor) {
+void GraphRegistry::find_place(const ggml_tensor * tensor, TensorColumns::Row & row) {
     auto * buffer = const_cast<ggml_backend_buffer *>(buffer_of(tensor));
-    tensors_.buffer_type.push_back(
-        buffer != nullptr ? strings_.intern(ggml_backend_buft_name(ggml_backend_buffer_get_type(buffer))) : -1);
-    tensors_.usage.push_back(usage_of(buffer));
-    tensors_.buffer.push_back(buffer != nullptr ? number_of(buffer) : -1);
-    tensors_.offset_bytes.push_back(
-        buffer != nullptr && tensor->data != nullptr
-            ? static_cast<const char *>(tensor->data) - static_cast<const char *>(ggml_backend_buffer_get_base(buffer))
-            : -1);
+    if (buffer == nullptr) {
+        return;
+    }
+    row.buffer_type = strings_.intern(ggml_backend_buft_name(ggml_backend_buffer_get_type(buffer)));
+    row.usage       = usage_of(buffer);
+    row.buffer      = number_of(buffer);
+    if (tensor->data != nullptr) {
+        row.offset_bytes =
+            static_cast<const char *>(tensor->data) - static_cast<const char *>(ggml_backend_buffer_get_base(buffer));
+    }
 }
 
-void GraphRegistry::append_planned_place(const ggml_tensor * tensor, const GraphPlaces & places) {
+void GraphRegistry::plan_place(const ggml_tensor * tensor, const GraphPlaces & places, TensorColumns::Row & row) {
     const auto found = places.find(tensor->view_src != nullptr ? tensor->view_src : tensor);
     const auto place = found != places.end() ? found->second : GraphPlace{};
-    tensors_.buffer_type.push_back(place.type != nullptr ? strings_.intern(ggml_backend_buft_name(place.type)) : -1);
-    tensors_.usage.push_back(place.offset >= 0 ? k_usage_compute : usage_of(buffer_of(tensor)));
-    tensors_.buffer.push_back(place.buffer);
-    tensors_.offset_bytes.push_back(
-        place.offset >= 0 && tensor->view_src != nullptr ? place.offset + static_cast<int64_t>(tensor->view_offs) : place.offset);
+    row.buffer_type  = place.type != nullptr ? strings_.intern(ggml_backend_buft_name(place.type)) : -1;
+    row.usage        = place.offset >= 0 ? k_usage_compute : usage_of(buffer_of(tensor));
+    row.buffer       = place.buffer;
+    row.offset_bytes = place.offset;
+    if (place.offset >= 0 && tensor->view_src != nullptr) {
+        row.offset_bytes += static_cast<int64_t>(tensor->view_offs);
+    }
 }
 
 void GraphRegistry::append(const ggml_tensor * tensor, int32_t graph, int32_t node,
@@ -259,31 +265,32 @@ void GraphRegistry::append(const ggml_tensor * tensor, int32_t graph, int32_t no
     };
     const bool has_detail = tensor->op == GGML_OP_UNARY || tensor->op == GGML_OP_GLU;
 
-    tensors_.graph.push_back(graph);
-    tensors_.node.push_back(node);
-    tensors_.op.push_back(strings_.intern(ggml_op_name(tensor->op)));
-    tensors_.op_detail.push_back(has_detail ? strings_.intern(ggml_op_desc(tensor)) : -1);
-    tensors_.name.push_back(strings_.intern(std::string(tensor->name, strnlen(tensor->name, sizeof(tensor->name)))));
-    tensors_.type.push_back(strings_.intern(ggml_type_name(tensor->type)));
+    TensorColumns::Row row;
+    row.graph       = graph;
+    row.node        = node;
+    row.op          = strings_.intern(ggml_op_name(tensor->op));
+    row.op_detail   = has_detail ? strings_.intern(ggml_op_desc(tensor)) : -1;
+    row.name        = strings_.intern(std::string(tensor->name, strnlen(tensor->name, sizeof(tensor->name))));
+    row.type        = strings_.intern(ggml_type_name(tensor->type));
+    row.buffer_type = row.buffer = -1;
+    row.offset_bytes             = -1;
     if (places != nullptr) {
-        append_planned_place(tensor, *places);
+        plan_place(tensor, *places, row);
     } else {
-        append_place(tensor);
+        find_place(tensor, row);
     }
-    tensors_.flags.push_back(static_cast<uint32_t>(tensor->flags));
-    tensors_.view_src.push_back(row_of(tensor->view_src));
-    tensors_.view_offset.push_back(static_cast<int64_t>(tensor->view_offs));
-    tensors_.size_bytes.push_back(static_cast<int64_t>(ggml_nbytes(tensor)));
-    for (int i = 0; i < k_n_params; i++) {
-        tensors_.param[i].push_back(tensor->op_params[i]);
+    row.flags       = static_cast<uint32_t>(tensor->flags);
+    row.view_src    = row_of(tensor->view_src);
+    row.view_offset = static_cast<int64_t>(tensor->view_offs);
+    row.size_bytes  = static_cast<int64_t>(ggml_nbytes(tensor));
+    std::copy_n(tensor->op_params, k_n_params, row.param.begin());
+    std::copy_n(tensor->ne, k_n_dims, row.ne.begin());
+    std::copy_n(tensor->nb, k_n_dims, row.nb.begin());
+    row.src.fill(-1);
+    for (int i = 0; node >= 0 && i < GGML_MAX_SRC; i++) {
+        row.src[static_cast<size_t>(i)] = row_of(tensor->src[i]);
     }
-    for (int i = 0; i < k_n_dims; i++) {
-        tensors_.ne[i].push_back(tensor->ne[i]);
-        tensors_.nb[i].push_back(static_cast<int64_t>(tensor->nb[i]));
-    }
-    for (int i = 0; i < k_n_sources; i++) {
-        tensors_.src[i].push_back(node >= 0 && i < GGML_MAX_SRC ? row_of(tensor->src[i]) : -1);
-    }
+    tensors_.append(row);
 }
 
 const std::vector<const ggml_tensor *> & GraphRegistry::masks_of(ggml_cgraph * graph) {

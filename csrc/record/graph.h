@@ -2,7 +2,7 @@
 
 #pragma once
 
-#include "memory/memory_notes.h"
+#include "record/places.h"
 #include "record/records.h"
 
 #include <cstdint>
@@ -28,9 +28,9 @@ class GraphRegistry {
         return known != by_address_.end() ? known->second : -1;
     }
 
-    // Number of this graph; copies its table the first time that it is seen.
-    // The structure is hashed again only after `forget_addresses`.
-    int32_t find_or_copy(ggml_cgraph * graph);
+    // Number of this graph; copies its table the first time that it is seen, as one that runs on this
+    // backend (the number of its name). The structure is hashed again only after `forget_addresses`.
+    int32_t find_or_copy(ggml_cgraph * graph, int32_t backend);
 
     // Copies a graph whose tensors have no memory yet, but places where the allocator would put them.
     void copy_planned(ggml_cgraph * graph, const GraphPlaces & places);
@@ -50,15 +50,13 @@ class GraphRegistry {
     // Hands over the tables of the graphs that were new since the last call.
     void take(GraphColumns & graphs, TensorColumns & tensors);
 
-    int32_t n_graphs() const { return n_graphs_; }
-
   private:
-    void    copy(ggml_cgraph * graph, uint64_t hash, const GraphPlaces * places);
+    void    copy(ggml_cgraph * graph, uint64_t hash, int32_t backend, const GraphPlaces * places);
     int32_t number_of(const ggml_backend_buffer * buffer);
     void    append(const ggml_tensor * tensor, int32_t graph, int32_t node,
                    const std::unordered_map<const ggml_tensor *, int32_t> & rows, const GraphPlaces * places);
-    void    append_place(const ggml_tensor * tensor);
-    void    append_planned_place(const ggml_tensor * tensor, const GraphPlaces & places);
+    void    find_place(const ggml_tensor * tensor, TensorColumns::Row & row);
+    void    plan_place(const ggml_tensor * tensor, const GraphPlaces & places, TensorColumns::Row & row);
 
     StringTable &                                               strings_;
     int32_t                                                     n_graphs_ = 0;

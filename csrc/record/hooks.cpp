@@ -37,7 +37,7 @@ void Recorder::start() {
     // Graphs may have been rebuilt at known addresses while the hooks were off.
     graphs_.forget_addresses();
     active_recorder = this;
-    slmprof_threads = threads_.data();
+    slmprof_threads = cpu_.slots();
 }
 
 void Recorder::stop() {

@@ -2,6 +2,8 @@
 
 #pragma once
 
+#include "record/columns.h"
+
 #include <cstdint>
 #include <string>
 #include <unordered_map>
@@ -12,6 +14,13 @@ namespace slmprof {
 enum class Phase : uint8_t { prefill = 0, decode = 1 };
 
 enum class Pass : uint8_t { warmup = 0, timing = 1, op = 2 };
+
+// Whether all events are kept, or the statistics of each op.
+enum class EventMode : uint8_t { all = 0, aggregate = 1 };
+
+enum class LaneClock : uint8_t { host = 0 };
+
+constexpr uint32_t k_converting = 1;
 
 // One op on one thread, in ticks; written in the hot path.
 struct OpEvent {
@@ -28,6 +37,7 @@ struct OpEvent {
     uint32_t node() const { return place & 0xFFFFF; }  // position of the (first) node in the graph
     uint32_t n_fused() const { return place >> 20 & 0xF; }
     uint32_t run() const { return place >> 24; }  // as run_tag makes it
+    bool     converts() const { return convert_ticks > k_converting; }
     void     set_place(uint32_t node, uint32_t n_fused, uint32_t run) { place = node | n_fused << 20 | run << 24; }
 };
 static_assert(sizeof(OpEvent) == 32);
@@ -37,11 +47,9 @@ constexpr uint32_t run_tag(size_t run) {
     return static_cast<uint32_t>(run & 0xFF);
 }
 
-constexpr uint32_t k_converting = 1;
-
 // How many experts' matrices an op of a mixture of experts read.
 struct RoutingRecord {
-    uint32_t event;  // number of the event among those of thread 0
+    uint32_t event;  // number of the event among those of the first thread
     uint32_t n_experts;
 };
 
@@ -51,6 +59,10 @@ struct MaskCount {
     int32_t mask;  // which of the graph's masks
     int64_t n_pairs, n_keys;
 };
+
+// Kinds of marks that are no segment: the recorder's own work, and the end of a step.
+constexpr int32_t k_own_work = 100;
+constexpr int32_t k_step_end = 101;
 
 // Begin of a host segment, in ticks. `run` is the graph run that ends a launch, or -1.
 struct SegmentMark {
@@ -63,6 +75,7 @@ struct SegmentMark {
 struct RunRecord {
     int32_t  step;
     int32_t  graph;
+    int32_t  lane;       // its first one; the others follow it
     int32_t  n_threads;
     uint64_t end_ticks;
 };
@@ -85,59 +98,145 @@ class StringTable {
     std::vector<std::string>                 texts_;
 };
 
-struct StepColumns {
-    std::vector<uint8_t> phase, pass;
-    std::vector<int32_t> repeat, index, depth, n_tokens, n_past;
-    std::vector<int64_t> begin_ns, end_ns;
-};
+// The columns mean what docs/profile-format.md says. Text columns hold numbers of a StringTable.
 
-struct SegmentColumns {
-    std::vector<int32_t> step;
-    std::vector<uint8_t> kind;
-    std::vector<int64_t> begin_ns, end_ns;
-};
+#define SLMPROF_STEP_COLUMNS(COLUMN, COLUMNS) \
+    COLUMN(uint8_t, phase)                    \
+    COLUMN(uint8_t, pass)                     \
+    COLUMN(int32_t, repeat)                   \
+    COLUMN(int32_t, index)                    \
+    COLUMN(int32_t, depth)                    \
+    COLUMN(int32_t, n_tokens)                 \
+    COLUMN(int32_t, n_past)                   \
+    COLUMN(int64_t, begin_ns)                 \
+    COLUMN(int64_t, end_ns)
+SLMPROF_TABLE(StepColumns, SLMPROF_STEP_COLUMNS)
 
-struct RunColumns {
-    std::vector<int32_t> step, graph, n_threads;
-    std::vector<int64_t> n_dropped, begin_ns, end_ns;
-};
+#define SLMPROF_SEGMENT_COLUMNS(COLUMN, COLUMNS) \
+    COLUMN(int32_t, step)                        \
+    COLUMN(uint8_t, kind)                        \
+    COLUMN(int64_t, begin_ns)                    \
+    COLUMN(int64_t, end_ns)
+SLMPROF_TABLE(SegmentColumns, SLMPROF_SEGMENT_COLUMNS)
 
-struct EventColumns {
-    std::vector<int32_t>  run, node, path, convert, n_experts;
-    std::vector<uint16_t> n_fused, thread;
-    std::vector<int64_t>  begin_ns, end_ns, convert_ns, resume_ns;
-};
+#define SLMPROF_LANE_COLUMNS(COLUMN, COLUMNS) \
+    COLUMN(int32_t, kind)                     \
+    COLUMN(int32_t, device)                   \
+    COLUMN(int32_t, index)                    \
+    COLUMN(uint8_t, clock)
+SLMPROF_TABLE(LaneColumns, SLMPROF_LANE_COLUMNS)
 
-struct StatColumns {
-    std::vector<uint8_t>  phase, stage;
-    std::vector<int32_t>  depth, graph, node, path;
-    std::vector<uint16_t> n_fused;
-    std::vector<int64_t>  calls, span_sum_ns, span_min_ns, span_max_ns, n_experts_sum;
-    std::vector<double>   span_sq_sum, compute_sum_ns, compute_max_sum_ns, wait_sum_ns;
-};
+#define SLMPROF_RUN_COLUMNS(COLUMN, COLUMNS) \
+    COLUMN(int32_t, step)                    \
+    COLUMN(int32_t, graph)                   \
+    COLUMN(int32_t, lane)                    \
+    COLUMN(int32_t, n_threads)               \
+    COLUMN(int64_t, n_dropped)               \
+    COLUMN(int64_t, begin_ns)                \
+    COLUMN(int64_t, end_ns)
+SLMPROF_TABLE(RunColumns, SLMPROF_RUN_COLUMNS)
 
-struct MaskColumns {
-    std::vector<int32_t> run, tensor;
-    std::vector<int64_t> n_pairs, n_keys;
-};
+#define SLMPROF_EVENT_COLUMNS(COLUMN, COLUMNS) \
+    COLUMN(int32_t, run)                       \
+    COLUMN(int32_t, node)                      \
+    COLUMN(uint16_t, n_fused)                  \
+    COLUMN(int32_t, lane)                      \
+    COLUMN(int32_t, path)                      \
+    COLUMN(int64_t, begin_ns)                  \
+    COLUMN(int64_t, end_ns)                    \
+    COLUMN(int32_t, convert)                   \
+    COLUMN(int64_t, convert_ns)                \
+    COLUMN(int64_t, resume_ns)                 \
+    COLUMN(int32_t, n_experts)
+SLMPROF_TABLE(EventColumns, SLMPROF_EVENT_COLUMNS)
 
-struct GraphColumns {
-    std::vector<uint64_t> hash;
-    std::vector<int32_t>  n_nodes, backend;
-};
+#define SLMPROF_STAT_COLUMNS(COLUMN, COLUMNS) \
+    COLUMN(uint8_t, phase)                    \
+    COLUMN(int32_t, depth)                    \
+    COLUMN(int32_t, graph)                    \
+    COLUMN(int32_t, lane)                     \
+    COLUMN(int32_t, node)                     \
+    COLUMN(uint16_t, n_fused)                 \
+    COLUMN(uint8_t, stage)                    \
+    COLUMN(int32_t, path)                     \
+    COLUMN(int64_t, calls)                    \
+    COLUMN(int64_t, span_sum_ns)              \
+    COLUMN(int64_t, span_min_ns)              \
+    COLUMN(int64_t, span_max_ns)              \
+    COLUMN(double, span_sq_sum)               \
+    COLUMN(double, compute_sum_ns)            \
+    COLUMN(double, compute_max_sum_ns)        \
+    COLUMN(double, wait_sum_ns)               \
+    COLUMN(int64_t, n_experts_sum)
+SLMPROF_TABLE(StatColumns, SLMPROF_STAT_COLUMNS)
+
+#define SLMPROF_MASK_COLUMNS(COLUMN, COLUMNS) \
+    COLUMN(int32_t, run)                      \
+    COLUMN(int32_t, tensor)                   \
+    COLUMN(int64_t, n_pairs)                  \
+    COLUMN(int64_t, n_keys)
+SLMPROF_TABLE(MaskColumns, SLMPROF_MASK_COLUMNS)
+
+#define SLMPROF_GRAPH_COLUMNS(COLUMN, COLUMNS) \
+    COLUMN(uint64_t, hash)                     \
+    COLUMN(int32_t, n_nodes)                   \
+    COLUMN(int32_t, backend)
+SLMPROF_TABLE(GraphColumns, SLMPROF_GRAPH_COLUMNS)
 
 constexpr int k_n_dims    = 4;
 constexpr int k_n_sources = 10;
 constexpr int k_n_params  = 4;
 
-struct TensorColumns {
-    std::vector<int32_t>  graph, node, op, op_detail, name, type, buffer_type, buffer, view_src;
-    std::vector<uint8_t>  usage;
-    std::vector<uint32_t> flags;
-    std::vector<int64_t>  offset_bytes, view_offset, size_bytes;
-    std::vector<int64_t>  ne[k_n_dims], nb[k_n_dims];
-    std::vector<int32_t>  src[k_n_sources];
-    std::vector<int32_t>  param[k_n_params];
+#define SLMPROF_TENSOR_COLUMNS(COLUMN, COLUMNS) \
+    COLUMN(int32_t, graph)                      \
+    COLUMN(int32_t, node)                       \
+    COLUMN(int32_t, op)                         \
+    COLUMN(int32_t, op_detail)                  \
+    COLUMN(int32_t, name)                       \
+    COLUMN(int32_t, type)                       \
+    COLUMN(int32_t, buffer_type)                \
+    COLUMN(uint8_t, usage)                      \
+    COLUMN(int32_t, buffer)                     \
+    COLUMN(int64_t, offset_bytes)               \
+    COLUMN(uint32_t, flags)                     \
+    COLUMN(int32_t, view_src)                   \
+    COLUMN(int64_t, view_offset)                \
+    COLUMNS(int64_t, ne, k_n_dims)              \
+    COLUMNS(int64_t, nb, k_n_dims)              \
+    COLUMNS(int32_t, src, k_n_sources)          \
+    COLUMN(int64_t, size_bytes)                 \
+    COLUMNS(int32_t, param, k_n_params)
+SLMPROF_TABLE(TensorColumns, SLMPROF_TENSOR_COLUMNS)
+
+#define SLMPROF_TYPE_COLUMNS(COLUMN, COLUMNS) \
+    COLUMN(int32_t, name)                     \
+    COLUMN(int32_t, block_size)               \
+    COLUMN(int32_t, type_size)                \
+    COLUMN(uint8_t, is_quantized)
+SLMPROF_TABLE(TypeColumns, SLMPROF_TYPE_COLUMNS)
+
+// What is handed over at once: all that was recorded since the last time. Lanes, graphs, their
+// tensors and types are there the first time only.
+#define SLMPROF_TABLES(TABLE)       \
+    TABLE(StepColumns, steps)       \
+    TABLE(SegmentColumns, segments) \
+    TABLE(LaneColumns, lanes)       \
+    TABLE(RunColumns, runs)         \
+    TABLE(EventColumns, events)     \
+    TABLE(StatColumns, stats)       \
+    TABLE(MaskColumns, masks)       \
+    TABLE(GraphColumns, graphs)     \
+    TABLE(TensorColumns, tensors)   \
+    TABLE(TypeColumns, types)
+#define SLMPROF_MEMBER(Table, name)      Table name;
+#define SLMPROF_VISIT_TABLE(Table, name) visitor(#name, name);
+
+struct Recording {
+    SLMPROF_TABLES(SLMPROF_MEMBER)
+    std::vector<std::string> strings;
+
+    template <typename Visitor> void visit(const Visitor & visitor) { SLMPROF_TABLES(SLMPROF_VISIT_TABLE) }
+    template <typename Visitor> void visit(const Visitor & visitor) const { SLMPROF_TABLES(SLMPROF_VISIT_TABLE) }
 };
 
 }  // namespace slmprof

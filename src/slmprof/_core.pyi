@@ -127,12 +127,14 @@ class Plan(TypedDict):
 class Harvest(TypedDict):
     steps: dict[str, NDArray[Any]]
     segments: dict[str, NDArray[Any]]
+    lanes: dict[str, NDArray[Any]]  # as `graphs` and `types`: rows that are new
     runs: dict[str, NDArray[Any]]
     events: dict[str, NDArray[Any]]
     stats: dict[str, NDArray[Any]]
     masks: dict[str, NDArray[Any]]
     graphs: dict[str, NDArray[Any]]
     tensors: dict[str, NDArray[Any]]
+    types: dict[str, NDArray[Any]]
     strings: list[str]
 
 class EngineSettings:

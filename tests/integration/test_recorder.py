@@ -50,7 +50,7 @@ def test_every_working_node_runs_once_on_every_thread(small_model: ModelMaker) -
     for run, graph in enumerate(runs["graph"].tolist()):
         expected = executed_nodes(chunk, graph)
         for thread in range(2):
-            mine = (events["run"] == run) & (events["thread"] == thread)
+            mine = (events["run"] == run) & (events["lane"] == thread)
             nodes = [
                 node + i
                 for node, n_fused in zip(events["node"][mine], events["n_fused"][mine], strict=True)
@@ -63,7 +63,7 @@ def test_spans_tile_each_run(small_model: ModelMaker) -> None:
     chunk = observe(open_engine(small_model()))
     events, runs = chunk["events"], chunk["runs"]
     for run in range(len(runs["step"])):
-        mine = (events["run"] == run) & (events["thread"] == 0)
+        mine = (events["run"] == run) & (events["lane"] == 0)
         begins, ends = events["begin_ns"][mine], events["end_ns"][mine]
         assert begins[0] == runs["begin_ns"][run]
         assert np.all(begins[1:] >= ends[:-1])
@@ -156,9 +156,9 @@ def test_overflow_is_counted(small_model: ModelMaker) -> None:
     engine = open_engine(small_model(), event_capacity=20)
     engine.prefill(PROMPT, PASS_OP)
     chunk = engine.take()
-    prefill_ops = int(np.sum((whole["events"]["run"] == 0) & (whole["events"]["thread"] == 0)))
+    prefill_ops = int(np.sum((whole["events"]["run"] == 0) & (whole["events"]["lane"] == 0)))
     assert prefill_ops < n_ops
-    assert np.sum(chunk["events"]["thread"] == 0) == 20
+    assert np.sum(chunk["events"]["lane"] == 0) == 20
     assert chunk["runs"]["n_dropped"].sum() == 2 * (prefill_ops - 20)
 
 
@@ -176,7 +176,7 @@ def test_aggregate_counts_what_events_hold(small_model: ModelMaker) -> None:
     stats = observe(engine, n_gen=10, aggregate=True)
     assert len(stats["events"]["run"]) == 0
     graphs = events["runs"]["graph"][events["events"]["run"]]
-    first = events["events"]["thread"] == 0
+    first = events["events"]["lane"] == 0
     expected: dict[tuple[int, int], int] = {}
     nodes = events["events"]["node"][first]
     for graph, node in zip(graphs[first].tolist(), nodes.tolist(), strict=True):

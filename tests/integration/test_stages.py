@@ -94,7 +94,7 @@ def test_half_precision_weights_convert_to_half_precision(small_model: ModelMake
 def test_aggregated_conversions_are_those_of_the_events(small_model: ModelMaker) -> None:
     engine = open_engine(small_model())
     events = observe(engine)["events"]
-    n_conversions = int(np.sum((events["convert"] >= 0) & (events["thread"] == 0)))
+    n_conversions = int(np.sum((events["convert"] >= 0) & (events["lane"] == 0)))
     chunk = observe(engine, aggregate=True)
     stats, runs = chunk["stats"], chunk["runs"]
     conversion = stats["stage"] == STAGE_CONVERSION
@@ -196,7 +196,7 @@ def test_experts_that_were_read_are_counted(mixture: Path, aggregate: bool) -> N
         return
     events = chunk["events"]
     is_routed = np.array([op == "MUL_MAT_ID" for op in ops_of_events(chunk)])
-    first = events["thread"] == 0
+    first = events["lane"] == 0
     prefill = events["run"] == 0
     assert np.all(events["n_experts"][is_routed & first & ~prefill] == N_USED)
     # Forty tokens that choose two of four read them all; the last layer has one token left.

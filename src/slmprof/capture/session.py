@@ -15,7 +15,6 @@ from ..children.native_errors import guarded
 from ..errors import UsageError
 from ..machine import environment
 from ..models.resolve import model_name, resolve_model
-from ..profiles.history import known_types
 from ..profiles.vocabulary import PASS_OP, PASS_TIMING
 from ..settings.capture import CaptureConfig
 from ..version import find_version
@@ -194,31 +193,12 @@ class Session:
 
     def take(self) -> Chunk:
         """What was measured since the last call, as one chunk of a profile."""
-        chunk = self._with_lanes({**self.engine.take()})
+        chunk: Chunk = {**self.engine.take()}
         if not self._has_places:
             places = self.engine.places()
             chunk["places"], chunk["strings"] = numbered_places(places, chunk["strings"])
             self._has_places = True
         self._graphs.add(chunk)
-        return chunk
-
-    def _with_lanes(self, chunk: Chunk) -> Chunk:
-        """The chunk in the columns of format version 4, which the native module lacks so far."""
-        chunk["events"]["lane"] = chunk["events"].pop("thread").astype(np.int32)
-        for name in ("runs", "stats"):
-            chunk[name]["lane"] = np.zeros(len(chunk[name]["graph"]), np.int32)
-        if not self._has_places:  # the first chunk
-            n_threads = int(self.context_info["n_threads"])
-            n, texts = len(chunk["strings"]), list(chunk["strings"])
-            types, names = known_types(n + 2)
-            chunk["strings"] = [*texts, "cpu_thread", "CPU", *names]
-            chunk["types"] = types.columns()
-            chunk["lanes"] = {
-                "kind": np.full(n_threads, n),
-                "device": np.full(n_threads, n + 1),
-                "index": np.arange(n_threads),
-                "clock": np.zeros(n_threads, np.uint8),
-            }
         return chunk
 
     def header(self, *, n_repeats: int, events: str) -> dict[str, Any]:

@@ -38,7 +38,9 @@ _SOURCES = (
     "for a cast, whose `src1` is itself"
 )
 _PARAMETERS = "first 32-bit operator parameters, as stored"
-_SPAN = "span: the first lane's begin to its next op's begin, or the run's end"
+_SPAN = (
+    "span: the first lane's begin to its next op's begin, or the run's end; 0 where it lacks the op"
+)
 
 
 def trimmed_shape(shape: Iterable[int]) -> tuple[int, ...]:
@@ -171,7 +173,7 @@ class StatTable(Table):
     span_max_ns: Int64 = column(_SPAN, merge="max")
     span_sq_sum: Float64 = column("sum of the squares of the spans", unit="ns²", merge="sum")
     compute_sum_ns: Float64 = column(
-        "sum over calls of the mean over lanes of `end - begin`", merge="sum"
+        "sum over calls of the mean over the lanes that have the op of `end - begin`", merge="sum"
     )
     compute_max_sum_ns: Float64 = column(
         "sum over calls of the slowest lane's time; 0 where it is not known (files of version 1)",
@@ -179,8 +181,8 @@ class StatTable(Table):
         merge="sum",
     )
     wait_sum_ns: Float64 = column(
-        "sum over calls of the mean over lanes of the time from `end` to the lane's next begin, or "
-        "the run's end",
+        "sum over calls of the mean over the lanes that have the op of the time from `end` to the "
+        "lane's next begin, or the run's end",
         merge="sum",
     )
     n_experts_sum: Int64 = column(

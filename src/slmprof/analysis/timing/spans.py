@@ -26,9 +26,10 @@ class OpSpans:
         path: the code that ran: the leading lane's, or where it says none, that of any other lane.
         begin_ns, span_ns: the leading lane's begin (the run's first lane), and the time to its next
             begin or the run's end. A conversion ends, and the product proper begins, when the last
-            lane has converted its share.
-        compute_ns, wait_ns: mean over the run's lanes of the time at work, and from its end to the
-            lane's next begin or the run's end.
+            lane has converted its share. An op that the leading lane has no event of has no span:
+            its time is in the spans of that lane's ops.
+        compute_ns, wait_ns: mean over the lanes that have the op of the time at work, and from its
+            end to the lane's next begin or the run's end.
         slowest_ns: time at work of the slowest lane.
         n_experts: experts that the op read; 0 where it routes nothing.
     """
@@ -81,7 +82,7 @@ class _Executions:
         self.events = events.take(order)
         self.following = following[order]
         self.run = self.events.run[self.starts]
-        self.n_threads = runs.n_threads[self.run]
+        self.n_lanes = np.diff(self.starts, append=n)
         self.leading_lane = runs.lane[self.run]
 
     def spans(self) -> OpSpans:
@@ -147,8 +148,8 @@ class _Executions:
             path=np.where(lead >= 0, lead, np.maximum.reduceat(path, starts))[chosen],
             begin_ns=begin_ns[chosen],
             span_ns=span_ns[chosen],
-            compute_ns=(np.add.reduceat(busy_ns, starts) / self.n_threads)[chosen],
-            wait_ns=(np.add.reduceat(waiting_ns, starts) / self.n_threads)[chosen],
+            compute_ns=(np.add.reduceat(busy_ns, starts) / self.n_lanes)[chosen],
+            wait_ns=(np.add.reduceat(waiting_ns, starts) / self.n_lanes)[chosen],
             slowest_ns=np.maximum.reduceat(busy_ns, starts)[chosen].astype(np.float64),
             n_experts=np.maximum.reduceat(events.n_experts, starts)[chosen],
         )

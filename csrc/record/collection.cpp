@@ -1,0 +1,125 @@
+// From what the buffers hold to columns.
+
+#include "record/clock.h"
+#include "record/recorder.h"
+
+#include <algorithm>
+#include <cstdint>
+
+namespace slmprof {
+
+void Recorder::collect(EventMode mode) {
+    const TickScale & scale = tick_scale();
+    cpu_.await_pending();
+    const auto first_row = static_cast<int32_t>(recording_.runs.n_rows);
+    const auto & threads = cpu_.threads();
+
+    // The events of each run on each thread: they lie one run after another.
+    RunEvents events;
+    for (const slmprof_thread & thread : threads) {
+        events.lanes.push_back({ thread.first, thread.first });
+    }
+    RoutingCursor         routing(threads[0].first, cpu_.end_routings());
+    std::vector<uint64_t> run_begin_ticks;
+    for (size_t r = 0; r < runs_.size(); r++) {
+        for (size_t t = 0; t < threads.size(); t++) {
+            LaneEvents & lane = events.lanes[t];
+            lane.first        = lane.last;
+            while (lane.last != threads[t].next && lane.last->run() == run_tag(r)) {
+                lane.last++;
+            }
+        }
+        const RunRecord &  run  = runs_[r];
+        const LaneEvents & lead = events.lanes[0];
+        run_begin_ticks.push_back(lead.first == lead.last ? run.end_ticks : lead.first->begin_ticks);
+        RunColumns::Row row;
+        row.step      = run.step;
+        row.graph     = run.graph;
+        row.lane      = run.lane;
+        row.n_threads = run.n_threads;
+        // Which run lost them is not known; the last one is where the room ended.
+        row.n_dropped = r + 1 == runs_.size() ? cpu_.n_dropped() : 0;
+        row.begin_ns  = scale.to_ns(run_begin_ticks.back());
+        row.end_ns    = scale.to_ns(run.end_ticks);
+        recording_.runs.append(row);
+
+        events.phase  = run_steps_[r].phase;
+        events.depth  = run_steps_[r].depth;
+        events.graph  = run.graph;
+        events.lane   = run.lane;
+        events.end_ns = row.end_ns;
+        if (mode == EventMode::all) {
+            collect_events(events, routing);
+        } else {
+            reducer_.add(events, routing);
+        }
+    }
+    collect_segments(run_begin_ticks);
+    collect_masks(first_row);
+    discard();
+}
+
+void Recorder::collect_events(const RunEvents & run, RoutingCursor & routing) {
+    const TickScale & scale = tick_scale();
+    // A thread that had no share of the work may not have come to the place that tells what ran.
+    node_paths_.clear();
+    for (const LaneEvents & lane : run.lanes) {
+        for (const OpEvent * event = lane.first; event != lane.last; event++) {
+            node_paths_.resize(std::max<size_t>(node_paths_.size(), event->node() + 1));
+            uint32_t & path = node_paths_[event->node()];
+            path            = path != 0 ? path : event->path;
+        }
+    }
+    EventColumns::Row row;
+    row.run  = static_cast<int32_t>(recording_.runs.n_rows - 1);
+    row.lane = run.lane;
+    for (const LaneEvents & lane : run.lanes) {
+        for (const OpEvent * event = lane.first; event != lane.last; event++) {
+            const uint32_t path = node_paths_[event->node()];
+            row.node            = static_cast<int32_t>(event->node());
+            row.n_fused         = static_cast<uint16_t>(event->n_fused());
+            row.path            = texts_.path(event->path != 0 ? event->path : path);
+            row.begin_ns        = scale.to_ns(event->begin_ticks);
+            row.end_ns          = scale.to_ns(event->end_ticks);
+            row.convert         = event->converts() ? texts_.conversion(path) : -1;
+            row.convert_ns      = event->converts() ? scale.duration_ns(event->convert_ticks) : 0;
+            row.resume_ns       = event->converts() ? scale.duration_ns(event->resume_ticks) : 0;
+            row.n_experts       = row.lane == run.lane ? routing.experts_of(*event) : 0;
+            recording_.events.append(row);
+        }
+        row.lane++;
+    }
+}
+
+void Recorder::collect_segments(const std::vector<uint64_t> & run_begin_ticks) {
+    const TickScale & scale = tick_scale();
+    for (size_t s = 0; s < step_marks_.size(); s++) {
+        const size_t last = s + 1 < step_marks_.size() ? step_marks_[s + 1].second : marks_.size();
+        for (size_t m = step_marks_[s].second; m + 1 < last; m++) {
+            const SegmentMark & mark = marks_[m];
+            if (mark.kind >= k_own_work) {
+                continue;
+            }
+            const uint64_t end = mark.run >= 0 ? run_begin_ticks[static_cast<size_t>(mark.run)] : marks_[m + 1].ticks;
+            SegmentColumns::Row row;
+            row.step     = step_marks_[s].first;
+            row.kind     = static_cast<uint8_t>(mark.kind);
+            row.begin_ns = scale.to_ns(mark.ticks);
+            row.end_ns   = scale.to_ns(end);
+            recording_.segments.append(row);
+        }
+    }
+}
+
+void Recorder::collect_masks(int32_t first_row) {
+    for (const MaskCount & count : mask_counts_) {
+        MaskColumns::Row row;
+        row.run     = first_row + count.run;
+        row.tensor  = graphs_.mask_row(runs_[static_cast<size_t>(count.run)].graph, count.mask);
+        row.n_pairs = count.n_pairs;
+        row.n_keys  = count.n_keys;
+        recording_.masks.append(row);
+    }
+}
+
+}  // namespace slmprof

@@ -1,0 +1,129 @@
+#include "record/cpu_lanes.h"
+
+#include "ggml-backend.h"
+
+#include <algorithm>
+#include <thread>
+
+namespace slmprof {
+
+namespace {
+
+constexpr size_t k_routings_capacity = 1 << 16;
+
+}  // namespace
+
+std::string cpu_device_name() {
+    return ggml_backend_dev_name(ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU));
+}
+
+CpuLanes::CpuLanes(int n_threads, size_t capacity, bool is_exact) :
+    slots_(static_cast<size_t>(n_threads)),
+    n_events_at_step_(slots_.size()) {
+    reserve(capacity);
+    for (slmprof_thread & thread : slots_) {
+        thread.is_exact = is_exact;
+    }
+}
+
+void CpuLanes::reserve(size_t capacity) {
+    for (slmprof_thread & thread : slots_) {
+        if (static_cast<size_t>(thread.end - thread.first) >= capacity) {
+            continue;
+        }
+        thread.events.reset();
+        thread.first = thread.next = thread.end = nullptr;
+        // Value-initialised: the pages are touched now and not in the hot path.
+        thread.events = std::make_unique<OpEvent[]>(capacity);
+        thread.first = thread.next = thread.events.get();
+        thread.end                 = thread.first + capacity;
+    }
+    // Of a mixture of experts' ops about one in ten is a routed product.
+    slots_[0].routings.reserve(std::max(k_routings_capacity, capacity / 4));
+}
+
+void CpuLanes::list(LaneColumns & lanes, StringTable & strings) const {
+    LaneColumns::Row row;
+    row.kind   = strings.intern("cpu_thread");
+    row.device = strings.intern(cpu_device_name());
+    row.clock  = static_cast<uint8_t>(LaneClock::host);
+    for (size_t t = 0; t < slots_.size(); t++) {
+        row.index = static_cast<int32_t>(t);
+        lanes.append(row);
+    }
+}
+
+void CpuLanes::begin_step() {
+    await_pending();
+    std::transform(slots_.begin(), slots_.end(), n_events_at_step_.begin(),
+                   [](const slmprof_thread & thread) { return thread.n_events(); });
+}
+
+void CpuLanes::end_step() {
+    // All threads execute the same ops, and the first one is the caller's own: the others may still
+    // be writing.
+    largest_step_ = std::max(largest_step_, slots_[0].n_events() - n_events_at_step_[0]);
+}
+
+void CpuLanes::abandon_step() {
+    await_pending();
+    for (size_t t = 0; t < slots_.size(); t++) {
+        slots_[t].next = slots_[t].first + n_events_at_step_[t];
+    }
+    std::vector<RoutingRecord> & routings = slots_[0].routings;
+    while (!routings.empty() && routings.back().event >= slots_[0].n_events()) {
+        routings.pop_back();
+    }
+}
+
+bool CpuLanes::is_nearly_full() const {
+    return static_cast<size_t>(slots_[0].end - slots_[0].next) < 2 * largest_step_;
+}
+
+void CpuLanes::begin_run(size_t run, bool is_alone) {
+    // The other threads are idle until the graph is launched.
+    for (slmprof_thread & thread : slots_) {
+        thread.run      = run_tag(run);
+        thread.is_alone = is_alone;
+    }
+}
+
+void CpuLanes::await_pending() const {
+    for (const slmprof_thread & thread : slots_) {
+        // The thread has passed the last barrier, or is about to write its event down there.
+        while (thread.is_pending.load(std::memory_order_acquire)) {
+            std::this_thread::yield();
+        }
+    }
+}
+
+const std::vector<RoutingRecord> & CpuLanes::end_routings() {
+    slots_[0].routings.push_back({ UINT32_MAX, 0 });
+    return slots_[0].routings;
+}
+
+int64_t CpuLanes::n_dropped() const {
+    uint64_t n = 0;
+    for (const slmprof_thread & thread : slots_) {
+        n += thread.n_dropped;
+    }
+    return static_cast<int64_t>(n);
+}
+
+void CpuLanes::clear() {
+    for (slmprof_thread & thread : slots_) {
+        thread.next      = thread.first;
+        thread.n_dropped = 0;
+        thread.is_last   = false;  // runs are counted anew: the next one is no part of the last
+    }
+    slots_[0].routings.clear();
+}
+
+void CpuLanes::add_memory(std::vector<AddressRange> & ranges) const {
+    for (const slmprof_thread & thread : slots_) {
+        ranges.push_back(range_of(thread.first, static_cast<size_t>(thread.end - thread.first)));
+        ranges.push_back(range_of(thread.routings.data(), thread.routings.capacity()));
+    }
+}
+
+}  // namespace slmprof
