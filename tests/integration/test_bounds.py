@@ -19,7 +19,7 @@ ModelMaker = Callable[..., Path]
 
 def test_ops_have_a_bound_and_a_share_of_their_ceiling(small_model: ModelMaker) -> None:
     profile = slmprof.profile(small_model(), n_prompt=16, n_gen=3, repeats=1, threads=2)
-    assert profile.meta.ceilings["n_threads"] == 2
+    assert profile.meta.ceilings.n_threads == 2
     ops = profile.ops()
     assert set(ops["bound"].dropna()) <= set(BOUNDS)
     assert ops["bound"].notna().all()
@@ -31,7 +31,7 @@ def test_without_ceilings_nothing_is_bound(small_model: ModelMaker) -> None:
     profile = slmprof.profile(
         small_model(), n_prompt=16, n_gen=3, repeats=1, threads=2, ceilings="off"
     )
-    assert profile.meta.ceilings == {}
+    assert profile.meta.ceilings is None
     assert profile.ops()["bound"].isna().all()
     assert profile.ops()["flops"].notna().all()
 

@@ -84,7 +84,7 @@ def test_decode_reads_each_weight_once_and_multiplies_with_it(
     assert set(matrices) == multiplied
     assert product_flops == 2 * sum(matrices.values())
     # Every tensor of the file once; of embeddings, unless they are the head too, one row.
-    expected = sum(profile.meta.model["tensor_types"].values())
+    expected = sum(profile.meta.model.tensor_types.values())
     for name, (table_bytes, row_bytes) in looked_up.items():
         expected += row_bytes - (0 if name in multiplied else table_bytes)
     assert sum(work.weight_bytes or 0 for _, _, work in decode) == expected

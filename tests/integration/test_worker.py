@@ -57,7 +57,7 @@ def test_a_profile_holds_together(small_model: ModelMaker) -> None:
     assert run["complete"] is True
     assert run["n_repeats_done"] == 3
     assert run["n_dropped"] == 0
-    assert profile.meta.model["random_weights"] is True
+    assert profile.meta.model.random_weights is True
     assert [stage.done for stage in stages] == sorted(stage.done for stage in stages)
     assert stages[-1].done == stages[-1].total
     phases = profile.phases().set_index("phase")
@@ -100,12 +100,12 @@ def test_depth_and_memory(small_model: ModelMaker) -> None:
     # K and V of 3 layers, 256 positions of 256 f16 numbers each.
     assert memory["kv_cache"] == 2 * 3 * 256 * 256 * 2
     assert memory["output"] >= 512 * 4
-    assert profile.meta.memory["rss_peak_bytes"] > 0
+    assert profile.meta.memory.rss_peak_bytes > 0
 
 
 def test_aggregate_gives_the_same_views(small_model: ModelMaker) -> None:
     profile = slmprof.profile(small_model(), events="aggregate", **SETTINGS)
-    assert profile.meta.run["events"] == "aggregate"
+    assert profile.meta.run.events == "aggregate"
     assert len(profile.events.run) == 0
     phases = profile.phases().set_index("phase")
     sums = profile.ops().groupby("phase")["time_ms"].sum()
@@ -130,9 +130,9 @@ def test_a_dead_worker_is_an_error_and_loses_no_complete_repeat(
     assert caught.value.log_lines
     partial = caught.value.profile
     assert partial is not None
-    assert partial.meta.run["complete"] is False
-    assert partial.meta.run["n_repeats_done"] == 2
-    assert number.name in partial.meta.run["error"]
+    assert partial.meta.run.complete is False
+    assert partial.meta.run.n_repeats_done == 2
+    assert number.name in partial.meta.run.error
     assert len(partial.blocks()) > 0
     assert children() == []
 
@@ -142,9 +142,9 @@ def test_a_timeout_ends_the_worker(small_model: ModelMaker) -> None:
     with pytest.raises(slmprof.EngineError, match="--timeout") as caught:
         slmprof.profile(small_model(), timeout=10, **{**SETTINGS, "repeats": 100_000})
     partial = caught.value.profile
-    assert partial is not None and partial.meta.run["complete"] is False
-    assert partial.meta.run["n_repeats_done"] >= 1
-    assert "--timeout" in partial.meta.run["error"]
+    assert partial is not None and partial.meta.run.complete is False
+    assert partial.meta.run.n_repeats_done >= 1
+    assert "--timeout" in partial.meta.run.error
     assert children() == []
 
 
@@ -254,7 +254,7 @@ def test_an_interrupted_session_goes_on(small_model: ModelMaker) -> None:
 
 def test_a_timeout_beyond_all_clocks_is_none(small_model: ModelMaker) -> None:
     profile = slmprof.profile(small_model(), timeout=1e300, **{**SETTINGS, "repeats": 1})
-    assert profile.meta.run["complete"] is True
+    assert profile.meta.run.complete is True
 
 
 def test_an_unexpected_exception_in_the_worker_is_one_line(

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from slmprof.profiles.ceilings import Arithmetic, Bandwidth, Cache, Ceilings
+from slmprof.profiles.ceilings import Arithmetic, Bandwidth, Cache, Ceilings, Fingerprint
 
 KIB, MIB = 2**10, 2**20
 
-FINGERPRINT: dict[str, Any] = {
-    "cpu": "Example CPU",
-    "n_cores": 4,
-    "caches": ["L1", "L2", "L3"],
-    "native": True,
-    "llama_cpp_version": "1.2",
-}
+FINGERPRINT = Fingerprint(
+    cpu="Example CPU",
+    n_cores=4,
+    caches=("L1", "L2", "L3"),
+    native=True,
+    llama_cpp_version="1.2",
+)
 
 
 def example_ceilings(**changes: Any) -> Ceilings:
@@ -33,7 +33,7 @@ def example_ceilings(**changes: Any) -> Ceilings:
         ("q4_K", 256, "repack", 200.0),
     ]
     values: dict[str, Any] = {
-        "fingerprint": dict(FINGERPRINT),
+        "fingerprint": FINGERPRINT,
         "measured_at": "2030-01-02T03:04:05+00:00",
         "seconds": 4.5,
         "n_threads": 2,

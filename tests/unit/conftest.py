@@ -34,7 +34,7 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., li
     monkeypatch.setenv("SLMPROF_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setattr(capture, "usable_cores", lambda: 4)
     monkeypatch.setattr("slmprof.cores.usable_cores", lambda: 4)
-    monkeypatch.setattr(capture, "fingerprint", lambda: dict(FINGERPRINT))
+    monkeypatch.setattr(capture, "fingerprint", lambda: FINGERPRINT)
 
     def install(result: Any = None) -> list[int]:
         made: list[int] = []

@@ -65,23 +65,23 @@ def test_a_chunk_may_refer_to_graphs_of_earlier_chunks(tmp_path: Path) -> None:
 def test_an_early_end_keeps_complete_repeats(tmp_path: Path) -> None:
     spool(tmp_path, n_repeats=1)
     made = assemble(tmp_path, error="killed")
-    assert made.meta.run["complete"] is False
-    assert made.meta.run["n_repeats_done"] == 1
-    assert made.meta.run["error"] == "killed"
+    assert made.meta.run.complete is False
+    assert made.meta.run.n_repeats_done == 1
+    assert made.meta.run.error == "killed"
     assert made.phases()["n_samples"].tolist() == [1, 2]
 
 
 def test_fewer_repeats_than_asked_are_incomplete_without_an_error(tmp_path: Path) -> None:
     spool(tmp_path, n_repeats=1)
-    assert assemble(tmp_path).meta.run["complete"] is False
+    assert assemble(tmp_path).meta.run.complete is False
 
 
 def test_nothing_but_a_header(tmp_path: Path) -> None:
     write_header(tmp_path, example_meta())
     made = assemble(tmp_path)
     assert count_chunks(tmp_path) == 0
-    assert len(made.steps) == 0 and made.meta.run["n_repeats_done"] == 0
-    assert made.meta.run["complete"] is False
+    assert len(made.steps) == 0 and made.meta.run.n_repeats_done == 0
+    assert made.meta.run.complete is False
 
 
 def test_no_header(tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_a_header_may_be_written_again(tmp_path: Path) -> None:
     meta = example_meta()
     meta["memory"]["rss_peak_bytes"] = 7
     write_header(tmp_path, meta)
-    assert assemble(tmp_path).meta.memory["rss_peak_bytes"] == 7
+    assert assemble(tmp_path).meta.memory.rss_peak_bytes == 7
 
 
 def test_a_temporary_file_of_a_killed_worker_is_no_chunk(tmp_path: Path) -> None:
@@ -144,7 +144,7 @@ def test_dropped_events_are_counted(tmp_path: Path) -> None:
     for run in late.runs.rows:
         run["n_dropped"] = 5
     write_chunk(tmp_path, 1, chunk_of(late))
-    assert assemble(tmp_path).meta.run["n_dropped"] == 15
+    assert assemble(tmp_path).meta.run.n_dropped == 15
 
 
 def stat(**values: Any) -> dict[str, Any]:

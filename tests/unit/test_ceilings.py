@@ -137,7 +137,7 @@ def test_another_machine_with_the_same_cache_folder_measures(
 ) -> None:
     made = machine()
     capture.ceilings(2)
-    monkeypatch.setattr(capture, "fingerprint", lambda: {**FINGERPRINT, "n_cores": 8})
+    monkeypatch.setattr(capture, "fingerprint", lambda: FINGERPRINT.replace(n_cores=8))
     assert capture.ceilings(2, measure=False) is None
     assert made == [2]
 
@@ -222,13 +222,9 @@ def test_a_file_of_another_machine_is_refused(
     machine: Callable[..., list[int]], tmp_path: Path
 ) -> None:
     made = machine()
-    other = {
-        **FINGERPRINT,
-        "cpu": "Other CPU \x1b[31m" + "x" * 100,
-        "n_cores": 64,
-        "caches": ["L1"],
-        "native": False,
-    }
+    other = FINGERPRINT.replace(
+        cpu="Other CPU \x1b[31m" + "x" * 100, n_cores=64, caches=("L1",), native=False
+    )
     path = tmp_path / "other.json"
     write_ceilings(example_ceilings(fingerprint=other), path)
     with pytest.raises(UsageError, match="another machine or build") as caught:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from builders import Builder
+from ceilings_builder import example_ceilings
 from op_rows import op_rows, weight_rows
 
 from slmprof.analysis.timing.phases import PhaseSummary
@@ -18,22 +19,22 @@ from slmprof.analysis.verdicts.breakdown import break_down
 from slmprof.analysis.verdicts.diagnosis import MAX_FINDINGS, diagnose
 from slmprof.analysis.verdicts.findings import Finding
 from slmprof.analysis.verdicts.tensor_types import named_type
+from slmprof.profiles.ceilings import Bandwidth, Ceilings
 from slmprof.profiles.data import Profile
-from slmprof.profiles.meta import Meta
+from slmprof.profiles.meta import Meta, Model
 from slmprof.reporters.documents.diagnosis import finding_record, finding_text
 from slmprof.reporters.documents.quantities import ASCII, UNICODE
 from slmprof.reporters.renderers import json, markdown, terminal
 
 MIB = 2**20
-CEILINGS = {
-    "n_threads": 2,
-    "bandwidth": [
-        {"level": "L2", "operation": "read", "gbps": 90.0},
-        {"level": "memory", "operation": "copy", "gbps": 15.0},
-        {"level": "memory", "operation": "read", "gbps": 20.0},
-    ],
-}
-MODEL = {"size_bytes": 100 * MIB, "file_type": "Q4_K - Medium", "tensor_types": {}}
+CEILINGS = example_ceilings(
+    bandwidth=(
+        Bandwidth("L2", "read", MIB, 90.0),
+        Bandwidth("memory", "copy", MIB, 15.0),
+        Bandwidth("memory", "read", MIB, 20.0),
+    )
+)
+MODEL = Model(size_bytes=100 * MIB, file_type="Q4_K - Medium")
 NO_WEIGHTS = weight_rows()
 
 
@@ -41,8 +42,8 @@ def found(
     ops: pd.DataFrame,
     *,
     phases: tuple[PhaseSummary, ...] = (),
-    model: dict[str, Any] = MODEL,
-    ceilings: dict[str, Any] = CEILINGS,
+    model: Model = MODEL,
+    ceilings: Ceilings | None = CEILINGS,
     weights: pd.DataFrame = NO_WEIGHTS,
     n_threads: int = 1,
     n_cores: int | None = 4,
@@ -104,35 +105,27 @@ def test_far_from_the_ceiling_is_not_limited_by_it() -> None:
 
 
 def test_without_ceilings_it_says_who_would_tell() -> None:
-    made = found(op_rows({"block": "ffn"}, {"block": "attention", "time_ms": 3.0}), ceilings={})
+    made = found(op_rows({"block": "ffn"}, {"block": "attention", "time_ms": 3.0}), ceilings=None)
     assert "limit" not in made and "gain" not in made
     assert words(made["most"]) == "Decode spends 75 % of its op time in mul_mat_vec_q of attention."
     assert "this profile does not hold" in words(made["ceilings"])
-    other = found(op_rows({}), ceilings={"n_threads": 4}, n_threads=2)["ceilings"]
+    other = found(op_rows({}), ceilings=example_ceilings(n_threads=4), n_threads=2)["ceilings"]
     assert "those of 4 threads, and this ran with 2" in words(other)
 
 
 def test_threads_that_take_turns_are_not_sent_to_measure_ceilings() -> None:
-    for ceilings in ({}, {"n_threads": 2}):
+    for ceilings in (None, CEILINGS):
         crowded = found(op_rows({}), ceilings=ceilings, n_threads=8, n_cores=4)["ceilings"]
         assert words(crowded) == (
             "What limits it cannot be told: 8 threads on 4 cores take turns, so there are no "
             "ceilings to compare with."
         )
-    unknown = found(op_rows({}), ceilings={}, n_threads=8, n_cores=None)["ceilings"]
+    unknown = found(op_rows({}), ceilings=None, n_threads=8, n_cores=None)["ceilings"]
     assert "this profile does not hold" in words(unknown)
 
 
-@pytest.mark.parametrize(
-    "ceilings",
-    [
-        {"bandwidth": None},
-        {"bandwidth": [None, {"level": "memory", "operation": "read", "gbps": "fast"}]},
-        {"bandwidth": [{"level": "memory", "operation": "read", "gbps": 0}]},
-    ],
-)
-def test_ceilings_that_make_no_sense_are_left_out(ceilings: dict[str, Any]) -> None:
-    limit = found(op_rows(memory_bound()), ceilings=ceilings)["limit"]
+def test_ceilings_without_memory_tell_no_bandwidth() -> None:
+    limit = found(op_rows(memory_bound()), ceilings=example_ceilings(bandwidth=()))["limit"]
     assert "gbps" not in limit.figures
     assert words(limit).endswith("100 % of its op time, at 60 % of that ceiling (modelled).")
 
@@ -157,11 +150,11 @@ def test_what_a_step_reads() -> None:
     whole = found(op_rows({"weight_bytes": 100.0 * MIB}))["read"]
     assert words(whole) == "A decode step reads 100.00 MiB of weights, 100 % of the file."
     assert "read" not in found(op_rows({"weight_bytes": None}))
-    assert "read" not in found(op_rows({"weight_bytes": 1.0}), model={**MODEL, "size_bytes": None})
+    assert "read" not in found(op_rows({"weight_bytes": 1.0}), model=MODEL.replace(size_bytes=None))
 
 
 def test_what_a_type_holds() -> None:
-    model = {**MODEL, "tensor_types": {"f32": 1, "q4_K": 12, "q5_0": 66, "q8_0": 21}}
+    model = MODEL.replace(tensor_types={"f32": 1, "q4_K": 12, "q5_0": 66, "q8_0": 21})
     weights = weight_rows(
         ("attn_q", 0, "attention", "q5_0", [896, 66]),
         ("norm", 0, "attention", "f32", [896]),
@@ -174,12 +167,12 @@ def test_what_a_type_holds() -> None:
         "Q4_K - Medium: 12 % of the file's bytes are q4_K, 66 % q5_0, 21 % q8_0 and 1 % f32."
     )
     assert "rows of 896 elements, which blocks of q4_K do not divide" in words(types)
-    unnamed = {**model, "file_type": "IQ2_M - 2.7 bpw"}
+    unnamed = model.replace(file_type="IQ2_M - 2.7 bpw")
     text = words(found(op_rows({}), model=unnamed, weights=weights)["types"])
     assert text == (
         "IQ2_M - 2.7 bpw: of the file's bytes, 66 % q5_0, 21 % q8_0, 12 % q4_K and 1 % f32."
     )
-    hollow = {**model, "tensor_types": {"q4_K": 0}}
+    hollow = model.replace(tensor_types={"q4_K": 0})
     assert "types" not in found(op_rows({}), model=hollow)
 
 
@@ -254,7 +247,7 @@ def test_what_is_within_reach_stands_beside_better_code() -> None:
         memory_bound(dtypes="f16,f32->f32", weight_bytes=10e6, ceiling_share=0.3, time_ms=8.0)
     )
     weights = weight_rows(("ffn_up", 0, "ffn", "f16", [256, 64]))
-    model = {**MODEL, "file_type": "F16"}
+    model = MODEL.replace(file_type="F16")
     made = diagnose(rows, (), model, CEILINGS, weights, {"decode": 1})
     gains = [finding for finding in made if finding.topic == "gain"]
     assert [finding.figures["what"] for finding in gains] == ["ceiling", "quantize"]
@@ -290,7 +283,7 @@ def test_it_stays_short(profile: Profile) -> None:
     made = diagnose(
         op_rows(*both),
         profile.phase_summaries,
-        {**MODEL, "tensor_types": {"q4_K": 1}},
+        MODEL.replace(tensor_types={"q4_K": 1}),
         CEILINGS,
         NO_WEIGHTS,
         {"prefill": 2, "decode": 2},
@@ -301,13 +294,13 @@ def test_it_stays_short(profile: Profile) -> None:
 
 
 def test_hostile_figures() -> None:
-    assert diagnose(op_rows(), (), {}, {}, NO_WEIGHTS, {}) == ()
+    assert diagnose(op_rows(), (), Model(), None, NO_WEIGHTS, {}) == ()
     still = {"time_ms": 0.0, "compute_ms": 0.0, "wait_ms": 0.0, "slowest_ms": None}
-    assert [*found(op_rows({**still, "bound": "memory"}), ceilings={})] == []
+    assert [*found(op_rows({**still, "bound": "memory"}), ceilings=None)] == []
     huge = op_rows(memory_bound(time_ms=1e300, bytes=1e300, weight_bytes=1e300, wait_ms=1e300))
     for finding in found(huge, n_threads=2).values():
         assert words(finding)
-    strange = {"file_type": "Q4_K\x1b[2J", "tensor_types": {"q4_K": 1, "q\u0416\n": 3}}
+    strange = Model(file_type="Q4_K\x1b[2J", tensor_types={"q4_K": 1, "q\u0416\n": 3})
     types = found(op_rows({}), model=strange)["types"]
     shown = finding_text(types, ASCII)
     assert shown.isprintable() and shown.isascii()

@@ -267,9 +267,9 @@ def test_absent_meta_values_are_null(path: Path) -> None:
 
     edit(path, meta_bytes(change))
     profile = load(path)
-    assert profile.meta.model["name"] is None
-    assert profile.meta.memory["buffers"] == []
-    assert profile.meta.run["events"] is None
+    assert profile.meta.model.name is None
+    assert profile.meta.memory.buffers == ()
+    assert profile.meta.run.events is None
 
 
 def test_half_surrogates_become_printable(path: Path) -> None:

@@ -165,7 +165,7 @@ def test_a_sweep_measures_each_point_once(
     assert main(["sweep", "--show", str(folder), "--format", "csv"]) == 0
     rows = capsys.readouterr().out.splitlines()
     assert len(rows) == 1 + 6 * 2 * 2  # points, phases, depths
-    assert load(next(folder.glob("*.slmprof"))).meta.run["sweep"]["settings"]["n_depth"] == [0, 512]
+    assert load(next(folder.glob("*.slmprof"))).meta.run.sweep.settings["n_depth"] == [0, 512]
 
 
 def test_what_is_not_good_is_measured_again(
@@ -193,7 +193,7 @@ def test_what_is_not_good_is_measured_again(
         p for p in grid([model], n_prompt=(50,), threads=(1, 2)) if p.file_name == other.name
     )
     assert why_to_measure(point, other) is None
-    profile_at((0,), complete=False, sweep=run["sweep"]).save(other)
+    profile_at((0,), complete=False, sweep=run.sweep).save(other)
     assert why_to_measure(point, other) == f"{other.name} is incomplete"
     profile_at((0,)).save(other)
     assert "other settings" in str(why_to_measure(point, other))

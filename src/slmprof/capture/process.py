@@ -53,7 +53,7 @@ def profile_in_worker(config: CaptureConfig, on_progress: OnProgress) -> Profile
             # What was measured before is not lost when it forms complete repeats.
             with contextlib.suppress(ProfileFormatError, OSError):
                 partial = assemble(answer.folder, error=str(error))
-                if partial.meta.run["n_repeats_done"]:
+                if partial.meta.run.n_repeats_done:
                     error.profile = partial
             raise
         return assemble(answer.folder)

@@ -13,8 +13,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from msgspec import UNSET
+
 from ..children.protocol import OnProgress
 from ..errors import ModelError, ProfileFormatError, SlmprofError, UsageError
+from ..profiles.meta import SweptModel, SweptPoint
 from ..settings.capture import CaptureConfig
 
 if TYPE_CHECKING:
@@ -66,7 +69,7 @@ class Point:
 
     config: CaptureConfig
     settings: dict[str, Any]
-    model: dict[str, Any]
+    model: SweptModel
 
     @property
     def file_name(self) -> str:
@@ -167,12 +170,11 @@ def why_to_measure(point: Point, path: Path) -> str | None:
         run = load(path).meta.run
     except (ProfileFormatError, UsageError) as error:
         return str(error)
-    known = run.get("sweep")
-    if not isinstance(known, dict) or known.get("settings") != point.settings:
+    if run.sweep is UNSET or run.sweep.settings != point.settings:
         return f"{path.name} was measured with other settings"
-    if known.get("model") != point.model:
+    if run.sweep.model != point.model:
         return f"the model has changed since {path.name} was measured"
-    if run["complete"] is not True:
+    if run.complete is not True:
         return f"{path.name} is incomplete"
     return None
 
@@ -207,7 +209,7 @@ def run_points(points: Sequence[Point], folder: Path, on_progress: OnProgress) -
 
 def _named(profile: Profile, point: Point) -> Profile:
     """The profile, which says what point it is."""
-    sweep = {"settings": point.settings, "model": point.model}
+    sweep = SweptPoint(point.settings, point.model)
     return replace(profile, meta=profile.meta.replace_run(sweep=sweep))
 
 
@@ -227,13 +229,14 @@ def _settings_of(config: CaptureConfig) -> dict[str, Any]:
     return settings
 
 
-def _content_of(model: str) -> dict[str, Any]:
+def _content_of(model: str) -> SweptModel:
     from ..models.resolve import check_gguf
 
     if _is_synthesised(model):
         from ..models.synthesis import find_dimensions
 
-        return {"dimensions": _digest(repr(find_dimensions(_source_of(model)[0])))}
+        digest = _digest(repr(find_dimensions(_source_of(model)[0])))
+        return SweptModel(dimensions=digest)
     path = check_gguf(Path(model))
     parts = [path]
     if match := _FIRST_PART.fullmatch(str(path)):
@@ -243,10 +246,10 @@ def _content_of(model: str) -> dict[str, Any]:
         found = [part.stat() for part in parts]
     except OSError as error:
         raise ModelError(f"cannot read {error.filename}: {error.strerror}") from None
-    return {
-        "size_bytes": sum(entry.st_size for entry in found),
-        "mtime_ns": max(entry.st_mtime_ns for entry in found),
-    }
+    return SweptModel(
+        size_bytes=sum(entry.st_size for entry in found),
+        mtime_ns=max(entry.st_mtime_ns for entry in found),
+    )
 
 
 def _is_synthesised(model: str) -> bool:

@@ -14,7 +14,7 @@ from ..children.question import asked
 from ..cores import MOST_THREADS, usable_cores
 from ..errors import ProfileFormatError, SlmprofError, UsageError
 from ..models.resolve import cache_folder
-from ..profiles.ceilings import Ceilings, read_ceilings, write_ceilings
+from ..profiles.ceilings import Ceilings, Fingerprint, read_ceilings, write_ceilings
 from .caches import data_caches
 from .environment import cpu_name
 
@@ -126,7 +126,7 @@ def load_ceilings(path: str | os.PathLike[str], n_threads: int) -> Ceilings:
         ProfileFormatError: it holds no ceilings.
     """
     found = read_ceilings(path)
-    different = _differences(found.fingerprint, fingerprint())
+    different = _differences(found.fingerprint.to_json(), fingerprint().to_json())
     if different:
         shown = "; ".join(different[:_SHOWN_DIFFERENCES])
         more = len(different) - _SHOWN_DIFFERENCES
@@ -154,34 +154,35 @@ def keep_ceilings(measured: Ceilings) -> Path | None:
     return path
 
 
-def cache_path(n_threads: int, of: Json) -> Path:
+def cache_path(n_threads: int, of: Fingerprint) -> Path:
     """Where the ceilings of a machine and build with this fingerprint are kept."""
-    content = json.dumps(of, sort_keys=True)
+    content = json.dumps(of.to_json(), sort_keys=True)
     digest = hashlib.sha256(content.encode()).hexdigest()[:12]
     return cache_folder() / f"ceilings-{digest}-t{n_threads}.json"
 
 
-def fingerprint() -> Json:
+def fingerprint() -> Fingerprint:
     """What ceilings depend on but for the threads: processor, cores, caches and build."""
     from .. import _core
 
     build = _core.build_info()
-    caches = [f"{c.level} {c.size_bytes} bytes, {c.n_sharing} sharing" for c in data_caches()]
-    return {
-        "cpu": cpu_name(),
-        "n_cores": usable_cores(),
-        "caches": caches,
-        "cpu_features": _core.cpu_features().strip(),
-        "llama_cpp_version": build["llama_cpp_version"],
-        "ggml_version": build["ggml_version"],
-        "build_type": build["build_type"],
-        "compiler": build["compiler"],
-        "native": build["native"],
-        "openmp": build["openmp"],
-        "llamafile": build["llamafile"],
-        "repack": build["repack"],
-        "method_version": METHOD_VERSION,
-    }
+    return Fingerprint(
+        cpu=cpu_name(),
+        n_cores=usable_cores(),
+        caches=tuple(
+            f"{c.level} {c.size_bytes} bytes, {c.n_sharing} sharing" for c in data_caches()
+        ),
+        cpu_features=_core.cpu_features().strip(),
+        llama_cpp_version=build["llama_cpp_version"],
+        ggml_version=build["ggml_version"],
+        build_type=build["build_type"],
+        compiler=build["compiler"],
+        native=build["native"],
+        openmp=build["openmp"],
+        llamafile=build["llamafile"],
+        repack=build["repack"],
+        method_version=METHOD_VERSION,
+    )
 
 
 def measure_ceilings(n_threads: int, on_progress: OnProgress | None = None) -> Ceilings:

@@ -21,7 +21,8 @@ import numpy as np
 from ..errors import ProfileFormatError
 from .archive import read_archive, write_archive
 from .data import Profile
-from .meta import Meta, finite
+from .decoding import finite
+from .meta import Meta
 from .reduction import merge_stats
 from .schema import Int32, Table
 from .tables import TABLES
@@ -156,11 +157,11 @@ def _with_outcome(profile: Profile, error: str | None) -> Profile:
     timed = set(steps.repeat[steps.pass_ == PASS_TIMING].tolist())
     observed = set(steps.repeat[steps.pass_ == PASS_OP].tolist())
     done = len(timed & observed)
-    error = error if error is not None else run["error"]
+    error = error if error is not None else run.error
     meta = profile.meta.replace_run(
         n_repeats_done=done,
-        complete=error is None and done > 0 and done >= (run["n_repeats"] or 0),
-        n_dropped=max(int(profile.runs.n_dropped.sum()), run["n_dropped"] or 0),
+        complete=error is None and done > 0 and done >= (run.n_repeats or 0),
+        n_dropped=max(int(profile.runs.n_dropped.sum()), run.n_dropped or 0),
         error=error,
     )
     return replace(profile, meta=meta)

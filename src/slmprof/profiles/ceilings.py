@@ -6,12 +6,14 @@ import json
 import math
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated
+
+from msgspec import Meta
 
 from ..errors import ProfileFormatError, UsageError
+from .decoding import Amount, Count, Json, Record, Whole, decode
 
 FORMAT = "slmprof-ceilings"
 FORMAT_VERSION = 1
@@ -20,54 +22,65 @@ MEMORY = "memory"
 OPERATIONS = ("read", "copy", "triad")
 
 _MAX_FILE_BYTES = 2**20
-_MAX_ROWS = 1000
-_MAX_TEXT = 1000
-
-Json = dict[str, Any]
-Row = TypeVar("Row")
+_Rate = Annotated[float, Meta(ge=1e-9, le=1e15)]
+_Rows = Meta(max_length=1000)
+_Text = Annotated[str, Meta(max_length=1000)]
 
 
-@dataclass(frozen=True)
-class Cache:
+class Cache(Record, frozen=True):
     """A data cache: `L1`, `L2` …, its size, and how many cores share one."""
 
-    level: str
-    size_bytes: int
-    n_sharing: int
+    level: _Text
+    size_bytes: Count
+    n_sharing: Count
 
 
-@dataclass(frozen=True)
-class Bandwidth:
+class Bandwidth(Record, frozen=True):
     """10^9 bytes per second of all threads together.
 
     `level` is that of a cache or `memory`; `working_set_bytes` what all threads went over.
     """
 
-    level: str
-    operation: str
-    working_set_bytes: int
-    gbps: float
+    level: _Text
+    operation: _Text
+    working_set_bytes: Count
+    gbps: _Rate
 
 
-@dataclass(frozen=True)
-class Arithmetic:
+class Arithmetic(Record, frozen=True):
     """10^9 operations per second of all threads together, in products with a matrix of a type.
 
     `impl` is `plain`, `repack`, or the name of another buffer type of ggml's CPU backend.
     """
 
-    type: str
-    n_columns: int
-    impl: str
-    gflops: float
+    type: _Text
+    n_columns: Count
+    impl: _Text
+    gflops: _Rate
 
 
-@dataclass(frozen=True)
-class Ceilings:
+class Fingerprint(Record, frozen=True, kw_only=True, omit_defaults=True):
+    """What ceilings hold for but for the threads: processor, cores, caches and build."""
+
+    cpu: _Text | None = None
+    n_cores: Count | None = None
+    caches: tuple[_Text, ...] = ()
+    cpu_features: _Text | None = None
+    llama_cpp_version: _Text | None = None
+    ggml_version: _Text | None = None
+    build_type: _Text | None = None
+    compiler: _Text | None = None
+    native: bool | None = None
+    openmp: bool | None = None
+    llamafile: bool | None = None
+    repack: bool | None = None
+    method_version: Whole | None = None
+
+
+class Ceilings(Record, frozen=True):
     """The ceilings of one machine, one build and one number of threads.
 
     Attributes:
-        fingerprint: what they hold for: texts, numbers and lists of them, by name.
         measured_at: UTC, as ISO 8601 writes it.
         seconds: how long the measurement took.
         caches: those that the machine reports, the nearest first.
@@ -76,16 +89,16 @@ class Ceilings:
         warnings: what spoiled the measurement, one sentence each.
     """
 
-    fingerprint: Json
-    measured_at: str
-    seconds: float
-    n_threads: int
-    caches: tuple[Cache, ...]
-    bandwidth: tuple[Bandwidth, ...]
-    arithmetic: tuple[Arithmetic, ...]
-    op_ns: float
+    fingerprint: Fingerprint
+    measured_at: _Text
+    seconds: Amount
+    n_threads: Count
+    caches: Annotated[tuple[Cache, ...], _Rows]
+    bandwidth: Annotated[tuple[Bandwidth, ...], _Rows]
+    arithmetic: Annotated[tuple[Arithmetic, ...], _Rows]
+    op_ns: Amount
     is_disturbed: bool = False
-    warnings: tuple[str, ...] = field(default=())
+    warnings: Annotated[tuple[_Text, ...], _Rows] = ()
 
     def gbps(self, level: str, operation: str = "read") -> float | None:
         """Bandwidth of a level, or None where it was not measured."""
@@ -120,9 +133,7 @@ class Ceilings:
         """
         if level == MEMORY:
             return math.inf
-        n_cores = self.fingerprint.get("n_cores")
-        if not isinstance(n_cores, int) or n_cores < 1:
-            n_cores = self.n_threads
+        n_cores = self.fingerprint.n_cores or self.n_threads
         for cache in self.caches:
             if cache.level == level:
                 return cache_capacity_bytes(cache, self.n_threads, n_cores)
@@ -145,11 +156,7 @@ class Ceilings:
 
     def to_json(self) -> Json:
         """The object that a file holds."""
-        body = {f.name: getattr(self, f.name) for f in fields(self)}
-        for name in ("caches", "bandwidth", "arithmetic"):
-            body[name] = [asdict(row) for row in body[name]]
-        body["warnings"] = list(self.warnings)
-        return {"format": FORMAT, "format_version": FORMAT_VERSION, **body}
+        return {"format": FORMAT, "format_version": FORMAT_VERSION, **super().to_json()}
 
     @classmethod
     def from_json(cls, values: object) -> Ceilings:
@@ -158,23 +165,9 @@ class Ceilings:
         Raises:
             ProfileFormatError: the value is no such object, or one of a newer version.
         """
-        if not isinstance(values, Mapping):
-            raise ProfileFormatError("the ceilings are not an object")
-        _check_version(values)
-        return cls(
-            fingerprint=_fingerprint(values.get("fingerprint")),
-            measured_at=_text("measured_at", values.get("measured_at")),
-            seconds=_number("seconds", values.get("seconds")),
-            n_threads=_count("n_threads", values.get("n_threads")),
-            caches=_rows(Cache, "caches", values.get("caches")),
-            bandwidth=_rows(Bandwidth, "bandwidth", values.get("bandwidth")),
-            arithmetic=_rows(Arithmetic, "arithmetic", values.get("arithmetic")),
-            op_ns=_number("op_ns", values.get("op_ns")),
-            is_disturbed=values.get("is_disturbed") is True,
-            warnings=tuple(
-                _text("warnings", text) for text in _list("warnings", values.get("warnings", []))
-            ),
-        )
+        if isinstance(values, Mapping):
+            _check_version(values)
+        return decode(cls, values)
 
 
 def cache_capacity_bytes(cache: Cache, n_threads: int, n_cores: int) -> float:
@@ -246,7 +239,7 @@ def write_ceilings(ceilings: Ceilings, path: str | os.PathLike[str]) -> None:
         raise UsageError(f"cannot write {path}: {cause}") from error
 
 
-def _check_version(values: Mapping[Any, Any]) -> None:
+def _check_version(values: Mapping[str, object]) -> None:
     if values.get("format") != FORMAT:
         raise ProfileFormatError(f"it holds no ceilings: its format is not {FORMAT!r}")
     version = values.get("format_version")
@@ -257,67 +250,3 @@ def _check_version(values: Mapping[Any, Any]) -> None:
             f"it is of format version {version}, and this slmprof reads up to {FORMAT_VERSION}; "
             "update slmprof, or measure again with `slmprof roofline --refresh`"
         )
-
-
-def _fingerprint(value: object) -> Json:
-    if not isinstance(value, Mapping):
-        raise ProfileFormatError("fingerprint is not an object")
-    result: Json = {}
-    for key, item in value.items():
-        items = item if isinstance(item, list) else [item]
-        if not all(part is None or isinstance(part, (str, int, bool)) for part in items):
-            raise ProfileFormatError(f"fingerprint.{_shown(key)} is neither a text nor a number")
-        result[_text("fingerprint", key)] = item
-    return result
-
-
-def _rows(kind: type[Row], name: str, value: object) -> tuple[Row, ...]:
-    rows = []
-    for item in _list(name, value):
-        if not isinstance(item, Mapping):
-            raise ProfileFormatError(f"{name} is not a list of objects")
-        cells: Json = {}
-        for column in fields(kind):  # type: ignore[arg-type]
-            where = f"{name}.{column.name}"
-            check = {"str": _text, "int": _count, "float": _rate}[str(column.type)]
-            cells[column.name] = check(where, item.get(column.name))
-        rows.append(kind(**cells))
-    return tuple(rows)
-
-
-def _list(name: str, value: object) -> Sequence[Any]:
-    if not isinstance(value, list) or len(value) > _MAX_ROWS:
-        raise ProfileFormatError(f"{name} is not a list, or too long a one")
-    return value
-
-
-def _text(name: str, value: object) -> str:
-    if not isinstance(value, str) or len(value) > _MAX_TEXT:
-        raise ProfileFormatError(f"{name} is not a text, or too long a one")
-    # JSON may hold halves of surrogate pairs, which no output could print.
-    return value.encode("utf-8", "replace").decode("utf-8")
-
-
-def _count(name: str, value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value < 2**63:
-        raise ProfileFormatError(f"{name} is not a whole number above 0")
-    return value
-
-
-def _number(name: str, value: object) -> float:
-    # Whole numbers are first compared as such: the largest have no float.
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1e300:
-        raise ProfileFormatError(f"{name} is not a number from 0 up")
-    return float(value)
-
-
-def _rate(name: str, value: object) -> float:
-    number = _number(name, value)
-    if not 1e-9 <= number <= 1e15:
-        raise ProfileFormatError(f"{name} is no possible rate")
-    return number
-
-
-def _shown(value: object) -> str:
-    text = str(value)
-    return text if len(text) <= 40 and text.isprintable() else "…"

@@ -54,7 +54,7 @@ class Profile:
     types: TypeTable
 
     def __repr__(self) -> str:
-        name = self.meta.model["name"] or "unnamed model"
+        name = self.meta.model.name or "unnamed model"
         return f"<Profile of {name}: {len(self.steps)} steps, {len(self.runs)} graph runs>"
 
     def text(self, index: int) -> str:

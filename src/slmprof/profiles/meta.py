@@ -1,126 +1,160 @@
-"""What a profile says about itself: JSON objects whose known keys are there and rightly typed."""
+"""What a profile says about itself: the parts of `meta` as records (docs/profile-format.md)."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Literal
+
+from msgspec import UNSET, UnsetType, field
 
 from ..errors import ProfileFormatError
 from .ceilings import Ceilings
+from .decoding import Json, Record, Whole, decode
 from .observations import Observation
 from .vocabulary import enums
 
 FORMAT = "slmprof-profile"
 FORMAT_VERSION = 4
 
-Json = dict[str, Any]
 
-_NUMBER = (int, float)
-_MAX_NUMBER = 2**63
-# For each part: key -> the types a value may have. Every key may be null, except containers,
-# which then become empty. Unknown keys are kept as they are.
-_SCHEMA: dict[str, dict[str, tuple[type, ...]]] = {
-    "slmprof": {"version": (str,), "llama_cpp": (dict,), "build": (dict,)},
-    "environment": {
-        "cpu": (str,),
-        "n_cores": (int,),
-        "memory_bytes": _NUMBER,
-        "os": (str,),
-        "governor": (str,),
-        "warnings": (list,),
-    },
-    "model": {
-        "name": (str,),
-        "path": (str,),
-        "architecture": (str,),
-        "n_params": _NUMBER,
-        "n_layer": (int,),
-        "n_embd": (int,),
-        "n_vocab": (int,),
-        "file_type": (str,),
-        "size_bytes": _NUMBER,
-        "tensor_types": (dict,),
-        "random_weights": (bool,),
-    },
-    "config": {},
-    "run": {
-        "created_at": (str,),
-        "complete": (bool,),
-        "n_repeats": (int,),
-        "n_repeats_done": (int,),
-        "warmup": (dict,),
-        "n_dropped": (int,),
-        "events": (str,),
-        "error": (str,),
-    },
-    "memory": {
-        "buffers": (list,),
-        "predicted": (list,),
-        "observations": (list,),
-        "rss_peak_bytes": _NUMBER,
-    },
-    "ceilings": {},
-}
-_BUFFER: dict[str, tuple[type, ...]] = {
-    "device": (str,),
-    "buffer_type": (str,),
-    "kind": (str,),
-    "size_bytes": _NUMBER,
-}
+class LlamaCpp(Record, frozen=True):
+    """The llama.cpp that was measured."""
+
+    version: str | None = None
+    source: str | None = None
 
 
-@dataclass(frozen=True)
-class Meta:
-    """The parts of `meta`, each a plain JSON object; see docs/profile-format.md for the keys."""
+class Program(Record, frozen=True):
+    """The slmprof that measured; `build` are flags that change speed."""
 
-    slmprof: Json
-    environment: Json
-    model: Json
-    config: Json
-    run: Json
-    memory: Json
-    ceilings: Json
+    version: str | None = None
+    llama_cpp: LlamaCpp = LlamaCpp()
+    build: dict[str, str | int | bool | None] = field(default_factory=dict)
+
+
+class Environment(Record, frozen=True):
+    """The machine; `warnings` say what spoiled the run, one sentence each."""
+
+    cpu: str | None = None
+    n_cores: Whole | None = None
+    memory_bytes: Whole | None = None
+    os: str | None = None
+    governor: str | None = None
+    warnings: tuple[str, ...] = ()
+
+
+class Model(Record, frozen=True):
+    """The model; `tensor_types` has the bytes of each type."""
+
+    name: str | None = None
+    path: str | None = None
+    architecture: str | None = None
+    n_params: Whole | None = None
+    n_layer: Whole | None = None
+    n_embd: Whole | None = None
+    n_vocab: Whole | None = None
+    file_type: str | None = None
+    size_bytes: Whole | None = None
+    tensor_types: dict[str, Whole] = field(default_factory=dict)
+    random_weights: bool | None = None
+    n_ctx_train: Whole | UnsetType = UNSET
+    n_expert: Whole | UnsetType = UNSET
+
+
+class Warmup(Record, frozen=True):
+    """How one phase was warmed up; `reason` is why it ended, `steady` or `limit`."""
+
+    n_passes: Whole | None = None
+    reason: str | None = None
+
+
+class SweptModel(Record, frozen=True, omit_defaults=True):
+    """What tells the model of a sweep's point from one with other content.
+
+    Size and time of the files, or a digest of the dimensions of a synthesised one.
+    """
+
+    size_bytes: int | None = None
+    mtime_ns: int | None = None
+    dimensions: str | None = None
+
+
+class SweptPoint(Record, frozen=True):
+    """A point of a sweep: its settings as they were asked for, and its model's content."""
+
+    settings: Json
+    model: SweptModel
+
+
+class Run(Record, frozen=True):
+    """How the run went; `warmup` by phase, `sweep` of a point of a sweep only."""
+
+    created_at: str | None = None
+    complete: bool | None = None
+    n_repeats: Whole | None = None
+    n_repeats_done: Whole | None = None
+    warmup: dict[str, Warmup] = field(default_factory=dict)
+    n_dropped: Whole | None = None
+    events: Literal["all", "aggregate"] | None = None
+    error: str | None = None
+    sweep: SweptPoint | UnsetType = UNSET
+
+
+class Buffer(Record, frozen=True):
+    """Buffers of one device, buffer type and kind."""
+
+    device: str = ""
+    buffer_type: str = ""
+    kind: str = ""
+    size_bytes: Whole = 0
+
+
+class Memory(Record, frozen=True):
+    """Buffers as allocated and as predicted, and the process in the order of time."""
+
+    buffers: tuple[Buffer, ...] = ()
+    predicted: tuple[Buffer, ...] = ()
+    observations: tuple[Observation, ...] = ()
+    rss_peak_bytes: Whole | None = None
+
+
+class Meta(Record, frozen=True):
+    """The parts of `meta`; `ceilings` is None where this machine's were not measured."""
+
+    slmprof: Program = Program()
+    environment: Environment = Environment()
+    model: Model = Model()
+    config: Json = field(default_factory=dict)
+    run: Run = Run()
+    memory: Memory = Memory()
+    ceilings: Ceilings | None = None
 
     @classmethod
     def from_json(cls, parts: Mapping[str, Any]) -> Meta:
-        """Takes the parts out of a JSON object. Known keys that are absent become null or empty.
+        """The inverse of `to_json`. Unknown keys are dropped; absent and null ones are alike.
 
         Raises:
-            ProfileFormatError: a part or a known key has the wrong type.
+            ProfileFormatError: a known key has the wrong type; names part and key.
         """
-        checked = {f.name: _part(f.name, parts.get(f.name, {})) for f in fields(cls)}
-        _check_memory(checked["memory"])
-        warnings = checked["environment"]["warnings"]
-        if not all(isinstance(warning, str) for warning in warnings):
-            raise ProfileFormatError("environment.warnings of the profile is not a list of texts")
-        for name, size in checked["model"]["tensor_types"].items():
-            if not _is(size, _NUMBER):
-                raise ProfileFormatError(f"model.tensor_types.{name} of the profile is no number")
-        warmup = checked["run"]["warmup"]
-        if not all(isinstance(entry, dict) for entry in warmup.values()):
-            raise ProfileFormatError("run.warmup of the profile is not an object of objects")
-        if checked["run"]["events"] not in (None, "all", "aggregate"):
-            raise ProfileFormatError("run.events of the profile is neither 'all' nor 'aggregate'")
-        if checked["ceilings"]:
-            Ceilings.from_json(checked["ceilings"])
-        return cls(**checked)
+        known = {
+            name: {key: item for key, item in part.items() if item is not None or name == "config"}
+            if isinstance(part, Mapping)
+            else part
+            for name, part in parts.items()
+            if name != "ceilings"
+        }
+        ceilings = parts.get("ceilings")
+        measured = Ceilings.from_json(ceilings) if ceilings else None
+        return decode(cls, known).replace(ceilings=measured)
 
     def to_json(self) -> Json:
         """The parts as one JSON object, without numbers that JSON does not have."""
-        return {f.name: finite(getattr(self, f.name)) for f in fields(self)}
-
-    @property
-    def observations(self) -> tuple[Observation, ...]:
-        """What was seen of the process's memory, in the order of time."""
-        return tuple(Observation.from_json(value) for value in self.memory["observations"])
+        ceilings = self.ceilings.to_json() if self.ceilings is not None else {}
+        return {**super().to_json(), "ceilings": ceilings}
 
     def replace_run(self, **values: Any) -> Meta:
-        """The same with some keys of `run` exchanged."""
-        parts = {f.name: getattr(self, f.name) for f in fields(self)}
-        parts["run"] = {**self.run, **values}
-        return Meta.from_json(parts)
+        """The same with some fields of `run` exchanged."""
+        return self.replace(run=self.run.replace(**values))
 
 
 def check_enums(value: Any) -> None:
@@ -136,51 +170,3 @@ def check_enums(value: Any) -> None:
     own = enums()
     if not isinstance(value, dict) or any(own.get(name) != texts for name, texts in value.items()):
         raise ProfileFormatError("the profile names its phases, passes or segments differently")
-
-
-def finite(value: Any) -> Any:
-    """A JSON value with every non-finite number replaced by None, at any depth."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {str(key): finite(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [finite(item) for item in value]
-    return value
-
-
-def _check_memory(memory: Json) -> None:
-    for name in ("buffers", "predicted"):
-        memory[name] = [_checked(f"memory.{name}", row, _BUFFER) for row in memory[name]]
-        for buffer in memory[name]:
-            buffer["size_bytes"] = buffer["size_bytes"] or 0
-    for observation in memory["observations"]:
-        Observation.from_json(observation)
-
-
-def _part(name: str, value: Any) -> Json:
-    return _checked(name, value, _SCHEMA[name])
-
-
-def _checked(where: str, value: Any, schema: Mapping[str, tuple[type, ...]]) -> Json:
-    if not isinstance(value, Mapping):
-        raise ProfileFormatError(f"{where} of the profile is not an object")
-    result = dict(value)
-    for key, types in schema.items():
-        item = result.get(key)
-        if item is None:
-            container = types[0] if types[0] in (dict, list) else None
-            result[key] = container() if container is not None else None
-        elif not _is(item, types):
-            raise ProfileFormatError(f"{where}.{key} of the profile has the wrong type")
-    return result
-
-
-def _is(value: Any, types: tuple[type, ...]) -> bool:
-    # bool is an int in Python, but not in JSON.
-    if isinstance(value, bool):
-        return bool in types
-    # JSON's numbers have no end; those of tables have. No comparison holds for what is no number.
-    if isinstance(value, (int, float)) and not -_MAX_NUMBER < value < _MAX_NUMBER:
-        return False
-    return isinstance(value, types)

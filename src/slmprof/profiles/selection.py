@@ -60,6 +60,6 @@ def select_depth(profile: Profile, depth: int) -> Profile:
         )
     return replace(
         profile,
-        meta=replace(profile.meta, config={**profile.meta.config, "n_depth": depth}),
+        meta=profile.meta.replace(config={**profile.meta.config, "n_depth": depth}),
         **tables,  # type: ignore[arg-type]
     )

@@ -88,11 +88,11 @@ def reconcile(meta: Meta, places: PlaceTable) -> Reconciliation:
 
     A profile without observations has the rows of its buffers, and null for what is not known.
     """
-    observations = meta.observations
+    observations = meta.memory.observations
     seen = [o for o in observations if o.rss_bytes is not None and o.point != "start"]
     at = max(seen, key=lambda o: o.rss_bytes or 0) if seen else None
     terms = _with_predictions(_buffer_terms(meta, at, places), meta)
-    peaks = [meta.memory["rss_peak_bytes"], *(o.rss_bytes for o in observations)]
+    peaks = [meta.memory.rss_peak_bytes, *(o.rss_bytes for o in observations)]
     peaks += [o.rss_peak_bytes for o in observations]
     peak = max((int(value) for value in peaks if value is not None), default=None)
     difference = None
@@ -123,13 +123,13 @@ def _buffer_terms(meta: Meta, at: Observation | None, places: PlaceTable) -> lis
         return _merged(
             [
                 _Term(
-                    term=_name(buffer["kind"] or "other", buffer["buffer_type"] or "", None),
-                    kind=buffer["kind"] or "other",
-                    device=buffer["device"],
-                    buffer_type=buffer["buffer_type"],
-                    allocated_bytes=int(buffer["size_bytes"]),
+                    term=_name(buffer.kind or "other", buffer.buffer_type, None),
+                    kind=buffer.kind or "other",
+                    device=buffer.device,
+                    buffer_type=buffer.buffer_type,
+                    allocated_bytes=buffer.size_bytes,
                 )
-                for buffer in meta.memory["buffers"]
+                for buffer in meta.memory.buffers
             ]
         )
     windows: dict[int, int] = {}
@@ -140,7 +140,7 @@ def _buffer_terms(meta: Meta, at: Observation | None, places: PlaceTable) -> lis
         parts = [part for seen in observation.buffers for part in _parts(seen, windows)]
         return {(term.term, term.buffer): term for term in _merged(parts)}
 
-    now, last = terms_at(at), terms_at(meta.observations[-1])
+    now, last = terms_at(at), terms_at(meta.memory.observations[-1])
     nothing = _Term("", "", resident_bytes=0, allocated_bytes=0)
     return [
         replace(
@@ -218,9 +218,9 @@ def _with_predictions(terms: list[_Term], meta: Meta) -> list[_Term]:
     were allocated, and the first has the rest.
     """
     predicted: dict[_Buffer, int] = {}
-    for buffer in meta.memory["predicted"]:
-        key = (buffer["device"], buffer["buffer_type"], buffer["kind"] or "other")
-        predicted[key] = predicted.get(key, 0) + int(buffer["size_bytes"])
+    for buffer in meta.memory.predicted:
+        key: _Buffer = (buffer.device, buffer.buffer_type, buffer.kind or "other")
+        predicted[key] = predicted.get(key, 0) + buffer.size_bytes
     if not predicted:
         return terms
     result = []

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from ...profiles.data import Profile
-from ...profiles.meta import Json
+from ...profiles.meta import Buffer
 from ...profiles.observations import Observation
 from ...profiles.vocabulary import MEMORY_KINDS
 from .places import cache_table, deepest
@@ -48,45 +48,45 @@ def memory_report(profile: Profile) -> MemoryReport:
     """All that a report says of a profile's memory."""
     return MemoryReport(
         buffers=buffer_table(profile),
-        predicted=_buffers(profile.meta.memory["predicted"]),
+        predicted=_buffers(profile.meta.memory.predicted),
         totals=memory_totals(profile),
         repacked_bytes=repacked_bytes(profile),
         reconciliation=reconcile(profile.meta, profile.places),
-        observations=profile.meta.observations,
+        observations=profile.meta.memory.observations,
         caches=cache_table(profile),
         n_past=deepest(profile),
-        rss_peak_bytes=profile.meta.memory["rss_peak_bytes"],
+        rss_peak_bytes=profile.meta.memory.rss_peak_bytes,
     )
 
 
 def buffer_table(profile: Profile) -> pd.DataFrame:
     """One row a buffer: device, buffer_type, kind, size_bytes; in the order of the profile."""
-    return _buffers(profile.meta.memory["buffers"])
+    return _buffers(profile.meta.memory.buffers)
 
 
 def memory_totals(profile: Profile) -> dict[str, int]:
     """Bytes of each kind of memory; a kind that slmprof does not know counts as `other`."""
     totals = dict.fromkeys(MEMORY_KINDS, 0)
-    for buffer in profile.meta.memory["buffers"]:
-        kind = buffer["kind"] if buffer["kind"] in totals else "other"
-        totals[kind] += int(buffer["size_bytes"])
+    for buffer in profile.meta.memory.buffers:
+        kind = buffer.kind if buffer.kind in totals else "other"
+        totals[kind] += buffer.size_bytes
     return totals
 
 
 def repacked_bytes(profile: Profile) -> int:
     """Bytes of weights in a repacked layout, which a memory-mapped file holds a second time."""
     return sum(
-        int(buffer["size_bytes"])
-        for buffer in profile.meta.memory["buffers"]
-        if buffer["kind"] == "weights" and _REPACK in (buffer["buffer_type"] or "").upper()
+        buffer.size_bytes
+        for buffer in profile.meta.memory.buffers
+        if buffer.kind == "weights" and _REPACK in buffer.buffer_type.upper()
     )
 
 
-def _buffers(buffers: Sequence[Json]) -> pd.DataFrame:
+def _buffers(buffers: Sequence[Buffer]) -> pd.DataFrame:
     columns = {
-        name: pd.Series([buffer[name] for buffer in buffers], dtype="object")
+        name: pd.Series([getattr(buffer, name) for buffer in buffers], dtype="object")
         for name in ("device", "buffer_type", "kind")
     }
-    sizes = pd.Series([int(buffer["size_bytes"]) for buffer in buffers], dtype="int64")
+    sizes = pd.Series([buffer.size_bytes for buffer in buffers], dtype="int64")
     table: pd.DataFrame = pd.DataFrame({**columns, "size_bytes": sizes})
     return table

@@ -6,7 +6,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ...profiles.ceilings import Ceilings
 from ...profiles.data import Profile
 from ...profiles.tables import StatTable
 from ...profiles.vocabulary import PHASES, STAGE_CONVERSION
@@ -173,9 +172,9 @@ def _phase_rows(
 
 def _bounded(profile: Profile, table: pd.DataFrame) -> pd.DataFrame:
     """The rows with their bounds, where the machine's ceilings were measured."""
-    if not profile.meta.ceilings:
+    ceilings = profile.meta.ceilings
+    if ceilings is None:
         return table
-    ceilings = Ceilings.from_json(profile.meta.ceilings)
     threads = profile.runs.n_threads
     n_threads = int(threads[0]) if len(threads) and np.all(threads == threads[0]) else 0
     # A prompt in several micro-batches reads the weights once for each: one run's bytes count.

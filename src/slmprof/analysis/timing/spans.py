@@ -211,6 +211,6 @@ def reduce_spans(profile: Profile, spans: OpSpans) -> StatTable:
 
 def op_stats(profile: Profile) -> StatTable:
     """The `stats` rows of a profile: stored ones, or those that its events give."""
-    if profile.meta.run["events"] == "aggregate" or len(profile.events) == 0:
+    if profile.meta.run.events == "aggregate" or len(profile.events) == 0:
         return profile.stats
     return reduce_spans(profile, op_spans(profile))

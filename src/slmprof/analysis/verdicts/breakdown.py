@@ -9,7 +9,7 @@ import pandas as pd
 
 from ...errors import UsageError
 from ...profiles.data import Profile
-from ...profiles.meta import Json, Meta
+from ...profiles.meta import Meta, Model
 from ...profiles.vocabulary import PHASES
 from ..layers.finders import layer_flags
 from ..layers.flags import LayerFlag
@@ -79,7 +79,7 @@ class Breakdown:
     depths: DepthReport
 
     @property
-    def model(self) -> Json:
+    def model(self) -> Model:
         return self.meta.model
 
 
@@ -142,7 +142,7 @@ def break_down(
             meta.ceilings,
             weights,
             n_threads,
-            meta.environment.get("n_cores"),
+            meta.environment.n_cores,
         ),
         memory=memory,
         caveats=doubts,

@@ -15,24 +15,25 @@ MIN_SAMPLES = 3
 def caveats(profile: Profile) -> tuple[str, ...]:
     """One sentence for each doubt; the environment's own warnings come first."""
     run = profile.meta.run
-    found = list(profile.meta.environment["warnings"])
-    if run["complete"] is False:
-        done, asked = run["n_repeats_done"], run["n_repeats"]
+    found = list(profile.meta.environment.warnings)
+    if run.complete is False:
+        done, asked = run.n_repeats_done, run.n_repeats
         of = f"{done} of {asked} repeats" if done is not None and asked else "some repeats"
-        reason = f": {run['error']}" if run["error"] else ""
+        reason = f": {run.error}" if run.error else ""
         found.append(f"the run is incomplete, {of} were measured{reason}")
-    if run["n_dropped"]:
+    if run.n_dropped:
         found.append(
-            f"{run['n_dropped']} events found no room in the recorder; "
+            f"{run.n_dropped} events found no room in the recorder; "
             "their time is counted as unrecorded or with the op before"
         )
-    for doubt in profile.meta.ceilings.get("warnings", ()):
+    ceilings = profile.meta.ceilings
+    for doubt in ceilings.warnings if ceilings is not None else ():
         found.append(
             f"when this machine's ceilings were measured, {doubt}; "
             "`slmprof roofline --refresh` measures them again"
         )
-    for phase, entry in run["warmup"].items():
-        if entry.get("reason") == "limit":
+    for phase, entry in run.warmup.items():
+        if entry.reason == "limit":
             found.append(f"{phase} was not steady yet when its warm-up reached its limit")
     for summary in profile.phase_summaries:
         found.extend(_phase_caveats(summary))

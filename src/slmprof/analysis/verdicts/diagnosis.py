@@ -12,6 +12,8 @@ from typing import Any
 
 import pandas as pd
 
+from ...profiles.ceilings import MEMORY, Ceilings
+from ...profiles.meta import Model
 from ..graphs.kernel_names import UNRECORDED
 from ..memory.weights import LOOKED_UP, ROUTED
 from ..tables.waits import wait_table, wait_totals
@@ -31,8 +33,8 @@ _MAX_UNKNOWN = 0.01
 def diagnose(
     ops: pd.DataFrame,
     phases: Sequence[PhaseSummary],
-    model: Mapping[str, Any],
-    ceilings: Mapping[str, Any],
+    model: Model,
+    ceilings: Ceilings | None,
     weights: pd.DataFrame,
     n_threads: Mapping[str, int],
     n_cores: int | None = None,
@@ -43,7 +45,7 @@ def diagnose(
         ops: op rows (`analysis.tables.ops`) of the phases to speak of.
         phases: their summaries.
         model: `meta.model` of the profile; sizes and types may be absent.
-        ceilings: `meta.ceilings`; empty where this machine's were not measured.
+        ceilings: `meta.ceilings`; None where this machine's were not measured.
         weights: `analysis.memory.weights.weight_table`.
         n_threads: threads of each phase.
         n_cores: of the machine that it ran on; None where that is not known.
@@ -66,7 +68,7 @@ def diagnose(
     return (*first, *(cost for cost in costs if cost in dearest), *last)
 
 
-def _limit(phase: str, rows: pd.DataFrame, ceilings: Mapping[str, Any]) -> list[Finding]:
+def _limit(phase: str, rows: pd.DataFrame, ceilings: Ceilings | None) -> list[Finding]:
     """`bound`, `share` of the phase's op time, `shares` of all bounds, `ceiling_share` (modelled
     least time over time of the ops so bound); for memory also `gbps` reached by them, `peak_gbps`
     that the machine reads, `n_threads` of that. Without bounds: `block`, `kernel`, `share`, of the
@@ -88,11 +90,12 @@ def _limit(phase: str, rows: pd.DataFrame, ceilings: Mapping[str, Any]) -> list[
     }
     if bound == "memory":
         counted = chosen[chosen["bytes"].notna()]
-        time, peak = float(counted["time_ms"].sum()), _memory_gbps(ceilings)
-        if time > 0 and peak:
+        time = float(counted["time_ms"].sum())
+        peak = ceilings.gbps(MEMORY) if ceilings is not None else None
+        if time > 0 and ceilings is not None and peak is not None:
             figures["gbps"] = float(counted["bytes"].sum()) / time / 1e6
             figures["peak_gbps"] = peak
-            figures["n_threads"] = ceilings.get("n_threads")
+            figures["n_threads"] = ceilings.n_threads
     return [Finding(phase, LIMIT, figures)]
 
 
@@ -106,17 +109,17 @@ def _most(phase: str, rows: pd.DataFrame, total: float) -> list[Finding]:
 
 
 def _ceilings(
-    ceilings: Mapping[str, Any], n_threads: Mapping[str, int], n_cores: int | None
+    ceilings: Ceilings | None, n_threads: Mapping[str, int], n_cores: int | None
 ) -> list[Finding]:
     """Why there are no bounds: `n_threads` of the run, `n_cores` where they are fewer (else null),
     and `measured_for`, the number of threads that the ceilings hold for, null without any."""
     most = max(n_threads.values(), default=0)
-    measured_for = ceilings.get("n_threads")
-    if ceilings and measured_for == most:
+    measured_for = ceilings.n_threads if ceilings is not None else None
+    if measured_for == most and ceilings is not None:
         return []
     figures = {
         "n_threads": most,
-        "n_cores": n_cores if isinstance(n_cores, int) and n_cores < most else None,
+        "n_cores": n_cores if n_cores is not None and n_cores < most else None,
         "measured_for": measured_for,
     }
     return [Finding(None, CEILINGS, figures)]
@@ -128,24 +131,10 @@ def _weighted(values: pd.Series, times: pd.Series) -> float | None:
     return float((values[known] * times[known]).sum()) / time if time > 0 else None
 
 
-def _memory_gbps(ceilings: Mapping[str, Any]) -> float | None:
-    """What the machine reads from memory, of the object that a profile holds as it was measured."""
-    rows = ceilings.get("bandwidth")
-    for row in rows if isinstance(rows, list) else []:
-        if isinstance(row, Mapping) and (row.get("level"), row.get("operation")) == (
-            "memory",
-            "read",
-        ):
-            gbps = row.get("gbps")
-            if isinstance(gbps, (int, float)) and math.isfinite(gbps) and gbps > 0:
-                return float(gbps)
-    return None
-
-
-def _read(rows: pd.DataFrame, model: Mapping[str, Any], weights: pd.DataFrame) -> list[Finding]:
+def _read(rows: pd.DataFrame, model: Model, weights: pd.DataFrame) -> list[Finding]:
     """`read_bytes` of weights in a step, `file_bytes`, `share`, `is_lower_bound`; of the rest:
     `lookup_bytes`, weights of which single rows are read, `routed_bytes`, weights of experts."""
-    file_bytes = model.get("size_bytes")
+    file_bytes = model.size_bytes
     known = rows["weight_bytes"].notna()
     read = float(rows.loc[known, "weight_bytes"].sum())
     if not file_bytes or read <= 0:
@@ -166,16 +155,16 @@ def _read(rows: pd.DataFrame, model: Mapping[str, Any], weights: pd.DataFrame) -
     return [Finding("decode", READ, figures)]
 
 
-def _types(model: Mapping[str, Any], weights: pd.DataFrame) -> list[Finding]:
+def _types(model: Model, weights: pd.DataFrame) -> list[Finding]:
     """`file_type`, the tensor type `named` by it (or null) and its `named_share` of the bytes,
     `types` {type: share} with the largest first; `unfit_share` of the bytes: weights in other
     quantized types whose rows cannot be stored in the named one, of `unfit_rows` elements."""
-    sizes = {str(name): float(size) for name, size in model.get("tensor_types", {}).items()}
+    sizes = {name: float(size) for name, size in model.tensor_types.items()}
     total = sum(size for size in sizes.values() if size > 0)
-    if not math.isfinite(total) or total <= 0:
+    if total <= 0:
         return []
     ordered = sorted(sizes.items(), key=lambda item: -item[1])
-    file_type = model.get("file_type")
+    file_type = model.file_type
     named = named_type(file_type or "")
     unfit = rows_unfit(weights, named)
     figures = {

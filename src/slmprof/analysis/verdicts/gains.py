@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ...profiles.meta import Model
 from ..graphs.kernel_names import PLAIN_TYPES
 from ..tables.waits import wait_totals
 from .findings import GAIN, Finding
@@ -25,7 +26,7 @@ _CAREFUL_BITS = 8.5
 def gains(
     ops: pd.DataFrame,
     weights: pd.DataFrame,
-    model: Mapping[str, Any],
+    model: Model,
     n_threads: Mapping[str, int],
 ) -> list[Finding]:
     """The largest possible gain of each phase, where it is at least `MIN_SHARE` of its op time and
@@ -89,9 +90,7 @@ def _without_waiting(rows: pd.DataFrame) -> list[dict[str, Any]]:
     return [{"what": NO_WAITING, "gain_ms": gain, "is_modelled": False}]
 
 
-def _quantized(
-    rows: pd.DataFrame, weights: pd.DataFrame, model: Mapping[str, Any]
-) -> list[dict[str, Any]]:
+def _quantized(rows: pd.DataFrame, weights: pd.DataFrame, model: Model) -> list[dict[str, Any]]:
     """Products whose time is that of reading weights, with these in the file's own type; float
     weights in q8_0 where the file has no quantized type."""
     bound = rows[(rows["bound"] == "memory") & is_product(rows)]
@@ -99,7 +98,7 @@ def _quantized(
     if bound.empty:
         return []
     bits = _bits(weights)
-    named = named_type(model.get("file_type") or "")
+    named = named_type(model.file_type or "")
     target = named if named and named not in PLAIN_TYPES else _CAREFUL
     to_bits = bits.get(target, _CAREFUL_BITS if target == _CAREFUL else math.inf)
     source = bound["dtypes"].str.partition(",")[0]

@@ -67,8 +67,8 @@ def in_order(points: Iterable[SweepPoint]) -> list[SweepPoint]:
     return sorted(
         points,
         key=lambda p: (
-            str(p.meta.model["name"]),
-            str(p.meta.model["file_type"]),
+            str(p.meta.model.name),
+            str(p.meta.model.file_type),
             *(_rank(value) for value in p.settings.values()),
             p.file,
         ),
@@ -108,7 +108,7 @@ def sweep_table(points: Sequence[SweepPoint]) -> pd.DataFrame:
                     {
                         "file": point.file,
                         **_label(point),
-                        "random_weights": point.meta.model["random_weights"],
+                        "random_weights": point.meta.model.random_weights,
                         "phase": summary.phase,
                         "n_depth": part.n_depth,
                         "latency_ms": latency.median if latency else None,
@@ -116,7 +116,7 @@ def sweep_table(points: Sequence[SweepPoint]) -> pd.DataFrame:
                         "tokens_per_s": summary.tokens_per_s,
                         "overhead_ratio": over.ratio if over else None,
                         **{name: cost.get(name) for name in _COSTS},
-                        "rss_peak_bytes": point.meta.memory["rss_peak_bytes"],
+                        "rss_peak_bytes": point.meta.memory.rss_peak_bytes,
                     }
                 )
     names = ["file", "model", "file_type", "random_weights", *SETTINGS, "phase", "n_depth"]
@@ -133,7 +133,7 @@ def sweep_table(points: Sequence[SweepPoint]) -> pd.DataFrame:
 
 def _label(point: SweepPoint) -> dict[str, Any]:
     model = point.meta.model
-    return {"model": model["name"], "file_type": model["file_type"], **point.settings}
+    return {"model": model.name, "file_type": model.file_type, **point.settings}
 
 
 def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:

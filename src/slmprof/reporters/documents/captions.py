@@ -28,20 +28,20 @@ _SHOWN_SETTINGS = (
 def header_lines(breakdown: Breakdown, glyphs: Glyphs) -> list[str]:
     """What was measured: model, program, machine, settings."""
     meta, model = breakdown.meta, breakdown.model
-    name = str(model["name"] or model["path"] or "unnamed model")
+    name = str(model.name or model.path or "unnamed model")
     facts = [
-        model["architecture"],
-        f"{count_text(model['n_params'])} parameters" if model["n_params"] else None,
-        model["file_type"],
-        bytes_text(model["size_bytes"]) if model["size_bytes"] else None,
-        "RANDOM WEIGHTS" if model["random_weights"] else None,
+        model.architecture,
+        f"{count_text(model.n_params)} parameters" if model.n_params else None,
+        model.file_type,
+        bytes_text(model.size_bytes) if model.size_bytes else None,
+        "RANDOM WEIGHTS" if model.random_weights else None,
     ]
-    engine = meta.slmprof["llama_cpp"].get("version")
+    engine = meta.slmprof.llama_cpp.version
     program = [
-        f"slmprof {meta.slmprof['version'] or '?'}",
+        f"slmprof {meta.slmprof.version or '?'}",
         f"llama.cpp {engine}" if engine else None,
-        meta.environment["cpu"],
-        f"{meta.environment['n_cores']} cores" if meta.environment["n_cores"] else None,
+        meta.environment.cpu,
+        f"{meta.environment.n_cores} cores" if meta.environment.n_cores else None,
     ]
     lines = [_joined([name, *facts], glyphs), _joined(program, glyphs)]
     settings = _joined([f"{k} {_setting(v)}" for k, v in _settings(meta.config)], glyphs)
@@ -53,7 +53,7 @@ def header_lines(breakdown: Breakdown, glyphs: Glyphs) -> list[str]:
 def caveat_lines(breakdown: Breakdown, glyphs: Glyphs) -> list[str]:
     """One line for each doubt, and one for random weights."""
     lines = [printable(f"warning: {text}", glyphs) for text in breakdown.caveats]
-    if breakdown.model["random_weights"]:
+    if breakdown.model.random_weights:
         lines.append("note: random weights; time and memory are real, the text would not be")
     return lines
 

@@ -80,7 +80,7 @@ def render_csv(ceilings: Ceilings) -> str:
     writer.writeheader()
     always = {
         "n_threads": ceilings.n_threads,
-        "cpu": ceilings.fingerprint.get("cpu"),
+        "cpu": ceilings.fingerprint.cpu,
         "measured_at": ceilings.measured_at,
         "warnings": "; ".join(ceilings.warnings),
     }
@@ -115,10 +115,10 @@ def render_csv(ceilings: Ceilings) -> str:
 def _header(ceilings: Ceilings, source: str, glyphs: Glyphs) -> list[str]:
     of = ceilings.fingerprint
     facts = [
-        of.get("cpu"),
-        f"cores {of['n_cores']}" if of.get("n_cores") else None,
+        of.cpu,
+        f"cores {of.n_cores}" if of.n_cores else None,
         f"threads {ceilings.n_threads}",
-        f"llama.cpp {of['llama_cpp_version']}" if of.get("llama_cpp_version") else None,
+        f"llama.cpp {of.llama_cpp_version}" if of.llama_cpp_version else None,
     ]
     facts = [fact for fact in facts if fact]
     when = f"{source}: {ceilings.measured_at}, {ceilings.seconds:.1f} s"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from ...profiles.meta import finite
+from ...profiles.decoding import finite
 
 
 def records(rows: pd.DataFrame) -> list[dict[str, Any]]:

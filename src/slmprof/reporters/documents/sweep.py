@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any, TextIO
 
 from ...analysis.verdicts.sweep import SweepPoint, sweep_table, varying
-from ...profiles.meta import finite
+from ...profiles.decoding import finite
 from ...profiles.vocabulary import PHASES
 from ..renderers import markdown, terminal
 from ..renderers.json import SCHEMA_VERSION
@@ -62,13 +62,13 @@ def document(points: Sequence[SweepPoint], failures: Sequence[tuple[str, str]]) 
         "points": [
             {
                 "file": point.file,
-                "slmprof": point.meta.slmprof,
-                "environment": {**point.meta.environment, "warnings": list(point.caveats)},
-                "model": point.meta.model,
+                "slmprof": point.meta.slmprof.to_json(),
+                "environment": point.meta.environment.replace(warnings=point.caveats).to_json(),
+                "model": point.meta.model.to_json(),
                 "config": point.meta.config,
-                "run": point.meta.run,
+                "run": point.meta.run.to_json(),
                 **depth_document(point.depths),
-                "rss_peak_bytes": point.meta.memory["rss_peak_bytes"],
+                "rss_peak_bytes": point.meta.memory.rss_peak_bytes,
             }
             for point in points
         ],
@@ -103,7 +103,7 @@ def _document(
     """Header lines, one table a phase, and notes."""
     rows = records(sweep_table(points))
     names = varying(points)
-    models = list(dict.fromkeys(str(point.meta.model["name"]) for point in points))
+    models = list(dict.fromkeys(str(point.meta.model.name) for point in points))
     n = len(points)
     header = f"Sweep of {', '.join(models)}: {n} point{'s' if n > 1 else ''}"
     sections = [
@@ -117,7 +117,7 @@ def _document(
             f"warning: {doubtful} of {n} points carry warnings; --format json or `slmprof show` "
             "of their files tells them"
         )
-    if any(point.meta.model["random_weights"] for point in points):
+    if any(point.meta.model.random_weights for point in points):
         notes.append("note: random weights; time and memory are real, the text would not be")
     return (
         [printable(header, glyphs)],

@@ -20,9 +20,9 @@ def render(breakdown: Breakdown) -> str:
     """
     rows = breakdown.tables[breakdown.by or "op"]
     model = breakdown.model
-    random_weights = model["random_weights"]
+    random_weights = model.random_weights
     notes = {
-        "model": model["name"],
+        "model": model.name,
         "random_weights": None if random_weights is None else str(random_weights).lower(),
         "warnings": "; ".join(breakdown.caveats),
     }

@@ -7,7 +7,7 @@ from typing import Any
 
 from ...analysis.timing.phases import phase_record
 from ...analysis.verdicts.breakdown import Breakdown
-from ...profiles.meta import finite
+from ...profiles.decoding import finite
 from ..documents.depth_records import depth_document
 from ..documents.diagnosis import finding_record
 from ..documents.layer_flags import flag_record
@@ -30,17 +30,17 @@ def render(breakdown: Breakdown) -> str:
 
 def document(breakdown: Breakdown) -> dict[str, Any]:
     """The document as plain Python values."""
-    meta = breakdown.meta
+    parts = breakdown.meta.to_json()
     by = breakdown.by
     views = [view for view in _KEYS if view == by] if by else list(_STANDARD)
     result: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
-        "slmprof": meta.slmprof,
+        "slmprof": parts["slmprof"],
         # Every doubt, not the environment's only: who reads the JSON sees no other text.
-        "environment": {**meta.environment, "warnings": list(breakdown.caveats)},
-        "model": meta.model,
-        "config": meta.config,
-        "run": meta.run,
+        "environment": {**parts["environment"], "warnings": list(breakdown.caveats)},
+        "model": parts["model"],
+        "config": parts["config"],
+        "run": parts["run"],
         "phases": [phase_record(summary) for summary in breakdown.phases],
         **{_KEYS[view]: records(breakdown.tables[view]) for view in views},
         **(depth_document(breakdown.depths) if by in (None, "depth") else {}),
