@@ -9,6 +9,7 @@ import pytest
 from plan_builder import CONFIG, MIB, example_plan, example_report
 
 from slmprof.planning import notes as plan_notes
+from slmprof.planning.fit import choose_types, largest_context
 from slmprof.planning.lines import along_n_ctx
 from slmprof.planning.records import (
     BufferSize,
@@ -19,7 +20,6 @@ from slmprof.planning.records import (
     TensorPlace,
     report_from_json,
 )
-from slmprof.planning.report import choose_types, largest_context
 
 
 def test_totals() -> None:

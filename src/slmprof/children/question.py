@@ -56,6 +56,7 @@ class Answer:
     """An answer in the making.
 
     Attributes:
+        child: the process.
         folder: where the child may leave files; it goes with the question.
     """
 
@@ -68,7 +69,7 @@ class Answer:
         timeout: float | None,
     ) -> None:
         self.folder = folder
-        self._child = child
+        self.child = child
         self._what = what
         self._doing = doing
         self._timeout = timeout
@@ -89,10 +90,10 @@ class Answer:
         try:
             report = self._listen(on_progress)
             if report is None:
-                status = status_of(self._child)
+                status = status_of(self.child)
         finally:
-            self._child.kill()
-            self._child.wait()
+            self.child.kill()
+            self.child.wait()
         log = self._last_lines()
         if report is None:
             raise EngineError(explain_end(self._what, status, log, self._stage), log_lines=log)
@@ -120,11 +121,11 @@ class Answer:
 
     def _lines(self) -> Iterator[bytes]:
         """What the child says, line by line to its end; what it logs meanwhile is kept."""
-        assert self._child.stdout and self._child.stderr
+        assert self.child.stdout and self.child.stderr
         said = _Lines()
         with selectors.DefaultSelector() as pipes:
-            pipes.register(self._child.stdout, selectors.EVENT_READ, said)
-            pipes.register(self._child.stderr, selectors.EVENT_READ, self._log)
+            pipes.register(self.child.stdout, selectors.EVENT_READ, said)
+            pipes.register(self.child.stderr, selectors.EVENT_READ, self._log)
             while True:
                 ready = pipes.select(self._seconds_left())
                 for key, _ in ready:
@@ -150,7 +151,7 @@ class Answer:
 
     def _last_lines(self) -> tuple[str, ...]:
         """The end of the log, with what the child wrote just before it ended."""
-        stderr = self._child.stderr
+        stderr = self.child.stderr
         assert stderr
         os.set_blocking(stderr.fileno(), False)
         with contextlib.suppress(BlockingIOError):

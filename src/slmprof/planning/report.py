@@ -7,19 +7,20 @@ import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ..children.memory import rss_peak_bytes
 from ..children.protocol import OnProgress, Progress
 from ..errors import EngineError, UsageError
 from ..machine import environment
-from ..settings.planning import GRID, MAX, MemoryRequest, Setting
+from ..settings.planning import GRID, MemoryRequest, Setting
 from . import notes as plan_notes
+from .fit import choose_types, find_fit
 from .planner import ModelPlanner
 from .records import Fit, MemoryPlan, MemoryReport, PlannerCost, Refusal, UbatchSize
 
-_N_CTX_STEP = 256
 _ALL_TYPES = "all"
+_Made = TypeVar("_Made")
 
 
 def make_report(request: MemoryRequest, folder: Path, on_progress: OnProgress) -> MemoryReport:
@@ -60,7 +61,7 @@ class _Report:
             if planner is None:
                 continue
             if self.request.fit_bytes is not None:
-                fits += self._each(of_type, functools.partial(self._fit, planner))
+                fits += self._each(of_type, functools.partial(find_fit, planner, self.request))
             else:
                 plans += self._each(of_type, functools.partial(self._plan, planner))
             self._planner_ns += planner.planner_ns
@@ -110,7 +111,9 @@ class _Report:
             self.refusals.append(Refusal({"file_type": file_type}, str(error)))
             return None
 
-    def _each(self, settings: Sequence[Setting], make: Callable[[Setting], Any]) -> Iterator[Any]:
+    def _each(
+        self, settings: Sequence[Setting], make: Callable[[Setting], _Made]
+    ) -> Iterator[_Made]:
         """What can be made of the settings; those that llama.cpp refuses are kept aside."""
         for setting in settings:
             try:
@@ -161,32 +164,6 @@ class _Report:
                 other = planner.plan(replace(setting, n_ubatch=n_ubatch), work=False)
             yield UbatchSize(n_ubatch, other.totals_bytes["compute"])
 
-    def _fit(self, planner: ModelPlanner, setting: Setting) -> Fit:
-        budget = self.request.fit_bytes
-        assert budget is not None
-        asked = planner.n_ctx_train() if setting.n_ctx == MAX else int(setting.n_ctx)
-        is_asked = bool(self.request.n_ctx)
-        model = planner.model()
-        limit = int(model["n_ctx_train"]) or asked
-        plan = largest_context(
-            lambda n_ctx: planner.plan(replace(setting, n_ctx=n_ctx)), budget, limit
-        )
-        is_fitting = plan.total_bytes <= budget
-        n_ctx = min(int(plan.config["n_ctx"]), limit) if is_fitting else 0
-        return Fit(
-            config={**plan.config, "n_ctx": n_ctx},
-            file_type=planner.file_type or str(model["file_type"]),
-            size_bytes=int(model["size_bytes"]),
-            bits_per_weight=model["bits_per_weight"],
-            n_ctx=n_ctx,
-            is_limited_by_training=is_fitting and n_ctx >= limit,
-            totals_bytes=plan.totals_bytes,
-            asked_n_ctx=asked if is_asked else None,
-            asked_total_bytes=(
-                planner.plan(replace(setting, n_ctx=asked)).total_bytes if is_asked else None
-            ),
-        )
-
     def _cost(self) -> PlannerCost:
         read = read_bytes()
         return PlannerCost(
@@ -194,41 +171,6 @@ class _Report:
             read_bytes=None if read is None else read - (self.read_before or 0),
             rss_peak_bytes=rss_peak_bytes(),
         )
-
-
-def largest_context(plan: Callable[[int], MemoryPlan], budget_bytes: int, limit: int) -> MemoryPlan:
-    """The plan of the largest context that fits, in steps of 256 tokens, at most `limit`.
-
-    Where not even the smallest fits, that one's plan, which is larger than the budget.
-    """
-    best = plan(limit)
-    if best.total_bytes <= budget_bytes:
-        return best
-    low, high = 0, -(-limit // _N_CTX_STEP)  # `high` steps do not fit
-    found: MemoryPlan | None = None
-    while high - low > 1:
-        middle = (low + high) // 2
-        tried = plan(middle * _N_CTX_STEP)
-        if tried.total_bytes <= budget_bytes:
-            low, found = middle, tried
-        else:
-            high = middle
-    return found if found is not None else plan(min(_N_CTX_STEP, limit))
-
-
-def choose_types(fits: Sequence[Fit], budget_bytes: int | None) -> tuple[str | None, str | None]:
-    """Of the file types that hold the context asked for the lightest and the least compressed."""
-    holding = [
-        fit
-        for fit in fits
-        if fit.asked_total_bytes is not None and fit.asked_total_bytes <= (budget_bytes or 0)
-    ]
-    if len({fit.file_type for fit in fits}) < 2 or not holding:
-        return None, None
-    return (
-        min(holding, key=lambda fit: fit.asked_total_bytes or 0).file_type,
-        max(holding, key=lambda fit: fit.size_bytes).file_type,
-    )
 
 
 def read_bytes() -> int | None:
