@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import slmprof
@@ -103,13 +104,23 @@ def test_depth_and_memory(small_model: ModelMaker) -> None:
     assert profile.meta.memory.rss_peak_bytes > 0
 
 
-def test_aggregate_gives_the_same_views(small_model: ModelMaker) -> None:
-    profile = slmprof.profile(small_model(), events="aggregate", **SETTINGS)
-    assert profile.meta.run.events == "aggregate"
-    assert len(profile.events.run) == 0
-    phases = profile.phases().set_index("phase")
-    sums = profile.ops().groupby("phase")["time_ms"].sum()
-    assert sums["decode"] == pytest.approx(phases["segments_ms.ops"]["decode"], rel=1e-9)
+def test_both_kinds_of_events_tell_of_the_same_ops(small_model: ModelMaker) -> None:
+    # Two runs take different times; what ran, how often, by which code and with how much work is
+    # the same, and either way its times add up to the whole.
+    what = ["phase", "tensor", "op", "part", "kernel", "impl", "layer", "block", "dtypes"]
+    figures = ["calls", "flops", "bytes", "weight_bytes"]
+    tables = []
+    for events in ("all", "aggregate"):
+        profile = slmprof.profile(small_model(), events=events, **SETTINGS)
+        assert (len(profile.events) == 0) == (len(profile.stats) > 0) == (events == "aggregate")
+        phases = profile.phases().set_index("phase")
+        ops = profile.ops()
+        for phase, time_ms in ops.groupby("phase")["time_ms"].sum().items():
+            assert time_ms == pytest.approx(phases["segments_ms.ops"][phase], rel=1e-9)
+        assert (ops["time_ms"] > 0).all() and (ops["compute_ms"] <= ops["slowest_ms"]).all()
+        tables.append(ops[what + figures].sort_values(what, ignore_index=True))
+    assert len(tables[0]) > 50 and set(tables[0]["phase"]) == {"prefill", "decode"}
+    pd.testing.assert_frame_equal(*tables)
 
 
 @needs_proc

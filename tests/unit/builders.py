@@ -15,6 +15,8 @@ import numpy as np
 
 from slmprof.analysis.graphs.attribution import Attribution
 from slmprof.analysis.graphs.edges import GraphEdges
+from slmprof.analysis.graphs.nodes import CONVERSIONS
+from slmprof.analysis.graphs.weight_roles import PARTS
 from slmprof.profiles.data import Profile
 from slmprof.profiles.history import known_types
 from slmprof.profiles.meta import Meta
@@ -53,13 +55,21 @@ HOST_MS = {"batch": 1, "graph_build": 2, "graph_alloc": 1, "inputs": 1, "outputs
 
 # name -> layer, block, part of the stub attribution.
 PLACES = {
-    "embd": (-1, "embedding", "lookup"),
+    "embd": (-1, "embedding", "embed"),
     "norm-0": (0, "attention", "norm"),
     "attn_norm-0": (0, "attention", "norm"),
     "Qcur-0": (0, "attention", "qkv"),
     "kq-0": (0, "attention", "scores"),
-    "result_output": (-1, "lm_head", "logits"),
+    "result_output": (-1, "lm_head", "head"),
 }
+
+
+def in_vocabulary(block: str, part: str) -> bool:
+    """Whether attribution can give this; builders hold what they make up against it."""
+    return part in (*PARTS[block], *CONVERSIONS) or (block, part) == ("other", "")
+
+
+assert all(in_vocabulary(block, part) for _, block, part in PLACES.values())
 
 
 class Rows:

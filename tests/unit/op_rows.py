@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pandas as pd
+from builders import in_vocabulary
 
 from slmprof.analysis.tables.ops import COLUMNS
 
@@ -16,7 +17,6 @@ _PLAIN: dict[str, Any] = {
     "tensor": "t",
     "layer": 0,
     "block": "ffn",
-    "part": "down",
     "dtypes": "q4_K,f32->f32",
     "shape": [64],
     "fused": [],
@@ -28,11 +28,23 @@ _PLAIN: dict[str, Any] = {
     "slowest_ms": 0.9,
     "share": 0.1,
 }
+# A plain part of each block, of a row that names its block alone.
+_PARTS = {
+    "embedding": "embed",
+    "attention": "qkv",
+    "ffn": "down",
+    "recurrent": "in_proj",
+    "lm_head": "head",
+    "other": "unknown",
+}
 
 
 def op_rows(*rows: dict[str, Any]) -> pd.DataFrame:
     """Op rows in `analysis.tables.ops.COLUMNS`; what a row does not say is plain, or null."""
     full = [{**dict.fromkeys(COLUMNS), **_PLAIN, **row} for row in rows]
+    full = [{**row, "part": row["part"] or _PARTS[row["block"]]} for row in full]
+    for row in full:
+        assert row.keys() == COLUMNS.keys() and in_vocabulary(row["block"], row["part"]), row
     return pd.DataFrame(
         {name: pd.Series([row[name] for row in full], dtype=t) for name, t in COLUMNS.items()}
     )

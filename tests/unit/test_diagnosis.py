@@ -304,7 +304,7 @@ def test_hostile_figures() -> None:
     types = found(op_rows({}), model=strange)["types"]
     shown = finding_text(types, ASCII)
     assert shown.isprintable() and shown.isascii()
-    unknown = op_rows({"bound": "gravity", "ceiling_share": None, "block": "x", "impl": None})
+    unknown = op_rows({"bound": "gravity", "impl": None}).assign(block="x")
     assert words(found(unknown)["limit"]) == ("Decode is limited by gravity: 100 % of its op time.")
 
 

@@ -7,18 +7,54 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from builders import MS, Builder, example_profile, with_conversion
+from builders import (
+    DECODE,
+    EXECUTED,
+    MS,
+    PREFILL,
+    Builder,
+    Rows,
+    example_profile,
+    with_conversion,
+)
 
 from slmprof.analysis.timing.spans import op_spans, op_stats, reduce_spans
 from slmprof.profiles.data import Profile
 from slmprof.profiles.tables import EventTable, StatTable
 
 
-def _with_stats(profile: Profile) -> Profile:
-    """The profile as an aggregating recorder would have written it."""
-    stats = reduce_spans(profile, op_spans(profile))
-    meta = profile.meta.replace_run(events="aggregate")
-    return replace(profile, meta=meta, events=EventTable.empty(), stats=stats)
+def _by_hand() -> StatTable:
+    """The statistics of the example as an aggregating recorder would have written them.
+
+    Each graph runs twice; an op takes its span in a prefill step, half of it in a decode step. Of
+    a span thread 0 works for 8 tenths and thread 1 for 6.
+    """
+    profile = example_profile()
+    rows = Rows(StatTable)
+    for graph, phase in ((0, PREFILL), (1, DECODE), (2, DECODE)):
+        for node, n_fused, path, span_ms in EXECUTED:
+            tenth = span_ms * MS // (10 if phase == PREFILL else 20)
+            rows.add(
+                phase=phase,
+                depth=0,
+                graph=graph,
+                lane=0,
+                node=node,
+                n_fused=n_fused,
+                stage=0,
+                path=profile.strings.index(path) if path else -1,
+                calls=2,
+                span_sum_ns=20 * tenth,
+                span_min_ns=10 * tenth,
+                span_max_ns=10 * tenth,
+                span_sq_sum=2 * (10.0 * tenth) ** 2,
+                compute_sum_ns=2 * 7 * tenth,
+                compute_max_sum_ns=2 * 8 * tenth,
+                wait_sum_ns=2 * 3 * tenth,
+                n_experts_sum=0,
+            )
+    table: StatTable = rows.build()
+    return table
 
 
 def test_spans_of_one_run_tile_it() -> None:
@@ -60,8 +96,16 @@ def test_reduced_rows() -> None:
     assert stats.wait_sum_ns[row] == pytest.approx([6 * MS])
 
 
+def test_events_add_up_to_what_was_worked_out_by_hand() -> None:
+    found, expected = op_stats(example_profile()).columns(), _by_hand().columns()
+    assert found.keys() == expected.keys()
+    for name, values in expected.items():
+        np.testing.assert_allclose(found[name], values, rtol=1e-15, err_msg=name)
+
+
 def test_aggregate_and_all_events_give_the_same_tables(profile: Profile) -> None:
-    reduced = _with_stats(profile)
+    meta = profile.meta.replace_run(events="aggregate")
+    reduced = replace(profile, meta=meta, events=EventTable.empty(), stats=_by_hand())
     pd.testing.assert_frame_equal(reduced.ops(), profile.ops())
     pd.testing.assert_frame_equal(reduced.blocks(), profile.blocks())
     pd.testing.assert_frame_equal(reduced.phases(), profile.phases())

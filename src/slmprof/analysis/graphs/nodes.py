@@ -13,6 +13,9 @@ from ...profiles.tables import TensorTable, trimmed_shape
 from .kernel_names import PRODUCTS, conversion_kernel, converted_type, kernel_name
 from .structures import Structures
 
+# Parts that follow from a weight's type and from the code that runs, not from how a layer is built.
+CONVERSIONS = frozenset({"quantize_q8", "convert"})
+
 
 @dataclass(frozen=True)
 class Node:
@@ -51,7 +54,7 @@ class Node:
         return replace(
             self,
             kernel=kernel,
-            part="quantize_q8" if kernel == "quantize_q8" else "convert",
+            part=kernel if kernel in CONVERSIONS else "convert",
             dtypes=f"{source_type}->{type_name}",
         )
 

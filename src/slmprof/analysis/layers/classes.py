@@ -11,9 +11,8 @@ import numpy as np
 import pandas as pd
 
 from ..graphs.kernel_names import PRODUCTS
+from ..graphs.nodes import CONVERSIONS
 
-# Parts that follow from a weight's type and from the code that runs, not from how a layer is built.
-CONVERSIONS = frozenset({"quantize_q8", "convert"})
 # Keeping only the tokens whose output is wanted.
 SELECTION = "row_select"
 

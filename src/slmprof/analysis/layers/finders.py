@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from ...profiles.tables import trimmed_shape
-from .classes import CONVERSIONS, SELECTION, Build, LayerBlock, Layers, usual
+from ..graphs.nodes import CONVERSIONS
+from .classes import SELECTION, Build, LayerBlock, Layers, usual
 from .differences import Difference, differences, joined
 from .flags import IMPL, KINDS, SIZE, STRUCTURE, TIME, TYPE, LayerFlag
 
