@@ -41,7 +41,7 @@ def example() -> Profile:
     )
     return replace(
         profile,
-        meta=replace(profile.meta, ceilings=example_ceilings()),
+        meta=profile.meta.replace(ceilings=example_ceilings()),
         steps=profile.steps.replace(depth=np.full(len(profile.steps), 64, np.int32)),
         events=events.replace(n_experts=n_experts),
         masks=masks,

@@ -15,6 +15,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "unit")]
 
+from builders import with_custom_type  # noqa: E402
 from make_v3 import example as example_of_version_3  # noqa: E402
 from test_golden import memory_numbers, numbers  # noqa: E402
 
@@ -23,8 +24,8 @@ from slmprof.profiles.tables import LaneTable  # noqa: E402
 
 
 def example() -> Profile:
-    """The example of version 3 on lanes that stand behind one of another device."""
-    profile = example_of_version_3()
+    """The example of version 3 with a type of its own, on lanes behind one of another device."""
+    profile = with_custom_type(example_of_version_3())
     strings = (*profile.strings, "gpu_stream", "CUDA0")
     n = len(profile.strings)
     stream = LaneTable.from_columns({"kind": [n], "device": [n + 1], "index": [0], "clock": [0]})

@@ -30,7 +30,7 @@ def _executed(profile: Profile, run: int) -> Executed:
     """Every op of one graph run, with its work."""
     events = profile.events.take(profile.events.run == run)
     tensors = profile.tensors.of_graph(int(profile.runs.graph[run]))
-    work = GraphWork(tensors, profile.strings)
+    work = GraphWork(tensors, profile.strings, profile.types.by_name(profile.strings))
     keys = np.unique(np.stack([events.node, events.n_fused], axis=1), axis=0).tolist()
     return [(tensors, node, work.of(node, n_fused)) for node, n_fused in keys]
 

@@ -298,6 +298,31 @@ def example_profile() -> Profile:
     return Builder().fill().build()
 
 
+def with_custom_type(profile: Profile) -> Profile:
+    """Node 3 multiplies 96 columns of q5_X, whose blocks are 48 elements in 34 bytes."""
+    strings = (*profile.strings, "q5_X")
+    number = len(profile.strings)
+    added = {"name": [number], "block_size": [48], "type_size": [34], "is_quantized": [1]}
+    tensors = profile.tensors
+    columns = {name: values.copy() for name, values in tensors.columns().items()}
+    for product in np.flatnonzero(tensors.node == 3).tolist():
+        first = int(np.flatnonzero(tensors.graph == tensors.graph[product])[0])
+        weight, x = (first + int(tensors.columns()[f"src{i}"][product]) for i in (0, 1))
+        n_rows = {weight: int(tensors.ne1[weight]), x: int(tensors.ne1[x])}
+        for row, block, row_bytes in ((weight, 34, 2 * 34), (x, 4, 4 * 96)):
+            columns["ne0"][row], columns["nb0"][row] = 96, block
+            for i in (1, 2, 3):
+                columns[f"nb{i}"][row] = row_bytes * (1 if i == 1 else n_rows[row])
+            columns["size_bytes"][row] = row_bytes * n_rows[row]
+        columns["type"][weight] = number
+    return replace(
+        profile,
+        strings=strings,
+        tensors=TensorTable.from_columns(columns),
+        types=TypeTable.concatenate([profile.types, TypeTable.from_columns(added)]),
+    )
+
+
 def with_conversion(profile: Profile) -> Profile:
     """Node 3 converts its activations first: a tenth of its span on thread 0, a fifth on 1."""
     events = profile.events

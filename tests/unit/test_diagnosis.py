@@ -13,6 +13,7 @@ import pytest
 from builders import Builder
 from ceilings_builder import example_ceilings
 from op_rows import op_rows, weight_rows
+from work_builder import TYPES
 
 from slmprof.analysis.timing.phases import PhaseSummary
 from slmprof.analysis.verdicts.breakdown import break_down
@@ -49,7 +50,7 @@ def found(
     n_cores: int | None = 4,
 ) -> dict[str, Finding]:
     threads = {"prefill": n_threads, "decode": n_threads}
-    made = diagnose(ops, phases, model, ceilings, weights, threads, n_cores)
+    made = diagnose(ops, phases, model, ceilings, weights, TYPES, threads, n_cores)
     return {finding.topic: finding for finding in made}
 
 
@@ -192,7 +193,7 @@ def test_what_a_type_holds() -> None:
     ],
 )
 def test_named_types(file_type: str, named: str | None) -> None:
-    assert named_type(file_type) == named
+    assert named_type(file_type, TYPES) == named
 
 
 def test_waiting_names_its_block() -> None:
@@ -248,7 +249,7 @@ def test_what_is_within_reach_stands_beside_better_code() -> None:
     )
     weights = weight_rows(("ffn_up", 0, "ffn", "f16", [256, 64]))
     model = MODEL.replace(file_type="F16")
-    made = diagnose(rows, (), model, CEILINGS, weights, {"decode": 1})
+    made = diagnose(rows, (), model, CEILINGS, weights, TYPES, {"decode": 1})
     gains = [finding for finding in made if finding.topic == "gain"]
     assert [finding.figures["what"] for finding in gains] == ["ceiling", "quantize"]
     assert words(gains[0]).startswith("What would help decode most: products of ffn")
@@ -286,6 +287,7 @@ def test_it_stays_short(profile: Profile) -> None:
         MODEL.replace(tensor_types={"q4_K": 1}),
         CEILINGS,
         NO_WEIGHTS,
+        TYPES,
         {"prefill": 2, "decode": 2},
     )
     assert len(made) == MAX_FINDINGS
@@ -294,7 +296,7 @@ def test_it_stays_short(profile: Profile) -> None:
 
 
 def test_hostile_figures() -> None:
-    assert diagnose(op_rows(), (), Model(), None, NO_WEIGHTS, {}) == ()
+    assert diagnose(op_rows(), (), Model(), None, NO_WEIGHTS, {}, {}) == ()
     still = {"time_ms": 0.0, "compute_ms": 0.0, "wait_ms": 0.0, "slowest_ms": None}
     assert [*found(op_rows({**still, "bound": "memory"}), ceilings=None)] == []
     huge = op_rows(memory_bound(time_ms=1e300, bytes=1e300, weight_bytes=1e300, wait_ms=1e300))

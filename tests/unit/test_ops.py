@@ -7,7 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from builders import MS, example_profile
+from builders import MS, example_profile, with_custom_type
+from ceilings_builder import example_ceilings
+from work_builder import TYPES
 
 from slmprof.analysis.graphs.kernel_names import kernel_name
 from slmprof.profiles.data import Profile
@@ -182,7 +184,20 @@ def test_returned_tables_are_copies(profile: Profile) -> None:
     ],
 )
 def test_kernel_names(op: str, source: str, result: str, n_columns: int, kernel: str) -> None:
-    assert kernel_name(op, source, result, n_columns) == kernel
+    is_quantized = source in TYPES and TYPES[source].is_quantized
+    assert kernel_name(op, source, result, n_columns, is_quantized) == kernel
+
+
+def test_a_custom_type_has_a_kernel_work_and_a_bound(profile: Profile) -> None:
+    meta = profile.meta.replace(ceilings=example_ceilings())
+    ops = with_custom_type(replace(profile, meta=meta)).ops()
+    row = ops[(ops["tensor"] == "Qcur-0") & (ops["phase"] == "decode")].iloc[0]
+    assert row["dtypes"] == "q5_X,f32->f32" and row["kernel"] == "mul_mat_vec_q"
+    assert row["flops"] == 2 * 96 * 64
+    # Two blocks of 34 bytes for each of 64 rows, 96 floats in and 64 out.
+    assert row["weight_bytes"] == 64 * 2 * 34
+    assert row["bytes"] == 64 * 2 * 34 + 4 * (96 + 64)
+    assert row["ceiling_share"] > 0 and row["bound"]
 
 
 def test_bytes_of_a_view_leave_out_what_lies_between_its_rows(profile: Profile) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
-from builders import MS, Builder, example_profile
+from builders import DECODE, MS, Builder, example_profile
 
-from slmprof.analysis.timing.phases import phase_record, summarize_phases
-from slmprof.profiles.tables import SegmentTable
+from slmprof.analysis.timing.phases import ops_total_ns, phase_record, summarize_phases
+from slmprof.profiles.data import Profile
+from slmprof.profiles.tables import RunTable, SegmentTable
 from slmprof.profiles.vocabulary import PASS_TIMING
 
 
@@ -47,6 +49,22 @@ def test_conservation() -> None:
         parts = segments.host_prepare + segments.ops + segments.copies + segments.host_finish
         assert parts + segments.unattributed == pytest.approx(profiled.mean)
         assert summary.attributed_share == pytest.approx(1 - 0.1 / profiled.mean)
+
+
+def test_time_that_two_lanes_of_a_step_share_counts_once(profile: Profile) -> None:
+    runs = profile.runs
+    before = ops_total_ns(profile, DECODE)
+    # A second lane that begins in the middle of each run and ends 1 ms after it.
+    late = runs.replace(begin_ns=(runs.begin_ns + runs.end_ns) // 2, end_ns=runs.end_ns + MS)
+    both = replace(profile, runs=RunTable.concatenate([late, runs]))
+    n_runs = int(np.sum(profile.steps.phase[runs.step] == DECODE))
+    assert ops_total_ns(both, DECODE) == before + n_runs * MS
+    # A lane that is busy only while the other is adds nothing; runs that follow each other all.
+    within = replace(profile, runs=RunTable.concatenate([runs, runs.replace(end_ns=runs.end_ns)]))
+    assert ops_total_ns(within, DECODE) == before
+    apart = runs.replace(begin_ns=runs.end_ns + MS, end_ns=runs.end_ns + 3 * MS)
+    both = replace(profile, runs=RunTable.concatenate([apart, runs]))
+    assert ops_total_ns(both, DECODE) == before + n_runs * 2 * MS
 
 
 def test_copies_are_a_segment_of_their_own() -> None:

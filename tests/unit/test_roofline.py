@@ -149,7 +149,6 @@ def test_a_table_without_the_slowest_thread() -> None:
     [
         {"flops": np.nan},
         {"bytes": np.nan, "weight_bytes": np.nan},
-        {"dtypes": "q5_9,f32->f32"},
         {"dtypes": ""},
         {"phase": "elsewhere"},
         {"time_ms": 0.0, "wait_ms": 0.0, "slowest_ms": 0.0},
@@ -158,6 +157,14 @@ def test_a_table_without_the_slowest_thread() -> None:
 def test_null_rather_than_wrong(changes: dict[str, Any]) -> None:
     share, bound = bounded(PRODUCT, **changes)
     assert np.isnan(share) and bound is None
+
+
+def test_a_type_that_was_not_measured_is_compared_with_the_fastest() -> None:
+    ceilings = example_ceilings()
+    fastest = max(row.gflops for row in ceilings.arithmetic if row.n_columns == 1)
+    share, bound = bounded(PRODUCT, dtypes="q5_X,f32->f32", flops=1e9, time_ms=1e3, slowest_ms=1e3)
+    assert share == pytest.approx(1e9 / (fastest * 1e9))
+    assert bound == "compute"
 
 
 def test_waiting_shows_also_where_the_work_is_unknown() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from graph_builder import Graph
-from work_builder import STATE, WorkGraph
+from work_builder import STATE, TYPES, WorkGraph
 
 from slmprof.analysis.graphs.edges import GraphEdges
 from slmprof.analysis.work.counts import Attended, GraphWork, Work
@@ -255,7 +255,7 @@ def test_edges_can_be_shared() -> None:
     row = g.op("MUL_MAT", (4, 4), g.weight("f32", 8, 4), g.leaf("f32", 8, 4))
     table, texts, place = g.table()
     edges = GraphEdges(table, texts)
-    assert GraphWork(table, texts, edges).of(place[row]) == g.work(row)
+    assert GraphWork(table, texts, TYPES, edges).of(place[row]) == g.work(row)
 
 
 def test_a_dense_layer_multiplies_each_matrix_element_once_for_a_token() -> None:
@@ -266,7 +266,7 @@ def test_a_dense_layer_multiplies_each_matrix_element_once_for_a_token() -> None
     types = np.full(len(table), texts.index("f32"))
     strides = {"nb0": np.full(len(table), 4), "nb1": np.full(len(table), 32)}
     sized = table.replace(type=types, **strides, size_bytes=np.full(len(table), 128))
-    work = GraphWork(sized, texts)
+    work = GraphWork(sized, texts, TYPES)
     products = [row for row in range(len(table)) if texts[table.op[row]] == "MUL_MAT"]
     assert len(products) == 8
     assert sum(work.of(row).flops or 0 for row in products) == 8 * 512

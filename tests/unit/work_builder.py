@@ -8,14 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from slmprof.analysis.work.counts import GraphWork, Work
-from slmprof.profiles.tables import TensorTable
+from slmprof.profiles.history import known_types
+from slmprof.profiles.tables import TensorTable, TensorType
 
 INPUT, WEIGHT, COMPUTE, STATE = 0, 1, 2, 3
-# Elements and bytes of a block.
-BLOCKS = {
-    "f32": (1, 4), "i32": (1, 4), "i64": (1, 8), "f16": (1, 2), "bf16": (1, 2), "q8_0": (32, 34),
-    "q4_K": (256, 144), "q6_K": (256, 210),
-}  # fmt: skip
+# ggml's, and one of a custom scheme.
+_GGML, _NAMES = known_types(0)
+TYPES = {**_GGML.by_name(_NAMES), "q5_X": TensorType(48, 34, True)}
 VIEWS = ("VIEW", "RESHAPE", "PERMUTE", "TRANSPOSE")
 
 
@@ -61,7 +60,7 @@ class WorkGraph:
     def graph(self) -> tuple[GraphWork, list[int]]:
         """The work of the graph, and for each row its row in the graph's table."""
         table, texts, place = self.table()
-        return GraphWork(table, texts), place
+        return GraphWork(table, texts, TYPES), place
 
     def table(self) -> tuple[TensorTable, list[str], list[int]]:
         order = [i for i, row in enumerate(self.rows) if row["op"] != "NONE"]
@@ -115,7 +114,7 @@ class WorkGraph:
         usage: int,
         given: dict[str, Any],
     ) -> int:
-        n_block, block_bytes = BLOCKS.get(type_name, (1, 4))
+        n_block, block_bytes, _ = TYPES.get(type_name, TYPES["f32"])
         full = (*shape, 1, 1, 1, 1)[:4]
         strides = list(given.get("strides", ()))
         if not strides:

@@ -5,9 +5,9 @@ docs/profile-format.md shows these lines as tables: `python docs/profile_tables.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
@@ -49,6 +49,19 @@ def trimmed_shape(shape: Iterable[int]) -> tuple[int, ...]:
     while len(sizes) > 1 and sizes[-1] == 1:
         sizes.pop()
     return tuple(sizes)
+
+
+class TensorType(NamedTuple):
+    """How ggml stores the elements of a type: so many in a block of so many bytes."""
+
+    block_size: int
+    type_size: int
+    is_quantized: bool
+
+    @property
+    def element_bytes(self) -> int:
+        """Bytes of an element that stands alone; 0 where several are stored together."""
+        return self.type_size if self.block_size == 1 else 0
 
 
 def _depth_of_config(meta: Meta) -> int:
@@ -349,7 +362,16 @@ class TypeTable(Table):
     name: Int32 = text("as in `tensors.type`")
     block_size: Int32 = column("elements of a block", low=1)
     type_size: Int32 = column("bytes of a block", unit="bytes")
-    is_quantized: UInt8 = column("1 where elements cannot be read one by one", high=1)
+    is_quantized: UInt8 = column("1 where a block is more than its elements one by one", high=1)
+
+    def by_name(self, strings: Sequence[str]) -> dict[str, TensorType]:
+        """The types by ggml's names of them; `strings` are the profile's texts."""
+        names = (strings[index] if index >= 0 else "" for index in self.name.tolist())
+        columns = (self.block_size.tolist(), self.type_size.tolist(), self.is_quantized.tolist())
+        return {
+            name: TensorType(block_size, type_size, packed != 0)
+            for name, block_size, type_size, packed in zip(names, *columns, strict=True)
+        }
 
 
 TABLES: tuple[type[Table], ...] = tuple(Table.__subclasses__())

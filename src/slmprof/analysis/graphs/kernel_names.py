@@ -5,8 +5,6 @@ from __future__ import annotations
 # A product with so few columns is bound by reading the matrix, and engines have own kernels for it.
 MAX_VEC_COLUMNS = 8
 
-# Types whose elements stand alone; every other type packs blocks of them.
-PLAIN_TYPES = frozenset({"f64", "f32", "f16", "bf16", "i8", "i16", "i32", "i64"})
 PRODUCTS = frozenset({"MUL_MAT", "MUL_MAT_ID"})
 COPIES = frozenset({"SET_ROWS", "CPY", "DUP", "CONT"})
 
@@ -23,7 +21,9 @@ _FAMILIES: dict[str, str] = {
 }
 
 
-def kernel_name(op: str, source_type: str, type_name: str, n_columns: int) -> str:
+def kernel_name(
+    op: str, source_type: str, type_name: str, n_columns: int, is_quantized: bool = False
+) -> str:
     """The kernel family of an op; ggml's own name in lower case where the field has no other.
 
     Args:
@@ -31,10 +31,11 @@ def kernel_name(op: str, source_type: str, type_name: str, n_columns: int) -> st
         source_type: type of the first source (of the matrix, for a product); may be empty.
         type_name: type of the result.
         n_columns: for a product, the columns that one matrix is multiplied with.
+        is_quantized: for a product, whether the matrix is.
     """
     if op in PRODUCTS:
         size = "mul_mat_vec" if n_columns <= MAX_VEC_COLUMNS else "mul_mat"
-        return f"{size}_f" if source_type.lower() in PLAIN_TYPES else f"{size}_q"
+        return f"{size}_q" if is_quantized else f"{size}_f"
     if op in COPIES:
         return f"cpy_{source_type.lower() or type_name.lower()}_{type_name.lower()}"
     return _FAMILIES.get(op, op.lower() or UNRECORDED)

@@ -66,6 +66,7 @@ class GraphNodes:
         self._tensors = structures.tensors(graph)
         self._strings = profile.strings
         self._backend = profile.text(int(profile.graphs.backend[graph]))
+        self._types = structures.types
         self._attribution = structures.of(graph).attribution
         self._sources = self._tensors.sources()
         self._shapes = self._tensors.shapes()
@@ -87,6 +88,7 @@ class GraphNodes:
                 types[0] if types else "",
                 self._text(int(tensors.type[node])),
                 self._n_columns(op, node),
+                self._is_quantized(types[0] if types else ""),
             ),
             tensor=self._text(int(tensors.name[last])),
             occurrence=self._occurrences[last],
@@ -101,6 +103,11 @@ class GraphNodes:
 
     def _text(self, index: int) -> str:
         return self._strings[index] if index >= 0 else ""
+
+    def _is_quantized(self, type_name: str) -> bool:
+        # A type that ggml has no name for here is nothing plain.
+        stored = self._types.get(type_name)
+        return stored is None or stored.is_quantized
 
     def _n_columns(self, op: str, node: int) -> int:
         # Tokens stand in the second dimension of a product, in the third with routed experts.

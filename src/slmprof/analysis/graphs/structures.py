@@ -49,10 +49,15 @@ class KnownStructures:
 
 
 class Structures:
-    """The tables and structures of a profile's graphs, each made when it is first asked for."""
+    """The tables and structures of a profile's graphs, each made when it is first asked for.
+
+    Attributes:
+        types: the profile's tensor types by name.
+    """
 
     def __init__(self, profile: Profile) -> None:
         self._profile = profile
+        self.types = profile.types.by_name(profile.strings)
         self._tensors: dict[int, TensorTable] = {}
         self._by_graph: dict[int, Structure] = {}
         self._known = KnownStructures()

@@ -90,10 +90,19 @@ def op_steps(profile: Profile, phase: int) -> npt.NDArray[np.bool_]:
 
 
 def ops_total_ns(profile: Profile, phase: int) -> int:
-    """Nanoseconds that graphs ran in all op-pass steps of a phase."""
+    """Nanoseconds in which a graph ran on any lane, in all op-pass steps of a phase."""
     runs = profile.runs
-    chosen = op_steps(profile, phase)[runs.step]
-    return _total(runs.end_ns[chosen] - runs.begin_ns[chosen])
+    runs = runs.take(op_steps(profile, phase)[runs.step])
+    order = np.lexsort((runs.begin_ns, runs.step))
+    total, step, until = 0, -1, 0
+    columns = (runs.step, runs.begin_ns, runs.end_ns)
+    for of_step, begin, end in zip(*(c[order].tolist() for c in columns), strict=True):
+        # What another lane of the step was busy with already counts once.
+        until = max(until, begin) if of_step == step else begin
+        step = of_step
+        total += max(end - until, 0)
+        until = max(until, end)
+    return total
 
 
 def phase_table(summaries: tuple[PhaseSummary, ...]) -> pd.DataFrame:

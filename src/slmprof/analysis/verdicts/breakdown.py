@@ -141,6 +141,7 @@ def break_down(
             meta.model,
             meta.ceilings,
             weights,
+            profile.types.by_name(profile.strings),
             n_threads,
             meta.environment.n_cores,
         ),

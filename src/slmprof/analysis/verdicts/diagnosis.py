@@ -14,6 +14,7 @@ import pandas as pd
 
 from ...profiles.ceilings import MEMORY, Ceilings
 from ...profiles.meta import Model
+from ...profiles.tables import TensorType
 from ..graphs.kernel_names import UNRECORDED
 from ..memory.weights import LOOKED_UP, ROUTED
 from ..tables.waits import wait_table, wait_totals
@@ -36,6 +37,7 @@ def diagnose(
     model: Model,
     ceilings: Ceilings | None,
     weights: pd.DataFrame,
+    types: Mapping[str, TensorType],
     n_threads: Mapping[str, int],
     n_cores: int | None = None,
 ) -> tuple[Finding, ...]:
@@ -47,11 +49,12 @@ def diagnose(
         model: `meta.model` of the profile; sizes and types may be absent.
         ceilings: `meta.ceilings`; None where this machine's were not measured.
         weights: `analysis.memory.weights.weight_table`.
+        types: the profile's tensor types by name.
         n_threads: threads of each phase.
         n_cores: of the machine that it ran on; None where that is not known.
     """
     if ops.empty:
-        return tuple(_types(model, weights))
+        return tuple(_types(model, weights, types))
     by_phase = {str(phase): rows for phase, rows in ops.groupby("phase", sort=False)}
     first: list[Finding] = []
     for phase, rows in by_phase.items():
@@ -60,9 +63,9 @@ def diagnose(
         first += _ceilings(ceilings, n_threads, n_cores)
     if "decode" in by_phase:
         first += _read(by_phase["decode"], model, weights)
-    first += _types(model, weights)
+    first += _types(model, weights, types)
     costs = [*_waiting(ops, n_threads), *_hosts(phases)]
-    last = gains(ops, weights, model, n_threads)
+    last = gains(ops, weights, model, types, n_threads)
     room = max(0, MAX_FINDINGS - len(first) - len(last))
     dearest = sorted(costs, key=lambda cost: -cost.figures["share"])[:room]
     return (*first, *(cost for cost in costs if cost in dearest), *last)
@@ -155,7 +158,7 @@ def _read(rows: pd.DataFrame, model: Model, weights: pd.DataFrame) -> list[Findi
     return [Finding("decode", READ, figures)]
 
 
-def _types(model: Model, weights: pd.DataFrame) -> list[Finding]:
+def _types(model: Model, weights: pd.DataFrame, types: Mapping[str, TensorType]) -> list[Finding]:
     """`file_type`, the tensor type `named` by it (or null) and its `named_share` of the bytes,
     `types` {type: share} with the largest first; `unfit_share` of the bytes: weights in other
     quantized types whose rows cannot be stored in the named one, of `unfit_rows` elements."""
@@ -165,8 +168,8 @@ def _types(model: Model, weights: pd.DataFrame) -> list[Finding]:
         return []
     ordered = sorted(sizes.items(), key=lambda item: -item[1])
     file_type = model.file_type
-    named = named_type(file_type or "")
-    unfit = rows_unfit(weights, named)
+    named = named_type(file_type or "", types)
+    unfit = rows_unfit(weights, named, types)
     figures = {
         "file_type": file_type,
         "named": named,

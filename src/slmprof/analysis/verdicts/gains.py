@@ -10,23 +10,23 @@ import numpy as np
 import pandas as pd
 
 from ...profiles.meta import Model
-from ..graphs.kernel_names import PLAIN_TYPES
+from ...profiles.tables import TensorType
 from ..tables.waits import wait_totals
 from .findings import GAIN, Finding
-from .tensor_types import block_length, named_type
+from .tensor_types import named_type
 
 MIN_SHARE = 0.05
 
 CEILING, NO_WAITING, QUANTIZE = "ceiling", "no_waiting", "quantize"
 # What float weights could be stored in with the least loss.
 _CAREFUL = "q8_0"
-_CAREFUL_BITS = 8.5
 
 
 def gains(
     ops: pd.DataFrame,
     weights: pd.DataFrame,
     model: Model,
+    types: Mapping[str, TensorType],
     n_threads: Mapping[str, int],
 ) -> list[Finding]:
     """The largest possible gain of each phase, where it is at least `MIN_SHARE` of its op time and
@@ -43,7 +43,7 @@ def gains(
         if not rows["ceiling_share"].notna().any():
             # Nothing to compare with: what is known to cost time is not what would help most.
             continue
-        candidates = [*_at_ceiling(rows), *_quantized(rows, weights, model)]
+        candidates = [*_at_ceiling(rows), *_quantized(rows, weights, model, types)]
         if n_threads.get(str(phase), 0) > 1:
             candidates += _without_waiting(rows)
         candidates.sort(key=lambda one: one["gain_ms"], reverse=True)
@@ -90,7 +90,12 @@ def _without_waiting(rows: pd.DataFrame) -> list[dict[str, Any]]:
     return [{"what": NO_WAITING, "gain_ms": gain, "is_modelled": False}]
 
 
-def _quantized(rows: pd.DataFrame, weights: pd.DataFrame, model: Model) -> list[dict[str, Any]]:
+def _quantized(
+    rows: pd.DataFrame,
+    weights: pd.DataFrame,
+    model: Model,
+    types: Mapping[str, TensorType],
+) -> list[dict[str, Any]]:
     """Products whose time is that of reading weights, with these in the file's own type; float
     weights in q8_0 where the file has no quantized type."""
     bound = rows[(rows["bound"] == "memory") & is_product(rows)]
@@ -98,16 +103,21 @@ def _quantized(rows: pd.DataFrame, weights: pd.DataFrame, model: Model) -> list[
     if bound.empty:
         return []
     bits = _bits(weights)
-    named = named_type(model.file_type or "")
-    target = named if named and named not in PLAIN_TYPES else _CAREFUL
-    to_bits = bits.get(target, _CAREFUL_BITS if target == _CAREFUL else math.inf)
+    named = named_type(model.file_type or "", types)
+    target = named if named and types[named].is_quantized else _CAREFUL
+    if target not in types:
+        return []
+    stored = types[target]
+    to_bits = bits.get(
+        target, 8.0 * stored.type_size / stored.block_size if target == _CAREFUL else math.inf
+    )
     source = bound["dtypes"].str.partition(",")[0]
     found = []
     for (block, type_name), time in (
         bound["time_ms"].groupby([bound["block"], source]).sum().items()
     ):
         own = bits.get(type_name, 0.0)
-        if own > to_bits and _fits(weights, str(type_name), target):
+        if own > to_bits and _fits(weights, str(type_name), stored):
             found.append(
                 {
                     "what": QUANTIZE,
@@ -128,10 +138,7 @@ def _bits(weights: pd.DataFrame) -> dict[str, float]:
     return {str(name): float(value) for name, value in bits.items() if value > 0}
 
 
-def _fits(weights: pd.DataFrame, type_name: str, target: str) -> bool:
+def _fits(weights: pd.DataFrame, type_name: str, target: TensorType) -> bool:
     """Whether every matrix of a type has rows that the target can hold."""
-    length = block_length(target)
-    if length is None:
-        return False
     shapes = weights.loc[weights["type"] == type_name, "shape"]
-    return all(int(shape[0]) % length == 0 for shape in shapes if shape[1] > 1)
+    return all(int(shape[0]) % target.block_size == 0 for shape in shapes if shape[1] > 1)

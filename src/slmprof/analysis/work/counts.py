@@ -6,15 +6,15 @@ The rules stand in `op_flops` and `op_traffic`; docs/measurement.md says what th
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ...profiles.tables import TensorTable
+from ...profiles.tables import TensorTable, TensorType
 from ..graphs.edges import VIEW_OPS, GraphEdges
 from ..graphs.kernel_names import PRODUCTS
 from .flops import count_flops
 from .operation import Attended, Operation
-from .storage import KNOWN_TYPES, Tensor, UnknownWorkError, row_bytes, row_size
+from .storage import Tensor, UnknownWorkError, row_bytes, row_size
 from .traffic import add_up, trace_traffic
 
 __all__ = ["Attended", "GraphWork", "Work"]
@@ -50,12 +50,18 @@ class GraphWork:
     Args:
         tensors: the graph's rows (`TensorTable.of_graph`).
         strings: the profile's texts.
+        types: the profile's tensor types by name.
         edges: the graph's edges, where they are there already.
     """
 
     def __init__(
-        self, tensors: TensorTable, strings: Sequence[str], edges: GraphEdges | None = None
+        self,
+        tensors: TensorTable,
+        strings: Sequence[str],
+        types: Mapping[str, TensorType],
+        edges: GraphEdges | None = None,
     ) -> None:
+        self._types = types
         self._edges = edges if edges is not None else GraphEdges(tensors, strings)
         self._detail = [strings[i] if i >= 0 else "" for i in tensors.op_detail.tolist()]
         self._type = [strings[i] if i >= 0 else "" for i in tensors.type.tolist()]
@@ -163,7 +169,7 @@ class GraphWork:
             if self._edges.op[node] not in PRODUCTS:
                 return Work()
             x = self._operation(node, None, None).source(1)
-            written = row_size(converted_type, x.ne[0]) * x.n_rows
+            written = row_size(self._types.get(converted_type), x.ne[0]) * x.n_rows
             n_bytes, weight_bytes = add_up((x,), (), float(written))
         except (*_FAULTS, IndexError):
             return Work()
@@ -213,7 +219,8 @@ class GraphWork:
         return found
 
     def _describe(self, row: int) -> Tensor:
-        if self._type[row] not in KNOWN_TYPES:
+        stored = self._types.get(self._type[row])
+        if stored is None:
             raise UnknownWorkError
         shape, strides = self._shapes[row], self._strides[row]
         if min(shape) < 0 or min(strides) < 0 or self._size[row] < 0:
@@ -226,11 +233,11 @@ class GraphWork:
             root = self._view_src[root]
         return Tensor(
             row=row,
-            type=self._type[row],
+            element_bytes=stored.element_bytes,
             ne=shape,
             nb=strides,
             size_bytes=self._size[row],
-            row_bytes=row_bytes(self._type[row], shape, strides, self._size[row]),
+            row_bytes=row_bytes(stored.element_bytes, shape, strides, self._size[row]),
             root=root,
             offset=offset,
             # What is computed from weights alone is no longer one: it lies elsewhere.

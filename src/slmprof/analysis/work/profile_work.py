@@ -50,7 +50,7 @@ class ProfileWork:
         if number not in self._graphs:
             tensors = self._structures.tensors(number)
             edges = self._structures.of(number).edges
-            self._graphs[number] = GraphWork(tensors, self._strings, edges)
+            self._graphs[number] = GraphWork(tensors, self._strings, self._structures.types, edges)
         return self._graphs[number]
 
 

@@ -224,9 +224,18 @@ def _compute_ms(ops: pd.DataFrame, ceilings: Ceilings) -> Floats:
     for row, (op, kernel, dtypes, shape) in enumerate(rows):
         type_name, many = _arithmetic_of(op, kernel, dtypes, shape)
         if (type_name, many) not in peaks:
-            peaks[type_name, many] = _or_nan(ceilings.peak_gflops(type_name, 2 if many else 1))
+            peaks[type_name, many] = _peak_gflops(ceilings, type_name, 2 if many else 1)
         rates[row] = peaks[type_name, many]
     return np.where(flops == 0, 0.0, flops / (rates * NS_PER_MS))
+
+
+def _peak_gflops(ceilings: Ceilings, type_name: str, n_columns: int) -> float:
+    """Of a type that was not measured, as one of a custom scheme, that of the fastest type: what
+    follows from it is still a least time."""
+    names = {row.type for row in ceilings.arithmetic}
+    asked = [type_name] if type_name in names else names if type_name else ()
+    rates = [ceilings.peak_gflops(name, n_columns) for name in asked]
+    return max((rate for rate in rates if rate is not None), default=np.nan)
 
 
 def _arithmetic_of(op: str, kernel: str, dtypes: str, shape: Sequence[int]) -> tuple[str, bool]:

@@ -11,30 +11,15 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-# Bytes of one element, of the types whose elements stand alone.
-PLAIN_BYTES: dict[str, int] = {
-    "f64": 8, "f32": 4, "f16": 2, "bf16": 2, "i8": 1, "i16": 2, "i32": 4, "i64": 8,
-}  # fmt: skip
-
-# Elements and bytes of one block, of the types that activations are converted to.
-BLOCKS: dict[str, tuple[int, int]] = {
-    **{name: (1, size) for name, size in PLAIN_BYTES.items()},
-    "q4_0": (32, 18), "q8_0": (32, 34), "q8_1": (32, 36), "q8_K": (256, 292),
-}  # fmt: skip
-
-_PACKED = (
-    "q1_0 q2_0 q4_0 q4_1 q5_0 q5_1 q8_0 q8_1 mxfp4 nvfp4 q2_K q3_K q4_K q5_K q6_K q8_K iq1_s iq1_m "
-    "iq2_xxs iq2_xs iq2_s iq3_xxs iq3_s iq4_nl iq4_xs tq1_0 tq2_0"
-)
-KNOWN_TYPES = frozenset((*PLAIN_BYTES, *_PACKED.split()))
+from ...profiles.tables import TensorType
 
 # Beyond so many pieces two overlapping views are not worked out: their union stays unknown.
 _MOST_PIECES = 1 << 20
 _LARGEST_OFFSET = 1 << 61
 
 
-# Offset in the root, extent and row in bytes, type, elements and strides in each dimension.
-Layout = tuple[int, int, int, str, tuple[int, ...], tuple[int, ...]]
+# Offset in the root, extent, row and lone element in bytes, elements and strides in each dimension.
+Layout = tuple[int, int, int, int, tuple[int, ...], tuple[int, ...]]
 
 
 class UnknownWorkError(Exception):
@@ -46,7 +31,7 @@ class Tensor(NamedTuple):
 
     Attributes:
         row: its row in the graph's table.
-        type: ggml's name of the type.
+        element_bytes: bytes of an element, where each is stored alone; else 0.
         ne, nb: elements, and bytes from one to the next, in each of four dimensions.
         size_bytes: from the first byte to behind the last.
         row_bytes: bytes that one row (along the first dimension) is stored in.
@@ -56,7 +41,7 @@ class Tensor(NamedTuple):
     """
 
     row: int
-    type: str
+    element_bytes: int
     ne: tuple[int, ...]
     nb: tuple[int, ...]
     size_bytes: int
@@ -97,20 +82,19 @@ class Tensor(NamedTuple):
     @property
     def layout(self) -> Layout:
         """Where the elements lie within the root."""
-        return self.offset, self.size_bytes, self.row_bytes, self.type, self.ne, self.nb
+        return self.offset, self.size_bytes, self.row_bytes, self.element_bytes, self.ne, self.nb
 
 
-def row_bytes(type_name: str, ne: tuple[int, ...], nb: tuple[int, ...], size_bytes: int) -> int:
+def row_bytes(element_bytes: int, ne: tuple[int, ...], nb: tuple[int, ...], size_bytes: int) -> int:
     """Bytes that the elements of one row of a tensor are stored in.
 
     Args:
-        type_name: ggml's name of the type.
+        element_bytes: bytes of an element, where each is stored alone; else 0.
         ne, nb: elements, and bytes from one to the next, in each dimension.
         size_bytes: from the first byte to behind the last (`ggml_nbytes`).
     """
-    width = PLAIN_BYTES.get(type_name)
-    if width is not None and nb[0] > width:
-        return ne[0] * width
+    if 0 < element_bytes < nb[0]:
+        return ne[0] * element_bytes
     # Less the steps from row to row, what is left of the extent is one row, packed or not.
     row = size_bytes
     for n, step in zip(ne[1:], nb[1:], strict=True):
@@ -163,11 +147,10 @@ def _overlapped_bytes(layouts: frozenset[Layout]) -> int:
 
 def _pieces(layout: Layout) -> tuple[npt.NDArray[np.int64], int]:
     """Where the contiguous pieces of a tensor begin within the root, and the bytes of each."""
-    offset, size_bytes, length, type_name, ne, nb = layout
+    offset, size_bytes, length, element_bytes, ne, nb = layout
     dims = list(zip(ne[1:], nb[1:], strict=True))
-    width = PLAIN_BYTES.get(type_name)
-    if width is not None and nb[0] > width:
-        dims, length = list(zip(ne, nb, strict=True)), width
+    if 0 < element_bytes < nb[0]:
+        dims, length = list(zip(ne, nb, strict=True)), element_bytes
     steps = []
     for n, step in sorted(dims, key=lambda dim: dim[1]):
         if n == 1 or step == 0:
@@ -186,13 +169,12 @@ def _pieces(layout: Layout) -> tuple[npt.NDArray[np.int64], int]:
     return begins, length
 
 
-def row_size(type_name: str, n_elements: int) -> int:
+def row_size(stored: TensorType | None, n_elements: int) -> int:
     """Bytes of a row of a type that ggml converts activations to.
 
     Raises:
-        UnknownWorkError: another type, or a row of a broken number of blocks.
+        UnknownWorkError: the type is not known, or the row is a broken number of blocks.
     """
-    block = BLOCKS.get(type_name)
-    if block is None or n_elements % block[0]:
+    if stored is None or n_elements % stored.block_size:
         raise UnknownWorkError
-    return n_elements // block[0] * block[1]
+    return n_elements // stored.block_size * stored.type_size
