@@ -10,8 +10,9 @@ from graph_layout import GraphLayout, Layouts
 from quantizer_2024 import tensor_types
 
 from slmprof import _core
-from slmprof.models import find_preset, plan_model
 from slmprof.models.outline import outline_plan
+from slmprof.models.presets import find_preset
+from slmprof.models.synthesis import plan_model
 from slmprof.planning.peaks import PeakFinder
 
 # 512 tokens are computed at once: the compute buffers of the figure that are logits and little more

@@ -14,7 +14,9 @@ from gguf_header import read_header
 
 from slmprof import _core
 from slmprof.errors import ModelError, UsageError
-from slmprof.models import PRESETS, find_dimensions, outline, plan_model, synthesize
+from slmprof.models.outline import outline
+from slmprof.models.presets import PRESETS
+from slmprof.models.synthesis import find_dimensions, plan_model, synthesize
 
 LLAMA_70B = {
     "architectures": ["LlamaForCausalLM"], "hidden_size": 8192, "intermediate_size": 28672,

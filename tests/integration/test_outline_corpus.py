@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 from gguf_header import read_header
 
-from slmprof.models import Dimensions, outline, synthesize
+from slmprof.models.dimensions import Dimensions
+from slmprof.models.outline import outline
+from slmprof.models.synthesis import synthesize
 
 PROGRAMS = ("llama-quantize", "test-llama-archs")
 FILE_TYPES = ("Q4_K_M", "Q2_K")

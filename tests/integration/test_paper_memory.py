@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from slmprof.models import PRESETS, count_parameters
+from slmprof.models.architectures import count_parameters
+from slmprof.models.presets import PRESETS
 
 _BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 

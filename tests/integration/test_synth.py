@@ -20,7 +20,10 @@ import slmprof
 from slmprof import _core
 from slmprof.commands.main import main
 from slmprof.errors import ModelError, UsageError
-from slmprof.models import PRESETS, Dimensions, ModelPlan, plan_model, resolve_model, synthesize
+from slmprof.models.dimensions import Dimensions
+from slmprof.models.presets import PRESETS
+from slmprof.models.resolve import resolve_model
+from slmprof.models.synthesis import ModelPlan, plan_model, synthesize
 
 
 def small(architecture: str, **changes: object) -> Dimensions:
@@ -164,7 +167,7 @@ def test_a_damaged_file_in_the_cache_is_replaced(
 
 
 def test_two_processes_may_want_the_same_preset(tmp_path: Path) -> None:
-    code = "from slmprof.models import resolve_model; print(resolve_model('preset:tiny'))"
+    code = "from slmprof.models.resolve import resolve_model; print(resolve_model('preset:tiny'))"
     environment = {**os.environ, "SLMPROF_CACHE_DIR": str(tmp_path)}
     processes = [
         subprocess.Popen(

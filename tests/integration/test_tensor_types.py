@@ -9,7 +9,8 @@ from gguf_header import read_header
 
 from slmprof.commands.main import main
 from slmprof.errors import UsageError
-from slmprof.models import PRESETS, plan_model, synthesize
+from slmprof.models.presets import PRESETS
+from slmprof.models.synthesis import plan_model, synthesize
 
 TINY = PRESETS["tiny"].dimensions
 

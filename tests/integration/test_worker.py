@@ -117,7 +117,8 @@ def test_both_kinds_of_events_tell_of_the_same_ops(small_model: ModelMaker) -> N
         ops = profile.ops()
         for phase, time_ms in ops.groupby("phase")["time_ms"].sum().items():
             assert time_ms == pytest.approx(phases["segments_ms.ops"][phase], rel=1e-9)
-        assert (ops["time_ms"] > 0).all() and (ops["compute_ms"] <= ops["slowest_ms"]).all()
+        assert (ops["time_ms"] >= 0).all() and (ops["compute_ms"] > 0).any()
+        assert not (ops["compute_ms"] > ops["slowest_ms"] * (1 + 1e-12)).any()
         tables.append(ops[what + figures].sort_values(what, ignore_index=True))
     assert len(tables[0]) > 50 and set(tables[0]["phase"]) == {"prefill", "decode"}
     pd.testing.assert_frame_equal(*tables)

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from slmprof.errors import ModelError
-from slmprof.models import PRESETS, count_parameters, read_config
+from slmprof.models.architectures import count_parameters
+from slmprof.models.huggingface import read_config
+from slmprof.models.presets import PRESETS
 
 # Keys as in the published files, and the preset that has the same shapes.
 CONFIGS: dict[str, dict[str, Any]] = {

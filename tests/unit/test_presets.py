@@ -5,15 +5,14 @@ from __future__ import annotations
 import pytest
 
 from slmprof.errors import ModelError
-from slmprof.models import (
+from slmprof.models.architectures import (
     ARCHITECTURES,
-    PRESETS,
-    Dimensions,
     count_parameters,
-    find_preset,
     list_metadata,
     list_tensors,
 )
+from slmprof.models.dimensions import Dimensions
+from slmprof.models.presets import PRESETS, find_preset
 
 # Millions of parameters as published with each model, or as its GGUF file counts them.
 PUBLISHED_M = {

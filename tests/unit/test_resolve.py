@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from slmprof.errors import ModelError
-from slmprof.models import cache_folder, resolve_model
+from slmprof.models.resolve import cache_folder, resolve_model
 
 
 def test_a_gguf_file_is_taken_as_it_is(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ..errors import UsageError
 
 if TYPE_CHECKING:
-    from ..models import Dimensions
+    from ..models.dimensions import Dimensions
 
 NAME = "synth"
 HELP = "write a GGUF with random weights from a preset, a config.json or dimensions"
@@ -115,7 +115,8 @@ def _check_usage(args: argparse.Namespace) -> None:
 
 
 def _read_dimensions(args: argparse.Namespace) -> Dimensions:
-    from ..models import ARCHITECTURES, Dimensions
+    from ..models.architectures import ARCHITECTURES
+    from ..models.dimensions import Dimensions
     from ..models.presets import PRESETS
 
     fields = {o: v for o in (*_NEEDED, *_OPTIONAL) if (v := getattr(args, o)) is not None}

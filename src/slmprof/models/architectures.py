@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain
 from math import prod
 from typing import Literal
 
@@ -44,8 +46,8 @@ def _linear(name: str, n_in: int, n_out: int, *, bias: bool) -> Tensors:
         yield TensorSpec(f"{name}.bias", (n_out,), "bias")
 
 
-def _rms_norm(name: str, *shape: int) -> Tensors:
-    yield TensorSpec(f"{name}.weight", shape, "norm")
+def _rms_norm(name: str, length: int) -> Tensors:
+    yield TensorSpec(f"{name}.weight", (length,), "norm")
 
 
 def _layer_norm(name: str, length: int) -> Tensors:
@@ -53,26 +55,48 @@ def _layer_norm(name: str, length: int) -> Tensors:
     yield TensorSpec(f"{name}.bias", (length,), "bias")
 
 
-def _attention(d: Dimensions, i: int, *, qkv_bias: bool, out_bias: bool = False) -> Tensors:
-    """The projections around attention, separate or fused as the dimensions say."""
-    q, kv = d.q_length_of(i), d.kv_length_of(i)
-    if d.fused_qkv:
+Layer = Callable[[Dimensions, int], Tensors]
+"""The tensors of one layer, or of one part of it."""
+
+
+def _attention(*, qkv_bias: bool | None = None, out_bias: bool = False) -> Layer:
+    """The projections around attention, separate or fused as the dimensions say, which decide on
+    the bias too where it is None."""
+
+    def tensors(d: Dimensions, i: int) -> Tensors:
+        bias = d.qkv_bias if qkv_bias is None else qkv_bias
+        if d.fused_qkv:
+            return _fused_attention(qkv_bias=bias, out_bias=out_bias)(d, i)
+        q, kv = d.q_length_of(i), d.kv_length_of(i)
+        return chain(
+            _linear(f"blk.{i}.attn_q", d.n_embd, q, bias=bias),
+            _linear(f"blk.{i}.attn_k", d.n_embd, kv, bias=bias),
+            _linear(f"blk.{i}.attn_v", d.n_embd, kv, bias=bias),
+            _linear(f"blk.{i}.attn_output", q, d.n_embd, bias=out_bias),
+        )
+
+    return tensors
+
+
+def _fused_attention(*, qkv_bias: bool, out_bias: bool) -> Layer:
+    def tensors(d: Dimensions, i: int) -> Tensors:
+        q, kv = d.q_length_of(i), d.kv_length_of(i)
         yield from _linear(f"blk.{i}.attn_qkv", d.n_embd, q + 2 * kv, bias=qkv_bias)
-    else:
-        yield from _linear(f"blk.{i}.attn_q", d.n_embd, q, bias=qkv_bias)
-        yield from _linear(f"blk.{i}.attn_k", d.n_embd, kv, bias=qkv_bias)
-        yield from _linear(f"blk.{i}.attn_v", d.n_embd, kv, bias=qkv_bias)
-    yield from _linear(f"blk.{i}.attn_output", q, d.n_embd, bias=out_bias)
+        yield from _linear(f"blk.{i}.attn_output", q, d.n_embd, bias=out_bias)
+
+    return tensors
 
 
-def _fused_attention(d: Dimensions, i: int, *, bias: bool) -> Tensors:
-    q, kv = d.q_length_of(i), d.kv_length_of(i)
-    yield from _linear(f"blk.{i}.attn_qkv", d.n_embd, q + 2 * kv, bias=bias)
-    yield from _linear(f"blk.{i}.attn_output", q, d.n_embd, bias=bias)
+def _normed_attention(d: Dimensions, i: int) -> Tensors:
+    """OpenELM's: queries and keys are normed."""
+    yield from _fused_attention(qkv_bias=False, out_bias=False)(d, i)
+    yield from _rms_norm(f"blk.{i}.attn_q_norm", d.head_length)
+    yield from _rms_norm(f"blk.{i}.attn_k_norm", d.head_length)
 
 
-def _gated_ffn(d: Dimensions, i: int) -> Tensors:
-    n_ff = d.n_ff_of(i)
+def _gated_ffn(d: Dimensions, i: int, share: int = 1) -> Tensors:
+    """The first Qwen's `n_ff` counts gate and up together: each has a `share`-th of it."""
+    n_ff = d.n_ff_of(i) // share
     yield from _weight(f"blk.{i}.ffn_gate", d.n_embd, n_ff)
     yield from _weight(f"blk.{i}.ffn_up", d.n_embd, n_ff)
     yield from _weight(f"blk.{i}.ffn_down", n_ff, d.n_embd)
@@ -86,99 +110,64 @@ def _expert_ffn(d: Dimensions, i: int) -> Tensors:
     yield from _weight(f"blk.{i}.ffn_down_exps", n_ff, d.n_embd, d.n_expert)
 
 
+def _gated_or_expert_ffn(d: Dimensions, i: int) -> Tensors:
+    return _expert_ffn(d, i) if d.n_expert else _gated_ffn(d, i)
+
+
+def _fused_gate_ffn(d: Dimensions, i: int) -> Tensors:
+    """Gate and up in one tensor, named ffn_up."""
+    yield from _weight(f"blk.{i}.ffn_up", d.n_embd, 2 * d.n_ff_of(i))
+    yield from _weight(f"blk.{i}.ffn_down", d.n_ff_of(i), d.n_embd)
+
+
 def _plain_ffn(d: Dimensions, i: int) -> Tensors:
     n_ff = d.n_ff_of(i)
     yield from _linear(f"blk.{i}.ffn_up", d.n_embd, n_ff, bias=True)
     yield from _linear(f"blk.{i}.ffn_down", n_ff, d.n_embd, bias=True)
 
 
-def _llama_layer(d: Dimensions, i: int) -> Tensors:
-    """llama, minicpm: RMS norms, separate projections, gated FFN or experts."""
-    yield from _rms_norm(f"blk.{i}.attn_norm", d.n_embd)
-    yield from _attention(d, i, qkv_bias=d.qkv_bias)
-    yield from _rms_norm(f"blk.{i}.ffn_norm", d.n_embd)
-    yield from _expert_ffn(d, i) if d.n_expert else _gated_ffn(d, i)
+def _layer(
+    norm: Callable[[str, int], Tensors], attention: Layer, ffn: Layer, *, norms_after: bool = False
+) -> Layer:
+    """Attention and FFN in a row, each behind a norm, and with one behind it where asked for."""
+
+    def tensors(d: Dimensions, i: int) -> Tensors:
+        yield from norm(f"blk.{i}.attn_norm", d.n_embd)
+        yield from attention(d, i)
+        if norms_after:
+            yield from norm(f"blk.{i}.post_attention_norm", d.n_embd)
+        yield from norm(f"blk.{i}.ffn_norm", d.n_embd)
+        yield from ffn(d, i)
+        if norms_after:
+            yield from norm(f"blk.{i}.post_ffw_norm", d.n_embd)
+
+    return tensors
 
 
-def _qwen_layer(d: Dimensions, i: int) -> Tensors:
-    """The first Qwen: its `n_ff` counts gate and up together."""
-    yield from _rms_norm(f"blk.{i}.attn_norm", d.n_embd)
-    q, kv = d.q_length_of(i), d.kv_length_of(i)
-    yield from _linear(f"blk.{i}.attn_qkv", d.n_embd, q + 2 * kv, bias=True)
-    yield from _weight(f"blk.{i}.attn_output", q, d.n_embd)
-    yield from _rms_norm(f"blk.{i}.ffn_norm", d.n_embd)
-    half = d.n_ff_of(i) // 2
-    yield from _weight(f"blk.{i}.ffn_gate", d.n_embd, half)
-    yield from _weight(f"blk.{i}.ffn_up", d.n_embd, half)
-    yield from _weight(f"blk.{i}.ffn_down", half, d.n_embd)
-
-
-def _qwen2_layer(d: Dimensions, i: int) -> Tensors:
-    yield from _rms_norm(f"blk.{i}.attn_norm", d.n_embd)
-    yield from _attention(d, i, qkv_bias=True)
-    yield from _rms_norm(f"blk.{i}.ffn_norm", d.n_embd)
-    yield from _gated_ffn(d, i)
-
-
-def _gemma_layer(d: Dimensions, i: int) -> Tensors:
-    yield from _rms_norm(f"blk.{i}.attn_norm", d.n_embd)
-    yield from _attention(d, i, qkv_bias=False)
-    yield from _rms_norm(f"blk.{i}.ffn_norm", d.n_embd)
-    yield from _gated_ffn(d, i)
-
-
-def _gemma2_layer(d: Dimensions, i: int) -> Tensors:
-    yield from _rms_norm(f"blk.{i}.attn_norm", d.n_embd)
-    yield from _attention(d, i, qkv_bias=False)
-    yield from _rms_norm(f"blk.{i}.post_attention_norm", d.n_embd)
-    yield from _rms_norm(f"blk.{i}.ffn_norm", d.n_embd)
-    yield from _gated_ffn(d, i)
-    yield from _rms_norm(f"blk.{i}.post_ffw_norm", d.n_embd)
+# gptneox, bloom, gpt2: layer norms, one fused projection, biases everywhere.
+_classic_layer = _layer(_layer_norm, _fused_attention(qkv_bias=True, out_bias=True), _plain_ffn)
+_llama_layer = _layer(_rms_norm, _attention(), _gated_or_expert_ffn)
+_qwen_layer = _layer(
+    _rms_norm, _fused_attention(qkv_bias=True, out_bias=False), partial(_gated_ffn, share=2)
+)
+_qwen2_layer = _layer(_rms_norm, _attention(qkv_bias=True), _gated_ffn)
+_gemma_layer = _layer(_rms_norm, _attention(qkv_bias=False), _gated_ffn)
+_gemma2_layer = _layer(_rms_norm, _attention(qkv_bias=False), _gated_ffn, norms_after=True)
+_phi3_layer = _layer(_rms_norm, _fused_attention(qkv_bias=False, out_bias=False), _fused_gate_ffn)
+_stablelm_layer = _layer(_layer_norm, _attention(), _gated_ffn)
+_openelm_layer = _layer(_rms_norm, _normed_attention, _gated_ffn)
 
 
 def _phi2_layer(d: Dimensions, i: int) -> Tensors:
     """Attention and FFN side by side behind one norm."""
     yield from _layer_norm(f"blk.{i}.attn_norm", d.n_embd)
-    yield from _attention(d, i, qkv_bias=True, out_bias=True)
+    yield from _attention(qkv_bias=True, out_bias=True)(d, i)
     yield from _plain_ffn(d, i)
-
-
-def _phi3_layer(d: Dimensions, i: int) -> Tensors:
-    """Gate and up in one tensor, named ffn_up."""
-    yield from _rms_norm(f"blk.{i}.attn_norm", d.n_embd)
-    yield from _fused_attention(d, i, bias=False)
-    yield from _rms_norm(f"blk.{i}.ffn_norm", d.n_embd)
-    yield from _weight(f"blk.{i}.ffn_up", d.n_embd, 2 * d.n_ff_of(i))
-    yield from _weight(f"blk.{i}.ffn_down", d.n_ff_of(i), d.n_embd)
-
-
-def _classic_layer(d: Dimensions, i: int) -> Tensors:
-    """gptneox, bloom, gpt2: layer norms, one fused projection, biases everywhere."""
-    yield from _layer_norm(f"blk.{i}.attn_norm", d.n_embd)
-    yield from _fused_attention(d, i, bias=True)
-    yield from _layer_norm(f"blk.{i}.ffn_norm", d.n_embd)
-    yield from _plain_ffn(d, i)
-
-
-def _stablelm_layer(d: Dimensions, i: int) -> Tensors:
-    yield from _layer_norm(f"blk.{i}.attn_norm", d.n_embd)
-    yield from _attention(d, i, qkv_bias=d.qkv_bias)
-    yield from _layer_norm(f"blk.{i}.ffn_norm", d.n_embd)
-    yield from _gated_ffn(d, i)
-
-
-def _openelm_layer(d: Dimensions, i: int) -> Tensors:
-    yield from _rms_norm(f"blk.{i}.attn_norm", d.n_embd)
-    yield from _fused_attention(d, i, bias=False)
-    yield from _rms_norm(f"blk.{i}.attn_q_norm", d.head_length)
-    yield from _rms_norm(f"blk.{i}.attn_k_norm", d.head_length)
-    yield from _rms_norm(f"blk.{i}.ffn_norm", d.n_embd)
-    yield from _gated_ffn(d, i)
 
 
 def _olmo_layer(d: Dimensions, i: int) -> Tensors:
     """Norms without parameters."""
-    yield from _attention(d, i, qkv_bias=False)
+    yield from _attention(qkv_bias=False)(d, i)
     yield from _gated_ffn(d, i)
 
 
@@ -189,7 +178,7 @@ Output = Literal["tied", "separate", "either"]
 class Architecture:
     """What one architecture has besides its layers, and what it allows."""
 
-    layer: Callable[[Dimensions, int], Tensors]
+    layer: Layer
     norm: Literal["rms", "layer", "none"]  # of the output; also names the key of the epsilon
     output: Output  # where the output matrix may come from
     free_head_dim: bool = False  # heads may be longer or shorter than n_embd / n_head

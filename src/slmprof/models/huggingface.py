@@ -41,35 +41,28 @@ class _Config:
         return next((self.values[k] for k in keys if self.values.get(k) is not None), None)
 
     def whole(self, *keys: str, default: int | None = None) -> int:
-        value = self.find(*keys)
-        if value is None:
-            value = default
-        if value is None:
-            raise self.error(f"key {keys[0]!r} is missing")
-        if (
-            isinstance(value, bool)
-            or not isinstance(value, (int, float))
-            or not 0 <= value <= MAX_DIMENSION
-            or int(value) != value
-        ):
-            raise self.error(f"key {keys[0]!r} must be a whole number in range, not {value!r}")
-        return int(value)
+        def is_whole(value: Any) -> bool:
+            return _is_number(value) and 0 <= value <= MAX_DIMENSION and int(value) == value
+
+        return int(self._read(keys, default, is_whole, "a whole number in range"))
 
     def real(self, *keys: str, default: float) -> float:
-        value = self.find(*keys)
-        if value is None:
-            return default
-        if not _is_number(value):
-            raise self.error(f"key {keys[0]!r} must be a number, not {value!r}")
-        return float(value)
+        return float(self._read(keys, default, _is_number, "a number"))
 
     def flag(self, *keys: str, default: bool) -> bool:
+        return bool(
+            self._read(keys, default, lambda value: isinstance(value, bool), "true or false")
+        )
+
+    def _read(
+        self, keys: tuple[str, ...], default: Any, fits: Callable[[Any], bool], what: str
+    ) -> Any:
         value = self.find(*keys)
-        if value is None:
-            return default
-        if not isinstance(value, bool):
-            raise self.error(f"key {keys[0]!r} must be true or false, not {value!r}")
-        return value
+        if value is None and default is None:
+            raise self.error(f"key {keys[0]!r} is missing")
+        if value is not None and not fits(value):
+            raise self.error(f"key {keys[0]!r} must be {what}, not {value!r}")
+        return default if value is None else value
 
     def reals(self, key: str, length: int) -> list[float]:
         value = self.values.get(key)
