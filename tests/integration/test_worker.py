@@ -55,9 +55,9 @@ def test_a_profile_holds_together(small_model: ModelMaker) -> None:
     stages: list[Progress] = []
     profile = slmprof.profile(small_model(), on_progress=stages.append, **SETTINGS)
     run = profile.meta.run
-    assert run["complete"] is True
-    assert run["n_repeats_done"] == 3
-    assert run["n_dropped"] == 0
+    assert run.complete is True
+    assert run.n_repeats_done == 3
+    assert run.n_dropped == 0
     assert profile.meta.model.random_weights is True
     assert [stage.done for stage in stages] == sorted(stage.done for stage in stages)
     assert stages[-1].done == stages[-1].total

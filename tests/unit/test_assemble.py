@@ -13,6 +13,7 @@ from builders import Builder, example_meta, example_profile
 from slmprof.errors import ProfileFormatError
 from slmprof.profiles.assemble import assemble, count_chunks, write_chunk, write_header
 from slmprof.profiles.data import Profile
+from slmprof.profiles.meta import Meta
 from slmprof.profiles.reduction import merge_stats
 from slmprof.profiles.tables import TABLES, StatTable
 
@@ -24,7 +25,7 @@ def chunk_of(builder: Builder) -> dict[str, Any]:
 
 def spool(directory: Path, n_repeats: int = 2) -> None:
     """What a worker writes for the example: warm-up and the first repeat, then the second."""
-    write_header(directory, example_meta())
+    write_header(directory, Meta.from_json(example_meta()))
     first = Builder()
     first.graph(16, n_kv=32)
     first.graph(1, n_kv=32)
@@ -77,7 +78,7 @@ def test_fewer_repeats_than_asked_are_incomplete_without_an_error(tmp_path: Path
 
 
 def test_nothing_but_a_header(tmp_path: Path) -> None:
-    write_header(tmp_path, example_meta())
+    write_header(tmp_path, Meta.from_json(example_meta()))
     made = assemble(tmp_path)
     assert count_chunks(tmp_path) == 0
     assert len(made.steps) == 0 and made.meta.run.n_repeats_done == 0
@@ -93,7 +94,7 @@ def test_a_header_may_be_written_again(tmp_path: Path) -> None:
     spool(tmp_path)
     meta = example_meta()
     meta["memory"]["rss_peak_bytes"] = 7
-    write_header(tmp_path, meta)
+    write_header(tmp_path, Meta.from_json(meta))
     assert assemble(tmp_path).meta.memory.rss_peak_bytes == 7
 
 
@@ -105,7 +106,7 @@ def test_a_temporary_file_of_a_killed_worker_is_no_chunk(tmp_path: Path) -> None
 
 
 def test_absent_tables_have_no_rows(tmp_path: Path) -> None:
-    write_header(tmp_path, example_meta())
+    write_header(tmp_path, Meta.from_json(example_meta()))
     write_chunk(tmp_path, 0, {"strings": []})
     assert len(assemble(tmp_path).steps) == 0
 
@@ -130,7 +131,7 @@ def test_bad_chunks_are_refused_when_written(
 
 
 def test_a_text_that_the_chunk_does_not_have(tmp_path: Path) -> None:
-    write_header(tmp_path, example_meta())
+    write_header(tmp_path, Meta.from_json(example_meta()))
     graphs = {"hash": [1], "n_nodes": [0], "backend": [0]}
     write_chunk(tmp_path, 0, {"strings": [], "graphs": graphs})
     with pytest.raises(ProfileFormatError, match="a text that it does not have"):

@@ -7,13 +7,13 @@ import os
 import pytest
 
 from slmprof.children import memory
-from slmprof.machine import environment
-from slmprof.machine.environment import LoadMeter
+from slmprof.machine import environment, load
+from slmprof.machine.load import LoadMeter
 
 
 def times(monkeypatch: pytest.MonkeyPatch, stat: str, own_seconds: float) -> None:
     """Sets what /proc/stat says (in ticks) and the CPU time of this process."""
-    monkeypatch.setattr(environment, "read", lambda path: stat if path == "/proc/stat" else "")
+    monkeypatch.setattr(load, "read", lambda path: stat if path == "/proc/stat" else "")
     monkeypatch.setattr(os, "times", lambda: os.times_result((own_seconds, 0.0, 0.0, 0.0, 0.0)))
     monkeypatch.setattr(os, "sysconf", lambda _: 100)
 

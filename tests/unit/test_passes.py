@@ -34,7 +34,7 @@ class FakeSession:
     def random_tokens(self, n: int) -> Any:
         return self._rng.integers(0, 1000, n)
 
-    def observe_memory(self, point: str) -> None:
+    def reach(self, point: str) -> None:
         self.observed.append((point, len(self.context)))
 
     def guard(self, call: Callable[[], Any]) -> Any:
@@ -112,7 +112,11 @@ def test_warm_up_sees_every_depth_and_is_kept_apart() -> None:
 def test_memory_is_observed_at_the_deepest_of_the_warm_up_and_at_the_end() -> None:
     session, _, _ = run(True, n_depth=(64, 0, 512), n_prompt=5, n_gen=2, repeats=2)
     # The second repeat ends at the smallest depth.
-    assert session.observed == [("prefill", 517), ("decode", 519), ("end", 7)]
+    assert [visit for visit in session.observed if visit[0] != "repeat"] == [
+        ("prefill", 517), ("decode", 519), ("warm-up", 7), ("end", 7)
+    ]  # fmt: skip
+    # A monitor that begins after the warm-up has seen each complete repeat, the last one too.
+    assert [point for point, _ in session.observed][2:] == ["warm-up", "repeat", "repeat", "end"]
 
 
 def test_what_stands_in_the_context_is_computed_once_there_and_back() -> None:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from slmprof.capture import watch
-from slmprof.capture.watch import plan_buffers
+from slmprof.capture import memory_check
+from slmprof.capture.memory_check import plan_buffers
 from slmprof.errors import CaptureError, EngineError
 
 GIB = 1 << 30
@@ -18,7 +18,7 @@ def buffer(buffer_type: str, kind: str, size_bytes: int) -> dict[str, Any]:
 
 
 def check(monkeypatch: pytest.MonkeyPatch, free_bytes: int, *buffers: dict[str, Any]) -> None:
-    monkeypatch.setattr(watch, "available_bytes", lambda: free_bytes)
+    monkeypatch.setattr(memory_check, "available_bytes", lambda: free_bytes)
     plan: Any = {"buffers": list(buffers)}
     assert plan_buffers(lambda _: plan, "model.gguf", 2048) == list(buffers)
 
@@ -42,7 +42,7 @@ def test_originals_of_repacked_weights_need_not_stay(monkeypatch: pytest.MonkeyP
 
 
 def test_notes_too_large_for_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watch, "available_bytes", lambda: GIB)
+    monkeypatch.setattr(memory_check, "available_bytes", lambda: GIB)
 
     def fail(message: str) -> Any:
         raise EngineError(message)
@@ -59,7 +59,7 @@ def test_notes_too_large_for_the_machine(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_notes_that_could_not_be_held_are_not_made(
     monkeypatch: pytest.MonkeyPatch, kind: str, asked: list[int]
 ) -> None:
-    monkeypatch.setattr(watch, "available_bytes", lambda: 8 * GIB)
+    monkeypatch.setattr(memory_check, "available_bytes", lambda: 8 * GIB)
     plans: list[int] = []
 
     def plan(n_ctx: int) -> Any:

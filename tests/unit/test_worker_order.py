@@ -22,4 +22,4 @@ def test_a_model_that_is_not_there_is_told_before_anything_is_measured(
     monkeypatch.setattr(ceilings, "ceilings_of_run", measured)
     question = CaptureConfig(str(tmp_path / "none.gguf")).to_json()
     with pytest.raises(ModelError, match="no such model file"):
-        worker.run(question, str(tmp_path), lambda _: None)
+        worker.capture(question, str(tmp_path), lambda _: None)

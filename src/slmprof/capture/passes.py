@@ -7,11 +7,12 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from ..children.protocol import OnProgress, Progress
+from ..profiles.meta import Warmup
 from ..profiles.vocabulary import PASS_OP, PASS_TIMING, PASS_WARMUP, PHASES
 from .session import Chunk, Session, Tokens
 
@@ -36,8 +37,8 @@ class Passes:
     session: Session
     on_progress: OnProgress
     clock: Callable[[], float] = time.monotonic
-    events: str = field(default="all", init=False)
-    warmup: dict[str, dict[str, Any]] = field(default_factory=dict, init=False)
+    events: Literal["all", "aggregate"] = field(default="all", init=False)
+    warmup: dict[str, Warmup] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
         config = self.session.config
@@ -55,6 +56,7 @@ class Passes:
     def __iter__(self) -> Iterator[Chunk]:
         self.on_progress(Progress("warm-up", 0, self.total))
         yield self._warm_up()
+        self.session.reach("warm-up")
         done = 1
         for repeat in range(self.session.config.repeats):
             # Which of the two comes first alternates, so that a drift spoils neither.
@@ -66,8 +68,9 @@ class Passes:
                 self.on_progress(Progress(self._stage(repeat, depth, kind), done, self.total))
                 self._pass(kind, repeat, depth)
                 done += 1
+            self.session.reach("repeat")
             if repeat == self.session.config.repeats - 1:
-                self.session.observe_memory("end")
+                self.session.reach("end")
             yield self.session.take()
         self.on_progress(Progress("done", self.total, self.total))
 
@@ -94,20 +97,20 @@ class Passes:
         """Prompt and generation once, from this depth on.
 
         Args:
-            observe: whether to look at the process's memory after each of the two.
+            observe: whether the monitors look after each of the two.
         """
         session = self.session
         self._go_to(depth)
         aggregate = self.events == "aggregate"
         session.guard(lambda: session.engine.prefill(self.prompt, kind, repeat, depth, aggregate))
         if observe:
-            session.observe_memory("prefill")
+            session.reach("prefill")
         if len(self.generated):
             session.guard(
                 lambda: session.engine.decode(self.generated, kind, repeat, depth, aggregate)
             )
             if observe:
-                session.observe_memory("decode")
+                session.reach("decode")
 
     def _warm_up(self) -> Chunk:
         """Passes until the latencies are steady, and before them one with hooks on at every depth.
@@ -135,18 +138,17 @@ class Passes:
                 break
         n_passes = len(self.depths) + len(history)
         phases = history[-1] if history else _latencies(chunk["steps"])
-        self.warmup = {PHASES[p]: {"n_passes": n_passes, "reason": reason} for p in sorted(phases)}
+        self.warmup = {PHASES[p]: Warmup(n_passes, reason) for p in sorted(phases)}
         steps = {name: np.concatenate([part[name] for part in kept]) for name in chunk["steps"]}
         steps["pass"][:] = PASS_WARMUP
         empty: Chunk = {name: {} for name in ("segments", "runs", "events", "stats", "masks")}
         return {**chunk, **empty, "steps": steps}
 
     def _choose_events(self, n_events_of_repeat: int) -> None:
-        asked = self.session.config.events
-        if asked == "auto":
-            total = n_events_of_repeat * self.session.config.repeats
-            asked = "aggregate" if total > _MOST_EVENTS else "all"
-        self.events = asked
+        config = self.session.config
+        is_much = n_events_of_repeat * config.repeats > _MOST_EVENTS
+        if config.events == "aggregate" or (config.events == "auto" and is_much):
+            self.events = "aggregate"
 
 
 def _latencies(steps: dict[str, Any]) -> dict[int, float]:

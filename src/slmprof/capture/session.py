@@ -6,20 +6,24 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..children.native_errors import guarded
 from ..errors import UsageError
-from ..machine import environment
-from ..models.resolve import model_name, resolve_model
+from ..models.resolve import resolve_model
+from ..profiles.meta import Meta, Run
 from ..profiles.vocabulary import PASS_OP, PASS_TIMING
 from ..settings.capture import CaptureConfig
-from ..version import find_version
+from .description import describe_run, model_record
+from .memory_check import plan_buffers
+from .monitors.load import LoadMonitor
+from .monitors.memory import MemoryMonitor
+from .monitors.protocol import Monitor, Point
+from .places import numbered_places
 from .seen_graphs import SeenGraphs
-from .watch import MemoryWatch, numbered_places, plan_buffers
 
 if TYPE_CHECKING:
     from .. import _core
@@ -72,9 +76,9 @@ class Session:
         _core.log_to_stderr(os.environ.get("SLMPROF_LOG") == "stderr")
         settings = self._settings()
         planned = plan_buffers(self._plan, self.path.name, self.config.n_ctx)
-        self._watch = MemoryWatch(planned)
+        self._monitors: tuple[Monitor, ...] = (MemoryMonitor(planned), LoadMonitor())
         self._engine = self.guard(lambda: _core.Engine(settings))
-        self._watch.opened(self._engine)
+        self.reach("context")
         # What the ops are compared with, where it is known.
         self.ceilings: Ceilings | None = None
         self.model_info: Mapping[str, Any] = self.engine.model_info()
@@ -176,20 +180,17 @@ class Session:
 
         if self.ceilings is None and self.config.ceilings == "auto":
             self.ceilings = find_ceilings(self.config.n_threads)
-        self.observe_memory("end")
+        self.reach("end")
         with tempfile.TemporaryDirectory(prefix="slmprof-") as folder:
-            write_header(folder, self.header(n_repeats=0, events=self._event_mode))
+            write_header(folder, self.describe(Run(n_repeats=0, events=self._event_mode)))
             for number, chunk in enumerate(self._chunks):
                 write_chunk(folder, number, chunk)
             return assemble(folder)
 
-    def observe_memory(self, point: str) -> None:
-        """Keeps what the process and its buffers have in memory now, for the profile.
-
-        Args:
-            point: one of `profiles.observations.POINTS`; what was seen there before is replaced.
-        """
-        self._watch.observe(self.engine, point)
+    def reach(self, point: Point) -> None:
+        """Tells the monitors how far the run is."""
+        for monitor in self._monitors:
+            monitor.reach(point, self.engine)
 
     def take(self) -> Chunk:
         """What was measured since the last call, as one chunk of a profile."""
@@ -201,47 +202,19 @@ class Session:
         self._graphs.add(chunk)
         return chunk
 
-    def header(self, *, n_repeats: int, events: str) -> dict[str, Any]:
-        """The `meta` of a profile with the settings that llama.cpp used."""
-        from datetime import datetime, timezone
+    def describe(self, run: Run, **used: Any) -> Meta:
+        """The `meta` of a profile.
 
-        build = dict(self._native.build_info())
-        build["cpu_features"] = self._native.cpu_features()
-        info = dict(self.model_info)
-        model = {
-            name: info[name]
-            for name in (
-                "name", "architecture", "n_params", "n_layer", "n_embd", "n_vocab", "file_type",
-                "size_bytes", "tensor_types", "random_weights", "n_ctx_train", "n_expert",
-            )
-        }  # fmt: skip
-        model["name"] = model_name(model["name"], self.path)
-        model["path"] = str(self.path)
-        return {
-            "slmprof": {
-                "version": find_version(),
-                "llama_cpp": {
-                    "version": build.pop("llama_cpp_version"),
-                    "source": build.pop("llama_cpp_source"),
-                },
-                "build": build,
-            },
-            "environment": environment.describe(self.config.n_threads),
-            "model": model,
-            "config": self.used_config(),
-            "run": {
-                "created_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-                "complete": False,
-                "n_repeats": n_repeats,
-                "n_repeats_done": 0,
-                "warmup": {},
-                "n_dropped": 0,
-                "events": events,
-                "error": None,
-            },
-            "memory": self._watch.to_json(self.engine),
-            "ceilings": self.ceilings.to_json() if self.ceilings is not None else {},
-        }
+        Args:
+            run: how the run went.
+            used: settings of the run that are other than this session's.
+        """
+        config = {**self.used_config(), **used}
+        model = model_record(self.model_info, self.path)
+        meta = describe_run(model, config, run, self.config.n_threads, self.ceilings)
+        for monitor in self._monitors:
+            meta = monitor.describe(meta)
+        return meta
 
     def used_config(self) -> dict[str, Any]:
         """The settings as llama.cpp used them, not as they were asked for."""
@@ -266,7 +239,7 @@ class Session:
         return used
 
     @property
-    def _event_mode(self) -> str:
+    def _event_mode(self) -> Literal["all", "aggregate"]:
         return "aggregate" if self.config.events == "aggregate" else "all"
 
     def _measure(

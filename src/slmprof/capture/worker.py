@@ -14,13 +14,12 @@ from ..children.serving import serve
 from ..settings.capture import CaptureConfig
 
 
-def run(question: dict[str, Any], spool: str, on_progress: OnProgress) -> dict[str, Any]:
+def capture(question: dict[str, Any], spool: str, on_progress: OnProgress) -> dict[str, Any]:
     """One capture into `spool`."""
-    from ..children.memory import rss_peak_bytes
     from ..machine.ceilings import ceilings_of_run
-    from ..machine.environment import LoadMeter
     from ..models.resolve import resolve_model
     from ..profiles.assemble import write_chunk, write_header
+    from ..profiles.meta import Run
     from .passes import Passes
     from .session import Session
 
@@ -39,23 +38,18 @@ def run(question: dict[str, Any], spool: str, on_progress: OnProgress) -> dict[s
     with Session.from_config(config) as session:
         session.ceilings = found
         passes = Passes(session, on_progress)
-        meter: LoadMeter | None = None
         for number, chunk in enumerate(passes):
             write_chunk(spool, number, chunk)
-            header = session.header(n_repeats=config.repeats, events=passes.events)
-            header["run"]["warmup"] = passes.warmup
-            header["config"]["n_prompt"] = len(passes.prompt)
-            header["config"]["n_gen"] = len(passes.generated)
-            header["config"]["events"] = passes.events
-            header["environment"]["warnings"] += doubts
-            header["memory"]["rss_peak_bytes"] = rss_peak_bytes()
-            if meter is None:
-                meter = LoadMeter()  # the warm-up is over
-            else:
-                header["environment"]["warnings"] += meter.warnings()
-            write_header(spool, header)
+            run = Run(n_repeats=config.repeats, warmup=passes.warmup, events=passes.events)
+            meta = session.describe(
+                run,
+                n_prompt=len(passes.prompt),
+                n_gen=len(passes.generated),
+                events=passes.events,
+            )
+            write_header(spool, meta.with_warnings(doubts))
     return {}
 
 
 if __name__ == "__main__":
-    serve("measure the model", run)
+    serve("measure the model", capture)

@@ -24,7 +24,8 @@ from ..profiles.ceilings import (
 )
 from .caches import data_caches, spread_cores, working_sets
 from .ceilings import fingerprint
-from .environment import LoadMeter, find_warnings, memory_bytes
+from .environment import find_warnings, memory_bytes
+from .load import LoadMeter
 
 # For each figure. Long enough that some repetitions are undisturbed, and all together some seconds.
 _BANDWIDTH_SECONDS = 0.04

@@ -21,7 +21,6 @@ import numpy as np
 from ..errors import ProfileFormatError
 from .archive import read_archive, write_archive
 from .data import Profile
-from .decoding import finite
 from .meta import Meta
 from .reduction import merge_stats
 from .schema import Int32, Table
@@ -34,15 +33,13 @@ _CHUNK = re.compile(r"chunk-(\d+)\.slmpart")
 _IS_OVER_CHUNKS = {table.NAME: table.OVER_CHUNKS for table in TABLES}
 
 
-def write_header(directory: str | os.PathLike[str], meta: Mapping[str, Any]) -> None:
-    """Writes the parts of `meta` (docs/profile-format.md) but `strings`; again to replace them.
+def write_header(directory: str | os.PathLike[str], meta: Meta) -> None:
+    """Writes what the profile says about its run; again to replace it.
 
     Raises:
-        ProfileFormatError: a known key has the wrong type.
         OSError: the file cannot be written.
     """
-    Meta.from_json(meta)
-    write_archive(Path(directory) / _HEADER, finite(dict(meta)), {}, durable=False)
+    write_archive(Path(directory) / _HEADER, meta.to_json(), {}, durable=False)
 
 
 def write_chunk(directory: str | os.PathLike[str], number: int, chunk: Mapping[str, Any]) -> None:

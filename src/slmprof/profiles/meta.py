@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from msgspec import UNSET, UnsetType, field
@@ -151,6 +151,11 @@ class Meta(Record, frozen=True):
         """The parts as one JSON object, without numbers that JSON does not have."""
         ceilings = self.ceilings.to_json() if self.ceilings is not None else {}
         return {**super().to_json(), "ceilings": ceilings}
+
+    def with_warnings(self, warnings: Iterable[str]) -> Meta:
+        """The same with further warnings about the environment."""
+        told = (*self.environment.warnings, *warnings)
+        return self.replace(environment=self.environment.replace(warnings=told))
 
     def replace_run(self, **values: Any) -> Meta:
         """The same with some fields of `run` exchanged."""

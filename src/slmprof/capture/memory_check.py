@@ -1,13 +1,11 @@
-"""A session's memory: what is planned for it, where its tensors lie, what is seen of it."""
+"""Whether the machine can hold a model and a context, before they are loaded."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from ..children.memory import available_bytes, rss_peak_bytes
+from ..children.memory import available_bytes
 from ..errors import CaptureError, EngineError
 
 if TYPE_CHECKING:
@@ -16,43 +14,11 @@ if TYPE_CHECKING:
 _GIB = 1 << 30
 _HEADROOM_BYTES = 256 << 20
 _STATE_KINDS = ("kv_cache", "recurrent_state")
-_TEXTS = ("name", "type", "kind", "device", "buffer_type")
 _ADVICE = "use a smaller --n-ctx, --n-ubatch or model"
 # Up to here the planner's own notes on the cells of a cache are no matter; of these bytes each cell
 # has more than that: its position, its place, its sequences.
 _SMALL_N_CTX = 1 << 21
 _CELL_BYTES = 40
-
-
-class MemoryWatch:
-    """The memory of one engine from before it is loaded.
-
-    Attributes:
-        predicted: buffers by device, type and kind, as llama.cpp's planner has them.
-    """
-
-    def __init__(self, predicted: Sequence[Mapping[str, Any]]) -> None:
-        self.predicted = [dict(buffer) for buffer in predicted]
-        self._observations: dict[str, dict[str, Any]] = {}
-
-    def opened(self, engine: _core.Engine) -> None:
-        """Takes over what was observed while the engine was made."""
-        for seen in engine.observations():
-            self._observations[seen["point"]] = dict(seen)
-
-    def observe(self, engine: _core.Engine, point: str) -> None:
-        """Looks at the process and the buffers; of two looks at one point the last one counts."""
-        self._observations.pop(point, None)
-        self._observations[point] = dict(engine.observe(point))
-
-    def to_json(self, engine: _core.Engine) -> dict[str, Any]:
-        """The part `memory` of a profile's meta data."""
-        return {
-            "buffers": [dict(buffer) for buffer in engine.buffers()],
-            "predicted": self.predicted,
-            "observations": list(self._observations.values()),
-            "rss_peak_bytes": rss_peak_bytes(),
-        }
 
 
 def plan_buffers(
@@ -118,19 +84,3 @@ def _droppable_bytes(planned: Sequence[Mapping[str, Any]]) -> int:
         for sign in ("_Mapped", "REPACK")
     )
     return min(mapped, repacked)
-
-
-def numbered_places(
-    places: Mapping[str, Any], strings: Sequence[str]
-) -> tuple[dict[str, Any], list[str]]:
-    """The places as columns of a profile, and the texts with those that they refer to."""
-    texts = list(strings)
-    numbers = {text: number for number, text in enumerate(texts)}
-    columns = dict(places)
-    for name in _TEXTS:
-        for text in places[name]:
-            if text not in numbers:
-                numbers[text] = len(texts)
-                texts.append(text)
-        columns[name] = np.array([numbers[text] for text in places[name]], np.int32)
-    return columns, texts

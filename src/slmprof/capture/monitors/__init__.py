@@ -1,0 +1,1 @@
+"""What watches a run from outside, each monitor in a file."""

@@ -1,0 +1,56 @@
+"""The memory of the process and of its buffers, at fixed points."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ...children.memory import rss_peak_bytes
+from ...profiles.decoding import decode
+from ...profiles.meta import Buffer, Memory, Meta
+from ...profiles.observations import Observation
+from .protocol import Point
+
+if TYPE_CHECKING:
+    from ... import _core
+
+
+class MemoryMonitor:
+    """What is planned for an engine, and what is seen of it.
+
+    Args:
+        predicted: buffers by device, type and kind, as llama.cpp's planner has them.
+    """
+
+    def __init__(self, predicted: Sequence[Mapping[str, Any]]) -> None:
+        self._predicted = _buffers(predicted)
+        self._buffers: tuple[Buffer, ...] = ()
+        self._observations: dict[str, Observation] = {}
+
+    def reach(self, point: Point, engine: _core.Engine) -> None:
+        """Looks at the buffers, and but for the ends of repeats at what is resident."""
+        self._buffers = _buffers(engine.buffers())
+        if point == "context":
+            seen = engine.observations()
+        elif point in ("prefill", "decode", "end"):
+            seen = [engine.observe(point)]
+        else:
+            return
+        for observation in decode(list[Observation], seen):
+            # The order is that of time.
+            self._observations.pop(observation.point, None)
+            self._observations[observation.point] = observation
+
+    def describe(self, meta: Meta) -> Meta:
+        """Fills `memory`."""
+        memory = Memory(
+            buffers=self._buffers,
+            predicted=self._predicted,
+            observations=tuple(self._observations.values()),
+            rss_peak_bytes=rss_peak_bytes(),
+        )
+        return meta.replace(memory=memory)
+
+
+def _buffers(rows: Sequence[Mapping[str, Any]]) -> tuple[Buffer, ...]:
+    return decode(tuple[Buffer, ...], rows)
