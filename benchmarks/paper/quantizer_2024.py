@@ -7,8 +7,8 @@ was that of the names: 0, 1, 10, 11, …, 2; it shows in the size where layers d
 
 from __future__ import annotations
 
-from slmprof.models.dimensions import Dimensions
 from slmprof.models.synthesis import plan_model
+from slmprof.settings.dimensions import Dimensions
 
 # Its original weights came in several files, which kept its layers nearly in their own order.
 _IN_PARTS = ("OpenELM-3B",)

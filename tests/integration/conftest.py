@@ -11,8 +11,8 @@ import pytest
 pytest.importorskip("slmprof._core", reason="the native library is not built")
 
 from slmprof import _core
-from slmprof.models.dimensions import Dimensions
 from slmprof.models.synthesis import plan_model, synthesize
+from slmprof.settings.dimensions import Dimensions
 
 ARCHITECTURES = (
     "llama", "qwen2", "gemma", "gemma2", "phi2", "phi3", "gptneox", "bloom", "gpt2", "stablelm",

@@ -266,7 +266,7 @@ def test_a_model_that_names_no_trained_context(small_model: ModelMaker, tmp_path
 
 
 def test_a_child_that_is_killed(small_model: ModelMaker) -> None:
-    request = MemoryRequest(model=str(small_model()))
+    request = MemoryRequest.of(small_model())
     with planning(request) as plan:
         plan.answer.child.kill()
         with pytest.raises(slmprof.EngineError, match="SIGKILL"):

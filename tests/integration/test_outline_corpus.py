@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from gguf_header import read_header
 
-from slmprof.models.dimensions import Dimensions
 from slmprof.models.outline import outline
 from slmprof.models.synthesis import synthesize
+from slmprof.settings.dimensions import Dimensions
 
 PROGRAMS = ("llama-quantize", "test-llama-archs")
 FILE_TYPES = ("Q4_K_M", "Q2_K")

@@ -20,10 +20,10 @@ import slmprof
 from slmprof import _core
 from slmprof.commands.main import main
 from slmprof.errors import ModelError, UsageError
-from slmprof.models.dimensions import Dimensions
 from slmprof.models.presets import PRESETS
 from slmprof.models.resolve import resolve_model
 from slmprof.models.synthesis import ModelPlan, plan_model, synthesize
+from slmprof.settings.dimensions import Dimensions
 
 
 def small(architecture: str, **changes: object) -> Dimensions:

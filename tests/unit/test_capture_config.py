@@ -50,7 +50,9 @@ def test_depths_that_cannot_be_meant(asked: Any) -> None:
     ],
 )
 def test_a_context_that_was_not_asked_for_grows(settings: dict[str, Any], n_ctx: int) -> None:
-    assert CaptureConfig("m", **settings).n_ctx == n_ctx
+    config = CaptureConfig("m", **settings)
+    assert config.n_ctx_made == n_ctx and config.n_ctx == settings.get("n_ctx")
+    assert CaptureConfig.from_json(config.to_json()) == config
 
 
 def test_a_context_that_was_asked_for_does_not() -> None:

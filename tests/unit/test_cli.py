@@ -73,7 +73,12 @@ def test_breakdown_prints_to_stdout_and_nothing_else(
     assert "Blocks" in out and "attention" in out
     assert err == ""
     (config,) = seen
-    assert (config.model, config.n_prompt, config.n_gen, config.n_ctx) == ("m.gguf", 16, 50, 2048)
+    assert (config.model, config.n_prompt, config.n_gen, config.n_ctx_made) == (
+        "m.gguf",
+        16,
+        50,
+        2048,
+    )
     assert (config.mmap, config.repack, config.threads, config.repeats) == (False, True, 2, 5)
     assert config.override_tensor == ()
 
@@ -188,7 +193,7 @@ def test_partial_results_are_saved_and_printed(
         (["breakdown", "m", "--timeout", "0"], "not a positive number of seconds"),
         (["breakdown", "m", "--timeout", "nan"], "not a positive number of seconds"),
         (["breakdown", "m", "--override-tensor", "x"], "is not PATTERN=BUFFER"),
-        (["breakdown", "m", "--flash-attn", "maybe"], "invalid choice: 'maybe'"),
+        (["breakdown", "m", "--flash-attn", "maybe"], "'maybe' is not one of auto, on, off"),
         (["breakdown", "m", "--by", "colour"], "invalid choice: 'colour'"),
         (["breakdown", "m", "--n-p", "5"], "unrecognized arguments"),
         (["breakdown", "m", "--n-ctx", "60"], "do not fit in a context of 60"),

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from slmprof.commands import memory as command
-from slmprof.commands.options import byte_size
 from slmprof.errors import UsageError
 from slmprof.planning.process import VIEWS
-from slmprof.settings.planning import MAX, MemoryRequest
+from slmprof.settings.kinds import Bytes
+from slmprof.settings.planning import MemoryRequest
+from slmprof.settings.table import MAX
 
 
 def test_single_values_and_lists() -> None:
@@ -47,7 +48,7 @@ def test_what_cannot_be_meant(settings: dict[str, Any]) -> None:
 
 
 def test_a_fit_may_ask_for_no_context() -> None:
-    request = MemoryRequest(model="m.gguf", fit_bytes=1000)
+    request = MemoryRequest.of("m.gguf", fit_bytes=1000)
     assert request == MemoryRequest.from_json(request.to_json())
     assert [setting.n_ctx for setting in request.settings()] == [MAX]
 
@@ -60,7 +61,7 @@ def test_a_fit_may_ask_for_no_context() -> None:
     ],
 )  # fmt: skip
 def test_amounts_of_memory(text: str, size_bytes: int) -> None:
-    assert byte_size(text) == size_bytes
+    assert Bytes().check(Bytes().read(text)) == size_bytes
 
 
 @pytest.mark.parametrize(
@@ -68,8 +69,8 @@ def test_amounts_of_memory(text: str, size_bytes: int) -> None:
     ["", "0", "0GiB", "-1", "1e9", "8 potatoes", "GiB", "0.1b", "9" * 31, "\u0661", "9999999TiB"],
 )
 def test_what_is_no_amount_of_memory(text: str) -> None:
-    with pytest.raises(argparse.ArgumentTypeError):
-        byte_size(text)
+    with pytest.raises(ValueError):
+        Bytes().check(Bytes().read(text))
 
 
 def test_the_views_have_one_list() -> None:

@@ -11,8 +11,8 @@ from slmprof.models.architectures import (
     list_metadata,
     list_tensors,
 )
-from slmprof.models.dimensions import Dimensions
 from slmprof.models.presets import PRESETS, find_preset
+from slmprof.settings.dimensions import Dimensions
 
 # Millions of parameters as published with each model, or as its GGUF file counts them.
 PUBLISHED_M = {

@@ -30,7 +30,7 @@ def profile(
             override_tensor, mmap, repack, repeats, prompt_file, seed, timeout, events.
 
     Raises:
-        UsageError: a setting that cannot be meant; ModelError: the model is unusable;
+        UsageError: an invalid setting; ModelError: the model is unusable;
         EngineError: llama.cpp refused or died (`log_lines`, and in `profile` what complete
         repeats gave); CaptureError: the measurement could not be made here.
     """

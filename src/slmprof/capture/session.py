@@ -17,6 +17,7 @@ from ..models.resolve import resolve_model
 from ..profiles.meta import Meta, Run
 from ..profiles.vocabulary import PASS_OP, PASS_TIMING
 from ..settings.capture import CaptureConfig
+from ..settings.resolved import ResolvedConfig, used_buffers
 from .description import describe_run, model_record
 from .memory_check import plan_buffers
 from .monitors.load import LoadMonitor
@@ -47,7 +48,7 @@ class Session:
     Raises:
         ModelError: the file or preset is unusable.
         EngineError: llama.cpp refused the context; with its last log lines.
-        UsageError: a setting that cannot be meant.
+        UsageError: an invalid setting.
     """
 
     def __init__(self, model: str | os.PathLike[str], **settings: Any) -> None:
@@ -65,7 +66,7 @@ class Session:
     def _open(self) -> None:
         from .. import _core
 
-        self.path = resolve_model(self.config.model, seed=self.config.seed)
+        self.path = resolve_model(self.config.source, seed=self.config.seed)
         self._native = _core
         self._engine: _core.Engine | None = None
         self._chunks: list[Chunk] = []
@@ -75,7 +76,7 @@ class Session:
         _core.clear_log()
         _core.log_to_stderr(os.environ.get("SLMPROF_LOG") == "stderr")
         settings = self._settings()
-        planned = plan_buffers(self._plan, self.path.name, self.config.n_ctx)
+        planned = plan_buffers(self._plan, self.path.name, self.config.n_ctx_made)
         self._monitors: tuple[Monitor, ...] = (MemoryMonitor(planned), LoadMonitor())
         self._engine = self.guard(lambda: _core.Engine(settings))
         self.reach("context")
@@ -209,34 +210,28 @@ class Session:
             run: how the run went.
             used: settings of the run that are other than this session's.
         """
-        config = {**self.used_config(), **used}
+        config = {**self.used_config().to_json(), **used}
         model = model_record(self.model_info, self.path)
         meta = describe_run(model, config, run, self.config.n_threads, self.ceilings)
         for monitor in self._monitors:
             meta = monitor.describe(meta)
         return meta
 
-    def used_config(self) -> dict[str, Any]:
+    def used_config(self) -> ResolvedConfig:
         """The settings as llama.cpp used them, not as they were asked for."""
-        asked = self.config.to_json()
-        context = dict(self.context_info)
-        buffers = {buffer["buffer_type"] for buffer in self.engine.buffers()}
+        asked, context = self.config.to_json(), self.context_info
         used = {
-            **asked,
             "n_ctx": context["n_ctx"],
             "n_batch": context["n_batch"],
             "n_ubatch": context["n_ubatch"],
             "threads": context["n_threads"],
-            "mmap": any("Mapped" in name for name in buffers),
-            "repack": any("REPACK" in name for name in buffers),
+            **used_buffers(buffer["buffer_type"] for buffer in self.engine.buffers()),
         }
         if self._graphs.ops:
             used["flash_attn"] = "on" if "FLASH_ATTN_EXT" in self._graphs.ops else "off"
         for name, prefix in (("type_k", "cache_k"), ("type_v", "cache_v")):
-            types = self._graphs.state_types(prefix)
-            used[name] = types[0] if types else None
-        del used["model"], used["ceilings"]
-        return used
+            used[name] = next(iter(self._graphs.state_types(prefix)), None)
+        return ResolvedConfig.from_json({**asked, **used})
 
     @property
     def _event_mode(self) -> Literal["all", "aggregate"]:
@@ -284,20 +279,9 @@ class Session:
         return self.guard(lambda: planner.plan(settings))
 
     def _settings(self) -> _core.EngineSettings:
-        config = self.config
         settings = self._native.EngineSettings()
         settings.path = str(self.path)
-        settings.n_ctx = config.n_ctx
-        settings.n_batch = config.n_batch
-        settings.n_ubatch = config.n_ubatch
-        settings.n_threads = config.n_threads
-        settings.flash_attn = config.flash_attn_code
-        settings.type_k = config.type_k
-        settings.type_v = config.type_v
-        settings.exact_clock = config.clock == "exact"
-        settings.use_mmap = config.mmap
-        settings.use_repack = config.repack
-        settings.tensor_overrides = config.tensor_overrides
+        self.config.fill(settings)
         return settings
 
     def guard(self, call: Callable[[], _Result]) -> _Result:

@@ -19,40 +19,17 @@ from ..children.protocol import OnProgress
 from ..errors import ModelError, ProfileFormatError, SlmprofError, UsageError
 from ..profiles.meta import SweptModel, SweptPoint
 from ..settings.capture import CaptureConfig
+from ..settings.model_source import ModelSource
+from ..settings.table import SWEEP, table
 
 if TYPE_CHECKING:
     from ..profiles.data import Profile
 
+_TABLE = table(CaptureConfig)
 # Settings that make a grid where they have several values. Depths do not: one run measures all.
-GRID: tuple[str, ...] = (
-    "n_prompt",
-    "n_gen",
-    "n_ctx",
-    "n_batch",
-    "n_ubatch",
-    "threads",
-    "flash_attn",
-    "type_k",
-    "type_v",
-)
+GRID: tuple[str, ...] = tuple(name for name, setting in _TABLE.items() if SWEEP in setting.axes)
 SUFFIX = ".slmprof"
-# How a file's name abbreviates what is not the default.
-_SHORT = {
-    "n_prompt": "p",
-    "n_gen": "g",
-    "n_depth": "d",
-    "n_ctx": "c",
-    "n_batch": "b",
-    "n_ubatch": "ub",
-    "threads": "t",
-    "flash_attn": "fa-",
-    "type_k": "k-",
-    "type_v": "v-",
-    "repeats": "r",
-    "seed": "s",
-}
 _LONGEST_NAME = 120
-_PRESET = "preset:"
 _FIRST_PART = re.compile(r"(.*)-00001-of-(\d{5})\.gguf")
 
 
@@ -74,14 +51,13 @@ class Point:
     @property
     def file_name(self) -> str:
         """Model and settings that are not the default, to be read; a digest of all settings."""
-        plain = CaptureConfig("").to_json()
-        parts = [_short_name(self.config.model)]
-        for name, short in _SHORT.items():
-            value = self.settings[name]
-            # The context follows from the others unless someone asked for it.
-            if value != plain[name] and not (name == "n_ctx" and self._n_ctx_follows()):
+        parts = [self.config.source.short_name]
+        for name, setting in _TABLE.items():
+            value = self.settings.get(name, setting.default)
+            default = self.config.n_ctx_needed if name == "n_ctx" else setting.default
+            if setting.short and value != default:
                 text = "+".join(map(str, value)) if isinstance(value, list) else str(value)
-                parts.append(f"{short}{text}")
+                parts.append(f"{setting.short}{text}")
         name = "_".join("".join(c if c.isalnum() or c in ".-+" else "-" for c in p) for p in parts)
         return f"{name[:_LONGEST_NAME]}_{self.digest}{SUFFIX}"
 
@@ -89,9 +65,6 @@ class Point:
     def digest(self) -> str:
         """Eight hexadecimal digits that differ where the settings do."""
         return _digest(self.settings)[:8]
-
-    def _n_ctx_follows(self) -> bool:
-        return replace(self.config, n_ctx=None).n_ctx == self.config.n_ctx  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -127,7 +100,7 @@ def make_grid(models: Sequence[str], settings: Mapping[str, Any]) -> list[Point]
     for name in names:
         if not settings[name]:
             raise UsageError(f"{name} has no value to sweep over")
-    contents = {model: _content_of(model) for model in models}
+    contents = {model: _content_of(ModelSource.parse(model)) for model in models}
     points: dict[str, Point] = {}
     for model, *values in itertools.product(models, *(settings[name] for name in names)):
         config = CaptureConfig(model=model, **fixed, **dict(zip(names, values, strict=True)))
@@ -214,11 +187,13 @@ def _named(profile: Profile, point: Point) -> Profile:
 
 
 def _settings_of(config: CaptureConfig) -> dict[str, Any]:
-    settings = {**config.to_json(), "threads": config.n_threads}
-    # How long to wait changes no result.
-    del settings["timeout"], settings["ceilings"]
-    if not _is_synthesised(config.model):
-        settings["model"] = str(Path(config.model).absolute())
+    """What two points of one folder can differ in, as JSON holds it."""
+    asked = {**config.to_json(), "threads": config.n_threads, "n_ctx": config.n_ctx_made}
+    source = config.source
+    settings = {
+        "model": source.text if source.is_synthesised else str(source.path.absolute()),
+        **{name: asked[name] for name, setting in _TABLE.items() if setting.tells(asked[name])},
+    }
     if config.prompt_file is not None:
         try:
             content = Path(config.prompt_file).read_bytes()
@@ -229,15 +204,14 @@ def _settings_of(config: CaptureConfig) -> dict[str, Any]:
     return settings
 
 
-def _content_of(model: str) -> SweptModel:
+def _content_of(source: ModelSource) -> SweptModel:
     from ..models.resolve import check_gguf
 
-    if _is_synthesised(model):
+    if source.is_synthesised:
         from ..models.synthesis import find_dimensions
 
-        digest = _digest(repr(find_dimensions(_source_of(model)[0])))
-        return SweptModel(dimensions=digest)
-    path = check_gguf(Path(model))
+        return SweptModel(dimensions=_digest(repr(find_dimensions(source))))
+    path = check_gguf(source.path)
     parts = [path]
     if match := _FIRST_PART.fullmatch(str(path)):
         stem, count = match[1], int(match[2])
@@ -250,29 +224,6 @@ def _content_of(model: str) -> SweptModel:
         size_bytes=sum(entry.st_size for entry in found),
         mtime_ns=max(entry.st_mtime_ns for entry in found),
     )
-
-
-def _is_synthesised(model: str) -> bool:
-    return model.lower().startswith(_PRESET) or _source_of(model)[0].lower().endswith(".json")
-
-
-def _source_of(model: str) -> tuple[str, str]:
-    """A MODEL without `preset:`, and its file type, if it has one (`models.resolve_model`)."""
-    text = model[len(_PRESET) :] if model.lower().startswith(_PRESET) else model
-    before, separator, file_type = text.rpartition("@")
-    is_json = before.lower().endswith(".json") and not Path(text).exists()
-    return (before, file_type) if separator and (text != model or is_json) else (text, "")
-
-
-def _short_name(model: str) -> str:
-    """A MODEL as the beginning of a file name: `qwen2-0.5b-Q8_0` for `preset:qwen2-0.5b@Q8_0`."""
-    source, file_type = _source_of(model)
-    path = Path(source)
-    name = path.name
-    if path.suffix.lower() in (".gguf", ".json"):
-        # Each model of the Hugging Face hub has a folder with a `config.json`.
-        name = path.absolute().parent.name if path.name == "config.json" else path.stem
-    return f"{name}-{file_type}" if file_type else name
 
 
 def _digest(value: Any) -> str:

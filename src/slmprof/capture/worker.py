@@ -31,7 +31,7 @@ def capture(question: dict[str, Any], spool: str, on_progress: OnProgress) -> di
     os.environ.setdefault("SLMPROF_LOG", "stderr")
     config = CaptureConfig.from_json(question)
     # A model that is not there is told at once, not when the ceilings have been measured.
-    resolve_model(config.model, seed=config.seed)
+    resolve_model(config.source, seed=config.seed)
     found, doubts = ceilings_of_run(config.ceilings, config.n_threads, on_ceilings)
     total = 2 * config.repeats * len(config.n_depths) + 1
     on_progress(Progress("loading", 0, total))

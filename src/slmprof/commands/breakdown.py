@@ -7,12 +7,13 @@ import sys
 from typing import TYPE_CHECKING
 
 from ..errors import EngineError, SlmprofError
+from ..settings.capture import CaptureConfig
 from .options import (
     add_model,
     add_output_options,
-    add_run_options,
     add_save,
-    capture_config,
+    add_settings,
+    given,
     print_profile,
 )
 
@@ -26,7 +27,7 @@ HELP = "run a model and print where the time and the memory go"
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""
     add_model(parser)
-    add_run_options(parser)
+    add_settings(parser, NAME, CaptureConfig)
     add_output_options(parser)
     add_save(parser)
 
@@ -37,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
     When the engine fails after complete repeats, these are saved and printed like any result,
     marked as incomplete, before the error is reported.
     """
-    config = capture_config(args)
+    config = CaptureConfig(args.model, **given(args, CaptureConfig))
     if args.save is not None:
         from ..profiles.file import check_writable
 

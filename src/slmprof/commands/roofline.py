@@ -7,7 +7,8 @@ import sys
 from typing import TYPE_CHECKING
 
 from ..errors import UsageError
-from .options import FORMATS, whole_number
+from ..settings.table import LlamaSettings, table
+from .options import FORMATS, add_setting
 
 if TYPE_CHECKING:
     from ..profiles.ceilings import Ceilings
@@ -22,9 +23,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "Measures bandwidth by cache level and the speed of ggml's matrix products by type, and "
         "keeps the figures in the cache folder, where `breakdown` finds them."
     )
-    parser.add_argument(
-        "--threads", type=whole_number(1, 512), metavar="N", help="threads (all usable cores)"
-    )
+    add_setting(parser, table(LlamaSettings)["threads"])
     parser.add_argument("--format", choices=FORMATS, default="table")
     parser.add_argument(
         "--refresh", action="store_true", help="measure again, also where the cache has figures"
@@ -46,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
         from ..profiles.file import check_writable
 
         check_writable(args.output)
-    n_threads = args.threads if args.threads is not None else usable_cores()
+    n_threads: int = getattr(args, "threads", None) or usable_cores()
     found, source = _obtain(args, n_threads)
     if args.output is not None:
         write_ceilings(found, args.output)

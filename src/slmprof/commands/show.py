@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from .options import add_output_options, print_profile, whole_number
+from ..settings.kinds import Whole
+from .options import add_output_options, print_profile, value_of
 
 NAME = "show"
 HELP = "print any view of a saved profile"
@@ -16,7 +17,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_output_options(parser)
     parser.add_argument(
         "--n-depth",
-        type=whole_number(0),
+        type=value_of(Whole(0)),
         metavar="N",
         help="of a run at several depths, the one to show (the smallest, and a comparison)",
     )

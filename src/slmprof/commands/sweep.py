@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import ProfileFormatError, UsageError
-from .options import FORMATS, add_run_options, capture_settings
+from ..settings.capture import CaptureConfig
+from .options import FORMATS, add_settings, given
 
 if TYPE_CHECKING:
     from ..analysis.verdicts.sweep import SweepPoint
@@ -36,7 +37,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     where.add_argument("-o", "--output", metavar="DIR", help="folder of the points' profiles")
     where.add_argument("--show", metavar="DIR", help="print what is in a folder, run nothing")
     where.add_argument("--dry-run", action="store_true", help="list the points, run nothing")
-    add_run_options(parser, grid=True)
+    add_settings(parser, NAME, CaptureConfig)
     group = parser.add_argument_group("output")
     group.add_argument("--format", choices=FORMATS, default="table")
 
@@ -54,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
 
     from ..capture.sweep import make_grid, open_folder
 
-    points = make_grid(args.models, capture_settings(args))
+    points = make_grid(args.models, given(args, CaptureConfig))
     if args.dry_run:
         _list(points, Path(args.output))
         return 0

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ..errors import UsageError
 
 if TYPE_CHECKING:
-    from ..models.dimensions import Dimensions
+    from ..settings.dimensions import Dimensions
 
 NAME = "synth"
 HELP = "write a GGUF with random weights from a preset, a config.json or dimensions"
@@ -35,7 +35,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", metavar="FILE", help="the GGUF file to write")
     parser.add_argument("--list", action="store_true", help="list the presets and their sizes")
     parser.add_argument(
-        "--file-type", metavar="TYPE", default="Q4_K_M", help="default: %(default)s"
+        "--file-type", metavar="TYPE", help="the one behind the @ of NAME, or Q4_K_M"
     )
     parser.add_argument(
         "--tensor-type",
@@ -72,15 +72,15 @@ def run(args: argparse.Namespace) -> int:
         return 0
     _check_usage(args)
 
-    from ..models.synthesis import find_dimensions, plan_model, write_plan_to
+    from ..models.synthesis import plan_source, write_plan_to
 
-    dimensions = _read_dimensions(args) if args.arch else find_dimensions(args.name)
-    plan = plan_model(dimensions, args.file_type, args.seed, tensor_types=args.tensor_type)
+    source = _read_dimensions(args) if args.arch else args.name
+    plan = plan_source(source, args.file_type, args.seed, tensor_types=args.tensor_type)
     path = write_plan_to(plan, args.output, overwrite=not args.no_overwrite)
     print(
-        f"{path}: {dimensions.name} ({dimensions.architecture}), {plan.n_params / 1e6:.2f} M "
-        f"parameters, {plan.size_bytes / 2**20:.2f} MiB as {plan.file_type}, random weights "
-        f"(seed {plan.seed})"
+        f"{path}: {plan.dimensions.name} ({plan.dimensions.architecture}), "
+        f"{plan.n_params / 1e6:.2f} M parameters, {plan.size_bytes / 2**20:.2f} MiB as "
+        f"{plan.file_type}, random weights (seed {plan.seed})"
     )
     return 0
 
@@ -116,8 +116,8 @@ def _check_usage(args: argparse.Namespace) -> None:
 
 def _read_dimensions(args: argparse.Namespace) -> Dimensions:
     from ..models.architectures import ARCHITECTURES
-    from ..models.dimensions import Dimensions
     from ..models.presets import PRESETS
+    from ..settings.dimensions import Dimensions
 
     fields = {o: v for o in (*_NEEDED, *_OPTIONAL) if (v := getattr(args, o)) is not None}
     fields.setdefault("n_ctx_train", _DEFAULT_N_CTX_TRAIN)
@@ -139,10 +139,11 @@ def _read_dimensions(args: argparse.Namespace) -> Dimensions:
     )
 
 
-def _print_presets(file_type: str) -> None:
+def _print_presets(file_type: str | None) -> None:
     from ..models.presets import PRESETS
-    from ..models.synthesis import plan_model
+    from ..models.synthesis import DEFAULT_FILE_TYPE, plan_model
 
+    file_type = file_type or DEFAULT_FILE_TYPE
     rows = [("preset", "arch", "layers", "embd", "vocab", "M params", f"MiB {file_type}")]
     for preset in PRESETS.values():
         d = preset.dimensions

@@ -15,7 +15,7 @@ from math import prod
 from typing import Literal
 
 from ..errors import ModelError
-from .dimensions import Dimensions, MetadataValue
+from ..settings.dimensions import Dimensions, MetadataValue
 
 Fill = Literal["weight", "norm", "bias"]
 

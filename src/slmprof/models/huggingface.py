@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from ..errors import ModelError
-from .dimensions import MAX_DIMENSION, Dimensions, MetadataValue
+from ..settings.dimensions import MAX_DIMENSION, Dimensions, MetadataValue
 from .presets import round_to_multiple
 
 _MAX_REAL = 1e30  # excludes NaN and infinity too, which JSON as Python reads it may hold

@@ -7,19 +7,19 @@ header takes.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import ModelError, UsageError
+from ..settings.model_source import ModelSource, ModelText
 from .load_errors import explain_load_failure
-from .resolve import check_gguf, file_stem, parse_description
+from .resolve import check_gguf, file_stem
 
 if TYPE_CHECKING:
     from .synthesis import ModelPlan
 
 
-def outline(model: str | os.PathLike[str], folder: Path, *, file_type: str | None = None) -> Path:
+def outline(model: ModelText, folder: Path, *, file_type: str | None = None) -> Path:
     """The path of a GGUF on which memory can be planned as on the real file of a MODEL.
 
     No weights are read or written. Presets and configurations are outlined in the folder, and so is
@@ -27,7 +27,7 @@ def outline(model: str | os.PathLike[str], folder: Path, *, file_type: str | Non
     would write it. A GGUF file without a file type is answered with its own path.
 
     Args:
-        model: a path, `preset:NAME`, `preset:NAME@TYPE` or a Hugging Face `config.json`.
+        model: MODEL, or one that is parsed.
         folder: an existing folder for the outline, which the caller removes.
         file_type: as llama-quantize calls it; wins over the one behind a MODEL's `@`.
 
@@ -35,18 +35,15 @@ def outline(model: str | os.PathLike[str], folder: Path, *, file_type: str | Non
         ModelError: an unusable model, or an outline that cannot be written.
         UsageError: an unknown file type, or one whose tensor types depend on an importance matrix.
     """
-    description = parse_description(model)
-    if description is None and file_type is None:
-        return check_gguf(
-            Path(model)
-        )  # without what only synthesis needs, which takes time to load
-    from .synthesis import DEFAULT_FILE_TYPE, check_file_type, find_dimensions, plan_model
+    source = ModelSource.parse(model)
+    if not source.is_synthesised and file_type is None:
+        # Without what only synthesis needs, which takes time to load.
+        return check_gguf(source.path)
+    from .synthesis import check_file_type, plan_source
 
-    if description is not None:
-        source, own_type = description
-        plan = plan_model(find_dimensions(source), file_type or own_type or DEFAULT_FILE_TYPE)
-        return outline_plan(plan, folder)
-    return _retype(check_gguf(Path(model)), folder, check_file_type(str(file_type)))
+    if source.is_synthesised:
+        return outline_plan(plan_source(source, file_type), folder)
+    return _retype(check_gguf(source.path), folder, check_file_type(str(file_type)))
 
 
 def outline_plan(plan: ModelPlan, folder: Path) -> Path:

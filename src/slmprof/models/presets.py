@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import ModelError
-from .dimensions import Dimensions, MetadataValue, PerLayer
+from ..settings.dimensions import Dimensions, MetadataValue, PerLayer
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ import os
 from pathlib import Path
 
 from ..errors import ModelError, UsageError
+from ..settings.model_source import ModelSource, ModelText
 
-_PRESET_PREFIX = "preset:"
 _GGUF_MAGIC = b"GGUF"
 
 
@@ -38,39 +38,22 @@ def cache_folder() -> Path:
         ) from None
 
 
-def resolve_model(model: str | os.PathLike[str], *, seed: int = 0) -> Path:
+def resolve_model(model: ModelText, *, seed: int = 0) -> Path:
     """The GGUF file that a MODEL means, synthesised into the cache first where it must be.
 
     Args:
-        model: a path, `preset:NAME`, `preset:NAME@TYPE`, or a Hugging Face `config.json`
-            (`config.json@TYPE` for another type than Q4_K_M).
+        model: a path, `preset:NAME`, `preset:NAME@TYPE`, a Hugging Face `config.json`
+            (`config.json@TYPE` for another type than Q4_K_M), or one of these parsed.
         seed: of the random weights, where there are any.
 
     Raises:
         ModelError: the file cannot be one, or the preset or configuration is unusable.
         UsageError: an unknown file type.
     """
-    description = parse_description(model)
-    if description is None:
-        return check_gguf(Path(model))
-    return _synthesize_into_cache(*description, seed)
-
-
-def parse_description(model: str | os.PathLike[str]) -> tuple[str, str] | None:
-    """What to synthesise a MODEL from, and the file type behind its `@` ("" where there is none).
-
-    The first is a preset's name or the path of a `config.json`; None where MODEL is a GGUF file.
-    """
-    text = os.fspath(model)
-    if text.lower().startswith(_PRESET_PREFIX):
-        name, _, file_type = text[len(_PRESET_PREFIX) :].partition("@")
-        return name, file_type
-    if text.lower().endswith(".json"):
-        return text, ""
-    before, separator, file_type = text.rpartition("@")
-    if separator and before.lower().endswith(".json") and not Path(text).exists():
-        return before, file_type
-    return None
+    source = ModelSource.parse(model)
+    if source.is_synthesised:
+        return _synthesize_into_cache(source, seed)
+    return check_gguf(source.path)
 
 
 def check_gguf(path: Path) -> Path:
@@ -105,23 +88,16 @@ def file_stem(name: str) -> str:
     return "".join(c if (c.isascii() and c.isalnum()) or c in ".-_" else "-" for c in name)[:80]
 
 
-def _synthesize_into_cache(source: str, file_type: str, seed: int) -> Path:
-    from .synthesis import (
-        CONTENT_VERSION,
-        DEFAULT_FILE_TYPE,
-        find_dimensions,
-        plan_model,
-        write_plan,
-    )
+def _synthesize_into_cache(source: ModelSource, seed: int) -> Path:
+    from .synthesis import CONTENT_VERSION, plan_source, write_plan
 
-    dimensions = find_dimensions(source)
-    plan = plan_model(dimensions, file_type or DEFAULT_FILE_TYPE, seed)
+    plan = plan_source(source, seed=seed)
     # The digest covers every key and every tensor with its type, so that neither an edited
     # configuration nor another llama.cpp is answered with an older file.
     content = repr((CONTENT_VERSION, plan.metadata, plan.tensors))
     digest = hashlib.sha256(content.encode()).hexdigest()[:12]
     folder = cache_folder()
-    path = folder / f"{file_stem(dimensions.name)}-{plan.file_type}-seed{seed}-{digest}.gguf"
+    path = folder / f"{file_stem(plan.dimensions.name)}-{plan.file_type}-seed{seed}-{digest}.gguf"
     try:
         if path.is_file() and path.stat().st_size > plan.size_bytes:
             return path

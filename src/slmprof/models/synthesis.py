@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import ModelError, UsageError
+from ..settings.dimensions import Dimensions, MetadataValue
+from ..settings.model_source import CONFIG, ModelSource, Source
 from .architectures import Fill, TensorSpec, architecture_of, list_metadata, list_tensors
-from .dimensions import Dimensions, MetadataValue
 from .huggingface import read_config
 from .presets import find_preset
 
@@ -24,8 +25,6 @@ MAX_SEED = 2**64 - 1
 CONTENT_VERSION = 1
 
 _QUANTIZATION_VERSION = 2  # GGML_QNT_VERSION, which llama-quantize writes
-
-Source = str | os.PathLike[str] | Dimensions
 
 TensorTypes = Sequence[tuple[str, str]]
 """(pattern, type) pairs: the first regular expression that finds a tensor's name gives its type."""
@@ -70,13 +69,11 @@ class ModelPlan:
 
 
 def find_dimensions(source: Source) -> Dimensions:
-    """The dimensions behind a preset's name, a `config.json` or dimensions. Raises ModelError."""
-    if isinstance(source, Dimensions):
-        return source
-    text = os.fspath(source)
-    if text.lower().endswith(".json"):
-        return read_config(Path(text))
-    return find_preset(text.removeprefix("preset:")).dimensions
+    """The dimensions behind a source. Raises ModelError where it has none."""
+    found = ModelSource.described(source)
+    if found.dimensions is not None:
+        return found.dimensions
+    return read_config(found.path) if found.kind == CONFIG else find_preset(found.name).dimensions
 
 
 def check_file_type(file_type: str) -> str:
@@ -144,6 +141,19 @@ def plan_model(
     return ModelPlan(dimensions, file_type, seed, metadata, tensors)
 
 
+def plan_source(
+    source: Source,
+    file_type: str | None = None,
+    seed: int = 0,
+    *,
+    tensor_types: TensorTypes = (),
+) -> ModelPlan:
+    """As `plan_model`, of a source; None is the type behind its `@`, or Q4_K_M."""
+    found = ModelSource.described(source)
+    named = file_type or found.file_type or DEFAULT_FILE_TYPE
+    return plan_model(find_dimensions(found), named, seed, tensor_types=tensor_types)
+
+
 def native_path(path: Path) -> str:
     """A path as the native side takes it, in UTF-8. Raises OSError where it cannot be."""
     text = os.fspath(path)
@@ -190,7 +200,7 @@ def synthesize(
     source: Source,
     path: str | os.PathLike[str],
     *,
-    file_type: str = DEFAULT_FILE_TYPE,
+    file_type: str | None = None,
     seed: int = 0,
     overwrite: bool = True,
     tensor_types: TensorTypes = (),
@@ -200,7 +210,8 @@ def synthesize(
     Args:
         source: a preset's name, the path of a Hugging Face `config.json`, or `Dimensions`.
         path: the file to write. It appears whole or not at all.
-        file_type: as llama-quantize calls it, and each tensor in the type it would choose.
+        file_type: as llama-quantize calls it, and each tensor in the type it would choose; None for
+            the one behind the source's `@`, or Q4_K_M.
         seed: of the random weights; the same seed gives the same file on the same build.
         overwrite: replace an existing file instead of raising UsageError.
         tensor_types: (pattern, type) pairs that win over that choice; see `plan_model`.
@@ -210,7 +221,7 @@ def synthesize(
         UsageError: unknown file type, patterns that cannot be followed, or a path that cannot be
             written.
     """
-    plan = plan_model(find_dimensions(source), file_type, seed, tensor_types=tensor_types)
+    plan = plan_source(source, file_type, seed, tensor_types=tensor_types)
     return write_plan_to(plan, path, overwrite=overwrite)
 
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from ..settings.planning import MAX, MemoryRequest, Setting
+from ..settings.planning import AskedPlan, MemoryRequest
+from ..settings.table import MAX
 from .planner import ModelPlanner
 from .records import Fit, MemoryPlan
 
 _N_CTX_STEP = 256
 
 
-def find_fit(planner: ModelPlanner, request: MemoryRequest, setting: Setting) -> Fit:
+def find_fit(planner: ModelPlanner, request: MemoryRequest, setting: AskedPlan) -> Fit:
     """The largest context of a model in `request.fit_bytes` bytes, with one setting."""
     budget = request.fit_bytes
     assert budget is not None

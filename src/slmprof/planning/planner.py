@@ -16,7 +16,9 @@ from ..children.native_errors import guarded
 from ..errors import EngineError, UsageError
 from ..models.resolve import model_name
 from ..profiles.tables import trimmed_shape
-from ..settings.planning import FLASH_ATTENTION, MAX, MemoryRequest, Setting
+from ..settings.planning import AskedPlan, MemoryRequest
+from ..settings.resolved import used_buffers
+from ..settings.table import MAX
 from . import notes as plan_notes
 from .lines import along_n_ctx
 from .peaks import PeakFinder
@@ -77,7 +79,7 @@ class ModelPlanner:
             )
         return n_ctx
 
-    def plan(self, setting: Setting, *, details: bool = False, work: bool = True) -> MemoryPlan:
+    def plan(self, setting: AskedPlan, *, details: bool = False, work: bool = True) -> MemoryPlan:
         """The plan of one setting; `max` is the trained context.
 
         Args:
@@ -100,7 +102,7 @@ class ModelPlanner:
         smaller = self._plan(replace(setting, n_ctx=_SMALLER), details, work)
         return along_n_ctx(smaller, larger, n_ctx)
 
-    def _plan(self, setting: Setting, details: bool, work: bool) -> MemoryPlan:
+    def _plan(self, setting: AskedPlan, details: bool, work: bool) -> MemoryPlan:
         planner = self._planner(setting.mmap, setting.repack)
         native = self._settings(setting)
         begin = time.perf_counter_ns()
@@ -110,22 +112,21 @@ class ModelPlanner:
         weights = self._weights_of(setting.mmap, setting.repack)
         tensors = (*weights, *_places(plan["caches"]))
         config = {
+            **setting.to_json(),
             "file_type": self.file_type,
             "n_ctx": int(context["n_ctx"]),
             "n_seq_max": int(context["n_seq_max"]),
             "n_batch": int(context["n_batch"]),
             "n_ubatch": int(context["n_ubatch"]),
-            "n_outputs_max": setting.n_outputs_max,
             "flash_attn": "on" if context["flash_attn"] else "off",
-            "type_k": setting.type_k,
-            "type_v": setting.type_v,
-            "swa_full": bool(native.swa_full),
-            "mmap": setting.mmap,
-            "repack": setting.repack,
             "threads": int(context["n_threads"]),
-            "override_tensor": list(self._request.override_tensor),
+            **used_buffers(buffer["buffer_type"] for buffer in plan["buffers"]),
         }
-        notes = []
+        notes = [
+            f"{name} on changes nothing with this model and these settings"
+            for name in ("mmap", "repack")
+            if len(self._request.grid[name]) > 1 and getattr(setting, name) and not config[name]
+        ]
         if config["n_ctx"] != setting.n_ctx:
             notes.append(f"llama.cpp makes {config['n_ctx']} of a context of {setting.n_ctx}")
         buffers = tuple(BufferSize(**buffer) for buffer in plan["buffers"])
@@ -139,26 +140,12 @@ class ModelPlanner:
             notes=tuple(notes),
         )
 
-    def _settings(self, setting: Setting) -> _core.EngineSettings:
+    def _settings(self, setting: AskedPlan) -> _core.EngineSettings:
         from .. import _core
 
         native = _core.EngineSettings()
         native.path = str(self._path)
-        if setting.n_ctx != MAX:
-            native.n_ctx = int(setting.n_ctx)
-        native.n_batch = setting.n_batch
-        native.n_ubatch = setting.n_ubatch
-        native.n_seq_max = setting.n_seq_max
-        native.n_outputs_max = setting.n_outputs_max
-        native.n_threads = self._request.n_threads
-        native.flash_attn = FLASH_ATTENTION[setting.flash_attn]
-        native.type_k = setting.type_k
-        native.type_v = setting.type_v
-        native.use_mmap = setting.mmap
-        native.use_repack = setting.repack
-        native.tensor_overrides = self._request.tensor_overrides
-        if setting.swa_full is not None:
-            native.swa_full = setting.swa_full
+        setting.fill(native)
         return native
 
     def _planner(self, mmap: bool, repack: bool) -> _core.Planner:

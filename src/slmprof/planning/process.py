@@ -44,18 +44,13 @@ def memory(model: str | os.PathLike[str], *, by: str = "buffer", **settings: Any
         llama.cpp does not allow are left out, with a warning, if others are possible.
 
     Raises:
-        UsageError: a setting that cannot be meant, or that llama.cpp does not allow;
+        UsageError: an invalid setting, or that llama.cpp does not allow;
         ModelError: the model is unusable; EngineError: llama.cpp died.
     """
     if by not in VIEWS:
         raise UsageError(f"by is {by!r}, not one of {', '.join(VIEWS)}")
-    request = MemoryRequest.from_json(
-        {
-            "model": os.fspath(model),
-            **settings,
-            "details": by == "peak",
-            "tensors": by == "tensor",
-        }
+    request = MemoryRequest.of(
+        model, **{**settings, "details": by == "peak", "tensors": by == "tensor"}
     )
     with planning(request) as plan:
         import pandas as pd
@@ -80,7 +75,7 @@ def plan_memory(
     Raises:
         UsageError, ModelError, EngineError: as `memory`.
     """
-    request = MemoryRequest.from_json({"model": os.fspath(model), **settings})
+    request = MemoryRequest.of(model, **settings)
     with planning(request) as plan:
         return plan.result(on_progress)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,7 +13,7 @@ from ..children.memory import rss_peak_bytes
 from ..children.protocol import OnProgress, Progress
 from ..errors import EngineError, UsageError
 from ..machine import environment
-from ..settings.planning import GRID, MemoryRequest, Setting
+from ..settings.planning import AskedPlan, MemoryRequest
 from . import notes as plan_notes
 from .fit import choose_types, find_fit
 from .planner import ModelPlanner
@@ -54,7 +54,7 @@ class _Report:
         plans: list[MemoryPlan] = []
         fits: list[Fit] = []
         file_types = self._file_types()
-        self._total = len(file_types) * len(settings) // max(len(self.request.file_type), 1)
+        self._total = len(file_types) * len(settings) // max(len(self.request.grid["file_type"]), 1)
         for file_type in file_types:
             of_type = [s for s in settings if s.file_type in (file_type, _ALL_TYPES)]
             planner = self._open(file_type)
@@ -83,14 +83,14 @@ class _Report:
 
     def _varying(self) -> tuple[str, ...]:
         request = self.request
-        several = [name for name in GRID if len(getattr(request, name)) > 1]
-        if _ALL_TYPES in request.file_type and "file_type" not in several:
+        several = [name for name, values in request.grid.items() if len(values) > 1]
+        if _ALL_TYPES in request.grid["file_type"] and "file_type" not in several:
             several.insert(0, "file_type")
         return tuple(several)
 
     def _file_types(self) -> list[str | None]:
-        if _ALL_TYPES not in self.request.file_type:
-            return list(self.request.file_type)
+        if _ALL_TYPES not in self.request.grid["file_type"]:
+            return list(self.request.grid["file_type"])
         from .. import _core
 
         return list(_core.synth_file_types())
@@ -101,25 +101,25 @@ class _Report:
 
         self._report(f"planning {file_type}" if file_type else "planning")
         try:
-            path = outline(self.request.model, self.folder, file_type=file_type)
+            path = outline(self.request.source, self.folder, file_type=file_type)
             planner = ModelPlanner(self.request, path, file_type=file_type)
             self._model = self._model or planner.model()
             return planner
         except UsageError as error:
-            if _ALL_TYPES not in self.request.file_type:
+            if _ALL_TYPES not in self.request.grid["file_type"]:
                 raise
             self.refusals.append(Refusal({"file_type": file_type}, str(error)))
             return None
 
     def _each(
-        self, settings: Sequence[Setting], make: Callable[[Setting], _Made]
+        self, settings: Sequence[AskedPlan], make: Callable[[AskedPlan], _Made]
     ) -> Iterator[_Made]:
         """What can be made of the settings; those that llama.cpp refuses are kept aside."""
         for setting in settings:
             try:
                 yield make(setting)
             except (EngineError, UsageError) as error:
-                config = asdict(setting)
+                config = setting.to_json()
                 self.refusals.append(Refusal(config, str(error)))
             self._done += 1
             self._report("planning")
@@ -127,7 +127,7 @@ class _Report:
     def _report(self, stage: str) -> None:
         self._on_progress(Progress(stage, self._done, self._total))
 
-    def _plan(self, planner: ModelPlanner, setting: Setting) -> MemoryPlan:
+    def _plan(self, planner: ModelPlanner, setting: AskedPlan) -> MemoryPlan:
         plan = planner.plan(setting, details=self.request.details)
         n_ctx_train = int(self._model["n_ctx_train"])
         notes = [
@@ -142,7 +142,7 @@ class _Report:
         return replace(plan, notes=tuple(notes), ubatch=ubatch)
 
     @staticmethod
-    def _advice(planner: ModelPlanner, setting: Setting, plan: MemoryPlan) -> list[str]:
+    def _advice(planner: ModelPlanner, setting: AskedPlan, plan: MemoryPlan) -> list[str]:
         """What would make the compute buffer smaller, planned."""
         if plan_notes.logits_bytes(plan):
             few = replace(setting, n_outputs_max=int(plan.config["n_seq_max"]))
@@ -155,7 +155,7 @@ class _Report:
         return []
 
     def _ubatches(
-        self, planner: ModelPlanner, setting: Setting, plan: MemoryPlan
+        self, planner: ModelPlanner, setting: AskedPlan, plan: MemoryPlan
     ) -> Iterator[UbatchSize]:
         used = int(plan.config["n_ubatch"])
         for n_ubatch in plan_notes.ubatch_choices(used, int(plan.config["n_batch"])):

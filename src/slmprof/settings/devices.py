@@ -1,0 +1,45 @@
+"""Where a model runs: the names of `--device`, and what each means to llama.cpp."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Device:
+    """What llama.cpp is told of a device.
+
+    Attributes:
+        devices: ggml's names of the devices beside the CPU that get layers.
+        n_gpu_layers: how many layers they get.
+    """
+
+    devices: tuple[str, ...]
+    n_gpu_layers: int
+
+
+CPU = "cpu"
+_KNOWN: dict[str, Device] = {CPU: Device(devices=(), n_gpu_layers=0)}
+
+
+def find_device(name: str) -> Device:
+    """The device of a name. Raises ValueError for one that this build cannot measure on."""
+    if name not in _KNOWN:
+        raise ValueError(f"this build has no device {name!r}; it measures on {', '.join(_KNOWN)}")
+    return _KNOWN[name]
+
+
+class DeviceName:
+    """The kind of values of `--device`."""
+
+    metavar = "DEVICE"
+
+    def read(self, text: str) -> Any:
+        return text
+
+    def check(self, value: Any) -> Any:
+        if not isinstance(value, str):
+            raise ValueError(f"{value!r} is not the name of a device")
+        find_device(value)
+        return value

@@ -1,0 +1,103 @@
+"""Where a model comes from: a MODEL as a user writes it, parsed once."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import ModelError
+from .dimensions import Dimensions
+
+FILE, PRESET, CONFIG, DIMENSIONS = "file", "preset", "config", "dimensions"
+_PREFIX = "preset:"
+FORMS = "a GGUF file, preset:NAME or preset:NAME@TYPE, or a Hugging Face config.json"
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """A model's source. Nothing of it was read yet.
+
+    Attributes:
+        text: MODEL as it was written.
+        kind: `file` (GGUF), `preset`, `config` (a Hugging Face `config.json`) or `dimensions`.
+        name: the preset's name, or the path of the file.
+        file_type: what stands behind the `@` of a preset or configuration; None where nothing does.
+        dimensions: of a model that is described by them alone.
+    """
+
+    text: str
+    kind: str
+    name: str
+    file_type: str | None = None
+    dimensions: Dimensions | None = None
+
+    @classmethod
+    def parse(cls, model: ModelText) -> ModelSource:
+        """What a MODEL means; one that is parsed already is returned as it is.
+
+        Raises:
+            ModelError: it is empty, or names no preset or no type where one must stand.
+        """
+        if isinstance(model, ModelSource):
+            return model
+        text = os.fspath(model)
+        if not text:
+            raise ModelError(f"MODEL is empty; name {FORMS}")
+        if text.lower().startswith(_PREFIX):
+            source = cls._typed(text, PRESET, *text[len(_PREFIX) :].rpartition("@"))
+            if not source.name:
+                raise ModelError(f"{text!r} names no preset; `slmprof synth --list` shows them")
+            return source
+        if text.lower().endswith(".json"):
+            return cls(text, CONFIG, text)
+        before, at, file_type = text.rpartition("@")
+        if at and before.lower().endswith(".json") and not Path(text).exists():
+            return cls._typed(text, CONFIG, before, at, file_type)
+        return cls(text, FILE, text)
+
+    @classmethod
+    def described(cls, source: Source) -> ModelSource:
+        """What a model is synthesised from: as `parse`, but a preset needs no `preset:`.
+
+        Raises:
+            ModelError: as `parse`.
+        """
+        if isinstance(source, Dimensions):
+            return cls(source.name, DIMENSIONS, source.name, dimensions=source)
+        found = cls.parse(source)
+        return found if found.is_synthesised else cls.parse(f"{_PREFIX}{found.text}")
+
+    @classmethod
+    def _typed(cls, text: str, kind: str, before: str, at: str, after: str) -> ModelSource:
+        if not at:
+            return cls(text, kind, after)
+        if not after:
+            raise ModelError(
+                f"{text!r} names no type behind its @; write {text}Q8_0 or leave out the @"
+            )
+        return cls(text, kind, before, after)
+
+    @property
+    def is_synthesised(self) -> bool:
+        """Whether the weights are random."""
+        return self.kind != FILE
+
+    @property
+    def path(self) -> Path:
+        """Of a file or a configuration."""
+        return Path(self.name)
+
+    @property
+    def short_name(self) -> str:
+        """The beginning of a file's name: `qwen2-0.5b-Q8_0` for `preset:qwen2-0.5b@Q8_0`."""
+        path = self.path
+        name = path.name
+        if self.kind in (FILE, CONFIG) and path.suffix.lower() in (".gguf", ".json"):
+            # Each model of the Hugging Face hub has a folder with a `config.json`.
+            name = path.absolute().parent.name if path.name == "config.json" else path.stem
+        return f"{name}-{self.file_type}" if self.file_type else name
+
+
+ModelText = str | os.PathLike[str] | ModelSource
+Source = ModelText | Dimensions

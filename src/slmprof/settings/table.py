@@ -1,0 +1,321 @@
+"""The table of settings: each is declared once, as a field of one of the classes here.
+
+A field carries what is known of its setting (`Setting`). Options of the commands, the checks of
+what is asked, a sweep's axes and the names of its files, the settings that llama.cpp gets, captions
+and the keys of what was resolved all follow from it. The order of the fields is the order in which
+settings are listed everywhere.
+
+The classes are generic over what stands where a setting is not known: nothing in what is asked for
+(`Asked`), None in what a profile tells.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from types import MappingProxyType
+from typing import Any, Generic, NoReturn, TypeVar
+
+from ..cores import MOST_THREADS, usable_cores
+from ..errors import UsageError
+from .devices import CPU, DeviceName
+from .kinds import Kind, Override, Seconds, Several, Switch, Text, Whole, WholeOr, Word
+
+U = TypeVar("U")
+Asked = NoReturn
+
+MAX = "max"
+DEFAULT_N_CTX = 2048
+FLASH_ATTENTION = {"auto": -1, "on": 1, "off": 0}
+SWEEP, MEMORY = "sweep", "memory"
+RUN, LLAMA, FIT = "what to run", "settings of llama.cpp", "what fits"
+GROUPS = (RUN, LLAMA, FIT)
+ALWAYS, CHANGED, NEVER = "always", "where it is not the default", "never"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is known of one setting.
+
+    Attributes:
+        name: of the field, the JSON key and, with hyphens, the option.
+        kind: which values there are.
+        default: the value where none is given; None may then stand for a value that follows from
+            others.
+        help: the option's help; None where only Python takes the setting.
+        default_help: the default in words.
+        group: the heading of the option.
+        option: the option's name, where it is not that of the field.
+        native: fields of the native EngineSettings, each with what makes its value of this one's;
+            None leaves the field as it is.
+        reads: the attribute to make them of, where it is not the setting's own.
+        axes: the commands in which several values make a grid.
+        short: how the name of a sweep's file abbreviates it; without, it counts in its digest only.
+        tells_apart: when the setting counts as one that two points of a sweep can differ in. New
+            settings count where they are not the default, so that older folders stay valid.
+        caption: when it stands above the tables.
+    """
+
+    name: str
+    kind: Kind
+    default: Any
+    help: str | None
+    default_help: str
+    group: str
+    option: str
+    native: Mapping[str, Callable[[Any], Any]]
+    reads: str
+    axes: tuple[str, ...]
+    short: str
+    tells_apart: str
+    caption: str
+
+    def check(self, value: Any) -> Any:
+        """A value as it is kept. Raises UsageError, which names the setting."""
+        if value is None and self.default is None:
+            return None
+        try:
+            return self.kind.check(value)
+        except ValueError as error:
+            raise UsageError(f"{self.name}: {error}") from None
+
+    def check_several(self, value: Any, least: int) -> tuple[Any, ...]:
+        """One or several values as a tuple, each once. Raises UsageError as `check`."""
+        if value is None and self.default is None:
+            return (None,)
+        found: tuple[Any, ...] = replace(self, kind=Several(self.kind, least=least)).check(value)
+        return found
+
+    def is_default(self, value: Any) -> bool:
+        """Whether a value, as JSON or Python has it, is the one where none is given."""
+        return bool((tuple(value) if isinstance(value, list) else value) == self.default)
+
+    def tells(self, value: Any) -> bool:
+        """Whether a value tells two points of a sweep apart."""
+        return self.tells_apart == ALWAYS or (
+            self.tells_apart == CHANGED and not self.is_default(value)
+        )
+
+    def is_shown(self, value: Any) -> bool:
+        """Whether a value stands above the tables; None is not known."""
+        return value is not None and (
+            self.caption == ALWAYS or (self.caption == CHANGED and not self.is_default(value))
+        )
+
+
+def setting(
+    kind: Kind,
+    default: Any,
+    help: str | None,  # noqa: A002  # as argparse calls it
+    default_help: str = "",
+    *,
+    group: str = LLAMA,
+    option: str = "",
+    native: str | Mapping[str, Callable[[Any], Any]] = MappingProxyType({}),
+    reads: str = "",
+    axes: tuple[str, ...] = (),
+    short: str = "",
+    tells_apart: str = CHANGED,
+    caption: str = NEVER,
+) -> Any:
+    made = functools.partial(
+        Setting,
+        kind=kind,
+        default=default,
+        help=help,
+        default_help=default_help or _default_text(default),
+        group=group,
+        option=option,
+        native={native: lambda value: value}
+        if isinstance(native, str) and native
+        else native or {},
+        reads=reads,
+        axes=axes,
+        short=short,
+        tells_apart=tells_apart,
+        caption=caption,
+    )
+    return field(default=default, metadata={"setting": made})
+
+
+def _default_text(default: Any) -> str:
+    if isinstance(default, bool):
+        return "on" if default else "off"
+    return "" if default in (None, ()) else str(default)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LlamaSettings(Generic[U]):
+    """Settings of llama.cpp that a run and a plan of memory share."""
+
+    n_batch: int | U = setting(
+        Whole(), 2048, "of a logical batch",
+        native="n_batch", axes=(SWEEP, MEMORY), short="b", tells_apart=ALWAYS, caption=ALWAYS,
+    )  # fmt: skip
+    n_ubatch: int | U = setting(
+        Whole(), 512, "of a physical batch",
+        native="n_ubatch", axes=(SWEEP, MEMORY), short="ub", tells_apart=ALWAYS, caption=ALWAYS,
+    )  # fmt: skip
+    threads: int | None = setting(
+        Whole(1, MOST_THREADS), None, "threads", "all usable cores",
+        native="n_threads", reads="n_threads",
+        axes=(SWEEP,), short="t", tells_apart=ALWAYS, caption=ALWAYS,
+    )  # fmt: skip
+    flash_attn: str | U = setting(
+        Word(*FLASH_ATTENTION), "auto", "flash attention",
+        native={"flash_attn": FLASH_ATTENTION.get}, axes=(SWEEP, MEMORY), short="fa-",
+        tells_apart=ALWAYS, caption=ALWAYS,
+    )  # fmt: skip
+    type_k: str | U = setting(
+        Text("TYPE", "the name of a type"), "f16", "of the K cache",
+        native="type_k", axes=(SWEEP, MEMORY), short="k-", tells_apart=ALWAYS, caption=ALWAYS,
+    )  # fmt: skip
+    type_v: str | U = setting(
+        Text("TYPE", "the name of a type"), "f16", "of the V cache",
+        native="type_v", axes=(SWEEP, MEMORY), short="v-", tells_apart=ALWAYS, caption=ALWAYS,
+    )  # fmt: skip
+    override_tensor: tuple[str, ...] | U = setting(
+        Several(Override(), least=0), (),
+        "put weights whose name matches into a buffer type; may be repeated",
+        native={"tensor_overrides": lambda texts: list(map(Override.split, texts))},
+        tells_apart=ALWAYS, caption=CHANGED,
+    )  # fmt: skip
+    mmap: bool | U = setting(
+        Switch(), True, "map the file instead of reading it",
+        native="use_mmap", axes=(MEMORY,), tells_apart=ALWAYS, caption=ALWAYS,
+    )  # fmt: skip
+    repack: bool | U = setting(
+        Switch(), True, "repack weights for the processor",
+        native="use_repack", axes=(MEMORY,), tells_apart=ALWAYS, caption=ALWAYS,
+    )  # fmt: skip
+    device: str | U = setting(DeviceName(), CPU, "where to run", tells_apart=ALWAYS)
+
+    @property
+    def n_threads(self) -> int:
+        """Compute threads, the default resolved."""
+        return self.threads if self.threads is not None else usable_cores()
+
+    def to_json(self) -> dict[str, Any]:
+        """All fields as JSON holds them."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {n: list(v) if isinstance(v, tuple) else v for n, v in values.items()}
+
+    def fill(self, native: Any) -> None:
+        """Sets what a native EngineSettings has of these settings."""
+        for setting in table(type(self)).values():
+            value = getattr(self, setting.reads or setting.name)
+            for name, convert in setting.native.items():
+                made = convert(value)
+                if made is not None:
+                    setattr(native, name, made)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Tokens(Generic[U]):
+    """How many tokens a run has."""
+
+    n_prompt: int | U = setting(
+        Whole(), 50, "tokens of the prompt",
+        group=RUN, axes=(SWEEP,), short="p", tells_apart=ALWAYS, caption=ALWAYS,
+    )  # fmt: skip
+    n_gen: int | U = setting(
+        Whole(), 50, "tokens to generate",
+        group=RUN, axes=(SWEEP,), short="g", tells_apart=ALWAYS, caption=ALWAYS,
+    )  # fmt: skip
+    n_depth: int | tuple[int, ...] | U = setting(
+        Several(Whole(0), alone=True), 0, "tokens before the prompt; several to compare",
+        group=RUN, short="d", tells_apart=ALWAYS, caption=ALWAYS,
+    )  # fmt: skip
+    n_ctx: int | None = setting(
+        Whole(), None, "size of the context", f"{DEFAULT_N_CTX}, or more where --n-depth needs it",
+        native="n_ctx", reads="n_ctx_made",
+        axes=(SWEEP,), short="c", tells_apart=ALWAYS, caption=ALWAYS,
+    )  # fmt: skip
+
+
+# Fields stand in the order of the bases from the last one on.
+@dataclass(frozen=True, kw_only=True)
+class RunSettings(LlamaSettings[U], _Tokens[U]):
+    """What a run is made with, but for its model."""
+
+    repeats: int | U = setting(
+        Whole(), 5, "of every pass", group=RUN, short="r", tells_apart=ALWAYS, caption=ALWAYS
+    )
+    seed: int | U = setting(
+        Whole(0), 0, "of the random tokens", group=RUN, short="s", tells_apart=ALWAYS
+    )
+    prompt_file: str | None = setting(
+        Text("FILE", "a file"), None, "text to use instead of random tokens",
+        group=RUN, tells_apart=ALWAYS,
+    )  # fmt: skip
+    events: str | U = setting(
+        Word("auto", "all", "aggregate"), "auto", "keep every event, or statistics of each op",
+        group=RUN, tells_apart=ALWAYS,
+    )  # fmt: skip
+    clock: str | U = setting(
+        Word("fast", "exact"), "fast",
+        "exact tells very short ops apart better, for some percent of their time",
+        group=RUN, native={"exact_clock": "exact".__eq__}, tells_apart=ALWAYS, caption=CHANGED,
+    )  # fmt: skip
+    timeout: float | None = setting(
+        Seconds(), None, "give up after so long", "never", group=RUN, tells_apart=NEVER
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Contexts(Generic[U]):
+    """What a plan varies first."""
+
+    file_type: str | None = setting(
+        Text("TYPE", "the name of a type"), None,
+        "plan the model as llama-quantize would write it; all for every type",
+        "the file as it is", group=FIT, axes=(MEMORY,),
+    )  # fmt: skip
+    n_ctx: int | str | U = setting(
+        WholeOr(MAX), DEFAULT_N_CTX,
+        f"size of the context; {MAX} is the one that the model was trained for",
+        native={"n_ctx": lambda n_ctx: None if n_ctx == MAX else n_ctx},
+        axes=(MEMORY,), caption=ALWAYS,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanSettings(LlamaSettings[U], _Contexts[U]):
+    """What memory is planned with, but for the model."""
+
+    n_seq_max: int | U = setting(
+        Whole(), 1, "sequences side by side", native="n_seq_max", axes=(MEMORY,), caption=ALWAYS
+    )
+    n_outputs_max: int | U = setting(
+        Whole(0), 0, "tokens of a ubatch that give logits", "all of them",
+        native="n_outputs_max", axes=(MEMORY,), caption=CHANGED,
+    )  # fmt: skip
+    swa_full: bool | U = setting(
+        Switch(), False, "caches of sliding windows as long as the context",
+        native="swa_full", axes=(MEMORY,), caption=CHANGED,
+    )  # fmt: skip
+
+
+def refuse_unknown(values: Mapping[str, Any], known: Iterable[str]) -> None:
+    """Raises UsageError for a setting that does not exist."""
+    unknown = sorted(set(values) - set(known))
+    if unknown:
+        raise UsageError(f"no setting '{unknown[0]}'; there are {', '.join(sorted(known))}")
+
+
+def captions(of: type[Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Of the values of settings those that stand above tables.
+
+    Args:
+        of: the class that declares them.
+        values: by name; None where a value is not known.
+    """
+    return {n: values[n] for n, entry in table(of).items() if entry.is_shown(values.get(n))}
+
+
+def table(of: type[Any]) -> dict[str, Setting]:
+    """The settings among the fields of a class, by name."""
+    return {
+        f.name: f.metadata["setting"](name=f.name) for f in fields(of) if "setting" in f.metadata
+    }

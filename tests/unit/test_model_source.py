@@ -1,0 +1,67 @@
+"""What a MODEL means, as far as no file is read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from slmprof.errors import ModelError
+from slmprof.models.presets import PRESETS
+from slmprof.settings.model_source import CONFIG, DIMENSIONS, FILE, PRESET, ModelSource
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "name", "file_type", "short"),
+    [
+        ("a/b.gguf", FILE, "a/b.gguf", None, "b"),
+        ("a/b.bin", FILE, "a/b.bin", None, "b.bin"),
+        ("a/b@c.gguf", FILE, "a/b@c.gguf", None, "b@c"),
+        ("preset:tiny", PRESET, "tiny", None, "tiny"),
+        ("PRESET:qwen2-0.5b@Q8_0", PRESET, "qwen2-0.5b", "Q8_0", "qwen2-0.5b-Q8_0"),
+        ("hub/small/config.json", CONFIG, "hub/small/config.json", None, "small"),
+        ("hub/small/config.json@F16", CONFIG, "hub/small/config.json", "F16", "small-F16"),
+        ("hub/mine.JSON", CONFIG, "hub/mine.JSON", None, "mine"),
+    ],
+)
+def test_what_a_text_means(
+    text: str, kind: str, name: str, file_type: str | None, short: str
+) -> None:
+    source = ModelSource.parse(text)
+    assert source == ModelSource(text, kind, name, file_type)
+    assert source.short_name == short
+    assert source.is_synthesised == (kind != FILE)
+    assert ModelSource.parse(source) is source
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "MODEL is empty; name a GGUF file"),
+        ("preset:", "names no preset"),
+        ("preset:@Q8_0", "names no preset"),
+        ("preset:tiny@", "'preset:tiny@' names no type behind its @; write preset:tiny@Q8_0 or"),
+        ("x/config.json@", "names no type behind its @"),
+    ],
+)
+def test_what_means_nothing(text: str, message: str) -> None:
+    with pytest.raises(ModelError) as caught:
+        ModelSource.parse(text)
+    assert message in str(caught.value)
+
+
+def test_a_file_with_an_at_in_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "config.json@F16"
+    assert ModelSource.parse(path).kind == CONFIG
+    path.write_text("GGUF")
+    assert ModelSource.parse(path).kind == FILE
+
+
+def test_what_is_synthesised_from_needs_no_prefix() -> None:
+    assert ModelSource.described("tiny").name == ModelSource.described("preset:tiny").name == "tiny"
+    assert ModelSource.described("x/config.json").kind == CONFIG
+    dimensions = PRESETS["tiny"].dimensions
+    source = ModelSource.described(dimensions)
+    assert (source.kind, source.dimensions, source.short_name) == (
+        DIMENSIONS, dimensions, "Tiny-25M",
+    )  # fmt: skip
