@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from .edges import PRODUCT_OPS
+
 # A product with so few columns is bound by reading the matrix, and engines have own kernels for it.
 MAX_VEC_COLUMNS = 8
 
-PRODUCTS = frozenset({"MUL_MAT", "MUL_MAT_ID"})
 COPIES = frozenset({"SET_ROWS", "CPY", "DUP", "CONT"})
 
 UNRECORDED = "unrecorded"
@@ -33,7 +34,7 @@ def kernel_name(
         n_columns: for a product, the columns that one matrix is multiplied with.
         is_quantized: for a product, whether the matrix is.
     """
-    if op in PRODUCTS:
+    if op in PRODUCT_OPS:
         size = "mul_mat_vec" if n_columns <= MAX_VEC_COLUMNS else "mul_mat"
         return f"{size}_q" if is_quantized else f"{size}_f"
     if op in COPIES:

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field, replace
 
 from ...profiles.data import Profile
 from ...profiles.tables import TensorTable, trimmed_shape
-from .kernel_names import PRODUCTS, conversion_kernel, converted_type, kernel_name
+from .edges import PRODUCT_OPS
+from .kernel_names import conversion_kernel, converted_type, kernel_name
 from .structures import Structures
 
 # Parts that follow from a weight's type and from the code that runs, not from how a layer is built.
@@ -111,7 +112,7 @@ class GraphNodes:
 
     def _n_columns(self, op: str, node: int) -> int:
         # Tokens stand in the second dimension of a product, in the third with routed experts.
-        if op not in PRODUCTS:
+        if op not in PRODUCT_OPS:
             return 0
         return int(self._shapes[node][2 if op == "MUL_MAT_ID" else 1])
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 
-from ..graphs.kernel_names import PRODUCTS
+from ..graphs.edges import PRODUCT_OPS
 from ..graphs.nodes import CONVERSIONS
 
 # Keeping only the tokens whose output is wanted.
@@ -103,7 +103,7 @@ def _build(ops: dict[OpKind, int]) -> Build:
             continue
         parts.add(part)
         n_columns = _n_columns(op, shape)
-        if op in PRODUCTS:
+        if op in PRODUCT_OPS:
             columns.setdefault(part, set()).add(n_columns)
         if impl:
             impls.setdefault((part, op, dtypes, n_columns), set()).add(impl)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -59,17 +60,17 @@ class PhaseSummary:
     """
 
     phase: str
-    n_tokens: int
-    n_samples: int
-    n_profiled_samples: int
-    latency_ms: Summary | None
-    tokens_per_s: float | None
-    profiled_latency_ms: Summary | None
-    overhead: Overhead | None
-    attributed_share: float | None
-    segments_ms: Segments | None
-    host_segments_ms: dict[str, float]
-    warmup_ms: Summary | None
+    n_tokens: int = 0
+    n_samples: int = 0
+    n_profiled_samples: int = 0
+    latency_ms: Summary | None = None
+    tokens_per_s: float | None = None
+    profiled_latency_ms: Summary | None = None
+    overhead: Overhead | None = None
+    attributed_share: float | None = None
+    segments_ms: Segments | None = None
+    host_segments_ms: Mapping[str, float] = field(default_factory=dict)
+    warmup_ms: Summary | None = None
 
 
 def summarize_phases(profile: Profile) -> tuple[PhaseSummary, ...]:
@@ -108,7 +109,7 @@ def ops_total_ns(profile: Profile, phase: int) -> int:
 def phase_table(summaries: tuple[PhaseSummary, ...]) -> pd.DataFrame:
     """One row a phase, in the columns of the JSON, nested keys joined by dots."""
     rows = [_flatten(phase_record(summary)) for summary in summaries]
-    columns = _flatten(phase_record(_EMPTY)).keys()
+    columns = _flatten(phase_record(PhaseSummary(""))).keys()
     table: pd.DataFrame = pd.DataFrame(rows, columns=list(columns))
     return table
 
@@ -220,19 +221,3 @@ def _flatten(record: dict[str, Any]) -> dict[str, Any]:
         else:
             flat[key] = value
     return flat
-
-
-_EMPTY = PhaseSummary(
-    phase="",
-    n_tokens=0,
-    n_samples=0,
-    n_profiled_samples=0,
-    latency_ms=None,
-    tokens_per_s=None,
-    profiled_latency_ms=None,
-    overhead=None,
-    attributed_share=None,
-    segments_ms=None,
-    host_segments_ms={},
-    warmup_ms=None,
-)

@@ -10,8 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ...profiles.tables import TensorTable, TensorType
-from ..graphs.edges import VIEW_OPS, GraphEdges
-from ..graphs.kernel_names import PRODUCTS
+from ..graphs.edges import PRODUCT_OPS, VIEW_OPS, GraphEdges
 from .flops import count_flops
 from .operation import Attended, Operation
 from .storage import Tensor, UnknownWorkError, row_bytes, row_size
@@ -166,7 +165,7 @@ class GraphWork:
             converted_type: ggml's name of the type (`q8_K`, `f16`).
         """
         try:
-            if self._edges.op[node] not in PRODUCTS:
+            if self._edges.op[node] not in PRODUCT_OPS:
                 return Work()
             x = self._operation(node, None, None).source(1)
             written = row_size(self._types.get(converted_type), x.ne[0]) * x.n_rows

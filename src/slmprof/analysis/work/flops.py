@@ -16,7 +16,6 @@ from .operation import Operation
 from .storage import UnknownWorkError
 
 _ROPE_VISION = 24
-_HINT_HADAMARD = 1
 _POOL_MAX = 0
 _POOL_AVERAGE = 1
 
@@ -106,7 +105,7 @@ def _mean(op: Operation) -> float:
 
 def _product(op: Operation) -> float:
     matrix = op.source(0)
-    if op.op == "MUL_MAT" and op.params[1] == _HINT_HADAMARD:
+    if op.is_hadamard:
         # A fast Walsh-Hadamard transform: a scale, and log2(K) passes of additions.
         return op.result.n_elements * (1 + math.log2(max(1, matrix.ne[0])))
     # The result of routed experts holds one column for each token and chosen expert.

@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 from .storage import Tensor, UnknownWorkError
 
+_HINT_HADAMARD = 1
+
 
 @dataclass(frozen=True)
 class Attended:
@@ -70,3 +72,8 @@ class Operation(NamedTuple):
     def in_place(self) -> bool:
         """Whether the result lies where the first source lies."""
         return self.has(0) and self.result.root == self.source(0).root
+
+    @property
+    def is_hadamard(self) -> bool:
+        """Whether a product is marked as one with a Hadamard matrix, which needs no matrix."""
+        return self.op == "MUL_MAT" and self.params[1] == _HINT_HADAMARD

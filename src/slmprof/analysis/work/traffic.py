@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from .operation import Operation
 from .storage import Tensor, UnknownWorkError, distinct_bytes
 
-_HINT_HADAMARD = 1
 _SCALAR_BYTES = 4
 
 
@@ -78,7 +77,7 @@ def _copy(op: Operation) -> Traffic:
 
 
 def _product(op: Operation) -> Traffic:
-    if op.params[1] == _HINT_HADAMARD:
+    if op.is_hadamard:
         # The transform needs no matrix.
         return _reads(op, 1)
     return _reads(op, 0, 1)
