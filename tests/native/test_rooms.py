@@ -1,0 +1,38 @@
+"""The rooms of the native part, and which of them may include which."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+CSRC = Path(__file__).parents[2] / "csrc"
+# From low to high: a room includes itself and those before it.
+ROOMS = ("record", "memory", "engine", "gguf", "machine", "bindings")
+_INCLUDE = re.compile(rf'#include "(({"|".join(ROOMS)})/[^"]+)"')
+
+
+def includes() -> Iterator[tuple[Path, str, str]]:
+    """Each file, with what it includes of the project's own, and that file's room."""
+    for path in sorted(CSRC.rglob("*.*")):
+        for included, room in _INCLUDE.findall(path.read_text(encoding="utf-8")):
+            yield path.relative_to(CSRC), included, room
+
+
+def test_includes_point_one_way() -> None:
+    assert {path.parts[0] for path, _, _ in includes()} == set(ROOMS)
+    upwards = [
+        f"{path} includes {included}"
+        for path, included, room in includes()
+        if ROOMS.index(room) > ROOMS.index(path.parts[0])
+    ]
+    assert upwards == []
+
+
+def test_pybind11_is_seen_by_the_bindings_alone() -> None:
+    users = {
+        path.relative_to(CSRC).parts[0]
+        for path in CSRC.rglob("*.*")
+        if "pybind11" in re.sub(r"//.*", "", path.read_text(encoding="utf-8"))
+    }
+    assert users == {"bindings"}
