@@ -1,6 +1,5 @@
+#include "engine/backends.h"
 #include "ggml.h"
-#include "llama.h"
-#include "engine/llama_params.h"
 #include "bindings/registers.h"
 
 namespace py = pybind11;
@@ -24,9 +23,22 @@ void register_build(py::module_ & module) {
         "Which llama.cpp this is and the build flags that change its speed.");
     module.def(
         "cpu_features",
-        [] {
-            slmprof::initialize_backends();
-            return llama_print_system_info();
-        },
+        &slmprof::system_info,
         "What ggml's CPU code was compiled for, in llama.cpp's own words.");
+    module.def(
+        "devices",
+        [] {
+            py::list devices;
+            for (const slmprof::DeviceInfo & device : slmprof::list_devices()) {
+                py::dict d;
+                d["name"]               = device.name;
+                d["description"]        = device.description;
+                d["type"]               = device.type;
+                d["memory_free_bytes"]  = device.memory_free_bytes;
+                d["memory_total_bytes"] = device.memory_total_bytes;
+                devices.append(d);
+            }
+            return devices;
+        },
+        "The devices of this build's ggml.");
 }

@@ -2,6 +2,8 @@
 #include "bindings/columns.h"
 #include "bindings/dicts.h"
 #include "engine/engine.h"
+#include "failures.h"
+#include "engine/settings.h"
 #include "engine/llama_log.h"
 #include "bindings/observations.h"
 #include "bindings/registers.h"
@@ -40,6 +42,18 @@ void check_signals() {
     }
 }
 
+// The consumer gets a copy, which is its own: llama.cpp writes the next batch to the same place.
+void score(Engine & engine, const Tokens & tokens, const py::function & consumer) {
+    const std::vector<int32_t> ids = to_vector<int32_t>(tokens);
+    unlocked([&] {
+        engine.score(ids, [&](const LogitsView & logits) {
+            check_signals();
+            const py::gil_scoped_acquire gil;
+            consumer(logits.position, py::array_t<float>({ logits.n_tokens, logits.n_vocab }, logits.values));
+        });
+    });
+}
+
 py::dict to_dict(Recording && recording) {
     py::dict d;
     recording.visit([&d](const char * name, auto & table) { d[name] = to_dict(std::move(table)); });
@@ -63,6 +77,8 @@ void register_settings(py::module_ & module) {
         .def_readwrite("swa_full", &EngineSettings::swa_full)
         .def_readwrite("use_mmap", &EngineSettings::use_mmap)
         .def_readwrite("use_repack", &EngineSettings::use_repack)
+        .def_readwrite("devices", &EngineSettings::devices)
+        .def_readwrite("n_gpu_layers", &EngineSettings::n_gpu_layers)
         .def_readwrite("tensor_overrides", &EngineSettings::tensor_overrides)
         .def_readwrite("observe_by_callback", &EngineSettings::observe_by_callback)
         .def_readwrite("exact_clock", &EngineSettings::exact_clock)
@@ -80,21 +96,18 @@ void register_engine(py::module_ & module) {
     register_settings(module);
 
     using Release = py::call_guard<py::gil_scoped_release>;
-    const auto run = [](void (Engine::*steps)(const std::vector<int32_t> &, Pass, int32_t, int32_t, EventMode,
-                                              const std::function<void()> &)) {
-        return [steps](Engine & engine, const Tokens & tokens, int pass, int32_t repeat, int32_t depth,
-                       bool aggregate) {
-            const std::vector<int32_t>   ids = to_vector<int32_t>(tokens);
-            const py::gil_scoped_release release;
-            (engine.*steps)(ids, static_cast<Pass>(pass), repeat, depth,
-                            aggregate ? EventMode::aggregate : EventMode::all, check_signals);
+    const auto run = [](Phase phase) {
+        return [phase](Engine & engine, const Tokens & tokens, int pass, int32_t repeat, int32_t depth, bool aggregate) {
+            const std::vector<int32_t> ids = to_vector<int32_t>(tokens);
+            const Steps steps{ phase, static_cast<Pass>(pass), repeat, depth, aggregate ? EventMode::aggregate : EventMode::all };
+            unlocked([&] { engine.run(ids, steps, check_signals); });
         };
     };
 
     py::class_<Engine>(module, "Engine", "A model and a context of llama.cpp, and the steps measured on them.")
         .def(py::init<const EngineSettings &>(), py::arg("settings"), Release())
-        .def("model_info", [](const Engine & engine) { return to_dict(engine.model_info()); })
-        .def("context_info", [](const Engine & engine) { return to_dict(engine.context_info()); })
+        .def("model_info", [](const Engine & engine) { return to_dict(engine.model().info()); })
+        .def("context_info", [](const Engine & engine) { return to_dict(engine.context().info()); })
         .def("buffers", [](const Engine & engine) { return to_list(unlocked([&] { return engine.buffers(); })); })
         .def("places", [](const Engine & engine) { return to_dict(unlocked([&] { return engine.places(); })); })
         .def("observe",
@@ -110,20 +123,20 @@ void register_engine(py::module_ & module) {
                  }
                  return list;
              })
-        .def_property_readonly("n_past", &Engine::n_past)
-        .def("tokenize", [](const Engine & engine, const std::string & text) { return to_array(engine.tokenize(text)); },
+        .def_property_readonly("n_past", [](const Engine & engine) { return engine.context().n_past(); })
+        .def("tokenize", [](const Engine & engine, const std::string & text) { return to_array(engine.model().tokenize(text)); },
              py::arg("text"))
         .def("truncate", &Engine::truncate, py::arg("n_past"), Release())
         .def("fill",
              [](Engine & engine, const Tokens & tokens) {
-                 const std::vector<int32_t>   ids = to_vector<int32_t>(tokens);
-                 const py::gil_scoped_release release;
-                 engine.fill(ids);
+                 const std::vector<int32_t> ids = to_vector<int32_t>(tokens);
+                 unlocked([&] { engine.fill(ids); });
              },
              py::arg("tokens"))
-        .def("prefill", run(&Engine::prefill), py::arg("tokens"), py::arg("pass_kind"), py::arg("repeat") = 0,
+        .def("score", &score, py::arg("tokens"), py::arg("consumer"))
+        .def("prefill", run(Phase::prefill), py::arg("tokens"), py::arg("pass_kind"), py::arg("repeat") = 0,
              py::arg("depth") = 0, py::arg("aggregate") = false)
-        .def("decode", run(&Engine::decode), py::arg("tokens"), py::arg("pass_kind"), py::arg("repeat") = 0,
+        .def("decode", run(Phase::decode), py::arg("tokens"), py::arg("pass_kind"), py::arg("repeat") = 0,
              py::arg("depth") = 0, py::arg("aggregate") = false)
         .def("last_logits",
              [](const Engine & engine) { return to_array(unlocked([&] { return engine.last_logits(); })); })

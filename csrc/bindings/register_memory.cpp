@@ -1,6 +1,7 @@
 #include "bindings/columns.h"
 #include "bindings/dicts.h"
 #include "engine/planner.h"
+#include "engine/settings.h"
 #include "bindings/registers.h"
 
 #include <pybind11/stl.h>
@@ -47,7 +48,7 @@ void register_memory(py::module_ & module) {
     using namespace slmprof;
     py::class_<Planner>(module, "Planner", "A model without its weights, and what contexts of it would take.")
         .def(py::init<const EngineSettings &>(), py::arg("settings"), py::call_guard<py::gil_scoped_release>())
-        .def("model_info", [](const Planner & planner) { return to_dict(planner.model_info()); })
+        .def("model_info", [](const Planner & planner) { return to_dict(planner.model().info()); })
         .def("weights", [](const Planner & planner) { return to_dict(planner.weights()); })
         .def_property_readonly("duration_ns", &Planner::duration_ns)
         .def("plan",

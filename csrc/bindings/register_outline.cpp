@@ -2,6 +2,7 @@
 
 #include "bindings/registers.h"
 
+#include "engine/retype.h"
 #include "gguf/outline.h"
 #include "bindings/gguf_values.h"
 
@@ -29,7 +30,7 @@ void write_outline(const std::string & path, const std::vector<slmprof::NamedVal
     }
     try {
         const py::gil_scoped_release no_gil;
-        slmprof::write_outline(path, values, specs);
+        slmprof::write_outline(path, slmprof::GgufHeader(values, specs));
     } catch (const std::system_error & error) {
         slmprof::raise_os_error(error, path);
     }

@@ -2,8 +2,8 @@
 
 #include "bindings/registers.h"
 
+#include "engine/tensor_choice.h"
 #include "gguf/synth.h"
-#include "gguf/tensor_choice.h"
 #include "bindings/gguf_values.h"
 
 #include <pybind11/pybind11.h>

@@ -63,4 +63,12 @@ void clear_llama_log() {
     unfinished.clear();
 }
 
+QuietLog::QuietLog() {
+    llama_log_set([](ggml_log_level, const char *, void *) {}, nullptr);
+}
+
+QuietLog::~QuietLog() {
+    capture_llama_log();
+}
+
 }  // namespace slmprof

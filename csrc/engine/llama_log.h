@@ -18,4 +18,13 @@ std::vector<std::string> llama_log_lines();
 
 void clear_llama_log();
 
+// Silence for a scope in which llama.cpp says what is normal and would only confuse.
+class QuietLog {
+  public:
+    QuietLog();
+    ~QuietLog();
+    QuietLog(const QuietLog &)             = delete;
+    QuietLog & operator=(const QuietLog &) = delete;
+};
+
 }  // namespace slmprof

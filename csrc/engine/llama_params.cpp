@@ -1,9 +1,7 @@
 #include "engine/llama_params.h"
 
-#include "ggml-backend.h"
-#include "engine/llama_log.h"
+#include "engine/backends.h"
 
-#include <mutex>
 #include <regex>
 #include <stdexcept>
 
@@ -11,61 +9,25 @@ namespace slmprof {
 
 namespace {
 
-// Every buffer type that a weight could be put into, by all devices.
-std::vector<ggml_backend_buffer_type_t> weight_buffer_types() {
-    std::vector<ggml_backend_buffer_type_t> types;
-    for (size_t i = 0; i < ggml_backend_dev_count(); i++) {
-        ggml_backend_dev_t device = ggml_backend_dev_get(i);
-        if (ggml_backend_buffer_type_t type = ggml_backend_dev_buffer_type(device)) {
-            types.push_back(type);
-        }
-        ggml_backend_reg_t registry = ggml_backend_dev_backend_reg(device);
-        auto * get_extra = reinterpret_cast<ggml_backend_dev_get_extra_bufts_t>(
-            ggml_backend_reg_get_proc_address(registry, "ggml_backend_dev_get_extra_bufts"));
-        if (get_extra != nullptr) {
-            for (ggml_backend_buffer_type_t * extra = get_extra(device); extra != nullptr && *extra != nullptr; extra++) {
-                types.push_back(*extra);
-            }
-        }
-    }
-    return types;
-}
-
-ggml_backend_buffer_type_t find_buffer_type(const std::string & name) {
-    std::string known;
-    for (ggml_backend_buffer_type_t type : weight_buffer_types()) {
-        if (name == ggml_backend_buft_name(type)) {
-            return type;
-        }
-        known += std::string(known.empty() ? "" : ", ") + ggml_backend_buft_name(type);
-    }
-    throw std::invalid_argument("no buffer type '" + name + "'; this build has " + known);
-}
-
 ggml_type find_cache_type(const std::string & name) {
-    std::string known;
-    for (ggml_type type : { GGML_TYPE_F32, GGML_TYPE_F16, GGML_TYPE_BF16, GGML_TYPE_Q8_0, GGML_TYPE_Q4_0, GGML_TYPE_Q4_1,
-                            GGML_TYPE_IQ4_NL, GGML_TYPE_Q5_0, GGML_TYPE_Q5_1 }) {
-        if (name == ggml_type_name(type)) {
-            return type;
-        }
-        known += std::string(known.empty() ? "" : ", ") + ggml_type_name(type);
-    }
-    throw std::invalid_argument("no cache type '" + name + "'; llama.cpp has " + known);
+    const std::vector<ggml_type> types = { GGML_TYPE_F32,  GGML_TYPE_F16,    GGML_TYPE_BF16, GGML_TYPE_Q8_0, GGML_TYPE_Q4_0,
+                                           GGML_TYPE_Q4_1, GGML_TYPE_IQ4_NL, GGML_TYPE_Q5_0, GGML_TYPE_Q5_1 };
+    return find_named("cache type", name, types, ggml_type_name);
 }
 
 }  // namespace
 
-void initialize_backends() {
-    static std::once_flag once;
-    std::call_once(once, [] {
-        capture_llama_log();
-        llama_backend_init();
-    });
-}
-
 ModelParams::ModelParams(const EngineSettings & settings) : params(llama_model_default_params()) {
-    params.n_gpu_layers    = 0;
+    // The CPU is always there; none beside it is an empty list, not a null one, which would mean all.
+    for (const std::string & name : settings.devices) {
+        ggml_backend_dev_t device = find_device(name);
+        if (ggml_backend_dev_type(device) != GGML_BACKEND_DEVICE_TYPE_CPU) {
+            devices_.push_back(device);
+        }
+    }
+    devices_.push_back(nullptr);
+    params.devices         = devices_.data();
+    params.n_gpu_layers    = settings.n_gpu_layers;
     params.load_mode       = settings.use_mmap ? LLAMA_LOAD_MODE_MMAP : LLAMA_LOAD_MODE_NONE;
     params.use_extra_bufts = settings.use_repack;
     patterns_.reserve(settings.tensor_overrides.size());

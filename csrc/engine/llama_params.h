@@ -12,6 +12,7 @@ namespace slmprof {
 
 // Owns what llama_model_params points to.
 struct ModelParams {
+    // Throws std::invalid_argument.
     explicit ModelParams(const EngineSettings & settings);
     ModelParams(const ModelParams &)             = delete;
     ModelParams & operator=(const ModelParams &) = delete;
@@ -19,13 +20,12 @@ struct ModelParams {
     llama_model_params params;
 
   private:
+    std::vector<ggml_backend_dev_t>               devices_;
     std::vector<llama_model_tensor_buft_override> overrides_;
     std::vector<std::string>                      patterns_;
 };
 
+// Throws std::invalid_argument.
 llama_context_params context_params(const EngineSettings & settings);
-
-// llama.cpp's backends, once for the process.
-void initialize_backends();
 
 }  // namespace slmprof

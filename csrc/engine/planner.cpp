@@ -1,14 +1,14 @@
 #include "engine/planner.h"
 
-#include "engine/failures.h"
+#include "engine/context.h"
+#include "engine/settings.h"
+#include "record/graph.h"
+
 #include "ggml-backend.h"
 #include "ggml-cpu.h"
-#include "record/graph.h"
 #include "llama-arch.h"
 #include "llama-context.h"
 #include "llama-model.h"
-#include "llama.h"
-#include "engine/llama_params.h"
 
 #include <algorithm>
 #include <chrono>
@@ -132,29 +132,11 @@ void prepare_weights(const MemoryNotes & notes) {
 
 }  // namespace
 
-Planner::Planner(const EngineSettings & settings) : notes_(MemoryNotes::planned(settings.use_mmap)), model_(nullptr, llama_model_free) {
+Planner::Planner(const EngineSettings & settings) : notes_(MemoryNotes::planned(settings.use_mmap)) {
     const int64_t begin = now_ns();
-    initialize_backends();
-    ModelParams model_params(settings);
-    model_params.params.no_alloc  = true;
-    model_params.params.load_mode = LLAMA_LOAD_MODE_NONE;  // the planner aborts with any other
-    const MemoryNotes::Scope scope(notes_);
-    model_.reset(llama_model_load_from_file(settings.path.c_str(), model_params.params));
-    if (!model_) {
-        throw ModelFailure("llama.cpp cannot load " + settings.path);
-    }
+    model_.emplace(settings, notes_);
     prepare_weights(notes_);
     duration_ns_ = now_ns() - begin;
-}
-
-Planner::~Planner() = default;
-
-ModelInfo Planner::model_info() const {
-    return describe(model_.get());
-}
-
-PlaceColumns Planner::weights() const {
-    return notes_.places();
 }
 
 Plan Planner::plan(const EngineSettings & settings, bool with_graphs) {
@@ -162,11 +144,7 @@ Plan Planner::plan(const EngineSettings & settings, bool with_graphs) {
     MemoryNotes              notes = MemoryNotes::planned(false);
     const MemoryNotes::Scope scope(notes);
 
-    const std::unique_ptr<llama_context, decltype(&llama_free)> context(
-        llama_init_from_model(model_.get(), context_params(settings)), llama_free);
-    if (!context) {
-        throw EngineFailure("llama.cpp cannot make a context of " + std::to_string(settings.n_ctx) + " tokens");
-    }
+    const ContextOwner context = make_context(*model_, settings);
     Plan plan;
     plan.context = describe(context.get());
 
@@ -174,7 +152,7 @@ Plan Planner::plan(const EngineSettings & settings, bool with_graphs) {
     ComputeSizes largest;
     uint64_t     work_bytes = 0;
     Phase        phase      = Phase::prefill;
-    for (const Reserve & reserve : reserves_of(context.get(), model_.get())) {
+    for (const Reserve & reserve : reserves_of(context.get(), model_->get())) {
         const ComputeSizes sizes = graphs.reserve(reserve);
         for (const auto & [type, size] : sizes) {
             largest[type] = std::max(largest[type], size);

@@ -4,17 +4,14 @@
 
 #include "memory/buffers.h"
 #include "memory/memory_notes.h"
-#include "engine/model_info.h"
+#include "engine/model.h"
 #include "engine/settings.h"
 #include "record/records.h"
 
 #include <cstdint>
-#include <memory>
+#include <optional>
 #include <string>
 #include <vector>
-
-struct llama_context;
-struct llama_model;
 
 namespace slmprof {
 
@@ -40,22 +37,19 @@ class Planner {
   public:
     // Reads the header of the file. Throws ModelFailure and std::invalid_argument.
     explicit Planner(const EngineSettings & settings);
-    ~Planner();
-    Planner(const Planner &)             = delete;
-    Planner & operator=(const Planner &) = delete;
 
-    ModelInfo    model_info() const;
-    PlaceColumns weights() const;
-    int64_t      duration_ns() const { return duration_ns_; }
+    const Model & model() const { return *model_; }
+    PlaceColumns  weights() const { return notes_.places(); }
+    int64_t       duration_ns() const { return duration_ns_; }
 
     // A context with these settings; those of the model do not count. Throws EngineFailure and
     // std::invalid_argument.
     Plan plan(const EngineSettings & settings, bool with_graphs);
 
   private:
-    MemoryNotes                                           notes_;
-    std::unique_ptr<llama_model, void (*)(llama_model *)> model_;
-    int64_t                                               duration_ns_ = 0;
+    MemoryNotes          notes_;
+    std::optional<Model> model_;
+    int64_t              duration_ns_ = 0;
 };
 
 }  // namespace slmprof

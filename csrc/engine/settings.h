@@ -23,6 +23,9 @@ struct EngineSettings {
     bool        swa_full      = false;  // sliding-window caches as large as the others; false as in llama-bench
     bool        use_mmap   = true;
     bool        use_repack = true;
+    // Where layers may go beside the CPU, by ggml's names of devices, and how many of them (-1: all).
+    std::vector<std::string> devices;
+    int32_t                  n_gpu_layers = 0;
     // Pairs of a regular expression over tensor names and a buffer type's name.
     std::vector<std::pair<std::string, std::string>> tensor_overrides;
     // How the peer observes: an eval callback that asks for every node. Only for the overhead

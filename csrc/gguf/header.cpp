@@ -1,6 +1,6 @@
 #include "gguf/header.h"
 
-#include "engine/failures.h"
+#include "failures.h"
 
 #include <cctype>
 #include <new>
@@ -105,9 +105,9 @@ void check_tensor(const TensorSpec & tensor) {
     }
 }
 
-GgmlContext make_header_context(size_t n_tensors) {
+GgmlContext make_header_context(size_t n_tensors, size_t n_nodes) {
     ggml_init_params params = {};
-    params.mem_size = (n_tensors + 1) * ggml_tensor_overhead();
+    params.mem_size = (n_tensors + 1) * ggml_tensor_overhead() + ggml_graph_overhead_custom(n_nodes, false);
     params.no_alloc = true;
     GgmlContext context(ggml_init(params));
     if (!context) {

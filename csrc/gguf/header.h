@@ -44,8 +44,8 @@ size_t tensor_size_bytes(ggml_type type, const std::vector<int64_t> & shape);
 // Throws std::invalid_argument for names and shapes that ggml cannot hold.
 void check_tensor(const TensorSpec & tensor);
 
-// A context that holds the headers of as many tensors, without data.
-GgmlContext make_header_context(size_t n_tensors);
+// A context that holds the headers of as many tensors, without data, and a graph of as many nodes.
+GgmlContext make_header_context(size_t n_tensors, size_t n_nodes = 0);
 
 // A tensor without data in such a context, of the given type instead of its own.
 ggml_tensor * make_header(ggml_context * context, const TensorSpec & tensor, ggml_type type);

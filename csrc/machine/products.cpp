@@ -1,7 +1,8 @@
 #include "machine/best_run.h"
 #include "machine/ceilings.h"
 #include "record/clock.h"
-#include "engine/llama_params.h"
+#include "engine/backends.h"
+#include "gguf/header.h"
 #include "gguf/random_blocks.h"
 
 #include "ggml-backend.h"
@@ -23,9 +24,6 @@ constexpr int64_t k_longest_row    = 4096;
 constexpr int64_t k_most_products  = 32;       // in one graph
 constexpr int     k_n_idle_ops     = 250;  // in one graph: long beside its start, short beside a slice of time
 
-struct ContextDeleter {
-    void operator()(ggml_context * context) const { ggml_free(context); }
-};
 struct BufferDeleter {
     void operator()(ggml_backend_buffer * buffer) const { ggml_backend_buffer_free(buffer); }
 };
@@ -35,19 +33,11 @@ struct BackendDeleter {
 struct PoolDeleter {
     void operator()(ggml_threadpool * pool) const { ggml_threadpool_free(pool); }
 };
-using Context = std::unique_ptr<ggml_context, ContextDeleter>;
 using Buffer  = std::unique_ptr<ggml_backend_buffer, BufferDeleter>;
 
-Context make_context(int64_t n_tensors) {
-    ggml_init_params params = {};
-    params.mem_size         = ggml_tensor_overhead() * static_cast<size_t>(n_tensors) +
-                              ggml_graph_overhead_custom(static_cast<size_t>(n_tensors), false);
-    params.no_alloc = true;
-    Context context(ggml_init(params));
-    if (!context) {
-        throw std::bad_alloc();
-    }
-    return context;
+// Of as many tensors, and a graph of them.
+GgmlContext make_context(size_t n_tensors) {
+    return make_header_context(n_tensors, n_tensors);
 }
 
 Buffer allocate(ggml_context * context, ggml_backend_buffer_type_t type) {
@@ -84,14 +74,8 @@ class CpuBackend {
     // The plain buffer type first, then those that store matrices in an order of their own.
     std::vector<ggml_backend_buffer_type_t> matrix_buffer_types() const {
         std::vector<ggml_backend_buffer_type_t> types = { ggml_backend_cpu_buffer_type() };
-        auto * get_extra = reinterpret_cast<ggml_backend_dev_get_extra_bufts_t>(ggml_backend_reg_get_proc_address(
-            ggml_backend_dev_backend_reg(device()), "ggml_backend_dev_get_extra_bufts"));
-        if (get_extra != nullptr) {
-            for (ggml_backend_buffer_type_t * extra = get_extra(device()); extra != nullptr && *extra != nullptr;
-                 extra++) {
-                types.push_back(*extra);
-            }
-        }
+        const std::vector<ggml_backend_buffer_type_t> extra = extra_buffer_types(device());
+        types.insert(types.end(), extra.begin(), extra.end());
         return types;
     }
 
@@ -190,7 +174,7 @@ class ProductBench {
 
     // Whether this buffer type has a product for the matrix; nothing else may be called if not.
     bool is_supported() const {
-        const Context context = make_context(2);
+        const GgmlContext context = make_context(2);
         ggml_tensor * columns = ggml_new_tensor_2d(context.get(), GGML_TYPE_F32, matrix_->ne[0], 1);
         return ggml_backend_dev_supports_op(backend_.device(), ggml_mul_mat(context.get(), matrix_, columns));
     }
@@ -213,7 +197,7 @@ class ProductBench {
 
   private:
     int64_t best_ns(int n_columns, int64_t n_products, double seconds) const {
-        const Context context = make_context(n_products + 1);
+        const GgmlContext context = make_context(static_cast<size_t>(n_products) + 1);
         ggml_tensor * columns = ggml_new_tensor_2d(context.get(), GGML_TYPE_F32, matrix_->ne[0], n_columns);
         ggml_cgraph * graph   = ggml_new_graph_custom(context.get(), static_cast<size_t>(n_products + 1), false);
         for (int64_t i = 0; i < n_products; i++) {
@@ -228,7 +212,7 @@ class ProductBench {
     }
 
     const CpuBackend & backend_;
-    Context            context_;
+    GgmlContext        context_;
     ggml_tensor *      matrix_;
     Buffer             buffer_;
 };
@@ -286,7 +270,7 @@ std::vector<ArithmeticRecord> measure_arithmetic(const std::string & type, const
 double measure_op_ns(int n_threads, const Cores & cores, double seconds) {
     check_threads(n_threads);
     check_seconds(seconds);
-    const Context context = make_context(k_n_idle_ops + 2);
+    const GgmlContext context = make_context(k_n_idle_ops + 2);
     ggml_tensor * one     = ggml_new_tensor_1d(context.get(), GGML_TYPE_F32, 1);
     ggml_tensor * sum     = one;
     for (int i = 0; i < k_n_idle_ops; i++) {

@@ -1,6 +1,6 @@
-#include "gguf/tensor_choice.h"
+#include "engine/tensor_choice.h"
 
-#include "engine/quiet_log.h"
+#include "engine/llama_log.h"
 
 #include "llama-arch.h"
 #include "llama-ext.h"

@@ -1,0 +1,87 @@
+#include "engine/backends.h"
+
+#include "engine/llama_log.h"
+
+#include "llama.h"
+
+#include <mutex>
+
+namespace slmprof {
+
+namespace {
+
+std::vector<ggml_backend_dev_t> all_devices() {
+    std::vector<ggml_backend_dev_t> devices;
+    for (size_t i = 0; i < ggml_backend_dev_count(); i++) {
+        devices.push_back(ggml_backend_dev_get(i));
+    }
+    return devices;
+}
+
+const char * type_name(ggml_backend_dev_t device) {
+    switch (ggml_backend_dev_type(device)) {
+        case GGML_BACKEND_DEVICE_TYPE_CPU:   return "cpu";
+        case GGML_BACKEND_DEVICE_TYPE_GPU:   return "gpu";
+        case GGML_BACKEND_DEVICE_TYPE_IGPU:  return "igpu";
+        case GGML_BACKEND_DEVICE_TYPE_ACCEL: return "accel";
+        case GGML_BACKEND_DEVICE_TYPE_META:  return "meta";
+    }
+    return "unknown";
+}
+
+}  // namespace
+
+void initialize_backends() {
+    static std::once_flag once;
+    std::call_once(once, [] {
+        capture_llama_log();
+        llama_backend_init();
+    });
+}
+
+std::vector<DeviceInfo> list_devices() {
+    initialize_backends();
+    std::vector<DeviceInfo> infos;
+    for (ggml_backend_dev_t device : all_devices()) {
+        size_t free_bytes = 0, total_bytes = 0;
+        ggml_backend_dev_memory(device, &free_bytes, &total_bytes);
+        infos.push_back({ ggml_backend_dev_name(device), ggml_backend_dev_description(device), type_name(device), free_bytes,
+                          total_bytes });
+    }
+    return infos;
+}
+
+ggml_backend_dev_t find_device(const std::string & name) {
+    return find_named("device", name, all_devices(), ggml_backend_dev_name);
+}
+
+std::vector<ggml_backend_buffer_type_t> extra_buffer_types(ggml_backend_dev_t device) {
+    std::vector<ggml_backend_buffer_type_t> types;
+    auto * get_extra = reinterpret_cast<ggml_backend_dev_get_extra_bufts_t>(
+        ggml_backend_reg_get_proc_address(ggml_backend_dev_backend_reg(device), "ggml_backend_dev_get_extra_bufts"));
+    if (get_extra != nullptr) {
+        for (ggml_backend_buffer_type_t * extra = get_extra(device); extra != nullptr && *extra != nullptr; extra++) {
+            types.push_back(*extra);
+        }
+    }
+    return types;
+}
+
+ggml_backend_buffer_type_t find_buffer_type(const std::string & name) {
+    std::vector<ggml_backend_buffer_type_t> types;
+    for (ggml_backend_dev_t device : all_devices()) {
+        if (ggml_backend_buffer_type_t type = ggml_backend_dev_buffer_type(device)) {
+            types.push_back(type);
+        }
+        const std::vector<ggml_backend_buffer_type_t> extra = extra_buffer_types(device);
+        types.insert(types.end(), extra.begin(), extra.end());
+    }
+    return find_named("buffer type", name, types, ggml_backend_buft_name);
+}
+
+std::string system_info() {
+    initialize_backends();
+    return llama_print_system_info();
+}
+
+}  // namespace slmprof

@@ -1,0 +1,49 @@
+#include "engine/model.h"
+
+#include "engine/backends.h"
+#include "failures.h"
+#include "engine/llama_params.h"
+#include "memory/memory_notes.h"
+
+#include "llama.h"
+
+#include <algorithm>
+#include <stdexcept>
+
+namespace slmprof {
+
+void Model::Deleter::operator()(llama_model * model) const {
+    llama_model_free(model);
+}
+
+Model::Model(const EngineSettings & settings, MemoryNotes & notes) {
+    initialize_backends();
+    ModelParams model_params(settings);
+    if (notes.is_planning()) {
+        model_params.params.no_alloc  = true;
+        model_params.params.load_mode = LLAMA_LOAD_MODE_NONE;  // llama.cpp aborts with any other
+    }
+    const MemoryNotes::Scope scope(notes);
+    model_.reset(llama_model_load_from_file(settings.path.c_str(), model_params.params));
+    if (!model_) {
+        throw ModelFailure("llama.cpp cannot load " + settings.path);
+    }
+}
+
+ModelInfo Model::info() const {
+    return describe(get());
+}
+
+std::vector<int32_t> Model::tokenize(const std::string & text) const {
+    const llama_vocab * vocab = llama_model_get_vocab(get());
+    if (llama_vocab_type(vocab) == LLAMA_VOCAB_TYPE_NONE) {
+        throw std::invalid_argument("this model has no vocabulary, so a prompt cannot be tokenized");
+    }
+    const auto    length = static_cast<int32_t>(text.size());
+    const int32_t n      = -llama_tokenize(vocab, text.data(), length, nullptr, 0, true, false);
+    std::vector<int32_t> tokens(static_cast<size_t>(std::max(n, 0)));
+    llama_tokenize(vocab, text.data(), length, tokens.data(), n, true, false);
+    return tokens;
+}
+
+}  // namespace slmprof
