@@ -1,6 +1,6 @@
 """The whole native border. docs/profile-format.md says what the columns mean."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypedDict, type_check_only
 
 import numpy as np
@@ -137,6 +137,15 @@ class Harvest(TypedDict):
     types: dict[str, NDArray[Any]]
     strings: list[str]
 
+# Of ggml, as this build has it.
+@type_check_only
+class Device(TypedDict):
+    name: str
+    description: str
+    type: str  # cpu | gpu | igpu | accel | meta
+    memory_free_bytes: int  # 0 where the device does not tell
+    memory_total_bytes: int
+
 class EngineSettings:
     path: str
     n_ctx: int
@@ -151,6 +160,8 @@ class EngineSettings:
     swa_full: bool
     use_mmap: bool
     use_repack: bool
+    devices: list[str]  # beside the CPU, by ggml's names; an unknown one is a ValueError
+    n_gpu_layers: int  # that may lie there; -1: all
     tensor_overrides: list[tuple[str, str]]
     observe_by_callback: bool
     exact_clock: bool
@@ -170,6 +181,11 @@ class Engine:
     def tokenize(self, text: str) -> NDArray[np.int32]: ...
     def truncate(self, n_past: int) -> bool: ...
     def fill(self, tokens: ArrayLike) -> None: ...
+    # As fill, with the logits of every token: consumer(position of the first one in the context, logits
+    # [n, n_vocab]), n at most n_ubatch and n_outputs_max. Each array is a copy of its own.
+    def score(
+        self, tokens: ArrayLike, consumer: Callable[[int, NDArray[np.float32]], object]
+    ) -> None: ...
     def prefill(
         self,
         tokens: ArrayLike,
@@ -201,6 +217,7 @@ def build_info() -> dict[str, Any]: ...
 def process_memory(process: str = "/proc/self") -> ProcessMemory: ...
 def resident_bytes(address: int, size_bytes: int, process: str = "/proc/self") -> int | None: ...
 def cpu_features() -> str: ...
+def devices() -> list[Device]: ...
 def measure_bandwidth(
     working_set_bytes: int, *, n_threads: int, seconds: float, cores: Sequence[int] = ...
 ) -> dict[str, float]: ...
