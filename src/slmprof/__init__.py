@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from .errors import UsageError as UsageError
     from .models.synthesis import synthesize as synthesize
     from .planning.process import memory as memory
-    from .profiles.data import Profile as Profile
-    from .profiles.file import load as load
+    from .views import Profile as Profile
+    from .views import load as load
 
     __version__: str
 
@@ -30,12 +30,12 @@ _PUBLIC: dict[str, str] = {
     "CaptureError": ".errors",
     "EngineError": ".errors",
     "ModelError": ".errors",
-    "Profile": ".profiles.data",
+    "Profile": ".views",
     "ProfileFormatError": ".errors",
     "Session": ".capture.session",
     "SlmprofError": ".errors",
     "UsageError": ".errors",
-    "load": ".profiles.file",
+    "load": ".views",
     "memory": ".planning.process",
     "profile": ".capture.process",
     "synthesize": ".models.synthesis",

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from .profiles.data import Profile
+from typing import Any
 
 
 class SlmprofError(Exception):
@@ -25,14 +22,12 @@ class EngineError(SlmprofError):
 
     Attributes:
         log_lines: the last lines of llama.cpp's log, oldest first.
-        profile: what the complete repeats before the failure gave, or None.
+        profile: what the complete repeats before the failure gave, a `slmprof.Profile`, or None.
     """
 
     exit_code = 1
 
-    def __init__(
-        self, message: str, log_lines: tuple[str, ...] = (), profile: Profile | None = None
-    ) -> None:
+    def __init__(self, message: str, log_lines: tuple[str, ...] = (), profile: Any = None) -> None:
         super().__init__(message)
         self.log_lines = tuple(log_lines)
         self.profile = profile

@@ -21,8 +21,8 @@ from builders import MS, example_profile, with_conversion  # noqa: E402
 from ceilings_builder import example_ceilings  # noqa: E402
 from test_golden import numbers  # noqa: E402
 
-from slmprof.profiles.data import Profile  # noqa: E402
 from slmprof.profiles.tables import MaskTable  # noqa: E402
+from slmprof.views import Profile  # noqa: E402
 
 
 def example() -> Profile:

@@ -18,7 +18,7 @@ from make_v2 import example as example_of_version_2  # noqa: E402
 from memory_builder import with_memory  # noqa: E402
 from test_golden import memory_numbers, numbers  # noqa: E402
 
-from slmprof.profiles.data import Profile  # noqa: E402
+from slmprof.views import Profile  # noqa: E402
 
 
 def example() -> Profile:

@@ -19,8 +19,8 @@ from builders import with_custom_type  # noqa: E402
 from make_v3 import example as example_of_version_3  # noqa: E402
 from test_golden import memory_numbers, numbers  # noqa: E402
 
-from slmprof.profiles.data import Profile  # noqa: E402
 from slmprof.profiles.tables import LaneTable  # noqa: E402
+from slmprof.views import Profile  # noqa: E402
 
 
 def example() -> Profile:

@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from slmprof.profiles.data import Profile
-from slmprof.profiles.file import load
 from slmprof.profiles.meta import FORMAT_VERSION
+from slmprof.views import Profile, load
 
 HERE = Path(__file__).resolve().parent
 VERSIONS = range(1, FORMAT_VERSION + 1)

@@ -14,9 +14,8 @@ import slmprof
 from slmprof.analysis.memory.places import place_table
 from slmprof.analysis.memory.reconciliation import BETWEEN, ORIGINALS
 from slmprof.analysis.memory.use import memory_report
-from slmprof.profiles.data import Profile
-from slmprof.profiles.file import load
 from slmprof.reporters.documents.records import records
+from slmprof.views import Profile, load
 
 ModelMaker = Callable[..., Path]
 RUN: dict[str, Any] = {

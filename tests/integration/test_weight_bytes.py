@@ -20,8 +20,8 @@ from gguf_header import GgufHeader, read_header
 from test_corpus import MODELS
 
 import slmprof
-from slmprof.profiles.data import Profile
 from slmprof.profiles.vocabulary import USAGES
+from slmprof.views import Profile
 
 ModelMaker = Callable[..., Path]
 

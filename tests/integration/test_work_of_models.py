@@ -12,8 +12,8 @@ from conftest import ARCHITECTURES, small_dimensions
 import slmprof
 from slmprof.analysis.work.counts import GraphWork, Work
 from slmprof.models.architectures import list_tensors
-from slmprof.profiles.data import Profile
 from slmprof.profiles.tables import TensorTable
+from slmprof.views import Profile
 
 ModelMaker = Callable[..., Path]
 Executed = list[tuple[TensorTable, int, Work]]

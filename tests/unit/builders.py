@@ -17,7 +17,6 @@ from slmprof.analysis.graphs.attribution import Attribution
 from slmprof.analysis.graphs.edges import GraphEdges
 from slmprof.analysis.graphs.nodes import CONVERSIONS
 from slmprof.analysis.graphs.weight_roles import PARTS
-from slmprof.profiles.data import Profile
 from slmprof.profiles.history import known_types
 from slmprof.profiles.meta import Meta
 from slmprof.profiles.tables import (
@@ -35,6 +34,7 @@ from slmprof.profiles.tables import (
     TypeTable,
 )
 from slmprof.profiles.vocabulary import PASS_OP, PASS_TIMING, PASS_WARMUP, SEGMENTS
+from slmprof.views import Profile
 
 MS = 1_000_000
 PREFILL, DECODE = 0, 1

@@ -12,7 +12,7 @@ from ceilings_builder import FINGERPRINT, example_ceilings
 
 from slmprof.machine import ceilings as capture
 from slmprof.profiles.ceilings import Ceilings
-from slmprof.profiles.data import Profile
+from slmprof.views import Profile
 
 
 @pytest.fixture

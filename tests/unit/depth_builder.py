@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from builders import DECODE, MS, N_GEN, N_PROMPT, N_REPEATS, PREFILL, Builder
 
-from slmprof.profiles.data import Profile
 from slmprof.profiles.vocabulary import PASS_OP, PASS_TIMING
+from slmprof.views import Profile
 
 # Of a step, in ns: attention takes ATTENTION[0] + ATTENTION[1] * n_past, the head always HEAD.
 ATTENTION = {PREFILL: (4 * MS, 3200), DECODE: (2 * MS, 1000)}

@@ -11,9 +11,9 @@ from typing import Any
 
 from builders import Builder, example_meta, example_profile
 
-from slmprof.profiles.data import Profile
 from slmprof.profiles.meta import Meta
 from slmprof.profiles.tables import PlaceTable
+from slmprof.views import Profile
 
 KIB, MIB = 2**10, 2**20
 N_CTX, N_PAST = 64, 18

@@ -12,10 +12,10 @@ from builders import Builder, example_meta, example_profile
 
 from slmprof.errors import ProfileFormatError
 from slmprof.profiles.assemble import assemble, count_chunks, write_chunk, write_header
-from slmprof.profiles.data import Profile
 from slmprof.profiles.meta import Meta
 from slmprof.profiles.reduction import merge_stats
 from slmprof.profiles.tables import TABLES, StatTable
+from slmprof.views import Profile
 
 
 def chunk_of(builder: Builder) -> dict[str, Any]:
@@ -45,7 +45,7 @@ def spool(directory: Path, n_repeats: int = 2) -> None:
 
 def test_chunks_give_the_same_profile(profile: Profile, tmp_path: Path) -> None:
     spool(tmp_path)
-    made = assemble(tmp_path)
+    made = Profile.of(assemble(tmp_path))
     assert count_chunks(tmp_path) == 2
     assert made.meta == profile.meta
     for table in TABLES:
@@ -65,7 +65,7 @@ def test_a_chunk_may_refer_to_graphs_of_earlier_chunks(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("by_name")
 def test_an_early_end_keeps_complete_repeats(tmp_path: Path) -> None:
     spool(tmp_path, n_repeats=1)
-    made = assemble(tmp_path, error="killed")
+    made = Profile.of(assemble(tmp_path, error="killed"))
     assert made.meta.run.complete is False
     assert made.meta.run.n_repeats_done == 1
     assert made.meta.run.error == "killed"

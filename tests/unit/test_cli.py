@@ -23,8 +23,7 @@ from slmprof.errors import (
     SlmprofError,
     UsageError,
 )
-from slmprof.profiles.data import Profile
-from slmprof.profiles.file import load
+from slmprof.views import Profile, load
 
 SOURCE = Path(__file__).resolve().parents[2] / "src"
 

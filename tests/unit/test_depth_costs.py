@@ -17,11 +17,10 @@ from slmprof.analysis.timing.spans import op_spans, reduce_spans
 from slmprof.analysis.verdicts.breakdown import break_down
 from slmprof.commands.main import main
 from slmprof.errors import UsageError
-from slmprof.profiles.data import Profile
-from slmprof.profiles.file import load
 from slmprof.profiles.tables import EventTable
 from slmprof.profiles.validation import check_profile
 from slmprof.reporters.renderers import csv, json, markdown, terminal
+from slmprof.views import Profile, load
 
 DEPTHS = (0, 512, 2048, 8192)
 MS_PER_NS_1024 = 1024 / 1e6

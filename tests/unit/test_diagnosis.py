@@ -21,11 +21,11 @@ from slmprof.analysis.verdicts.diagnosis import MAX_FINDINGS, diagnose
 from slmprof.analysis.verdicts.findings import Finding
 from slmprof.analysis.verdicts.tensor_types import named_type
 from slmprof.profiles.ceilings import Bandwidth, Ceilings
-from slmprof.profiles.data import Profile
 from slmprof.profiles.meta import Meta, Model
 from slmprof.reporters.documents.diagnosis import finding_record, finding_text
 from slmprof.reporters.documents.quantities import ASCII, UNICODE
 from slmprof.reporters.renderers import json, markdown, terminal
+from slmprof.views import Profile
 
 MIB = 2**20
 CEILINGS = example_ceilings(

@@ -18,10 +18,10 @@ from builders import example_profile
 import slmprof
 from slmprof.errors import ProfileFormatError, UsageError
 from slmprof.profiles import archive
-from slmprof.profiles.data import Profile
 from slmprof.profiles.file import check_writable, load, save
 from slmprof.profiles.meta import FORMAT_VERSION, Meta
 from slmprof.profiles.tables import TABLES
+from slmprof.views import Profile
 
 
 def assert_same(a: Profile, b: Profile) -> None:

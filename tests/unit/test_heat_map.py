@@ -11,9 +11,9 @@ from op_rows import in_layers, op_rows
 
 from slmprof.analysis.layers.table import layer_map, layer_table
 from slmprof.analysis.verdicts.breakdown import Breakdown, break_down
-from slmprof.profiles.data import Profile
 from slmprof.reporters.documents.section import Shaded
 from slmprof.reporters.renderers import markdown, terminal
+from slmprof.views import Profile
 
 
 def with_ops(profile: Profile, ops: pd.DataFrame) -> Profile:

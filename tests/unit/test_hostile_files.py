@@ -18,8 +18,8 @@ from memory_builder import observation, with_memory
 
 from slmprof.errors import ProfileFormatError, SlmprofError
 from slmprof.profiles import archive
-from slmprof.profiles.data import Profile
 from slmprof.profiles.file import load, save
+from slmprof.views import Profile
 
 Members = dict[str, bytes]
 

@@ -10,9 +10,9 @@ from op_rows import in_layers, op_rows, weight_rows
 from slmprof.analysis.layers.finders import layer_flags
 from slmprof.analysis.layers.flags import LayerFlag
 from slmprof.analysis.memory.weights import weight_table
-from slmprof.profiles.data import Profile
 from slmprof.reporters.documents.layer_flags import flag_record, flag_text, flag_texts, listed
 from slmprof.reporters.documents.quantities import ASCII, UNICODE
+from slmprof.views import Profile
 
 NO_WEIGHTS = weight_rows()
 

@@ -13,9 +13,9 @@ from builders import example_profile
 from memory_builder import MIB, N_PAST, example_memory, with_memory
 
 from slmprof.analysis.verdicts.breakdown import break_down
-from slmprof.profiles.data import Profile
 from slmprof.reporters.documents.quantities import mebibytes
 from slmprof.reporters.renderers import csv, json, markdown, terminal
+from slmprof.views import Profile
 
 pytestmark = pytest.mark.usefixtures("by_name")
 

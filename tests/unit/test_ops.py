@@ -12,8 +12,8 @@ from ceilings_builder import example_ceilings
 from work_builder import TYPES
 
 from slmprof.analysis.graphs.kernel_names import kernel_name
-from slmprof.profiles.data import Profile
 from slmprof.profiles.tables import EventTable
+from slmprof.views import Profile
 
 PHASES = ("prefill", "decode")
 

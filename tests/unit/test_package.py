@@ -12,6 +12,8 @@ from builders import example_profile
 
 import slmprof
 from slmprof import errors
+from slmprof.profiles import file
+from slmprof.profiles.data import ProfileData
 
 SOURCE = Path(__file__).resolve().parents[2] / "src"
 HEAVY = ("numpy", "pandas", "rich", "slmprof._core")
@@ -51,6 +53,18 @@ def test_public_names() -> None:
     assert set(slmprof.__all__) <= set(dir(slmprof))
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         _ = slmprof.nonsense
+
+
+def test_the_public_profile_stands_above_its_data(tmp_path: Path) -> None:
+    profile = example_profile()
+    for view in ("phases", "blocks", "layers", "kernels", "ops", "waits", "memory"):
+        assert callable(getattr(slmprof.Profile, view)) and not hasattr(ProfileData, view)
+    profile.save(tmp_path / "p")
+    loaded = slmprof.load(tmp_path / "p")
+    assert type(loaded) is slmprof.Profile and type(file.load(tmp_path / "p")) is ProfileData
+    assert type(loaded.at_depth(loaded.depths[0])) is slmprof.Profile
+    assert loaded.op_rows is loaded.op_rows
+    assert loaded.phase_summaries is loaded.phase_summaries
 
 
 def test_no_module_hides_the_function_profile() -> None:

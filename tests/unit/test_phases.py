@@ -9,9 +9,9 @@ import pytest
 from builders import DECODE, MS, Builder, example_profile
 
 from slmprof.analysis.timing.phases import ops_total_ns, phase_record, summarize_phases
-from slmprof.profiles.data import Profile
 from slmprof.profiles.tables import RunTable, SegmentTable
 from slmprof.profiles.vocabulary import PASS_TIMING
+from slmprof.views import Profile
 
 
 def test_headline_comes_from_the_timing_pass_alone() -> None:

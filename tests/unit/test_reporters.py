@@ -15,7 +15,6 @@ from op_rows import op_rows
 from slmprof.analysis.verdicts.breakdown import VIEWS, break_down
 from slmprof.analysis.verdicts.caveats import caveats
 from slmprof.errors import UsageError
-from slmprof.profiles.data import Profile
 from slmprof.profiles.meta import Meta
 from slmprof.reporters.documents.quantities import (
     ASCII,
@@ -30,6 +29,7 @@ from slmprof.reporters.documents.quantities import (
     shortened,
 )
 from slmprof.reporters.renderers import csv, json, markdown, terminal
+from slmprof.views import Profile
 
 LONG = "a_tensor_whose_name_is_far_longer_than_any_column_can_hold-27"
 

@@ -19,8 +19,8 @@ from builders import (
 )
 
 from slmprof.analysis.timing.spans import op_spans, op_stats, reduce_spans
-from slmprof.profiles.data import Profile
 from slmprof.profiles.tables import EventTable, StatTable
+from slmprof.views import Profile
 
 
 def _by_hand() -> StatTable:

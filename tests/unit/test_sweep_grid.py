@@ -15,8 +15,7 @@ from slmprof.analysis.verdicts.sweep import in_order, summarize_point, sweep_tab
 from slmprof.capture.sweep import in_order_of_running, make_grid, open_folder, why_to_measure
 from slmprof.commands.main import main
 from slmprof.errors import EngineError, ModelError, UsageError
-from slmprof.profiles.data import Profile
-from slmprof.profiles.file import load
+from slmprof.views import Profile, load
 
 pytestmark = pytest.mark.usefixtures("by_name")
 

@@ -11,8 +11,8 @@ import pytest
 from builders import example_profile
 
 from slmprof.analysis.verdicts.breakdown import VIEWS, break_down
-from slmprof.profiles.data import Profile
 from slmprof.reporters.renderers import csv, json, markdown, terminal
+from slmprof.views import Profile
 
 WORK = ["flops", "bytes", "weight_bytes", "gflops", "gbps"]
 

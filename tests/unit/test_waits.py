@@ -12,10 +12,10 @@ from op_rows import op_rows
 
 from slmprof.analysis.tables.waits import COLUMNS, thread_count, wait_table, wait_totals
 from slmprof.analysis.verdicts.breakdown import break_down
-from slmprof.profiles.data import Profile
 from slmprof.reporters.documents.quantities import ASCII, UNICODE
 from slmprof.reporters.documents.wait_section import wait_section
 from slmprof.reporters.renderers import terminal
+from slmprof.views import Profile
 
 
 def test_costs_add_up_to_the_time() -> None:

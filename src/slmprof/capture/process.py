@@ -12,7 +12,7 @@ from ..errors import EngineError, ProfileFormatError
 from ..settings.capture import CaptureConfig
 
 if TYPE_CHECKING:
-    from ..profiles.data import Profile
+    from ..views import Profile
 
 _WORKER = "slmprof.capture.worker"
 
@@ -44,6 +44,7 @@ def profile_in_worker(config: CaptureConfig, on_progress: OnProgress) -> Profile
     The worker only spools; whatever becomes of it, what it spooled is put together here.
     """
     from ..profiles.assemble import assemble
+    from ..views import Profile
 
     question = config.to_json()
     with asked(_WORKER, question, "runs llama.cpp", timeout=config.timeout) as answer:
@@ -52,8 +53,8 @@ def profile_in_worker(config: CaptureConfig, on_progress: OnProgress) -> Profile
         except EngineError as error:
             # What was measured before is not lost when it forms complete repeats.
             with contextlib.suppress(ProfileFormatError, OSError):
-                partial = assemble(answer.folder, error=str(error))
+                partial = Profile.of(assemble(answer.folder, error=str(error)))
                 if partial.meta.run.n_repeats_done:
                     error.profile = partial
             raise
-        return assemble(answer.folder)
+        return Profile.of(assemble(answer.folder))

@@ -29,7 +29,7 @@ from .seen_graphs import SeenGraphs
 if TYPE_CHECKING:
     from .. import _core
     from ..profiles.ceilings import Ceilings
-    from ..profiles.data import Profile
+    from ..views import Profile
 
 Tokens = NDArray[np.int32]
 Chunk = dict[str, Any]
@@ -178,6 +178,7 @@ class Session:
 
         from ..machine.ceilings import find_ceilings
         from ..profiles.assemble import assemble, write_chunk, write_header
+        from ..views import Profile
 
         if self.ceilings is None and self.config.ceilings == "auto":
             self.ceilings = find_ceilings(self.config.n_threads)
@@ -186,7 +187,7 @@ class Session:
             write_header(folder, self.describe(Run(n_repeats=0, events=self._event_mode)))
             for number, chunk in enumerate(self._chunks):
                 write_chunk(folder, number, chunk)
-            return assemble(folder)
+            return Profile.of(assemble(folder))
 
     def reach(self, point: Point) -> None:
         """Tells the monitors how far the run is."""

@@ -23,7 +23,7 @@ from ..settings.model_source import ModelSource
 from ..settings.table import SWEEP, table
 
 if TYPE_CHECKING:
-    from ..profiles.data import Profile
+    from ..views import Profile
 
 _TABLE = table(CaptureConfig)
 # Settings that make a grid where they have several values. Depths do not: one run measures all.

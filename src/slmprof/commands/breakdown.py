@@ -18,7 +18,7 @@ from .options import (
 )
 
 if TYPE_CHECKING:
-    from ..profiles.data import Profile
+    from ..views import Profile
 
 NAME = "breakdown"
 HELP = "run a model and print where the time and the memory go"

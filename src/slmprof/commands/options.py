@@ -14,7 +14,7 @@ from ..settings.model_source import FORMS
 from ..settings.table import GROUPS, Setting, table
 
 if TYPE_CHECKING:
-    from ..profiles.data import Profile
+    from ..views import Profile
 
 FORMATS = ("table", "json", "csv", "markdown")
 # As in `analysis.breakdown`, which takes too long to load for `--help`; a test compares the two.

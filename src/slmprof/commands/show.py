@@ -25,7 +25,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Prints the view; returns the exit code."""
-    from ..profiles.file import load
+    from ..views import load
 
     profile = load(args.file)
     print_profile(profile if args.n_depth is None else profile.at_depth(args.n_depth), args)

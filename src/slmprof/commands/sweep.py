@@ -117,8 +117,8 @@ def _print(
 ) -> list[tuple[str, str]]:
     """Prints the profiles; returns the failures, with those of files that cannot be read."""
     from ..analysis.verdicts.sweep import in_order, summarize_point
-    from ..profiles.file import load
     from ..reporters.documents.sweep import render
+    from ..views import load
 
     points: list[SweepPoint] = []
     failures = list(failures)

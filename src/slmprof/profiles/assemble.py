@@ -20,7 +20,7 @@ import numpy as np
 
 from ..errors import ProfileFormatError
 from .archive import read_archive, write_archive
-from .data import Profile
+from .data import ProfileData
 from .meta import Meta
 from .reduction import merge_stats
 from .schema import Int32, Table
@@ -70,7 +70,7 @@ def count_chunks(directory: str | os.PathLike[str]) -> int:
     return len(_chunk_paths(Path(directory)))
 
 
-def assemble(directory: str | os.PathLike[str], error: str | None = None) -> Profile:
+def assemble(directory: str | os.PathLike[str], error: str | None = None) -> ProfileData:
     """Puts the chunks together in their order.
 
     `run.n_repeats_done`, `run.complete` and `run.n_dropped` are counted from the tables:
@@ -98,7 +98,7 @@ def assemble(directory: str | os.PathLike[str], error: str | None = None) -> Pro
         for name, table in tables.items():
             parts[name].append(_renumbered(table, texts, first))
     tables = {table.NAME: table.concatenate(parts[table.NAME]) for table in TABLES}
-    profile = Profile(
+    profile = ProfileData(
         meta=Meta.from_json(header),
         strings=tuple(strings.texts),
         **tables,  # type: ignore[arg-type]
@@ -149,7 +149,7 @@ def _renumbered(table: Table, texts: Int32, first: Mapping[str, int]) -> Table:
     return table.replace(**changed)
 
 
-def _with_outcome(profile: Profile, error: str | None) -> Profile:
+def _with_outcome(profile: ProfileData, error: str | None) -> ProfileData:
     steps, run = profile.steps, profile.meta.run
     timed = set(steps.repeat[steps.pass_ == PASS_TIMING].tolist())
     observed = set(steps.repeat[steps.pass_ == PASS_OP].tolist())

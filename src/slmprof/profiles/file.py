@@ -11,7 +11,7 @@ from typing import Any
 
 from ..errors import ProfileFormatError, UsageError
 from .archive import read_archive, write_archive
-from .data import Profile
+from .data import ProfileData
 from .history import with_lanes_and_types
 from .meta import FORMAT, FORMAT_VERSION, Meta, check_enums
 from .tables import TABLES, LaneTable
@@ -19,7 +19,7 @@ from .validation import check_profile
 from .vocabulary import enums
 
 
-def save(profile: Profile, path: str | os.PathLike[str]) -> None:
+def save(profile: ProfileData, path: str | os.PathLike[str]) -> None:
     """Writes a profile file, whole or not at all, through a temporary file in the same folder.
 
     Raises:
@@ -40,7 +40,7 @@ def save(profile: Profile, path: str | os.PathLike[str]) -> None:
         raise _cannot_write(path, error) from error
 
 
-def load(path: str | os.PathLike[str]) -> Profile:
+def load(path: str | os.PathLike[str]) -> ProfileData:
     """Reads a profile file of this format version or an older one.
 
     Every index that the tables hold is checked, so that no later use of the profile fails.
@@ -64,7 +64,7 @@ def load(path: str | os.PathLike[str]) -> Profile:
         strings = _strings(meta.get("strings"))
         if version < LaneTable.SINCE:
             tables, strings = with_lanes_and_types(tables, strings)
-        profile = Profile(
+        profile = ProfileData(
             meta=Meta.from_json(meta),
             strings=strings,
             **tables,  # type: ignore[arg-type]

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from ..errors import UsageError
-from .data import Profile
+from .data import ProfileData
 from .schema import Table
 from .tables import TABLES
 from .vocabulary import PASS_WARMUP
 
+_Profile = TypeVar("_Profile", bound=ProfileData)
 
-def measured_depths(profile: Profile) -> tuple[int, ...]:
+
+def measured_depths(profile: ProfileData) -> tuple[int, ...]:
     """The depths that timing or op passes were made at, smallest first."""
     steps = profile.steps
     depths: list[int] = np.unique(steps.depth[steps.pass_ != PASS_WARMUP]).tolist()
     return tuple(depths)
 
 
-def select_depth(profile: Profile, depth: int) -> Profile:
+def select_depth(profile: _Profile, depth: int) -> _Profile:
     """The profile as if this depth had been the only one.
 
     Rows of other depths are left out and the others renumbered; graphs and tensors stay whole, so

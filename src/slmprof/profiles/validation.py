@@ -17,7 +17,7 @@ from .schema import Int64, Table
 from .tables import N_SOURCES, TABLES
 
 if TYPE_CHECKING:
-    from .data import Profile
+    from .data import ProfileData
 
 Ints = npt.NDArray[Any]
 
@@ -26,7 +26,7 @@ _LEAST_SOURCES = {"MUL_MAT": 2, "MUL_MAT_ID": 3, "ADD": 2, "GET_ROWS": 2}
 _LEAST_SOURCES |= dict.fromkeys(("SOFT_MAX", "SCALE", "CONT", "CPY", "DUP", "CAST"), 1)
 
 
-def check_profile(profile: Profile) -> None:
+def check_profile(profile: ProfileData) -> None:
     """Checks all tables of a profile.
 
     Raises:
@@ -60,7 +60,7 @@ def _check_alone(table: Table, sizes: dict[str, int]) -> None:
         _check_range(f"{table.NAME}.end_ns", columns["end_ns"], columns["begin_ns"], None)
 
 
-def _check_members(profile: Profile, table: Table, sizes: dict[str, Int64]) -> None:
+def _check_members(profile: ProfileData, table: Table, sizes: dict[str, Int64]) -> None:
     """Checks the indices within a graph against what each row's graph has."""
     for name, column in table.schema().items():
         if column.within:
@@ -68,7 +68,7 @@ def _check_members(profile: Profile, table: Table, sizes: dict[str, Int64]) -> N
             _check_range(f"{table.NAME}.{name}", table.columns()[name], column.low, end)
 
 
-def _graph_of_rows(profile: Profile, table: Table) -> npt.NDArray[np.int32]:
+def _graph_of_rows(profile: ProfileData, table: Table) -> npt.NDArray[np.int32]:
     """int32[n]: the graph that each row is about, by itself or by its run."""
     columns = table.columns()
     graph: npt.NDArray[np.int32] = (
@@ -77,7 +77,7 @@ def _graph_of_rows(profile: Profile, table: Table) -> npt.NDArray[np.int32]:
     return graph
 
 
-def _check_tensors(profile: Profile, sizes: Int64, n_nodes: Int64) -> None:
+def _check_tensors(profile: ProfileData, sizes: Int64, n_nodes: Int64) -> None:
     tensors = profile.tensors
     if np.any(np.diff(tensors.graph) < 0):
         raise ProfileFormatError("column tensors.graph is not in order")
@@ -92,7 +92,7 @@ def _check_tensors(profile: Profile, sizes: Int64, n_nodes: Int64) -> None:
     _check_operands(profile, position, n_nodes[tensors.graph])
 
 
-def _check_operands(profile: Profile, position: Int64, n_nodes: Int64) -> None:
+def _check_operands(profile: ProfileData, position: Int64, n_nodes: Int64) -> None:
     """Checks that nodes read leaves and earlier nodes alone: a walk against the edges ends."""
     tensors = profile.tensors
     rows = {op: _rows_of(profile, op) & (position < n_nodes) for op in _LEAST_SOURCES}
@@ -109,18 +109,18 @@ def _check_operands(profile: Profile, position: Int64, n_nodes: Int64) -> None:
                 raise ProfileFormatError(f"column tensors.src{i} lacks an operand of {op}")
 
 
-def _rows_of(profile: Profile, op: str) -> npt.NDArray[np.bool_]:
+def _rows_of(profile: ProfileData, op: str) -> npt.NDArray[np.bool_]:
     """bool[n]: which tensors are results of an operator."""
     return np.isin(profile.tensors.op, [i for i, s in enumerate(profile.strings) if s == op])
 
 
-def _check_lanes(profile: Profile) -> None:
+def _check_lanes(profile: ProfileData) -> None:
     runs = profile.runs
     if np.any(runs.lane.astype(np.int64) + runs.n_threads > len(profile.lanes)):
         raise ProfileFormatError("column runs.n_threads promises more than the table lanes has")
 
 
-def _check_events(profile: Profile) -> None:
+def _check_events(profile: ProfileData) -> None:
     events, runs = profile.events, profile.runs
     first = runs.lane[events.run]
     _check_range("events.lane", events.lane, first, first + runs.n_threads[events.run])

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from ...profiles.data import Profile
+from ...profiles.data import ProfileData
 from ...profiles.tables import TensorTable, trimmed_shape
 from .edges import PRODUCT_OPS
 from .kernel_names import conversion_kernel, converted_type, kernel_name
@@ -63,7 +63,7 @@ class Node:
 class GraphNodes:
     """The nodes of one graph, described when asked for."""
 
-    def __init__(self, profile: Profile, graph: int, structures: Structures) -> None:
+    def __init__(self, profile: ProfileData, graph: int, structures: Structures) -> None:
         self._tensors = structures.tensors(graph)
         self._strings = profile.strings
         self._backend = profile.text(int(profile.graphs.backend[graph]))
@@ -118,7 +118,7 @@ class GraphNodes:
 
 
 def describe_nodes(
-    profile: Profile, keys: Iterable[tuple[int, int, int]], structures: Structures
+    profile: ProfileData, keys: Iterable[tuple[int, int, int]], structures: Structures
 ) -> dict[tuple[int, int, int], Node]:
     """The nodes for (graph, node, n_fused)."""
     graphs: dict[int, GraphNodes] = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ...profiles.data import Profile
+from ...profiles.data import ProfileData
 from ...profiles.tables import TensorTable
 from .attribution import Attribution, attribute
 from .edges import GraphEdges
@@ -55,7 +55,7 @@ class Structures:
         types: the profile's tensor types by name.
     """
 
-    def __init__(self, profile: Profile) -> None:
+    def __init__(self, profile: ProfileData) -> None:
         self._profile = profile
         self.types = profile.types.by_name(profile.strings)
         self._tensors: dict[int, TensorTable] = {}

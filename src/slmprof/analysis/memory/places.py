@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ...profiles.data import Profile
+from ...profiles.data import ProfileData
 from ...profiles.tables import trimmed_shape
 
 PLACE_COLUMNS: dict[str, str] = {
@@ -41,7 +41,7 @@ CACHE_COLUMNS: dict[str, str] = {
 }
 
 
-def place_table(profile: Profile) -> pd.DataFrame:
+def place_table(profile: ProfileData) -> pd.DataFrame:
     """One row for each tensor of weights and caches, in `PLACE_COLUMNS`, in the profile's order.
 
     `shape` has the row's length first, and no ones at its end. What does not apply is null: the
@@ -76,7 +76,7 @@ def place_table(profile: Profile) -> pd.DataFrame:
     return _table(made, PLACE_COLUMNS)
 
 
-def cache_table(profile: Profile) -> pd.DataFrame:
+def cache_table(profile: ProfileData) -> pd.DataFrame:
     """One row for each cache of the context, in `CACHE_COLUMNS`, at the deepest that was measured.
 
     Cells are tokens, of a recurrent state its rows. One sequence is measured: it uses as many
@@ -111,7 +111,7 @@ def cache_table(profile: Profile) -> pd.DataFrame:
     return _table(made, CACHE_COLUMNS)
 
 
-def deepest(profile: Profile) -> int:
+def deepest(profile: ProfileData) -> int:
     """The most tokens that the context held in any step."""
     steps = profile.steps
     if len(steps) == 0:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from ...profiles.data import Profile
+from ...profiles.data import ProfileData
 from ...profiles.meta import Buffer
 from ...profiles.observations import Observation
 from ...profiles.vocabulary import MEMORY_KINDS
@@ -44,7 +44,7 @@ class MemoryReport:
     rss_peak_bytes: int | None
 
 
-def memory_report(profile: Profile) -> MemoryReport:
+def memory_report(profile: ProfileData) -> MemoryReport:
     """All that a report says of a profile's memory."""
     return MemoryReport(
         buffers=buffer_table(profile),
@@ -59,12 +59,12 @@ def memory_report(profile: Profile) -> MemoryReport:
     )
 
 
-def buffer_table(profile: Profile) -> pd.DataFrame:
+def buffer_table(profile: ProfileData) -> pd.DataFrame:
     """One row a buffer: device, buffer_type, kind, size_bytes; in the order of the profile."""
     return _buffers(profile.meta.memory.buffers)
 
 
-def memory_totals(profile: Profile) -> dict[str, int]:
+def memory_totals(profile: ProfileData) -> dict[str, int]:
     """Bytes of each kind of memory; a kind that slmprof does not know counts as `other`."""
     totals = dict.fromkeys(MEMORY_KINDS, 0)
     for buffer in profile.meta.memory.buffers:
@@ -73,7 +73,7 @@ def memory_totals(profile: Profile) -> dict[str, int]:
     return totals
 
 
-def repacked_bytes(profile: Profile) -> int:
+def repacked_bytes(profile: ProfileData) -> int:
     """Bytes of weights in a repacked layout, which a memory-mapped file holds a second time."""
     return sum(
         buffer.size_bytes

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ...profiles.data import Profile
+from ...profiles.data import ProfileData
 from ...profiles.vocabulary import USAGES
 from ..graphs.weight_roles import role_of_name, stem_and_layer
 
@@ -28,7 +28,7 @@ COLUMNS: dict[str, str] = {
 }
 
 
-def weight_table(profile: Profile) -> pd.DataFrame:
+def weight_table(profile: ProfileData) -> pd.DataFrame:
     """One row for each weight that a graph reads, in `COLUMNS`, by name.
 
     `stem` is the name without its layer; `layer` and `block` are what the name says (null and
@@ -75,7 +75,7 @@ def _whole_stem(name: str, layer: int) -> str:
     return stem.removesuffix(".weight")
 
 
-def _strongest_use(profile: Profile, chosen: npt.NDArray[np.intp]) -> dict[int, str]:
+def _strongest_use(profile: ProfileData, chosen: npt.NDArray[np.intp]) -> dict[int, str]:
     """Name -> how the weight is read, over all graphs."""
     tensors = profile.tensors
     uses: dict[int, str] = {}

@@ -11,9 +11,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from ...errors import UsageError
-from ...profiles.data import Profile
 from ...profiles.vocabulary import PHASES
 from ..timing.phases import PhaseSummary, op_steps
+from .derived import Derived
 from .grouping import sum_by
 
 # What a table by depth can be divided by, and the columns that name a row of it.
@@ -87,7 +87,7 @@ class DepthReport:
         return tuple(part.n_depth for part in self.slices)
 
 
-def report_depths(profile: Profile, phase: str | None = None) -> DepthReport:
+def report_depths(profile: Derived, phase: str | None = None) -> DepthReport:
     """The report on all depths of a profile, of one phase or of both."""
     slices = []
     for depth in profile.depths:
@@ -103,7 +103,7 @@ def report_depths(profile: Profile, phase: str | None = None) -> DepthReport:
     return DepthReport(tuple(slices), costs, fit_depths(costs), cost_rows(costs))
 
 
-def depth_table(profile: Profile, by: str = "block") -> pd.DataFrame:
+def depth_table(profile: Derived, by: str = "block") -> pd.DataFrame:
     """What a step and a token cost at each depth, one row for each phase, depth and group.
 
     Args:
@@ -244,18 +244,18 @@ def _keys(by: str) -> tuple[str, ...]:
     return _KEYS[by]
 
 
-def _at_depth(profile: Profile, depth: int, keys: Sequence[str]) -> Iterator[dict[str, Any]]:
+def _at_depth(profile: Derived, depth: int, keys: Sequence[str]) -> Iterator[dict[str, Any]]:
     """The rows of one depth; `profile` holds nothing of another."""
     groups = sum_by(profile.op_rows, keys, ["time_ms", "share"])
     for summary in profile.phase_summaries:
-        chosen = op_steps(profile, PHASES.index(summary.phase))
+        chosen = op_steps(profile.data, PHASES.index(summary.phase))
         if not chosen.any():
             continue
-        n_tokens = float(profile.steps.n_tokens[chosen].mean())
+        n_tokens = float(profile.data.steps.n_tokens[chosen].mean())
         of_depth = {
             "phase": summary.phase,
             "n_depth": depth,
-            "n_past": float(profile.steps.n_past[chosen].mean()),
+            "n_past": float(profile.data.steps.n_past[chosen].mean()),
             "latency_ms": summary.latency_ms.median if summary.latency_ms else None,
             "tokens_per_s": summary.tokens_per_s,
         }

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ...profiles.data import Profile
+from ...profiles.data import ProfileData
 from ...profiles.tables import StatTable
 from ...profiles.vocabulary import PHASES, STAGE_CONVERSION
 from ..graphs.kernel_names import UNRECORDED
@@ -64,7 +64,7 @@ _UNRECORDED_NODE = Node(
 )
 
 
-def op_table(profile: Profile) -> pd.DataFrame:
+def op_table(profile: ProfileData) -> pd.DataFrame:
     """One row for each op of a phase, in `COLUMNS`, largest time first.
 
     Times, calls, flops and bytes are per step, averaged over the op-pass steps of the phase.
@@ -90,7 +90,7 @@ def op_table(profile: Profile) -> pd.DataFrame:
 
 
 def _phase_rows(
-    profile: Profile,
+    profile: ProfileData,
     number: int,
     stats: StatTable,
     nodes: dict[tuple[int, int, int], Node],
@@ -170,7 +170,7 @@ def _phase_rows(
     return table
 
 
-def _bounded(profile: Profile, table: pd.DataFrame) -> pd.DataFrame:
+def _bounded(profile: ProfileData, table: pd.DataFrame) -> pd.DataFrame:
     """The rows with their bounds, where the machine's ceilings were measured."""
     ceilings = profile.meta.ceilings
     if ceilings is None:
@@ -185,6 +185,6 @@ def _bounded(profile: Profile, table: pd.DataFrame) -> pd.DataFrame:
     return add_bounds(table, ceilings, n_threads=n_threads, step_bytes=step_bytes)
 
 
-def _runs_per_step(profile: Profile, phase: int) -> float:
+def _runs_per_step(profile: ProfileData, phase: int) -> float:
     chosen = op_steps(profile, phase)
     return max(1.0, float(chosen[profile.runs.step].sum()) / max(1, int(chosen.sum())))

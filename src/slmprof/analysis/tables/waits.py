@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from ...profiles.data import Profile
+from ...profiles.data import ProfileData
 from ..graphs.kernel_names import UNRECORDED
 from ..timing.phases import op_steps
 from .grouping import sum_by
@@ -45,7 +45,7 @@ def wait_totals(ops: pd.DataFrame) -> pd.DataFrame:
     return _with_costs(sum_by(_known(ops), [], _SUMMED))
 
 
-def thread_count(profile: Profile, phase: int) -> int:
+def thread_count(profile: ProfileData, phase: int) -> int:
     """The most threads that computed a graph in the op passes of a phase; 0 where none ran."""
     chosen = op_steps(profile, phase)[profile.runs.step]
     return int(profile.runs.n_threads[chosen].max(initial=0))

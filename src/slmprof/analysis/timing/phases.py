@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ...profiles.data import Profile
+from ...profiles.data import ProfileData
 from ...profiles.schema import Int64
 from ...profiles.vocabulary import (
     COPIES,
@@ -73,7 +73,7 @@ class PhaseSummary:
     warmup_ms: Summary | None = None
 
 
-def summarize_phases(profile: Profile) -> tuple[PhaseSummary, ...]:
+def summarize_phases(profile: ProfileData) -> tuple[PhaseSummary, ...]:
     """The phases that have a step in a timing or op pass, prefill first."""
     steps = profile.steps
     counted = steps.phase[steps.pass_ != PASS_WARMUP]
@@ -84,13 +84,13 @@ def summarize_phases(profile: Profile) -> tuple[PhaseSummary, ...]:
     )
 
 
-def op_steps(profile: Profile, phase: int) -> npt.NDArray[np.bool_]:
+def op_steps(profile: ProfileData, phase: int) -> npt.NDArray[np.bool_]:
     """bool[n_steps]: which steps are of the op passes of a phase."""
     is_op: npt.NDArray[np.bool_] = (profile.steps.pass_ == PASS_OP) & (profile.steps.phase == phase)
     return is_op
 
 
-def ops_total_ns(profile: Profile, phase: int) -> int:
+def ops_total_ns(profile: ProfileData, phase: int) -> int:
     """Nanoseconds in which a graph ran on any lane, in all op-pass steps of a phase."""
     runs = profile.runs
     runs = runs.take(op_steps(profile, phase)[runs.step])
@@ -134,7 +134,7 @@ def phase_record(summary: PhaseSummary) -> dict[str, Any]:
     }
 
 
-def _summarize_phase(profile: Profile, number: int) -> PhaseSummary:
+def _summarize_phase(profile: ProfileData, number: int) -> PhaseSummary:
     steps = profile.steps
     of_phase = steps.phase == number
     timing = of_phase & (steps.pass_ == PASS_TIMING)
@@ -169,7 +169,7 @@ def _summarize_phase(profile: Profile, number: int) -> PhaseSummary:
     )
 
 
-def _segments(profile: Profile, number: int) -> tuple[Segments | None, dict[str, float]]:
+def _segments(profile: ProfileData, number: int) -> tuple[Segments | None, dict[str, float]]:
     chosen = op_steps(profile, number)
     n_steps = int(chosen.sum())
     if n_steps == 0:
@@ -196,7 +196,7 @@ def _segments(profile: Profile, number: int) -> tuple[Segments | None, dict[str,
     return segments, {name: total * per_step for name, total in totals.items()}
 
 
-def _tokens_per_repeat(profile: Profile, chosen: npt.NDArray[np.bool_]) -> int:
+def _tokens_per_repeat(profile: ProfileData, chosen: npt.NDArray[np.bool_]) -> int:
     repeat, tokens = profile.steps.repeat[chosen], profile.steps.n_tokens[chosen]
     first = repeat == repeat.min()
     return int(tokens[first].sum(dtype=np.int64))

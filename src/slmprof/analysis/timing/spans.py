@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ...profiles.data import Profile
+from ...profiles.data import ProfileData
 from ...profiles.reduction import merge_stats
 from ...profiles.schema import Float64, Int32, Int64, UInt8, UInt16
 from ...profiles.tables import EventTable, RunTable, StatTable
@@ -50,7 +50,7 @@ class OpSpans:
         return len(self.run)
 
 
-def op_spans(profile: Profile) -> OpSpans:
+def op_spans(profile: ProfileData) -> OpSpans:
     """Derives the spans of all executed ops from the events of all lanes."""
     return _Executions(profile.events, profile.runs).spans()
 
@@ -180,7 +180,7 @@ def _joined(first: OpSpans, second: OpSpans) -> OpSpans:
     )
 
 
-def reduce_spans(profile: Profile, spans: OpSpans) -> StatTable:
+def reduce_spans(profile: ProfileData, spans: OpSpans) -> StatTable:
     """Adds up the spans of the op passes to the rows that `stats` would have, sorted by key."""
     step = profile.runs.step[spans.run]
     keep = profile.steps.pass_[step] == PASS_OP
@@ -209,7 +209,7 @@ def reduce_spans(profile: Profile, spans: OpSpans) -> StatTable:
     return merge_stats(one_row_each)
 
 
-def op_stats(profile: Profile) -> StatTable:
+def op_stats(profile: ProfileData) -> StatTable:
     """The `stats` rows of a profile: stored ones, or those that its events give."""
     if profile.meta.run.events == "aggregate" or len(profile.events) == 0:
         return profile.stats

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import pandas as pd
 
 from ...errors import UsageError
-from ...profiles.data import Profile
 from ...profiles.meta import Meta, Model
 from ...profiles.vocabulary import PHASES
 from ..layers.finders import layer_flags
@@ -18,6 +17,7 @@ from ..memory.places import place_table
 from ..memory.use import MemoryReport, memory_report
 from ..memory.weights import weight_table
 from ..tables.depth import DepthReport, report_depths
+from ..tables.derived import Derived
 from ..tables.grouping import block_table, impl_table, kernel_table, part_table
 from ..tables.waits import thread_count, wait_table, wait_totals
 from ..timing.phases import PhaseSummary
@@ -84,7 +84,7 @@ class Breakdown:
 
 
 def break_down(
-    profile: Profile, *, by: str | None = None, phase: str | None = None, top: int | None = None
+    profile: Derived, *, by: str | None = None, phase: str | None = None, top: int | None = None
 ) -> Breakdown:
     """Computes what a report shows of a profile.
 
@@ -102,9 +102,10 @@ def break_down(
         raise UsageError(f"there is no phase {phase!r}; choose one of {', '.join(PHASES)}")
     if top is not None and top < 1:
         raise UsageError("the number of rows to show must be at least 1")
-    depths, meta, doubts = report_depths(profile, phase), profile.meta, _caveats(profile)
-    memory = memory_report(profile)
+    depths, meta, doubts = report_depths(profile, phase), profile.data.meta, _caveats(profile)
+    memory = memory_report(profile.data)
     profile = profile.shallowest
+    data = profile.data
     phases = tuple(s for s in profile.phase_summaries if phase in (None, s.phase))
     if phase is not None and not phases:
         raise UsageError(f"the profile has no {phase} phase")
@@ -113,14 +114,14 @@ def break_down(
         ops = ops[ops["phase"] == phase].reset_index(drop=True)
     uncut = {view: make(ops) for view, make in _TABLES.items()} | {"depth": depths.costs}
     # Rows of every tensor, of which no other view needs any.
-    uncut["place"] = place_table(profile) if by == "place" else pd.DataFrame()
+    uncut["place"] = place_table(data) if by == "place" else pd.DataFrame()
     tables = dict(uncut)
     if top is not None:
         view = by or "op"
         cut = largest_places if view == "place" else top_rows
         tables[view] = cut(uncut[view], top)
-    weights = weight_table(profile)
-    n_threads = {s.phase: thread_count(profile, PHASES.index(s.phase)) for s in phases}
+    weights = weight_table(data)
+    n_threads = {s.phase: thread_count(data, PHASES.index(s.phase)) for s in phases}
     return Breakdown(
         meta=meta,
         phases=phases,
@@ -141,7 +142,7 @@ def break_down(
             meta.model,
             meta.ceilings,
             weights,
-            profile.types.by_name(profile.strings),
+            data.types.by_name(data.strings),
             n_threads,
             meta.environment.n_cores,
         ),
@@ -151,7 +152,7 @@ def break_down(
     )
 
 
-def _caveats(profile: Profile) -> tuple[str, ...]:
+def _caveats(profile: Derived) -> tuple[str, ...]:
     """The caveats of all depths; those of the first stand as they are."""
     found = list(caveats(profile))
     for depth in profile.depths[1:]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...profiles.data import Profile
+from ..tables.derived import Derived
 from ..timing.phases import PhaseSummary
 
 # Of the wall time of a step: what may stay without a name (docs/measurement.md).
@@ -12,10 +12,11 @@ MAX_SPREAD = 0.10
 MIN_SAMPLES = 3
 
 
-def caveats(profile: Profile) -> tuple[str, ...]:
+def caveats(profile: Derived) -> tuple[str, ...]:
     """One sentence for each doubt; the environment's own warnings come first."""
-    run = profile.meta.run
-    found = list(profile.meta.environment.warnings)
+    meta = profile.data.meta
+    run = meta.run
+    found = list(meta.environment.warnings)
     if run.complete is False:
         done, asked = run.n_repeats_done, run.n_repeats
         of = f"{done} of {asked} repeats" if done is not None and asked else "some repeats"
@@ -26,7 +27,7 @@ def caveats(profile: Profile) -> tuple[str, ...]:
             f"{run.n_dropped} events found no room in the recorder; "
             "their time is counted as unrecorded or with the op before"
         )
-    ceilings = profile.meta.ceilings
+    ceilings = meta.ceilings
     for doubt in ceilings.warnings if ceilings is not None else ():
         found.append(
             f"when this machine's ceilings were measured, {doubt}; "

@@ -9,9 +9,9 @@ from typing import Any
 
 import pandas as pd
 
-from ...profiles.data import Profile
 from ...profiles.meta import Meta
 from ..tables.depth import COST_BLOCKS, DepthReport, report_depths
+from ..tables.derived import Derived
 from .caveats import caveats
 
 # As profiles name them; what two points can differ in.
@@ -57,9 +57,9 @@ class SweepPoint:
         return {name: self.meta.config.get(name) for name in SETTINGS}
 
 
-def summarize_point(file: str, profile: Profile) -> SweepPoint:
+def summarize_point(file: str, profile: Derived) -> SweepPoint:
     """What a sweep shows of one profile."""
-    return SweepPoint(file, profile.meta, report_depths(profile), caveats(profile))
+    return SweepPoint(file, profile.data.meta, report_depths(profile), caveats(profile))
 
 
 def in_order(points: Iterable[SweepPoint]) -> list[SweepPoint]:

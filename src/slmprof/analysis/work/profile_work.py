@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ...profiles.data import Profile
+from ...profiles.data import ProfileData
 from ...profiles.tables import StatTable
 from ...profiles.vocabulary import PASS_OP, STAGE_CONVERSION
 from ..graphs.kernel_names import converted_type
@@ -24,7 +24,7 @@ class ProfileWork:
     run; work is linear in both, so that their means give the mean work.
     """
 
-    def __init__(self, profile: Profile, stats: StatTable, structures: Structures) -> None:
+    def __init__(self, profile: ProfileData, stats: StatTable, structures: Structures) -> None:
         self._strings = profile.strings
         self._structures = structures
         self._graphs: dict[int, GraphWork] = {}
@@ -66,7 +66,7 @@ def _mean_experts(stats: StatTable) -> Iterator[tuple[_Place, float]]:
         yield (phase, depth, graph, node), int(routed.n_experts_sum[row]) / int(routed.calls[row])
 
 
-def _mean_attended(profile: Profile) -> Iterator[tuple[_Place, Attended]]:
+def _mean_attended(profile: ProfileData) -> Iterator[tuple[_Place, Attended]]:
     """What each mask let through, on the mean of its runs."""
     masks, runs, steps = profile.masks, profile.runs, profile.steps
     step = runs.step[masks.run]
