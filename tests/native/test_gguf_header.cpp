@@ -113,14 +113,21 @@ TEST_CASE("a damaged header is refused") {
 }
 
 TEST_CASE("a key without a name is refused") {
-    Bytes bytes = { 'G', 'G', 'U', 'F' };
-    append(bytes, uint32_t{ 3 });
-    append(bytes, int64_t{ 0 });
-    append(bytes, int64_t{ 1 });
-    append(bytes, uint64_t{ 0 });  // length of the key
-    append(bytes, static_cast<uint32_t>(GGUF_TYPE_UINT32));
-    append(bytes, uint32_t{ 7 });
-    CHECK_THROWS_AS(read(bytes), ModelFailure);
+    const auto with_key = [](const std::string & key) {
+        Bytes bytes = { 'G', 'G', 'U', 'F' };
+        append(bytes, uint32_t{ 3 });
+        append(bytes, int64_t{ 0 });
+        append(bytes, int64_t{ 1 });
+        append(bytes, static_cast<uint64_t>(key.size()));
+        bytes.insert(bytes.end(), key.begin(), key.end());
+        append(bytes, static_cast<uint32_t>(GGUF_TYPE_UINT32));
+        append(bytes, uint32_t{ 7 });
+        bytes.resize(128);  // where the data would begin
+        return bytes;
+    };
+    CHECK(gguf_get_n_kv(read(with_key("x")).metadata.get()) == 1);
+    CHECK_THROWS_AS(read(with_key("")), ModelFailure);
+    CHECK_THROWS_AS(read(with_key(std::string(1, '\0'))), ModelFailure);  // which ggml itself lets pass
 }
 
 TEST_CASE("tensors that cannot stand in a file are named") {

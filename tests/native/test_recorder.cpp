@@ -81,6 +81,10 @@ TEST_CASE_FIXTURE(Fixture, "the last thread's end is its next begin, but not in 
     run({ op(0, 0, 200, 250, true) }, 260);
     run({ op(0, 0, 300, 350) }, 360);
     CHECK(collect().events.begin_ns == Times{ 100, 150, 200, 300 });
+    run({ op(0, 0, 400, 450, true) }, 460);
+    recorder.collect(EventMode::all);  // after which runs are numbered anew
+    run({ op(0, 0, 500, 550) }, 560);
+    CHECK(collect().events.begin_ns == Times{ 400, 500 });
 }
 
 TEST_CASE_FIXTURE(Fixture, "one thread alone goes from op to op without a barrier") {
@@ -168,13 +172,15 @@ TEST_CASE_FIXTURE(Fixture, "segments tile a step around its run, without the rec
     fake_ticks = 20;
     slmprof_enter_segment(SLMPROF_SEGMENT_GRAPH_BUILD);
     fake_ticks = 40;
+    fake_step  = 5;  // what the recorder does before the launch
     slmprof_run_begin(graph.get(), 2);
+    fake_step = 0;
     play(op(0, 0, 50, 60), 2);
     end_run(recorder, 70, Phase::prefill);
     const Recording recording = collect();
     CHECK(recording.segments.kind ==
           std::vector<uint8_t>{ SLMPROF_SEGMENT_BATCH, SLMPROF_SEGMENT_GRAPH_BUILD, SLMPROF_SEGMENT_LAUNCH, SLMPROF_SEGMENT_OUTPUTS });
-    CHECK(recording.segments.begin_ns == Times{ 10, 20, 40, 70 });
+    CHECK(recording.segments.begin_ns == Times{ 10, 20, 45, 70 });
     CHECK(recording.segments.end_ns == Times{ 20, 40, 50, 70 });
     CHECK(recording.segments.step == std::vector<int32_t>{ 0, 0, 0, 0 });
 }

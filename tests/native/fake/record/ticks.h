@@ -8,8 +8,13 @@
 namespace slmprof {
 
 inline uint64_t fake_ticks = 0;
+inline uint64_t fake_step  = 0;  // by which each reading moves it on
 
-inline uint64_t read_ticks() { return fake_ticks; }
-inline uint64_t read_ticks_in_order() { return fake_ticks; }
+inline uint64_t read_ticks() {
+    const uint64_t now = fake_ticks;
+    fake_ticks += fake_step;
+    return now;
+}
+inline uint64_t read_ticks_in_order() { return read_ticks(); }
 
 }  // namespace slmprof
