@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
-_TEXTS = ("name", "type", "kind", "device", "buffer_type")
+from ..profiles.tables import PlaceTable
+
+_TEXTS = tuple(name for name, column in PlaceTable.schema().items() if column.is_text)
 
 
 def numbered_places(

@@ -160,18 +160,23 @@ def _read_tables(
     # All headers before any data, so that a file that lies about its sizes costs nothing.
     total = 0
     rows: dict[str, int] = {}
+    found: dict[str, zipfile.ZipInfo] = {}
     for table in TABLES:
         for column in table.schema().values():
             stored = column.in_version(version)
             if stored is None:
                 continue
-            info = _column_member(members, table, stored[0])
-            with _open(archive, info) as stream:
-                length = _read_header(stream, f"{table.NAME}.{stored[0]}", stored[1], info)
-            if rows.setdefault(table.NAME, length) != length:
+            where = f"{table.NAME}.{stored[0]}"
+            if f"{where}.npy" not in members:
+                raise ProfileFormatError(f"it has no column {where}")
+            found[where] = members[f"{where}.npy"]
+            with _open(archive, found[where]) as stream:
+                length = _read_header(stream, where, stored[1], found[where])
+            expected = rows.setdefault(table.NAME, length)
+            if length != expected:
                 raise ProfileFormatError(
-                    f"the columns of table {table.NAME} differ in length: {stored[0]} has {length} "
-                    f"rows where {rows[table.NAME]} are expected"
+                    f"the columns of table {table.NAME} differ in length: {where} has {length} "
+                    f"rows where {expected} are expected"
                 )
         row_bytes = sum(column.dtype.itemsize for column in table.schema().values())
         total += rows.setdefault(table.NAME, 0) * row_bytes
@@ -186,21 +191,11 @@ def _read_tables(
                 columns[name] = np.full(rows[table.NAME], column.stand_in(meta), column.dtype)
                 continue
             where, dtype = f"{table.NAME}.{stored[0]}", stored[1]
-            info = _column_member(members, table, stored[0])
-            with _open(archive, info) as stream:
-                length = _read_header(stream, where, dtype, info)
+            with _open(archive, found[where]) as stream:
+                length = _read_header(stream, where, dtype, found[where])
                 columns[name] = _read_data(stream, where, dtype, length)
         tables[table.NAME] = table.from_columns(columns)
     return tables
-
-
-def _column_member(
-    members: Mapping[str, zipfile.ZipInfo], table: type[Table], column: str
-) -> zipfile.ZipInfo:
-    info = members.get(f"{table.NAME}.{column}.npy")
-    if info is None:
-        raise ProfileFormatError(f"it has no column {table.NAME}.{column}")
-    return info
 
 
 def _open(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> IO[bytes]:

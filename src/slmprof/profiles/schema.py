@@ -8,7 +8,7 @@ selecting a depth and docs/profile-format.md all follow these lines.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 import numpy as np
@@ -91,7 +91,7 @@ class Column:
 
 def column(meaning: str = "", **how: Any) -> Any:
     """A column of a table; `how` are further fields of `Column`."""
-    return field(metadata={"column": Column(meaning, **how)})
+    return Column(meaning, **how)
 
 
 def text(meaning: str = "", **how: Any) -> Any:
@@ -114,7 +114,6 @@ def enum(name: str, meaning: str = "", **how: Any) -> Any:
     return column(meaning, enum=name, **how)
 
 
-@dataclass(frozen=True, eq=False)
 class Table:
     """Columns of one length. An attribute is a column; `pass` is spelled `pass_` in Python.
 
@@ -122,16 +121,36 @@ class Table:
     its rows are counted over all chunks of a worker (OVER_CHUNKS), see `assemble`.
     """
 
-    NAME: ClassVar[str] = ""
-    SINCE: ClassVar[int] = 1
-    OVER_CHUNKS: ClassVar[bool] = False
+    NAME: ClassVar[str]
+    SINCE: ClassVar[int]
+    OVER_CHUNKS: ClassVar[bool]
+    _schema: ClassVar[dict[str, Column]]
+
+    def __init_subclass__(cls, name: str, since: int = 1, over_chunks: bool = False) -> None:
+        cls.NAME, cls.SINCE, cls.OVER_CHUNKS, cls._schema = name, since, over_chunks, {}
+        for attribute, dtype in cls.__annotations__.items():
+            said: Column = vars(cls)[attribute]
+            of_file = attribute.rstrip("_")
+            cls._schema[of_file] = replace(
+                said,
+                name=of_file,
+                dtype=np.dtype(dtype.lower()),
+                unit=said.unit
+                or next((u for end, u in _UNITS.items() if of_file.endswith(end)), ""),
+                since=max(said.since, since),
+            )
+            delattr(cls, attribute)
+
+    def __init__(self, *columns: npt.NDArray[Any]) -> None:
+        vars(self).update(zip(type(self).__annotations__, columns, strict=True))
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"table {self.NAME} is frozen: {name} cannot be set")
 
     @classmethod
     def schema(cls) -> dict[str, Column]:
         """Every column by its name in the file, in the file's order."""
-        if cls not in _SCHEMAS:
-            _SCHEMAS[cls] = _schema(cls)
-        return _SCHEMAS[cls]
+        return cls._schema
 
     @classmethod
     def from_columns(cls: type[TableT], columns: Mapping[str, npt.ArrayLike]) -> TableT:
@@ -173,10 +192,10 @@ class Table:
 
     def columns(self) -> dict[str, npt.NDArray[Any]]:
         """Every column by its name in the file."""
-        return {f.name.rstrip("_"): getattr(self, f.name) for f in fields(self)}
+        return dict(zip(self._schema, vars(self).values(), strict=True))
 
     def __len__(self) -> int:
-        return len(getattr(self, fields(self)[0].name))
+        return len(next(iter(vars(self).values())))
 
     def take(self: TableT, rows: npt.NDArray[Any] | slice) -> TableT:
         """The chosen rows: row numbers, a mask of one bool a row, or a slice."""
@@ -185,24 +204,6 @@ class Table:
     def replace(self: TableT, **columns: npt.ArrayLike) -> TableT:
         """The table with some columns exchanged, by their names in the file."""
         return type(self).from_columns({**self.columns(), **columns})
-
-
-_SCHEMAS: dict[type[Table], dict[str, Column]] = {}
-
-
-def _schema(table: type[Table]) -> dict[str, Column]:
-    schema = {}
-    for f in fields(table):
-        name = f.name.rstrip("_")
-        said: Column = f.metadata["column"]
-        schema[name] = replace(
-            said,
-            name=name,
-            dtype=np.dtype(str(f.type).lower()),
-            unit=said.unit or next((_UNITS[end] for end in _UNITS if name.endswith(end)), ""),
-            since=max(said.since, table.SINCE),
-        )
-    return schema
 
 
 def _as_column(where: str, values: npt.ArrayLike, dtype: np.dtype[Any]) -> npt.NDArray[Any]:

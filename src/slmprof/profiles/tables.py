@@ -6,8 +6,7 @@ docs/profile-format.md shows these lines as tables: `python docs/profile_tables.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -28,6 +27,9 @@ from .schema import (
     within,
 )
 
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
 N_DIMS = 4
 N_SOURCES = 10
 
@@ -38,9 +40,18 @@ _SOURCES = (
     "for a cast, whose `src1` is itself"
 )
 _PARAMETERS = "first 32-bit operator parameters, as stored"
+_DEPTH = "tokens in the context before the prompt of this repeat (`--n-depth`)"
+_CONVERT = "which code converted the activations of a product first (`quantize_row_q8_K`)"
+_RESUME = (
+    "from `begin_ns` until this lane went on behind the barrier after that; 0 where it was not "
+    "read (`clock` is `fast`): then all went on when the last one had converted"
+)
 _SPAN = (
     "span: the first lane's begin to its next op's begin, or the run's end; 0 where it lacks the op"
 )
+_MEAN = "sum over calls of the mean, over the lanes that have the op, of "
+_WAIT = "the time from `end` to the lane's next begin, or the run's end"
+_SLOWEST = "sum over calls of the slowest lane's time; 0 where it is not known (version 1)"
 
 
 def trimmed_shape(shape: Iterable[int]) -> tuple[int, ...]:
@@ -64,6 +75,10 @@ class TensorType(NamedTuple):
         return self.type_size if self.block_size == 1 else 0
 
 
+def _stacked(table: Table, name: str, n: int) -> npt.NDArray[Any]:
+    return np.stack([table.columns()[f"{name}{i}"] for i in range(n)], axis=1)
+
+
 def _depth_of_config(meta: Meta) -> int:
     """The depth of a file whose steps do not say it yet."""
     config = meta.get("config")
@@ -71,34 +86,22 @@ def _depth_of_config(meta: Meta) -> int:
     return depth if isinstance(depth, int) and 0 <= depth < 2**31 else 0
 
 
-@dataclass(frozen=True, eq=False)
-class StepTable(Table):
+class StepTable(Table, name="steps"):
     """One row for each step: one prompt, or one generated token."""
-
-    NAME: ClassVar[str] = "steps"
 
     phase: UInt8 = enum("phase")
     pass_: UInt8 = enum("pass", "hooks are off in a timing pass and on in an op pass")
     repeat: Int32 = column("which repeat of the pass; warm-up passes count from 0 too")
-    index: Int32 = column(
-        "number of the step within its phase and pass: the token's number in decode"
-    )
-    depth: Int32 = column(
-        "tokens in the context before the prompt of this repeat (`--n-depth`)",
-        since=2,
-        before=_depth_of_config,
-    )
+    index: Int32 = column("number of the step in its phase and pass: in decode, the token's number")
+    depth: Int32 = column(_DEPTH, since=2, before=_depth_of_config)
     n_tokens: Int32 = column("tokens in this step")
     n_past: Int32 = column("tokens in the context before it")
     begin_ns: Int64 = column("before `llama_decode`")
     end_ns: Int64 = column("after its synchronisation")
 
 
-@dataclass(frozen=True, eq=False)
-class SegmentTable(Table):
+class SegmentTable(Table, name="segments"):
     """What the host did in a step of an op pass, outside the graph runs."""
-
-    NAME: ClassVar[str] = "segments"
 
     step: Int32 = row("steps")
     kind: UInt8 = enum("segment")
@@ -106,135 +109,83 @@ class SegmentTable(Table):
     end_ns: Int64 = column()
 
 
-@dataclass(frozen=True, eq=False)
-class RunTable(Table):
+class RunTable(Table, name="runs"):
     """One row for each execution of a graph in an op pass."""
-
-    NAME: ClassVar[str] = "runs"
 
     step: Int32 = row("steps")
     graph: Int32 = row("graphs")
-    lane: Int32 = row(
-        "lanes", "the first of its lanes, which are `n_threads` consecutive rows", since=4
-    )
+    lane: Int32 = row("lanes", "the first of its `n_threads` lanes, which stand together", since=4)
     n_threads: Int32 = column("lanes that computed it", low=1, high=2**16 - 1)
     n_dropped: Int64 = column("events that found no room in the recorder")
     begin_ns: Int64 = column("the first op's begin on the first lane")
     end_ns: Int64 = column("when the last barrier is passed")
 
 
-@dataclass(frozen=True, eq=False)
-class EventTable(Table):
+class EventTable(Table, name="events"):
     """One row for each executed op (or fused group) and lane, sorted by run, lane, begin.
 
     A run has events when `run.events` is `all`.
     """
 
-    NAME: ClassVar[str] = "events"
-
     run: Int32 = row("runs")
     node: Int32 = within("nodes", "the (first) node")
     n_fused: UInt16 = column("how many following nodes ran fused with it; 0 for a plain op")
     lane: Int32 = row("lanes", "one of its run's", since=4, was=("thread", "uint16"))
-    path: Int32 = text(
-        "which code ran (`vec_dot_q6_K_q8_K`, `repack gemv_q4_K_8x8_q8_K`, `tiled`, …)"
-    )
+    path: Int32 = text("which code ran (`vec_dot_q6_K_q8_K`, `repack gemv_q4_K_8x8_q8_K`, …)")
     begin_ns: Int64 = column("begin of this lane's own work")
     end_ns: Int64 = column("end of this lane's own work, without the barrier")
-    convert: Int32 = text(
-        "which code converted the activations of a product first (`quantize_row_q8_K`)",
-        since=2,
-        before=-1,
-    )
-    convert_ns: Int64 = column(
-        "from `begin_ns` until this lane had converted its share; 0 where none is converted",
-        since=2,
-    )
-    resume_ns: Int64 = column(
-        "from `begin_ns` until this lane went on behind the barrier after that; 0 where it was not "
-        "read (`clock` is `fast`): then all went on when the last one had converted",
-        since=2,
-    )
+    convert: Int32 = text(_CONVERT, since=2, before=-1)
+    convert_ns: Int64 = column("from `begin_ns` until its share was converted; 0: none is", since=2)
+    resume_ns: Int64 = column(_RESUME, since=2)
     n_experts: Int32 = column(
-        "experts whose matrices a product of routed experts read, on its first lane; else 0",
-        since=2,
+        "on the first lane of a routed product, experts that it read", since=2
     )
 
 
-@dataclass(frozen=True, eq=False)
-class StatTable(Table):
+class StatTable(Table, name="stats"):
     """The events reduced to one row for each op when `run.events` is `aggregate`.
 
     Rows differ in a column before `calls`.
     """
 
-    NAME: ClassVar[str] = "stats"
-
     phase: UInt8 = enum("phase")
-    depth: Int32 = column("as in `steps`", since=2, before=_depth_of_config)
+    depth: Int32 = column(_DEPTH, since=2, before=_depth_of_config)
     graph: Int32 = row("graphs")
     lane: Int32 = row("lanes", "the first of the runs' lanes", since=4)
     node: Int32 = within("nodes")
     n_fused: UInt16 = column("as in `events`")
-    stage: UInt8 = enum(
-        "stage", "the op without its conversion, or the conversion of its activations", since=2
-    )
+    stage: UInt8 = enum("stage", "the op proper, or the conversion of its activations", since=2)
     path: Int32 = text("as in `events`; of a conversion, that of `convert`")
     calls: Int64 = column(merge="sum")
     span_sum_ns: Int64 = column(_SPAN, merge="sum")
     span_min_ns: Int64 = column(_SPAN, merge="min")
     span_max_ns: Int64 = column(_SPAN, merge="max")
     span_sq_sum: Float64 = column("sum of the squares of the spans", unit="ns²", merge="sum")
-    compute_sum_ns: Float64 = column(
-        "sum over calls of the mean over the lanes that have the op of `end - begin`", merge="sum"
-    )
-    compute_max_sum_ns: Float64 = column(
-        "sum over calls of the slowest lane's time; 0 where it is not known (files of version 1)",
-        since=2,
-        merge="sum",
-    )
-    wait_sum_ns: Float64 = column(
-        "sum over calls of the mean over the lanes that have the op of the time from `end` to the "
-        "lane's next begin, or the run's end",
-        merge="sum",
-    )
-    n_experts_sum: Int64 = column(
-        "sum over calls of the experts that were read", since=2, merge="sum"
-    )
+    compute_sum_ns: Float64 = column(_MEAN + "`end - begin`", merge="sum")
+    compute_max_sum_ns: Float64 = column(_SLOWEST, since=2, merge="sum")
+    wait_sum_ns: Float64 = column(_MEAN + _WAIT, merge="sum")
+    n_experts_sum: Int64 = column("sum over calls of experts read", since=2, merge="sum")
 
 
-@dataclass(frozen=True, eq=False)
-class MaskTable(Table):
+class MaskTable(Table, name="masks", since=2):
     """One row for each run of an op pass and each mask that its attentions read from the host."""
-
-    NAME: ClassVar[str] = "masks"
-    SINCE: ClassVar[int] = 2
 
     run: Int32 = row("runs")
     tensor: Int32 = within("tensors", "the mask")
     n_pairs: Int64 = column("query-key pairs that it lets through")
-    n_keys: Int64 = column(
-        "keys that any query sees: the length of the cache that is really in use"
-    )
+    n_keys: Int64 = column("keys that any query sees: the length of the cache really in use")
 
 
-@dataclass(frozen=True, eq=False)
-class GraphTable(Table):
+class GraphTable(Table, name="graphs", over_chunks=True):
     """One row for each distinct compute graph."""
-
-    NAME: ClassVar[str] = "graphs"
-    OVER_CHUNKS: ClassVar[bool] = True
 
     hash: UInt64 = column("over operators, shapes, names and sources", low=None)
     n_nodes: Int32 = column("as many as the engine's graph has")
     backend: Int32 = text("ggml's name of the backend that computes it")
 
 
-@dataclass(frozen=True, eq=False)
-class TensorTable(Table):
+class TensorTable(Table, name="tensors"):
     """Every tensor of every graph: a graph's nodes in execution order first, then its leaves."""
-
-    NAME: ClassVar[str] = "tensors"
 
     graph: Int32 = row("graphs")
     node: Int32 = column("position in the graph, or -1 for a leaf (weight, input, cache)", low=-1)
@@ -246,9 +197,7 @@ class TensorTable(Table):
     usage: UInt8 = enum("usage", "state is a KV cache or a recurrent state")
     buffer: Int32 = column("number of the buffer; -1 where not allocated", low=-1)
     offset_bytes: Int64 = column("place in the buffer; -1 where not allocated", low=-1)
-    flags: UInt32 = column(
-        "ggml's tensor flags: 1 input, 2 output, 4 parameter, 8 loss, 16 compute", low=None
-    )
+    flags: UInt32 = column("1 input, 2 output, 4 parameter, 8 loss, 16 compute", low=None)
     view_src: Int32 = within("tensors", "the viewed tensor, or -1", low=-1)
     view_offset: Int64 = column("from the begin of the viewed tensor", unit="bytes", low=None)
     ne0: Int64 = column(_SHAPE)
@@ -281,26 +230,22 @@ class TensorTable(Table):
 
     def shapes(self) -> Int64:
         """int64[n, 4]: elements in each dimension, fastest first."""
-        return np.stack([getattr(self, f"ne{i}") for i in range(N_DIMS)], axis=1)
+        return _stacked(self, "ne", N_DIMS)
 
     def strides(self) -> Int64:
         """int64[n, 4]: bytes from one element to the next in each dimension, fastest first."""
-        return np.stack([getattr(self, f"nb{i}") for i in range(N_DIMS)], axis=1)
+        return _stacked(self, "nb", N_DIMS)
 
     def sources(self) -> Int32:
         """int32[n, 10]: the sources, as rows of the tensor's graph, or -1."""
-        return np.stack([getattr(self, f"src{i}") for i in range(N_SOURCES)], axis=1)
+        return _stacked(self, "src", N_SOURCES)
 
 
-@dataclass(frozen=True, eq=False)
-class PlaceTable(Table):
+class PlaceTable(Table, name="places", since=3):
     """One row for each tensor of weights or caches: where it lies while model and context live.
 
     A weight that is used in two ways may lie in two buffers and then has two rows of one name.
     """
-
-    NAME: ClassVar[str] = "places"
-    SINCE: ClassVar[int] = 3
 
     name: Int32 = text("ggml's tensor name")
     type: Int32 = text("ggml's type name")
@@ -313,37 +258,27 @@ class PlaceTable(Table):
     ne2: Int64 = column(_SHAPE)
     ne3: Int64 = column(_SHAPE)
     size_bytes: Int64 = column("`ggml_nbytes`")
-    buffer: Int32 = column(
-        "number of the allocation, of which a buffer type may have several", low=-1
-    )
+    buffer: Int32 = column("number of the allocation; a buffer type may have several", low=-1)
     offset_bytes: Int64 = column("place in the buffer", low=-1)
     file: Int32 = column("part of a split model (from 0); -1 where it is from no file", low=-1)
     file_offset_bytes: Int64 = column("place in that file; -1 where it is from none", low=-1)
-    n_cells: Int64 = column(
-        "tokens that one stream of the cache holds (of a recurrent state: rows); 0 for weights"
-    )
+    n_cells: Int64 = column("tokens (of a recurrent state: rows) of one stream; 0 for weights")
     n_streams: Int64 = column("sequences that the cache keeps apart; 0 for weights")
     n_swa: Int64 = column("tokens of the sliding window; 0 where there is none")
     cache: Int32 = column(
-        "number of the cache within the context (layers with and without a window have two), or -1",
-        low=-1,
+        "number of the cache, of which those with a window are one; or -1", low=-1
     )
 
     def shapes(self) -> Int64:
         """int64[n, 4]: elements in each dimension, fastest first."""
-        return np.stack([getattr(self, f"ne{i}") for i in range(N_DIMS)], axis=1)
+        return _stacked(self, "ne", N_DIMS)
 
 
-@dataclass(frozen=True, eq=False)
-class LaneTable(Table):
+class LaneTable(Table, name="lanes", since=4, over_chunks=True):
     """One row for each lane: what executes one op after the other, and whose events never overlap.
 
     The lanes of one device stand together.
     """
-
-    NAME: ClassVar[str] = "lanes"
-    SINCE: ClassVar[int] = 4
-    OVER_CHUNKS: ClassVar[bool] = True
 
     kind: Int32 = text("`cpu_thread`")
     device: Int32 = text("ggml's name of the device")
@@ -351,13 +286,8 @@ class LaneTable(Table):
     clock: UInt8 = enum("clock", "whose times its events have")
 
 
-@dataclass(frozen=True, eq=False)
-class TypeTable(Table):
+class TypeTable(Table, name="types", since=4, over_chunks=True):
     """ggml's own table of tensor types."""
-
-    NAME: ClassVar[str] = "types"
-    SINCE: ClassVar[int] = 4
-    OVER_CHUNKS: ClassVar[bool] = True
 
     name: Int32 = text("as in `tensors.type`")
     block_size: Int32 = column("elements of a block", low=1)

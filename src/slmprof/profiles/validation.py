@@ -32,16 +32,14 @@ def check_profile(profile: ProfileData) -> None:
     Raises:
         ProfileFormatError: names the first column that is wrong.
     """
-    tables: list[Table] = [getattr(profile, table.NAME) for table in TABLES]
-    sizes = {table.NAME: len(table) for table in tables} | {"": len(profile.strings)}
-    for table in tables:
-        _check_alone(table, sizes)
-    n_tensors = np.bincount(profile.tensors.graph, minlength=len(profile.graphs)).astype(np.int64)
+    n_graphs = len(profile.graphs)
+    of_graph = profile.tensors.graph.clip(-1, n_graphs) + 1
+    n_tensors = np.bincount(of_graph, minlength=n_graphs + 2)[1 : n_graphs + 1].astype(np.int64)
     n_nodes = profile.graphs.n_nodes.astype(np.int64)
-    for table in tables:
-        _check_members(profile, table, {"nodes": n_nodes, "tensors": n_tensors})
+    # Those first that say how much there is in a graph, and which graph a run had.
+    for table in sorted(TABLES, key=lambda t: any(c.within for c in t.schema().values())):
+        _check_columns(profile, table.NAME, {"nodes": n_nodes, "tensors": n_tensors})
     _check_tensors(profile, n_tensors, n_nodes)
-    _check_lanes(profile)
     _check_events(profile)
     for rows in (profile.events, profile.stats):
         n_following = n_nodes[_graph_of_rows(profile, rows)] - rows.node
@@ -50,31 +48,31 @@ def check_profile(profile: ProfileData) -> None:
         raise ProfileFormatError("column places.size_bytes adds up to more than can be")
 
 
-def _check_alone(table: Table, sizes: dict[str, int]) -> None:
-    """Checks each column against its limits and the number of texts or rows that it refers to."""
-    schema, columns = table.schema(), table.columns()
-    for name, column in schema.items():
-        end = sizes[column.row_of] if column.is_text or column.row_of else column.end
-        _check_range(f"{table.NAME}.{name}", columns[name], column.low, end)
-    if "end_ns" in schema:
-        _check_range(f"{table.NAME}.end_ns", columns["end_ns"], columns["begin_ns"], None)
+def _check_columns(profile: ProfileData, name: str, of_graph: dict[str, Int64]) -> None:
+    """Checks each column of a table against its own limits and the size of what it refers to.
 
-
-def _check_members(profile: ProfileData, table: Table, sizes: dict[str, Int64]) -> None:
-    """Checks the indices within a graph against what each row's graph has."""
-    for name, column in table.schema().items():
-        if column.within:
-            end = sizes[column.within][_graph_of_rows(profile, table)]
-            _check_range(f"{table.NAME}.{name}", table.columns()[name], column.low, end)
+    What says which graph a row is about stands before what is counted within that graph.
+    """
+    table: Table = getattr(profile, name)
+    columns = table.columns()
+    for column in table.schema().values():
+        end: float | Ints | None = column.end
+        if column.is_text:
+            end = len(profile.strings)
+        elif column.row_of:
+            end = len(getattr(profile, column.row_of))
+        elif column.within:
+            end = of_graph[column.within][_graph_of_rows(profile, table)]
+        _check_range(f"{name}.{column.name}", columns[column.name], column.low, end)
+    if "end_ns" in columns:
+        _check_range(f"{name}.end_ns", columns["end_ns"], columns["begin_ns"], None)
 
 
 def _graph_of_rows(profile: ProfileData, table: Table) -> npt.NDArray[np.int32]:
     """int32[n]: the graph that each row is about, by itself or by its run."""
     columns = table.columns()
-    graph: npt.NDArray[np.int32] = (
-        columns["graph"] if "graph" in columns else profile.runs.graph[columns["run"]]
-    )
-    return graph
+    of_run: npt.NDArray[np.int32] = profile.runs.graph
+    return columns["graph"] if "graph" in columns else of_run[columns["run"]]
 
 
 def _check_tensors(profile: ProfileData, sizes: Int64, n_nodes: Int64) -> None:
@@ -114,14 +112,9 @@ def _rows_of(profile: ProfileData, op: str) -> npt.NDArray[np.bool_]:
     return np.isin(profile.tensors.op, [i for i, s in enumerate(profile.strings) if s == op])
 
 
-def _check_lanes(profile: ProfileData) -> None:
-    runs = profile.runs
-    if np.any(runs.lane.astype(np.int64) + runs.n_threads > len(profile.lanes)):
-        raise ProfileFormatError("column runs.n_threads promises more than the table lanes has")
-
-
 def _check_events(profile: ProfileData) -> None:
     events, runs = profile.events, profile.runs
+    _check_range("runs.n_threads", runs.n_threads, 1, len(profile.lanes) - runs.lane + 1)
     first = runs.lane[events.run]
     _check_range("events.lane", events.lane, first, first + runs.n_threads[events.run])
     for name in ("convert_ns", "resume_ns"):
@@ -137,11 +130,9 @@ def _check_range(
     column: str, values: Ints, low: float | Ints | None, end: float | Ints | None
 ) -> None:
     """Checks low <= values < end; also false for what is no number."""
-    for fits in (
-        None if low is None else values >= low,
-        None if end is None else values < end,
-    ):
-        if fits is not None and not np.all(fits):
+    for limit, holds in ((low, np.greater_equal), (end, np.less)):
+        fits = True if limit is None else holds(values, limit)
+        if not np.all(fits):
             row = int(np.argmin(fits))
             raise ProfileFormatError(
                 f"column {column} holds {values[row]} in row {row}, which is out of its range"
