@@ -1,4 +1,4 @@
-#include "engine/failures.h"
+#include "failures.h"
 #include "gguf/header.h"
 
 #include <doctest/doctest.h>
