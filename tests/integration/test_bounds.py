@@ -66,7 +66,7 @@ def test_an_exact_clock_is_a_setting_of_a_capture(small_model: ModelMaker) -> No
     profile = slmprof.profile(
         small_model(), n_prompt=16, n_gen=2, repeats=1, threads=2, clock="exact", ceilings="off"
     )
-    assert profile.meta.config["clock"] == "exact"
+    assert profile.meta.config.clock == "exact"
     assert (profile.events.resume_ns[profile.events.convert >= 0] > 0).all()
     with pytest.raises(slmprof.UsageError, match="clock"):
         slmprof.profile(small_model(), clock="sundial")

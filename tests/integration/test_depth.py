@@ -22,7 +22,7 @@ def profile(small_model: ModelMaker) -> slmprof.Profile:
 
 def test_every_depth_is_measured_in_full(profile: slmprof.Profile) -> None:
     assert profile.depths == (0, 128, 300)
-    assert profile.meta.config["n_depth"] == [0, 128, 300]
+    assert profile.meta.config.n_depth == (0, 128, 300)
     assert profile.meta.run.complete is True
     for depth in profile.depths:
         part = profile.at_depth(depth)

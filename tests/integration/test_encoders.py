@@ -24,7 +24,7 @@ def test_a_model_that_only_encodes_has_one_phase(bert: Path) -> None:
     profile = slmprof.profile(bert, n_prompt=16, n_gen=3, n_ctx=128, repeats=1)
     assert profile.phases()["phase"].tolist() == ["prefill"]
     assert profile.phases()["attributed_share"].min() > 0
-    assert profile.meta.config["n_gen"] == 0
+    assert profile.meta.config.n_gen == 0
 
 
 def test_a_decoder_behind_an_encoder_has_both(t5: Path) -> None:

@@ -20,7 +20,7 @@ def test_the_prompt_is_tokenized(model_with_vocabulary: Path, tmp_path: Path) ->
         expected = [1, 259, 260, 3 + 0xC3, 3 + 0xA9]
         assert session.read_prompt(prompt).tolist() == expected
     profile = slmprof.profile(model_with_vocabulary, prompt_file=prompt, **SETTINGS)
-    assert profile.meta.config["n_prompt"] == 5
+    assert profile.meta.config.n_prompt == 5
     prefill = profile.steps.phase == 0
     assert np.all(profile.steps.n_tokens[prefill] == 5)
 

@@ -84,13 +84,13 @@ def test_the_settings_stored_are_those_used(small_model: ModelMaker) -> None:
         **{**SETTINGS, "n_ctx": 250},
     )
     config = profile.meta.config
-    assert config["n_ctx"] == 256  # llama.cpp pads it
-    assert config["n_batch"] <= 256
-    assert config["flash_attn"] == "off"
-    assert config["events"] == "all"  # not auto, as asked
-    assert config["mmap"] is False
-    assert config["repack"] is False
-    assert (config["type_k"], config["type_v"]) == ("f32", "f16")
+    assert config.n_ctx == 256  # llama.cpp pads it
+    assert config.n_batch <= 256
+    assert config.flash_attn == "off"
+    assert config.events == "all"  # not auto, as asked
+    assert config.mmap is False
+    assert config.repack is False
+    assert (config.type_k, config.type_v) == ("f32", "f16")
 
 
 def test_depth_and_memory(small_model: ModelMaker) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from builders import DECODE, MS, N_GEN, N_PROMPT, N_REPEATS, PREFILL, Builder
@@ -66,6 +67,12 @@ class DepthBuilder(Builder):
                 self.op_step(phase, repeat, index, graph=phase)
 
 
+def with_config(profile: Profile, **used: object) -> Profile:
+    """The same profile, measured with other settings."""
+    config = replace(profile.meta.config, **used)
+    return replace(profile, meta=profile.meta.replace(config=config))
+
+
 def profile_at(depths: Sequence[int], noise_ns: int = 0, **run: object) -> Profile:
     """A profile of two repeats at these depths, visited in this order."""
     builder = DepthBuilder(noise_ns)
@@ -77,6 +84,4 @@ def profile_at(depths: Sequence[int], noise_ns: int = 0, **run: object) -> Profi
                 builder.warmup()
             builder.repeat(repeat)
     profile = builder.build(**run)
-    n_depth = list(depths) if len(depths) > 1 else depths[0]
-    profile.meta.config["n_depth"] = n_depth
-    return profile
+    return with_config(profile, n_depth=tuple(depths) if len(depths) > 1 else depths[0])

@@ -38,7 +38,7 @@ def test_a_depth_of_a_profile_is_the_profile_of_that_depth() -> None:
     whole, alone = profile_at(DEPTHS), profile_at((512,))
     part = whole.at_depth(512)
     check_profile(part)
-    assert part.meta.config["n_depth"] == 512
+    assert part.meta.config.n_depth == 512
     assert part.depths == (512,)
     assert len(part.masks) == len(alone.masks) and set(part.masks.n_pairs.tolist()) == {512}
     for name in ("steps", "segments", "runs", "events", "masks"):

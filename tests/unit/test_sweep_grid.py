@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
-from depth_builder import profile_at
+from depth_builder import profile_at, with_config
 
 from slmprof.analysis.verdicts.sweep import in_order, summarize_point, sweep_table, varying
 from slmprof.capture.sweep import in_order_of_running, make_grid, open_folder, why_to_measure
 from slmprof.commands.main import main
 from slmprof.errors import EngineError, ModelError, UsageError
+from slmprof.settings.resolved import ResolvedConfig
 from slmprof.views import Profile, load
 
 pytestmark = pytest.mark.usefixtures("by_name")
@@ -41,9 +43,8 @@ def capture(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Any]]:
                 raise KeyboardInterrupt
             if fails and fails in text:
                 raise EngineError("it died\nin flames")
-            profile = profile_at(config.n_depths)
-            profile.meta.config.update(config.to_json(), threads=config.n_threads)
-            return profile
+            used = {f.name: getattr(config, f.name) for f in fields(ResolvedConfig)}
+            return with_config(profile_at(config.n_depths), **{**used, "threads": config.n_threads})
 
         monkeypatch.setattr("slmprof.capture.process.profile_in_worker", profile_in_worker)
         return seen
@@ -312,9 +313,7 @@ def test_wrong_usage(
 
 
 def point_of(file: str, **config: Any) -> Any:
-    profile = profile_at((0, 512))
-    profile.meta.config.update(config)
-    return summarize_point(file, profile)
+    return summarize_point(file, with_config(profile_at((0, 512)), **config))
 
 
 def test_what_varies_tells_the_points_apart() -> None:
@@ -345,8 +344,8 @@ def test_the_table_of_points() -> None:
 
 def test_wide_sweeps_keep_to_80_columns(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for i in range(2):
-        profile = profile_at((0, 512))
-        profile.meta.config.update(
+        profile = with_config(
+            profile_at((0, 512)),
             n_prompt=16 + i, n_gen=i, n_ctx=2048 + i, n_batch=2048 + i, n_ubatch=512 + i,
             threads=2 + i, flash_attn="on", type_k=("f16", "q8_0")[i], repeats=i,
         )  # fmt: skip

@@ -12,11 +12,12 @@ from ..models.resolve import model_name
 from ..profiles.ceilings import Ceilings
 from ..profiles.decoding import decode
 from ..profiles.meta import LlamaCpp, Meta, Model, Program, Run
+from ..settings.resolved import ResolvedConfig
 from ..version import find_version
 
 
 def describe_run(
-    model: Model, config: dict[str, Any], run: Run, n_threads: int, ceilings: Ceilings | None
+    model: Model, config: ResolvedConfig, run: Run, n_threads: int, ceilings: Ceilings | None
 ) -> Meta:
     """The `meta` of a profile of this build, on this machine, now.
 

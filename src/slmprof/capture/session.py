@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -211,7 +212,7 @@ class Session:
             run: how the run went.
             used: settings of the run that are other than this session's.
         """
-        config = {**self.used_config().to_json(), **used}
+        config = replace(self.used_config(), **used)
         model = model_record(self.model_info, self.path)
         meta = describe_run(model, config, run, self.config.n_threads, self.ceilings)
         for monitor in self._monitors:

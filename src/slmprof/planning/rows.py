@@ -6,22 +6,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ..profiles.vocabulary import MEMORY_KINDS
+from ..settings.planning import GRID
 from .records import MemoryPlan, MemoryReport
 
-SETTINGS: tuple[str, ...] = (
-    "n_ctx",
-    "n_batch",
-    "n_ubatch",
-    "n_seq_max",
-    "flash_attn",
-    "type_k",
-    "type_v",
-    "mmap",
-    "repack",
-    "n_outputs_max",
-    "swa_full",
-    "file_type",
-)
+SETTINGS = GRID
 _TOTALS = tuple(f"{kind}_bytes" for kind in (*MEMORY_KINDS, "total"))
 _COLUMNS: dict[str, tuple[str, ...]] = {
     "total": _TOTALS,

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from msgspec import UNSET, UnsetType, field
 
 from ..errors import ProfileFormatError
+from ..settings.resolved import ResolvedConfig
 from .ceilings import Ceilings
 from .decoding import Json, Record, Whole, decode
 from .observations import Observation
@@ -124,7 +125,7 @@ class Meta(Record, frozen=True):
     slmprof: Program = Program()
     environment: Environment = Environment()
     model: Model = Model()
-    config: Json = field(default_factory=dict)
+    config: ResolvedConfig = ResolvedConfig.from_json({})
     run: Run = Run()
     memory: Memory = Memory()
     ceilings: Ceilings | None = None
@@ -137,12 +138,16 @@ class Meta(Record, frozen=True):
             ProfileFormatError: a known key has the wrong type; names part and key.
         """
         known = {
-            name: {key: item for key, item in part.items() if item is not None or name == "config"}
+            name: {key: item for key, item in part.items() if item is not None}
             if isinstance(part, Mapping)
             else part
             for name, part in parts.items()
             if name != "ceilings"
         }
+        config = known.get("config", {})
+        if isinstance(config, dict):
+            # What a file does not say is not known: no default holds for it.
+            known["config"] = {**ResolvedConfig.from_json({}).to_json(), **config}
         ceilings = parts.get("ceilings")
         measured = Ceilings.from_json(ceilings) if ceilings else None
         return decode(cls, known).replace(ceilings=measured)

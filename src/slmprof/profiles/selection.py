@@ -63,6 +63,6 @@ def select_depth(profile: _Profile, depth: int) -> _Profile:
         )
     return replace(
         profile,
-        meta=profile.meta.replace(config={**profile.meta.config, "n_depth": depth}),
+        meta=profile.meta.replace(config=replace(profile.meta.config, n_depth=depth)),
         **tables,  # type: ignore[arg-type]
     )

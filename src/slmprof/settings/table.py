@@ -304,13 +304,14 @@ def refuse_unknown(values: Mapping[str, Any], known: Iterable[str]) -> None:
         raise UsageError(f"no setting '{unknown[0]}'; there are {', '.join(sorted(known))}")
 
 
-def captions(of: type[Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Of the values of settings those that stand above tables.
+def captions(of: type[Any], config: LlamaSettings[Any] | Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that stand above tables, as JSON holds them.
 
     Args:
         of: the class that declares them.
-        values: by name; None where a value is not known.
+        config: their values; what is None or absent is not known, and not shown.
     """
+    values = config.to_json() if isinstance(config, LlamaSettings) else config
     return {n: values[n] for n, entry in table(of).items() if entry.is_shown(values.get(n))}
 
 

@@ -10,27 +10,17 @@ from typing import Any
 import pandas as pd
 
 from ...profiles.meta import Meta
+from ...settings.resolved import ResolvedConfig
+from ...settings.table import NEVER, table
 from ..tables.depth import COST_BLOCKS, DepthReport, report_depths
 from ..tables.derived import Derived
 from .caveats import caveats
 
-# As profiles name them; what two points can differ in.
-SETTINGS: tuple[str, ...] = (
-    "n_prompt",
-    "n_gen",
-    "n_ctx",
-    "n_batch",
-    "n_ubatch",
-    "threads",
-    "flash_attn",
-    "type_k",
-    "type_v",
-    "mmap",
-    "repack",
-    "override_tensor",
-    "prompt_file",
-    "seed",
-    "repeats",
+# What two points can differ in. Depths do not count: each has rows of its own.
+SETTINGS: tuple[str, ...] = tuple(
+    name
+    for name, setting in table(ResolvedConfig).items()
+    if setting.tells_apart != NEVER and name != "n_depth"
 )
 _COSTS = tuple(f"{name}_ms" for name in (*COST_BLOCKS, "rest", "total"))
 _MEASURED = ("latency_ms", "mad_ms", "tokens_per_s", "overhead_ratio", *_COSTS)
@@ -54,7 +44,8 @@ class SweepPoint:
     @property
     def settings(self) -> dict[str, Any]:
         """The settings as used; None where a profile does not say."""
-        return {name: self.meta.config.get(name) for name in SETTINGS}
+        values = self.meta.config.to_json()
+        return {name: values[name] for name in SETTINGS}
 
 
 def summarize_point(file: str, profile: Derived) -> SweepPoint:

@@ -2,27 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from ...analysis.verdicts.breakdown import Breakdown
+from ...settings.resolved import ResolvedConfig
+from ...settings.table import captions
 from .quantities import Glyphs, bytes_text, count_text, printable
-
-_SHOWN_SETTINGS = (
-    "threads",
-    "n_prompt",
-    "n_gen",
-    "n_depth",
-    "n_ctx",
-    "n_batch",
-    "n_ubatch",
-    "flash_attn",
-    "type_k",
-    "type_v",
-    "mmap",
-    "repack",
-    "repeats",
-)
 
 
 def header_lines(breakdown: Breakdown, glyphs: Glyphs) -> list[str]:
@@ -44,7 +30,9 @@ def header_lines(breakdown: Breakdown, glyphs: Glyphs) -> list[str]:
         f"{meta.environment.n_cores} cores" if meta.environment.n_cores else None,
     ]
     lines = [_joined([name, *facts], glyphs), _joined(program, glyphs)]
-    settings = _joined([f"{k} {_setting(v)}" for k, v in _settings(meta.config)], glyphs)
+    settings = _joined(
+        [f"{k} {_setting(v)}" for k, v in captions(ResolvedConfig, meta.config).items()], glyphs
+    )
     if settings:
         lines.append(settings)
     return [printable(line, glyphs) for line in lines]
@@ -56,10 +44,6 @@ def caveat_lines(breakdown: Breakdown, glyphs: Glyphs) -> list[str]:
     if breakdown.model.random_weights:
         lines.append("note: random weights; time and memory are real, the text would not be")
     return lines
-
-
-def _settings(config: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    return [(key, config[key]) for key in _SHOWN_SETTINGS if config.get(key) is not None]
 
 
 def _setting(value: Any) -> str:

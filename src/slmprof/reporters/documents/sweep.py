@@ -65,7 +65,7 @@ def document(points: Sequence[SweepPoint], failures: Sequence[tuple[str, str]]) 
                 "slmprof": point.meta.slmprof.to_json(),
                 "environment": point.meta.environment.replace(warnings=point.caveats).to_json(),
                 "model": point.meta.model.to_json(),
-                "config": point.meta.config,
+                "config": point.meta.config.to_json(),
                 "run": point.meta.run.to_json(),
                 **depth_document(point.depths),
                 "rss_peak_bytes": point.meta.memory.rss_peak_bytes,
