@@ -18,7 +18,7 @@ from work_builder import TYPES
 from slmprof.analysis.timing.phases import PhaseSummary
 from slmprof.analysis.verdicts.breakdown import break_down
 from slmprof.analysis.verdicts.diagnosis import MAX_FINDINGS, diagnose
-from slmprof.analysis.verdicts.findings import Finding
+from slmprof.analysis.verdicts.findings import Finding, MemoryLimit
 from slmprof.analysis.verdicts.tensor_types import named_type
 from slmprof.profiles.ceilings import Bandwidth, Ceilings
 from slmprof.profiles.meta import Meta, Model
@@ -67,8 +67,8 @@ def test_limited_by_memory() -> None:
     rows = op_rows(memory_bound(time_ms=3.0, bytes=36e6), {"bound": "sync", "ceiling_share": 0.1})
     limit = found(rows)["limit"]
     assert limit.phase == "decode"
-    assert limit.figures["shares"] == {"memory": 0.75, "sync": 0.25}
-    assert limit.figures["gbps"] == pytest.approx(12.0)
+    assert limit.figures.shares == {"memory": 0.75, "sync": 0.25}
+    assert limit.figures.gbps == pytest.approx(12.0)
     assert words(limit) == (
         "The nearest ceiling of decode is memory bandwidth: 75 % of its op time, at 12.0 GB/s, "
         "60 % of the 20.0 GB/s that this machine reads with 2 threads."
@@ -127,7 +127,7 @@ def test_threads_that_take_turns_are_not_sent_to_measure_ceilings() -> None:
 
 def test_ceilings_without_memory_tell_no_bandwidth() -> None:
     limit = found(op_rows(memory_bound()), ceilings=example_ceilings(bandwidth=()))["limit"]
-    assert "gbps" not in limit.figures
+    assert not isinstance(limit.figures, MemoryLimit)
     assert words(limit).endswith("100 % of its op time, at 60 % of that ceiling (modelled).")
 
 
@@ -162,8 +162,8 @@ def test_what_a_type_holds() -> None:
         ("ffn_down", 0, "ffn", "q4_K", [4864, 12]),
     )
     types = found(op_rows({}), model=model, weights=weights)["types"]
-    assert types.figures["named"] == "q4_K" and types.figures["named_share"] == 0.12
-    assert types.figures["unfit_rows"] == [896]
+    assert types.figures.named == "q4_K" and types.figures.named_share == 0.12
+    assert types.figures.unfit_rows == (896,)
     assert words(types).startswith(
         "Q4_K - Medium: 12 % of the file's bytes are q4_K, 66 % q5_0, 21 % q8_0 and 1 % f32."
     )
@@ -209,14 +209,14 @@ def test_waiting_names_its_block() -> None:
     assert "waiting" not in found(rows, n_threads=1)
     unknown = found(rows.assign(slowest_ms=np.nan), n_threads=2)["waiting"]
     assert words(unknown).endswith("75 % of that in attention.")
-    assert unknown.figures["barrier_ms"] is None
+    assert unknown.figures.barrier_ms is None
 
 
 def test_the_host_is_named_where_it_counts(profile: Profile) -> None:
     # Six milliseconds of each step are the host's.
     made = found(op_rows({}), phases=profile.phase_summaries)
     host = made["host"]
-    assert host.figures["share"] == pytest.approx(6 / 16.1)
+    assert host.figures.share == pytest.approx(6 / 16.1)
     assert words(host) == (
         "Outside the graph, a step of decode takes 6.000 ms of 16.10 (37 %), the largest part in "
         "graph_build (2.000)."
@@ -230,14 +230,14 @@ def test_best_gains() -> None:
         {"kernel": "quantize_q8", "time_ms": 1.0, "ceiling_share": 2.0},
     )
     gain = found(rows, n_threads=1)["gain"]
-    assert gain.figures["gain_ms"] == pytest.approx(4.0)
+    assert gain.figures.gain_ms == pytest.approx(4.0)
     assert words(gain) == (
         "What would help decode most: products of ffn at their ceiling, at most 4.000 ms of 10.00 "
         "(40 %, modelled)."
     )
     waits = op_rows({"time_ms": 10.0, "compute_ms": 4.0, "slowest_ms": 5.0, "ceiling_share": 0.9})
     gain = found(waits, n_threads=2)["gain"]
-    assert gain.figures["is_modelled"] is False
+    assert gain.figures.is_modelled is False
     assert "equal shares for the threads, and barriers at no cost, at most 6.000" in words(gain)
     near = op_rows({"ceiling_share": 0.97})
     assert "gain" not in found(near)
@@ -251,7 +251,7 @@ def test_what_is_within_reach_stands_beside_better_code() -> None:
     model = MODEL.replace(file_type="F16")
     made = diagnose(rows, (), model, CEILINGS, weights, TYPES, {"decode": 1})
     gains = [finding for finding in made if finding.topic == "gain"]
-    assert [finding.figures["what"] for finding in gains] == ["ceiling", "quantize"]
+    assert [finding.figures.what for finding in gains] == ["ceiling", "quantize"]
     assert words(gains[0]).startswith("What would help decode most: products of ffn")
     assert words(gains[1]).startswith(
         "Within reach for decode: weights of ffn in q8_0 instead of f16, at most 3.75"
@@ -268,7 +268,7 @@ def test_gain_of_smaller_weights() -> None:
         ("norm", 0, "ffn", "f32", [100]),
     )
     gain = found(op_rows(head, {}), weights=weights)["gain"]
-    assert gain.figures["gain_ms"] == pytest.approx(8.0 * 0.75)
+    assert gain.figures.gain_ms == pytest.approx(8.0 * 0.75)
     assert "weights of lm_head in q4_K instead of f16, at most 6.000 ms of 9.000" in words(gain)
     # Rows of 96 elements cannot be q4_K.
     odd = weight_rows(

@@ -43,7 +43,7 @@ def test_a_slow_layer_without_another_difference() -> None:
     rows = op_rows(*in_layers(8, time_ms=lambda n: 3.0 if n == 5 else 1.0))
     (flag,) = layer_flags(rows, NO_WEIGHTS)
     assert (flag.phase, flag.layers, flag.block, flag.kind) == ("decode", (5,), "ffn", "time")
-    assert flag.figures["ratio"] == [3.0, 3.0] and flag.figures["median_ms"] == 1.0
+    assert flag.figures.ratio == (3.0, 3.0) and flag.figures.median_ms == 1.0
     assert "Layer 5 (decode): ffn takes 3.00x the median" in text(flag)
     assert "no difference in weights or code; noise" in text(flag)
 
@@ -51,7 +51,7 @@ def test_a_slow_layer_without_another_difference() -> None:
 def test_the_first_layer_is_said_to_be_first() -> None:
     rows = op_rows(*in_layers(8, time_ms=lambda n: 2.0 if n == 0 else 1.0))
     (flag,) = layer_flags(rows, NO_WEIGHTS)
-    assert flag.figures["is_first"] and "cold caches" in text(flag)
+    assert flag.figures.is_first and "cold caches" in text(flag)
 
 
 def test_small_or_usual_differences_are_no_flag() -> None:

@@ -7,7 +7,20 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from .classes import usual
-from .flags import TYPE, LayerFlag
+from .flags import (
+    TYPE,
+    Builds,
+    LayerFlag,
+    OddBlocks,
+    OddColumns,
+    OddImpl,
+    OddOps,
+    OddParts,
+    OddShapes,
+    OddTypes,
+    WeightShape,
+    WeightType,
+)
 
 _N_NAMED_OPS = 3
 
@@ -84,53 +97,37 @@ def _flag(phase: str | None, members: Sequence[Difference]) -> LayerFlag:
     one = members[0]
     blocks = {member.block for member in members}
     block = one.block if len(blocks) == 1 and one.block else None
-    return LayerFlag(phase, one.layers, block, one.kind, _figures(members))
+    return LayerFlag(phase, one.layers, block, _figures(members))
 
 
-def _figures(members: Sequence[Difference]) -> dict[str, Any]:
+def _figures(members: Sequence[Difference]) -> Builds:
     one: Any = members[0]
+    subjects = [member.subject for member in members]
     if one.about == "blocks":
-        return {
-            "blocks": list(one.what),
-            "usual_blocks": list(one.usual),
-            "n_kinds": one.n_values,
-        }
+        return OddBlocks(blocks=one.what, usual_blocks=one.usual, n_kinds=one.n_values)
     if one.about == "parts":
-        return {
-            "parts_extra": sorted(one.what - one.usual),
-            "parts_missing": sorted(one.usual - one.what),
-        }
+        return OddParts(
+            parts_extra=tuple(sorted(one.what - one.usual)),
+            parts_missing=tuple(sorted(one.usual - one.what)),
+        )
     if one.about == "columns":
-        return {
-            "n_columns": one.what,
-            "usual_n_columns": one.usual,
-            "parts": [member.subject for member in members],
-        }
+        return OddColumns(n_columns=one.what, usual_n_columns=one.usual, parts=tuple(subjects))
     if one.about == "impls":
-        return {
-            "impl": " + ".join(one.what),
-            "usual_impl": " + ".join(one.usual),
-            "parts": sorted({member.subject for member in members}),
-        }
+        return OddImpl(
+            impl=" + ".join(one.what),
+            usual_impl=" + ".join(one.usual),
+            parts=tuple(sorted(set(subjects))),
+        )
     if one.about == "ops":
-        return {"ops": list(one.what[:_N_NAMED_OPS]), "n_ops": len(one.what)}
+        return OddOps(ops=one.what[:_N_NAMED_OPS], n_ops=len(one.what))
+    typed: Sequence[Any] = members
     if one.kind == TYPE:
-        return {
-            "weights": [
-                {"weight": m.subject, "type": m.what, "usual_type": m.usual, "n_types": m.n_values}
-                for m in members
-            ]
-        }
-    return {
-        "weights": [
-            {
-                "weight": m.subject,
-                "shape": list(_shape(m.what)),
-                "usual_shape": list(_shape(m.usual)),
-            }
-            for m in members
-        ]
-    }
+        return OddTypes(
+            weights=tuple(WeightType(m.subject, m.what, m.usual, m.n_values) for m in typed)
+        )
+    return OddShapes(
+        weights=tuple(WeightShape(m.subject, _shape(m.what), _shape(m.usual)) for m in typed)
+    )
 
 
 def _shape(value: Any) -> tuple[int, ...]:

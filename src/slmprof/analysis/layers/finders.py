@@ -14,7 +14,7 @@ from ...profiles.tables import trimmed_shape
 from ..graphs.nodes import CONVERSIONS
 from .classes import SELECTION, Build, LayerBlock, Layers, usual
 from .differences import Difference, differences, joined
-from .flags import IMPL, KINDS, SIZE, STRUCTURE, TIME, TYPE, LayerFlag
+from .flags import IMPL, KINDS, SIZE, STRUCTURE, TYPE, LayerFlag, OddTime
 
 # A layer stands out in time if it is so far from the median of its like, both relatively and in
 # units of their spread, and if the difference is so much of a whole layer.
@@ -165,7 +165,7 @@ def _with_ratios(layers: Layers, flag: LayerFlag) -> LayerFlag:
         below = float(np.median(others)) if others else 0.0
         if own and below > 0:
             ratios.setdefault(phase, {})[block] = float(np.median(own)) / below
-    figures = {**flag.figures, **_ends(layers, flag.layers), "time_ratio": ratios}
+    figures = flag.figures.replace(**_ends(layers, flag.layers), time_ratio=ratios)
     return replace(flag, figures=figures)
 
 
@@ -223,11 +223,11 @@ def _time_flag(layers: Layers, phase: str, block: str, odd: Sequence[_Odd]) -> L
     ratios = [one.time_ms / one.median_ms for one in odd]
     extreme = odd[int(np.argmax(np.abs(np.log(np.maximum(ratios, 1e-12)))))]
     chosen = tuple(sorted(one.layer for one in odd))
-    figures: dict[str, Any] = {
-        "layer": extreme.layer,
-        "time_ms": extreme.time_ms,
-        "median_ms": extreme.median_ms,
-        "ratio": [min(ratios), max(ratios)],
+    figures = OddTime(
+        layer=extreme.layer,
+        time_ms=extreme.time_ms,
+        median_ms=extreme.median_ms,
+        ratio=(min(ratios), max(ratios)),
         **_ends(layers, chosen),
-    }
-    return LayerFlag(phase, chosen, block, TIME, figures)
+    )
+    return LayerFlag(phase, chosen, block, figures)

@@ -3,10 +3,123 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import ClassVar
+
+from msgspec import field
+
+from ...profiles.decoding import Record
 
 TIME, TYPE, SIZE, STRUCTURE, IMPL = "time", "type", "size", "structure", "impl"
 KINDS = (STRUCTURE, TYPE, SIZE, IMPL, TIME)
+
+
+class Odd(Record, frozen=True, kw_only=True):
+    """What is different; `is_first`, `is_last`: the layers are the model's first or last one."""
+
+    kind: ClassVar[str]
+    is_first: bool = False
+    is_last: bool = False
+
+
+class OddTime(Odd, frozen=True, kw_only=True):
+    """More or less time than layers that are built alike.
+
+    `layer` stands out most, with its time and the median of its like; `ratio` is that of the two,
+    the least and the largest of all.
+    """
+
+    kind: ClassVar[str] = TIME
+    layer: int
+    time_ms: float
+    median_ms: float
+    ratio: tuple[float, float]
+
+
+class OddBuild(Odd, frozen=True, kw_only=True):
+    """Built otherwise than most.
+
+    `time_ratio` {phase: {block: r}} is the median time of the block in these layers over that in
+    the other layers that have it.
+    """
+
+    time_ratio: dict[str, dict[str, float]] = field(default_factory=dict)
+
+
+class WeightType(Record, frozen=True):
+    """A weight of another type than in most layers; it has `n_types` in all."""
+
+    weight: str
+    type: str
+    usual_type: str
+    n_types: int
+
+
+class OddTypes(OddBuild, frozen=True, kw_only=True):
+    """Weights of other types."""
+
+    kind: ClassVar[str] = TYPE
+    weights: tuple[WeightType, ...]
+
+
+class WeightShape(Record, frozen=True):
+    """A weight of another shape than in most layers."""
+
+    weight: str
+    shape: tuple[int, ...]
+    usual_shape: tuple[int, ...]
+
+
+class OddShapes(OddBuild, frozen=True, kw_only=True):
+    """Weights of other shapes."""
+
+    kind: ClassVar[str] = SIZE
+    weights: tuple[WeightShape, ...]
+
+
+class OddColumns(OddBuild, frozen=True, kw_only=True):
+    """More or fewer tokens that the products of these parts of the block work on."""
+
+    kind: ClassVar[str] = SIZE
+    n_columns: int
+    usual_n_columns: int
+    parts: tuple[str, ...]
+
+
+class OddBlocks(OddBuild, frozen=True, kw_only=True):
+    """Other blocks; there are `n_kinds` of layers."""
+
+    kind: ClassVar[str] = STRUCTURE
+    blocks: tuple[str, ...]
+    usual_blocks: tuple[str, ...]
+    n_kinds: int
+
+
+class OddParts(OddBuild, frozen=True, kw_only=True):
+    """A block with more parts, or fewer."""
+
+    kind: ClassVar[str] = STRUCTURE
+    parts_extra: tuple[str, ...]
+    parts_missing: tuple[str, ...]
+
+
+class OddOps(OddBuild, frozen=True, kw_only=True):
+    """Operators of the block that run otherwise, some of `n_ops`."""
+
+    kind: ClassVar[str] = STRUCTURE
+    ops: tuple[str, ...]
+    n_ops: int
+
+
+class OddImpl(OddBuild, frozen=True, kw_only=True):
+    """Other code that computes the ops of these parts."""
+
+    kind: ClassVar[str] = IMPL
+    impl: str
+    usual_impl: str
+    parts: tuple[str, ...]
+
+
+Builds = OddTypes | OddShapes | OddColumns | OddBlocks | OddParts | OddOps | OddImpl
 
 
 @dataclass(frozen=True)
@@ -17,24 +130,14 @@ class LayerFlag:
         phase: where it was seen; None for both phases.
         layers: in order.
         block: None where several blocks of these layers differ in the same way.
-        kind: of `KINDS`.
-        figures: by kind; plain values.
-            type: `weights` [{`weight`, `type`, `usual_type`, `n_types` that it has in all}].
-            size: `weights` [{`weight`, `shape`, `usual_shape`}], or `n_columns` and
-            `usual_n_columns`: tokens that the block's products work on, and their `parts`.
-            structure: `blocks`, `usual_blocks` and `n_kinds` of layers that there are; or
-            `parts_extra` and `parts_missing`; or `ops` (some of `n_ops`): operators of the block
-            that run otherwise than in other layers.
-            impl: `impl`, `usual_impl`, `parts`.
-            time: `layer`, the one that stands out most, its `time_ms`, and `median_ms` of the
-            layers that are built alike; `ratio` [least, largest] of all.
-            All: `is_first`, `is_last`: whether the layers are the model's first or last one.
-            All but time: `time_ratio` {phase: {block: r}}: median time of the block in these
-            layers over that in the other layers that have it.
     """
 
     phase: str | None
     layers: tuple[int, ...]
     block: str | None
-    kind: str
-    figures: dict[str, Any]
+    figures: Builds | OddTime
+
+    @property
+    def kind(self) -> str:
+        """Of `KINDS`."""
+        return self.figures.kind

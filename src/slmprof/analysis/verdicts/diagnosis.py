@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import pandas as pd
 
@@ -19,7 +18,17 @@ from ..graphs.kernel_names import UNRECORDED
 from ..memory.weights import LOOKED_UP, ROUTED
 from ..tables.waits import wait_table, wait_totals
 from ..timing.phases import PhaseSummary
-from .findings import CEILINGS, HOST, LIMIT, MOST, READ, TYPES, WAITING, Finding
+from .findings import (
+    Finding,
+    Host,
+    Limit,
+    MemoryLimit,
+    Most,
+    NoCeilings,
+    Read,
+    Types,
+    Waiting,
+)
 from .gains import gains, is_product
 from .tensor_types import named_type, rows_unfit
 
@@ -64,18 +73,15 @@ def diagnose(
     if "decode" in by_phase:
         first += _read(by_phase["decode"], model, weights)
     first += _types(model, weights, types)
-    costs = [*_waiting(ops, n_threads), *_hosts(phases)]
+    costs: list[tuple[str, Waiting | Host]] = [*_waiting(ops, n_threads), *_hosts(phases)]
     last = gains(ops, weights, model, types, n_threads)
     room = max(0, MAX_FINDINGS - len(first) - len(last))
-    dearest = sorted(costs, key=lambda cost: -cost.figures["share"])[:room]
-    return (*first, *(cost for cost in costs if cost in dearest), *last)
+    dearest = sorted(costs, key=lambda cost: -cost[1].share)[:room]
+    return (*first, *(Finding(*cost) for cost in costs if cost in dearest), *last)
 
 
 def _limit(phase: str, rows: pd.DataFrame, ceilings: Ceilings | None) -> list[Finding]:
-    """`bound`, `share` of the phase's op time, `shares` of all bounds, `ceiling_share` (modelled
-    least time over time of the ops so bound); for memory also `gbps` reached by them, `peak_gbps`
-    that the machine reads, `n_threads` of that. Without bounds: `block`, `kernel`, `share`, of the
-    largest group of ops."""
+    """The bound with the largest share; without bounds the largest group of ops."""
     total = float(rows["time_ms"].sum())
     if total <= 0:
         return []
@@ -85,21 +91,22 @@ def _limit(phase: str, rows: pd.DataFrame, ceilings: Ceilings | None) -> list[Fi
     shares = (known.groupby("bound")["time_ms"].sum() / total).sort_values(ascending=False)
     bound = str(shares.index[0])
     chosen = known[known["bound"] == bound]
-    figures: dict[str, Any] = {
-        "bound": bound,
-        "share": float(shares.iloc[0]),
-        "shares": {str(name): float(share) for name, share in shares.items()},
-        "ceiling_share": _weighted(chosen["ceiling_share"], chosen["time_ms"]),
-    }
+    limit = Limit(
+        bound=bound,
+        share=float(shares.iloc[0]),
+        shares={str(name): float(share) for name, share in shares.items()},
+        ceiling_share=_weighted(chosen["ceiling_share"], chosen["time_ms"]),
+    )
     if bound == "memory":
         counted = chosen[chosen["bytes"].notna()]
         time = float(counted["time_ms"].sum())
         peak = ceilings.gbps(MEMORY) if ceilings is not None else None
         if time > 0 and ceilings is not None and peak is not None:
-            figures["gbps"] = float(counted["bytes"].sum()) / time / 1e6
-            figures["peak_gbps"] = peak
-            figures["n_threads"] = ceilings.n_threads
-    return [Finding(phase, LIMIT, figures)]
+            reached = float(counted["bytes"].sum()) / time / 1e6
+            limit = MemoryLimit(
+                **limit.to_json(), gbps=reached, peak_gbps=peak, n_threads=ceilings.n_threads
+            )
+    return [Finding(phase, limit)]
 
 
 def _most(phase: str, rows: pd.DataFrame, total: float) -> list[Finding]:
@@ -108,24 +115,22 @@ def _most(phase: str, rows: pd.DataFrame, total: float) -> list[Finding]:
         return []
     block, kernel = times.idxmax()
     share = float(times.max()) / total
-    return [Finding(phase, MOST, {"block": block, "kernel": kernel, "share": share})]
+    return [Finding(phase, Most(block, kernel, share))]
 
 
 def _ceilings(
     ceilings: Ceilings | None, n_threads: Mapping[str, int], n_cores: int | None
 ) -> list[Finding]:
-    """Why there are no bounds: `n_threads` of the run, `n_cores` where they are fewer (else null),
-    and `measured_for`, the number of threads that the ceilings hold for, null without any."""
     most = max(n_threads.values(), default=0)
     measured_for = ceilings.n_threads if ceilings is not None else None
     if measured_for == most and ceilings is not None:
         return []
-    figures = {
-        "n_threads": most,
-        "n_cores": n_cores if n_cores is not None and n_cores < most else None,
-        "measured_for": measured_for,
-    }
-    return [Finding(None, CEILINGS, figures)]
+    figures = NoCeilings(
+        n_threads=most,
+        n_cores=n_cores if n_cores is not None and n_cores < most else None,
+        measured_for=measured_for,
+    )
+    return [Finding(None, figures)]
 
 
 def _weighted(values: pd.Series, times: pd.Series) -> float | None:
@@ -135,8 +140,6 @@ def _weighted(values: pd.Series, times: pd.Series) -> float | None:
 
 
 def _read(rows: pd.DataFrame, model: Model, weights: pd.DataFrame) -> list[Finding]:
-    """`read_bytes` of weights in a step, `file_bytes`, `share`, `is_lower_bound`; of the rest:
-    `lookup_bytes`, weights of which single rows are read, `routed_bytes`, weights of experts."""
     file_bytes = model.size_bytes
     known = rows["weight_bytes"].notna()
     read = float(rows.loc[known, "weight_bytes"].sum())
@@ -147,21 +150,18 @@ def _read(rows: pd.DataFrame, model: Model, weights: pd.DataFrame) -> list[Findi
         rows["time_ms"].sum()
     )
     size = weights.groupby("read")["size_bytes"].sum()
-    figures = {
-        "read_bytes": read,
-        "file_bytes": float(file_bytes),
-        "share": read / float(file_bytes),
-        "is_lower_bound": is_lower,
-        "lookup_bytes": float(size.get(LOOKED_UP, 0)),
-        "routed_bytes": float(size.get(ROUTED, 0)),
-    }
-    return [Finding("decode", READ, figures)]
+    figures = Read(
+        read_bytes=read,
+        file_bytes=float(file_bytes),
+        share=read / float(file_bytes),
+        is_lower_bound=is_lower,
+        lookup_bytes=float(size.get(LOOKED_UP, 0)),
+        routed_bytes=float(size.get(ROUTED, 0)),
+    )
+    return [Finding("decode", figures)]
 
 
 def _types(model: Model, weights: pd.DataFrame, types: Mapping[str, TensorType]) -> list[Finding]:
-    """`file_type`, the tensor type `named` by it (or null) and its `named_share` of the bytes,
-    `types` {type: share} with the largest first; `unfit_share` of the bytes: weights in other
-    quantized types whose rows cannot be stored in the named one, of `unfit_rows` elements."""
     sizes = {name: float(size) for name, size in model.tensor_types.items()}
     total = sum(size for size in sizes.values() if size > 0)
     if total <= 0:
@@ -170,20 +170,18 @@ def _types(model: Model, weights: pd.DataFrame, types: Mapping[str, TensorType])
     file_type = model.file_type
     named = named_type(file_type or "", types)
     unfit = rows_unfit(weights, named, types)
-    figures = {
-        "file_type": file_type,
-        "named": named,
-        "named_share": sizes.get(named, 0.0) / total if named else None,
-        "types": {name: size / total for name, size in ordered[:_N_TYPES] if size > 0},
-        "unfit_share": float(unfit["size_bytes"].sum()) / total,
-        "unfit_rows": sorted({int(shape[0]) for shape in unfit["shape"]}),
-    }
-    return [Finding(None, TYPES, figures)]
+    figures = Types(
+        file_type=file_type,
+        named=named,
+        named_share=sizes.get(named, 0.0) / total if named else None,
+        types={name: size / total for name, size in ordered[:_N_TYPES] if size > 0},
+        unfit_share=float(unfit["size_bytes"].sum()) / total,
+        unfit_rows=tuple(sorted({int(shape[0]) for shape in unfit["shape"]})),
+    )
+    return [Finding(None, figures)]
 
 
-def _waiting(ops: pd.DataFrame, n_threads: Mapping[str, int]) -> list[Finding]:
-    """`wait_ms` (mean over the threads) of `time_ms`, `share`; `block` where most of it is, and
-    its `block_share`; `imbalance_ms` and `barrier_ms` as in `wait_totals`, or null."""
+def _waiting(ops: pd.DataFrame, n_threads: Mapping[str, int]) -> list[tuple[str, Waiting]]:
     blocks = wait_table(ops)
     found = []
     for total in wait_totals(ops).to_dict("records"):
@@ -192,16 +190,16 @@ def _waiting(ops: pd.DataFrame, n_threads: Mapping[str, int]) -> list[Finding]:
             continue
         own = blocks[blocks["phase"] == phase]
         most = own.loc[own["wait_ms"].idxmax()]
-        figures = {
-            "wait_ms": total["wait_ms"],
-            "time_ms": total["time_ms"],
-            "share": share,
-            "block": most["block"],
-            "block_share": float(most["wait_ms"]) / total["wait_ms"],
-            "imbalance_ms": _number(total["imbalance_ms"]),
-            "barrier_ms": _number(total["barrier_ms"]),
-        }
-        found.append(Finding(phase, WAITING, figures))
+        figures = Waiting(
+            wait_ms=total["wait_ms"],
+            time_ms=total["time_ms"],
+            share=share,
+            block=most["block"],
+            block_share=float(most["wait_ms"]) / total["wait_ms"],
+            imbalance_ms=_number(total["imbalance_ms"]),
+            barrier_ms=_number(total["barrier_ms"]),
+        )
+        found.append((phase, figures))
     return found
 
 
@@ -209,9 +207,7 @@ def _number(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
 
 
-def _hosts(phases: Sequence[PhaseSummary]) -> list[Finding]:
-    """`host_ms` of `time_ms`, a whole observed step, `share`; `most`, the largest of the host's
-    segments, and its `most_ms`."""
+def _hosts(phases: Sequence[PhaseSummary]) -> list[tuple[str, Host]]:
     found = []
     for summary in phases:
         segments, wall = summary.segments_ms, summary.profiled_latency_ms
@@ -222,12 +218,12 @@ def _hosts(phases: Sequence[PhaseSummary]) -> list[Finding]:
             continue
         named = {k: v for k, v in summary.host_segments_ms.items() if k != "copies"}
         most = max(named, key=lambda name: named[name])
-        figures = {
-            "host_ms": host,
-            "time_ms": wall.mean,
-            "share": host / wall.mean,
-            "most": most,
-            "most_ms": named[most],
-        }
-        found.append(Finding(summary.phase, HOST, figures))
+        figures = Host(
+            host_ms=host,
+            time_ms=wall.mean,
+            share=host / wall.mean,
+            most=most,
+            most_ms=named[most],
+        )
+        found.append((summary.phase, figures))
     return found

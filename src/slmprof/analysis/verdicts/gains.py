@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,12 +11,11 @@ import pandas as pd
 from ...profiles.meta import Model
 from ...profiles.tables import TensorType
 from ..tables.waits import wait_totals
-from .findings import GAIN, Finding
+from .findings import CeilingGain, Finding, Gain, QuantizeGain, WaitingGain
 from .tensor_types import named_type
 
 MIN_SHARE = 0.05
 
-CEILING, NO_WAITING, QUANTIZE = "ceiling", "no_waiting", "quantize"
 # What float weights could be stored in with the least loss.
 _CAREFUL = "q8_0"
 
@@ -30,31 +28,24 @@ def gains(
     n_threads: Mapping[str, int],
 ) -> list[Finding]:
     """The largest possible gain of each phase, where it is at least `MIN_SHARE` of its op time and
-    ceilings are known; and where that is better code, the largest one without.
-
-    Figures of all: `what`, `gain_ms` of `time_ms`, `share`, `is_modelled`, `is_largest`. Of
-    `ceiling`: `block`, `ops` (`products`, or a kernel): the ops running at their ceilings.
-    `no_waiting`: equal shares and barriers that cost nothing. `quantize`: `block`, `type`,
-    `to_type`: products bound by memory that read fewer bytes.
-    """
+    ceilings are known; and where that is better code, the largest one without."""
     found = []
     for phase, rows in ops.groupby("phase", sort=False):
         total = float(rows["time_ms"].sum())
-        if not rows["ceiling_share"].notna().any():
+        if total <= 0 or not rows["ceiling_share"].notna().any():
             # Nothing to compare with: what is known to cost time is not what would help most.
             continue
-        candidates = [*_at_ceiling(rows), *_quantized(rows, weights, model, types)]
+        candidates = [*_at_ceiling(rows, total), *_quantized(rows, total, weights, model, types)]
         if n_threads.get(str(phase), 0) > 1:
-            candidates += _without_waiting(rows)
-        candidates.sort(key=lambda one: one["gain_ms"], reverse=True)
+            candidates += _without_waiting(rows, total)
+        candidates.sort(key=lambda one: one.gain_ms, reverse=True)
         largest = candidates[:1]
-        if largest and largest[0]["what"] == CEILING:
+        if largest and isinstance(largest[0], CeilingGain):
             # Better code is the business of few; what else could be done comes second.
-            largest += [one for one in candidates if one["what"] != CEILING][:1]
+            largest += [one for one in candidates if not isinstance(one, CeilingGain)][:1]
         for rank, gain in enumerate(largest):
-            if total > 0 and gain["gain_ms"] >= MIN_SHARE * total:
-                gain.update(time_ms=total, share=gain["gain_ms"] / total, is_largest=rank == 0)
-                found.append(Finding(str(phase), GAIN, gain))
+            if gain.share >= MIN_SHARE:
+                found.append(Finding(str(phase), gain.replace(is_largest=rank == 0)))
     return found
 
 
@@ -63,7 +54,7 @@ def is_product(rows: pd.DataFrame) -> pd.Series[bool]:
     return rows["kernel"].str.startswith("mul_mat")
 
 
-def _at_ceiling(rows: pd.DataFrame) -> list[dict[str, Any]]:
+def _at_ceiling(rows: pd.DataFrame, total: float) -> list[Gain]:
     known = rows[rows["ceiling_share"].notna()]
     if known.empty:
         return []
@@ -71,31 +62,34 @@ def _at_ceiling(rows: pd.DataFrame) -> list[dict[str, Any]]:
     name = known["kernel"].mask(is_product(known), "products")
     sums = lost.groupby([known["block"], name]).sum()
     block, ops = sums.idxmax()
+    gain = float(sums.max())
     return [
-        {
-            "what": CEILING,
-            "block": block,
-            "ops": ops,
-            "gain_ms": float(sums.max()),
-            "is_modelled": True,
-        }
+        CeilingGain(
+            block=block,
+            ops=ops,
+            gain_ms=gain,
+            time_ms=total,
+            share=gain / total,
+            is_modelled=True,
+        )
     ]
 
 
-def _without_waiting(rows: pd.DataFrame) -> list[dict[str, Any]]:
+def _without_waiting(rows: pd.DataFrame, total: float) -> list[Gain]:
     totals = wait_totals(rows)
     if totals.empty:
         return []
     gain = float(totals["time_ms"].iloc[0] - totals["compute_ms"].iloc[0])
-    return [{"what": NO_WAITING, "gain_ms": gain, "is_modelled": False}]
+    return [WaitingGain(gain_ms=gain, time_ms=total, share=gain / total, is_modelled=False)]
 
 
 def _quantized(
     rows: pd.DataFrame,
+    total: float,
     weights: pd.DataFrame,
     model: Model,
     types: Mapping[str, TensorType],
-) -> list[dict[str, Any]]:
+) -> list[Gain]:
     """Products whose time is that of reading weights, with these in the file's own type; float
     weights in q8_0 where the file has no quantized type."""
     bound = rows[(rows["bound"] == "memory") & is_product(rows)]
@@ -112,21 +106,23 @@ def _quantized(
         target, 8.0 * stored.type_size / stored.block_size if target == _CAREFUL else math.inf
     )
     source = bound["dtypes"].str.partition(",")[0]
-    found = []
+    found: list[Gain] = []
     for (block, type_name), time in (
         bound["time_ms"].groupby([bound["block"], source]).sum().items()
     ):
         own = bits.get(type_name, 0.0)
         if own > to_bits and _fits(weights, str(type_name), stored):
+            gain = float(time) * (1.0 - to_bits / own)
             found.append(
-                {
-                    "what": QUANTIZE,
-                    "block": block,
-                    "type": type_name,
-                    "to_type": target,
-                    "gain_ms": float(time) * (1.0 - to_bits / own),
-                    "is_modelled": True,
-                }
+                QuantizeGain(
+                    block=block,
+                    type=type_name,
+                    to_type=target,
+                    gain_ms=gain,
+                    time_ms=total,
+                    share=gain / total,
+                    is_modelled=True,
+                )
             )
     return found
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from ...analysis.layers.flags import IMPL, SIZE, TIME, TYPE, LayerFlag
+from ...analysis.layers import flags
+from ...analysis.layers.flags import LayerFlag
 from .quantities import UNICODE, Glyphs, milliseconds, printable, ratio
 
 _MOST_RUNS = 16
@@ -39,9 +40,11 @@ def flag_texts(flags: Sequence[LayerFlag], glyphs: Glyphs) -> tuple[str, ...]:
 
 def _loudness(flag: LayerFlag) -> float:
     """How far the times of these layers are from those of the others, as a factor's logarithm."""
-    ratios = [*flag.figures.get("ratio", ())]
-    for blocks in flag.figures.get("time_ratio", {}).values():
-        ratios += blocks.values()
+    figures = flag.figures
+    if isinstance(figures, flags.OddTime):
+        ratios = [*figures.ratio]
+    else:
+        ratios = [r for blocks in figures.time_ratio.values() for r in blocks.values()]
     return max((abs(math.log(r)) for r in ratios if 0 < r < math.inf), default=0.0)
 
 
@@ -53,31 +56,31 @@ def flag_record(flag: LayerFlag) -> dict[str, Any]:
         "block": flag.block,
         "kind": flag.kind,
         "text": flag_text(flag, UNICODE),
-        "figures": flag.figures,
+        "figures": flag.figures.to_json(),
     }
 
 
 def _said(flag: LayerFlag) -> str:
     figures = flag.figures
-    if flag.kind == TYPE:
-        return _types(figures["weights"])
-    if flag.kind == SIZE and "weights" in figures:
-        return _shapes(figures["weights"])
-    if flag.kind == SIZE:
-        return _columns(flag)
-    if flag.kind == IMPL:
-        where = f"{flag.block or 'op'} ({listed(figures['parts'])})"
-        return f"{where} runs {figures['impl']}, elsewhere {figures['usual_impl']}"
-    if flag.kind == TIME:
-        return _time(flag)
-    if "blocks" in figures:
-        mostly = "mostly " if figures["n_kinds"] > 2 else ""
-        return f"{listed(figures['blocks'])}, elsewhere {mostly}{listed(figures['usual_blocks'])}"
-    if "ops" in figures:
-        more = figures["n_ops"] - len(figures["ops"])
-        names = [*figures["ops"], *([f"{more} more"] if more else [])]
+    if isinstance(figures, flags.OddTypes):
+        return _types(figures.weights)
+    if isinstance(figures, flags.OddShapes):
+        return _shapes(figures.weights)
+    if isinstance(figures, flags.OddColumns):
+        return _columns(flag.block, figures)
+    if isinstance(figures, flags.OddImpl):
+        where = f"{flag.block or 'op'} ({listed(figures.parts)})"
+        return f"{where} runs {figures.impl}, elsewhere {figures.usual_impl}"
+    if isinstance(figures, flags.OddTime):
+        return _time(flag, figures)
+    if isinstance(figures, flags.OddBlocks):
+        mostly = "mostly " if figures.n_kinds > 2 else ""
+        return f"{listed(figures.blocks)}, elsewhere {mostly}{listed(figures.usual_blocks)}"
+    if isinstance(figures, flags.OddOps):
+        more = figures.n_ops - len(figures.ops)
+        names = [*figures.ops, *([f"{more} more"] if more else [])]
         return f"{flag.block} runs other ops or sizes than elsewhere: {listed(names)}"
-    extra, missing = figures["parts_extra"], figures["parts_missing"]
+    extra, missing = figures.parts_extra, figures.parts_missing
     said = [
         f"with {listed(extra)}" if extra else "",
         f"without {listed(missing)}" if missing else "",
@@ -85,11 +88,11 @@ def _said(flag: LayerFlag) -> str:
     return f"{flag.block} {', '.join(text for text in said if text)}, unlike other layers"
 
 
-def _types(weights: Sequence[Mapping[str, Any]]) -> str:
+def _types(weights: Sequence[flags.WeightType]) -> str:
     groups: dict[tuple[str, str, bool], list[str]] = {}
     for one in weights:
-        key = (one["type"], one["usual_type"], one["n_types"] > 2)
-        groups.setdefault(key, []).append(one["weight"])
+        key = (one.type, one.usual_type, one.n_types > 2)
+        groups.setdefault(key, []).append(one.weight)
     return "; ".join(
         f"{listed(names)} {'are' if len(names) > 1 else 'is'} {own}, "
         f"elsewhere {'mostly ' if mixed else ''}{usual}"
@@ -97,48 +100,47 @@ def _types(weights: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
-def _shapes(weights: Sequence[Mapping[str, Any]]) -> str:
+def _shapes(weights: Sequence[flags.WeightShape]) -> str:
     groups: dict[tuple[str, str], list[str]] = {}
     for one in weights:
-        own, usual = ("x".join(map(str, one[key])) for key in ("shape", "usual_shape"))
-        groups.setdefault((own, usual), []).append(one["weight"])
+        own, usual = ("x".join(map(str, shape)) for shape in (one.shape, one.usual_shape))
+        groups.setdefault((own, usual), []).append(one.weight)
     return "; ".join(
         f"{listed(names)} {'have' if len(names) > 1 else 'has'} {own} elements, elsewhere {usual}"
         for (own, usual), names in groups.items()
     )
 
 
-def _columns(flag: LayerFlag) -> str:
-    own, usual = flag.figures["n_columns"], flag.figures["usual_n_columns"]
+def _columns(block: str | None, figures: flags.OddColumns) -> str:
+    own, usual = figures.n_columns, figures.usual_n_columns
     text = (
-        f"{flag.block} ({listed(flag.figures['parts'])}) works on {own} "
+        f"{block} ({listed(figures.parts)}) works on {own} "
         f"token{'s' if own != 1 else ''}, elsewhere on {usual}"
     )
-    if flag.figures["is_last"] and own < usual:
+    if figures.is_last and own < usual:
         text += ": behind the last layer only the wanted outputs are needed"
     return text
 
 
-def _time(flag: LayerFlag) -> str:
-    figures = flag.figures
-    low, high = (ratio(value) for value in figures["ratio"])
+def _time(flag: LayerFlag, figures: flags.OddTime) -> str:
+    low, high = (ratio(value) for value in figures.ratio)
     span = low if low == high else f"{low}x to {high}"
-    which = f"layer {figures['layer']}: " if len(flag.layers) > 1 else ""
+    which = f"layer {figures.layer}: " if len(flag.layers) > 1 else ""
     reason = (
         "; it is the first layer: cold caches, or noise"
-        if figures["is_first"]
+        if figures.is_first
         else "; noise, or what the caches held"
     )
     return (
         f"{flag.block} takes {span}x the median of layers that are built alike "
-        f"({which}{milliseconds(figures['time_ms'])} ms, "
-        f"median {milliseconds(figures['median_ms'])}), "
+        f"({which}{milliseconds(figures.time_ms)} ms, "
+        f"median {milliseconds(figures.median_ms)}), "
         f"with no difference in weights or code{reason}"
     )
 
 
 def _compared(flag: LayerFlag) -> str:
-    ratios = flag.figures.get("time_ratio") or {}
+    ratios = {} if isinstance(flag.figures, flags.OddTime) else flag.figures.time_ratio
     told = []
     for phase, blocks in ratios.items():
         values = ", ".join(f"{block} {ratio(value)}x" for block, value in blocks.items())
