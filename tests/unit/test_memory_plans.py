@@ -16,10 +16,11 @@ from slmprof.planning.records import (
     Fit,
     LayerSize,
     MemoryPlan,
+    MemoryReport,
     Refusal,
     TensorPlace,
-    report_from_json,
 )
+from slmprof.profiles.decoding import decode
 
 
 def test_totals() -> None:
@@ -35,7 +36,7 @@ def test_records_survive_json() -> None:
     report = example_report(
         refusals=(Refusal({"n_ctx": 5}, "no"),), fits=(fit,), varying=("n_ctx",), budget_bytes=9
     )
-    again = report_from_json(json.loads(json.dumps(asdict(report))))
+    again = decode(MemoryReport, json.loads(json.dumps(asdict(report))))
     assert again == report
 
 

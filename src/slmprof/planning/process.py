@@ -99,6 +99,8 @@ class Planning:
         Raises:
             UsageError, ModelError, EngineError: as `plan_memory`.
         """
-        from .records import report_from_json
+        # Loaded while the child is still at work.
+        from ..profiles.decoding import decode
+        from .records import MemoryReport
 
-        return report_from_json(self.answer.wait(on_progress))
+        return decode(MemoryReport, self.answer.wait(on_progress))

@@ -1,13 +1,11 @@
 """What a model takes in memory with one setting or many: buffers, layers, tensors, peaks.
 
-Every record goes to JSON and back (`to_json`, `from_json`): the process that plans hands them over
-so, and `slmprof memory --format json` prints them.
+The process that plans hands them over as JSON, and `slmprof memory --format json` prints them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
@@ -236,49 +234,3 @@ class MemoryReport:
     lightest: str | None
     least_compressed: str | None
     planner: PlannerCost
-
-
-def plan_from_json(values: Mapping[str, Any]) -> MemoryPlan:
-    """The inverse of `asdict` for a MemoryPlan."""
-    return MemoryPlan(
-        config=dict(values["config"]),
-        buffers=_all(BufferSize, values["buffers"]),
-        layers=_all(LayerSize, values["layers"]),
-        tensors=_all(TensorPlace, values["tensors"]),
-        compute_phases=tuple(
-            ComputePeak(**{**peak, "tensors": _all(LiveTensor, peak["tensors"])})
-            for peak in values["compute_phases"]
-        ),
-        ubatch=_all(UbatchSize, values["ubatch"]),
-        notes=tuple(values["notes"]),
-    )
-
-
-def report_from_json(values: Mapping[str, Any]) -> MemoryReport:
-    """The inverse of `asdict` for a MemoryReport."""
-    return MemoryReport(
-        model=dict(values["model"]),
-        memory_bytes=values["memory_bytes"],
-        varying=tuple(values["varying"]),
-        settings=tuple(map(plan_from_json, values["settings"])),
-        refusals=_all(Refusal, values["refusals"]),
-        fits=_all(Fit, values["fits"]),
-        budget_bytes=values["budget_bytes"],
-        lightest=values["lightest"],
-        least_compressed=values["least_compressed"],
-        planner=PlannerCost(**values["planner"]),
-    )
-
-
-def _all(record: type[Any], rows: list[Json]) -> tuple[Any, ...]:
-    names = {field.name for field in fields(record)}
-    return tuple(
-        record(
-            **{
-                name: tuple(value) if isinstance(value, list) else value
-                for name, value in row.items()
-                if name in names
-            }
-        )
-        for row in rows
-    )
