@@ -273,6 +273,13 @@ def test_a_child_that_is_killed(small_model: ModelMaker) -> None:
             plan.result()
 
 
+def test_the_child_loads_nothing_that_plans_have_no_use_for() -> None:
+    code = "import slmprof.planning.worker, sys; print(' '.join(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    slow = {"msgspec", "pandas", "rich", "numpy.ma", "numpy.typing", "slmprof.profiles.data"}
+    assert slow & set(done.stdout.split()) == set()
+
+
 def test_nothing_is_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)

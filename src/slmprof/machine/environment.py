@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import platform
+from typing import TYPE_CHECKING
 
 from ..children.memory import proc_bytes, proc_value, read
 from ..cores import usable_cores
-from ..profiles.meta import Environment
+
+if TYPE_CHECKING:
+    from ..profiles.meta import Environment
 
 
 def cpu_name() -> str:
@@ -46,6 +49,8 @@ def find_warnings(n_threads: int) -> list[str]:
 
 def describe(n_threads: int) -> Environment:
     """The machine, and what would spoil a run with this many threads."""
+    from ..profiles.meta import Environment
+
     return Environment(
         cpu=cpu_name(),
         n_cores=usable_cores(),

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from .anchors import recurrent_mixers, repeated_layers, weights_by_name, weights_by_use
 from .edges import GraphEdges
@@ -18,6 +18,9 @@ from .inner_ops import place_inner_ops, place_lone_ops
 from .norms import place_norms
 from .parts import assign_parts
 from .placing import OTHER, Placing
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 RULES: tuple[Callable[[Placing], None], ...] = (
     weights_by_name,

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from ...profiles.data import ProfileData
 from ...profiles.tables import TensorTable
 from .attribution import Attribution, attribute
 from .edges import GraphEdges
+
+if TYPE_CHECKING:
+    # The planner, which has none, would wait for its decoder to load.
+    from ...profiles.data import ProfileData
 
 
 @dataclass(frozen=True, eq=False)
