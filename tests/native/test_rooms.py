@@ -29,6 +29,15 @@ def test_includes_point_one_way() -> None:
     assert upwards == []
 
 
+def test_the_engine_alone_includes_what_llama_cpp_may_change() -> None:
+    users = {
+        path.relative_to(CSRC).parts[0]
+        for path in CSRC.rglob("*.*")
+        if re.search(r'#include [<"]llama[^>"]*[>"]', path.read_text(encoding="utf-8"))
+    }
+    assert users == {"engine"}
+
+
 def test_pybind11_is_seen_by_the_bindings_alone() -> None:
     users = {
         path.relative_to(CSRC).parts[0]

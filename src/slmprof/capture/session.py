@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from ..views import Profile
 
 Tokens = NDArray[np.int32]
+Logits = NDArray[np.float32]
 Chunk = dict[str, Any]
 _Result = TypeVar("_Result")
 
@@ -142,6 +143,38 @@ class Session:
     def fill(self, tokens: Tokens) -> None:
         """Tokens into the context, unmeasured."""
         self.guard(lambda: self.engine.fill(tokens))
+
+    def score(
+        self, tokens: int | Sequence[int] | Tokens, consumer: Callable[[int, Logits], object]
+    ) -> None:
+        """Tokens into the context, unmeasured, with the logits of each of them.
+
+        Args:
+            tokens: token ids, or how many random ones.
+            consumer: called for each batch, at most a ubatch, with the position of its first token
+                in the context and its logits, float32 [n, n_vocab]: row i tells what follows token
+                i. The array is the consumer's own, and nothing else keeps it.
+
+        Raises:
+            EngineError: llama.cpp failed; UsageError: too many tokens or none, or a model that only
+            encodes. What the consumer raises ends it and comes through as it is.
+        """
+        ids = self._token_ids(tokens)
+        raised: list[BaseException] = []
+
+        def consume(position: int, logits: Logits) -> None:
+            try:
+                consumer(position, logits)
+            except BaseException as error:
+                raised.append(error)
+                raise
+
+        try:
+            self.guard(lambda: self.engine.score(ids, consume))
+        except Exception:
+            if raised:
+                raise raised[0] from None
+            raise
 
     def prefill(
         self, tokens: int | Sequence[int] | Tokens, *, observe: bool = True, repeat: int = 0
