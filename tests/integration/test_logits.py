@@ -94,7 +94,7 @@ def test_an_exception_of_the_consumer_ends_it_after_a_whole_batch(model: Path) -
     engine = open_exact(model, n_ubatch=16)
     positions: list[int] = []
 
-    def stop(position: int, logits: Logits) -> None:
+    def stop(position: int, _: Logits) -> None:
         positions.append(position)
         if position == 32:
             raise LookupError("enough")
@@ -140,7 +140,7 @@ def test_one_batch_of_logits_is_alive_at_a_time(model: Path) -> None:
     engine = open_exact(model, n_ubatch=10)
     alive: list[weakref.ref[Logits]] = []
 
-    def consume(position: int, logits: Logits) -> None:
+    def consume(_: int, logits: Logits) -> None:
         assert [ref for ref in alive if ref() is not None] == []
         alive.append(weakref.ref(logits))
 
@@ -176,7 +176,7 @@ def test_a_session_streams_logits_and_raises_what_the_consumer_raised(model: Pat
         session.score(TOKENS, lambda _, logits: shapes.append(logits.shape))
         assert shapes == [(16, 512)] * 6 + [(4, 512)]
 
-        def fail(position: int, logits: Logits) -> None:
+        def fail(*_: object) -> None:
             raise ValueError("not slmprof's")
 
         session.rewind(0)
