@@ -9,6 +9,7 @@ import pandas as pd
 
 from ...profiles.data import ProfileData
 from ...profiles.tables import trimmed_shape
+from ..tables.typed import typed_table
 
 PLACE_COLUMNS: dict[str, str] = {
     "tensor": "object",
@@ -73,7 +74,7 @@ def place_table(profile: ProfileData) -> pd.DataFrame:
                 "n_cells": int(places.n_cells[row]) if cache >= 0 else None,
             }
         )
-    return _table(made, PLACE_COLUMNS)
+    return typed_table(made, PLACE_COLUMNS)
 
 
 def cache_table(profile: ProfileData) -> pd.DataFrame:
@@ -108,7 +109,7 @@ def cache_table(profile: ProfileData) -> pd.DataFrame:
                 "used_bytes": size * n_used // max(n_cells * max(n_streams, 1), 1),
             }
         )
-    return _table(made, CACHE_COLUMNS)
+    return typed_table(made, CACHE_COLUMNS)
 
 
 def deepest(profile: ProfileData) -> int:
@@ -121,10 +122,3 @@ def deepest(profile: ProfileData) -> int:
 
 def _known(value: Any) -> int | None:
     return int(value) if value >= 0 else None
-
-
-def _table(rows: list[dict[str, Any]], columns: dict[str, str]) -> pd.DataFrame:
-    table: pd.DataFrame = pd.DataFrame(
-        {name: pd.Series([row[name] for row in rows], dtype=t) for name, t in columns.items()}
-    )
-    return table

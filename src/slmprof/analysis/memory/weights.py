@@ -11,6 +11,7 @@ import pandas as pd
 from ...profiles.data import ProfileData
 from ...profiles.vocabulary import USAGES
 from ..graphs.weight_roles import role_of_name, stem_and_layer
+from ..tables.typed import typed_table
 
 # How the ops of all graphs read a weight, the strongest last.
 LOOKED_UP, ROUTED, WHOLE = "rows", "experts", "whole"
@@ -61,10 +62,7 @@ def weight_table(profile: ProfileData) -> pd.DataFrame:
                 "read": read.get(name, WHOLE),
             }
         )
-    table: pd.DataFrame = pd.DataFrame(
-        {name: pd.Series([row[name] for row in made], dtype=t) for name, t in COLUMNS.items()}
-    )
-    return table
+    return typed_table(made, COLUMNS)
 
 
 def _whole_stem(name: str, layer: int) -> str:

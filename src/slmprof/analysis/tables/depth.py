@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -15,17 +15,17 @@ from ...profiles.vocabulary import PHASES
 from ..timing.phases import PhaseSummary, op_steps
 from .derived import Derived
 from .grouping import sum_by
+from .typed import typed_table
 
 # What a table by depth can be divided by, and the columns that name a row of it.
-_KEYS: dict[str, tuple[str, ...]] = {
-    "block": ("block",),
-    "part": ("block", "part"),
-    "kernel": ("kernel",),
-}
-_MEASURES: dict[str, str] = {
-    "time_ms": "float64",
-    "time_per_token_ms": "float64",
-    "share": "float64",
+_KEYS = {"block": ["block"], "part": ["block", "part"], "kernel": ["kernel"]}
+_MEASURES = ("time_ms", "time_per_token_ms", "share", "latency_ms", "tokens_per_s")
+_SUMMED = {"time_ms": "float64", "share": "float64", "n_depth": "int64"}
+_STEPS: dict[str, str] = {
+    "phase": "object",
+    "n_depth": "int64",
+    "n_past": "float64",
+    "n_tokens": "float64",
     "latency_ms": "float64",
     "tokens_per_s": "float64",
 }
@@ -121,15 +121,28 @@ def depth_table(profile: Derived, by: str = "block") -> pd.DataFrame:
         UsageError: `by` is none of these.
     """
     keys = _keys(by)
-    parts = [_at_depth(profile.at_depth(depth), depth, keys) for depth in profile.depths]
-    dtypes = {
-        "phase": "object",
-        "n_depth": "int64",
-        "n_past": "float64",
-        **dict.fromkeys(keys, "object"),
-        **_MEASURES,
-    }
-    return _ordered(_completed(_frame([row for part in parts for row in part], dtypes), keys))
+    steps: list[dict[str, Any]] = []
+    found = [typed_table([], {"phase": "object", **dict.fromkeys(keys, "object"), **_SUMMED})]
+    for depth in profile.depths:
+        part = profile.at_depth(depth)
+        steps += _steps(part, depth)
+        found.append(sum_by(part.op_rows, keys, ["time_ms", "share"]).assign(n_depth=depth))
+    groups = pd.concat(found, ignore_index=True)
+    # Each group at every depth of its phase.
+    names = groups[["phase", *keys]].drop_duplicates()
+    table = (
+        typed_table(steps, _STEPS)
+        .merge(names, on="phase")
+        .merge(groups, "left", on=["phase", "n_depth", *keys])
+    )
+    times = table[["time_ms", "share"]].astype("float64").fillna(0.0)
+    per_token = times["time_ms"] / table["n_tokens"].where(table["n_tokens"] > 0)
+    table = table.assign(**times, time_per_token_ms=per_token)
+    # As everywhere: prefill first, which is the reverse of the alphabet.
+    ordered: pd.DataFrame = table.sort_values(
+        ["phase", "n_depth", "time_ms"], ascending=[False, True, False], kind="stable"
+    )[["phase", "n_depth", "n_past", *keys, *_MEASURES]].reset_index(drop=True)
+    return ordered
 
 
 def fit_depths(costs: pd.DataFrame, by: str = "block") -> pd.DataFrame:
@@ -154,7 +167,7 @@ def fit_depths(costs: pd.DataFrame, by: str = "block") -> pd.DataFrame:
     dtypes = {"phase": "object", **dict.fromkeys(keys, "object")}
     for name in LineFit.__dataclass_fields__:
         dtypes[name] = "int64" if name == "n_depths" else "float64"
-    return _frame(records, dtypes)
+    return typed_table(records, dtypes)
 
 
 def fit_line(n_past: npt.ArrayLike, time_ms: npt.ArrayLike) -> LineFit | None:
@@ -206,22 +219,14 @@ def cost_rows(costs: pd.DataFrame) -> pd.DataFrame:
     `recurrent_ms`, `lm_head_ms`, `rest_ms`, `total_ms` (all ops); and `latency_ms`, `tokens_per_s`.
     """
     rows: list[dict[str, Any]] = []
-    for (phase, n_depth), group in costs.groupby(["phase", "n_depth"], sort=False):
-        first = group.iloc[0]
+    for _, group in costs.groupby(["phase", "n_depth"], sort=False):
         time = group.groupby("block")["time_per_token_ms"].sum()
-        own = {f"{block}_ms": float(time.get(block, 0.0)) for block in COST_BLOCKS}
-        total = float(time.sum())
-        rest = float(time.drop(list(COST_BLOCKS), errors="ignore").sum())
         rows.append(
             {
-                "phase": phase,
-                "n_depth": n_depth,
-                "n_past": first["n_past"],
-                **own,
-                "rest_ms": rest,
-                "total_ms": total,
-                "latency_ms": first["latency_ms"],
-                "tokens_per_s": first["tokens_per_s"],
+                **group.iloc[0],
+                **{f"{block}_ms": float(time.get(block, 0.0)) for block in COST_BLOCKS},
+                "rest_ms": float(time.drop(list(COST_BLOCKS), errors="ignore").sum()),
+                "total_ms": float(time.sum()),
             }
         )
     names = ["phase", "n_depth", "n_past", *(f"{block}_ms" for block in COST_BLOCKS)]
@@ -230,64 +235,29 @@ def cost_rows(costs: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def _frame(rows: Sequence[Mapping[str, Any]], dtypes: Mapping[str, str]) -> pd.DataFrame:
-    """The rows as a table of these columns, also where there is no row."""
-    table: pd.DataFrame = pd.DataFrame(
-        {name: pd.Series([row[name] for row in rows], dtype=t) for name, t in dtypes.items()}
-    )
-    return table
-
-
-def _keys(by: str) -> tuple[str, ...]:
+def _keys(by: str) -> list[str]:
     if by not in _KEYS:
         raise UsageError(f"there are no costs by {by!r}; choose one of {', '.join(_KEYS)}")
     return _KEYS[by]
 
 
-def _at_depth(profile: Derived, depth: int, keys: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """The rows of one depth; `profile` holds nothing of another."""
-    groups = sum_by(profile.op_rows, keys, ["time_ms", "share"])
+def _steps(profile: Derived, depth: int) -> list[dict[str, Any]]:
+    """What holds for all groups of a phase at one depth; `profile` holds nothing of another."""
+    rows = []
     for summary in profile.phase_summaries:
         chosen = op_steps(profile.data, PHASES.index(summary.phase))
-        if not chosen.any():
-            continue
-        n_tokens = float(profile.data.steps.n_tokens[chosen].mean())
-        of_depth = {
-            "phase": summary.phase,
-            "n_depth": depth,
-            "n_past": float(profile.data.steps.n_past[chosen].mean()),
-            "latency_ms": summary.latency_ms.median if summary.latency_ms else None,
-            "tokens_per_s": summary.tokens_per_s,
-        }
-        for row in groups[groups["phase"] == summary.phase].to_dict("records"):
-            per_token = row["time_ms"] / n_tokens if n_tokens else None
-            yield {**of_depth, **row, "time_per_token_ms": per_token}
-
-
-def _completed(table: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
-    """With a row of no time for each group that is missing at a depth of its phase."""
-    missing: list[dict[str, Any]] = []
-    for _, rows in table.groupby("phase", sort=False):
-        names = {tuple(name) for name in rows[list(keys)].itertuples(index=False)}
-        for _, at_depth in rows.groupby("n_depth"):
-            here = {tuple(name) for name in at_depth[list(keys)].itertuples(index=False)}
-            nothing = {"time_ms": 0.0, "time_per_token_ms": 0.0, "share": 0.0}
-            base = {**{str(k): v for k, v in at_depth.iloc[0].items()}, **nothing}
-            missing += [
-                {**base, **dict(zip(keys, name, strict=True))} for name in sorted(names - here)
-            ]
-    if missing:
-        added = _frame(missing, {str(name): str(t) for name, t in table.dtypes.items()})
-        table = pd.concat([table, added], ignore_index=True)
-    return table
-
-
-def _ordered(table: pd.DataFrame) -> pd.DataFrame:
-    # As everywhere: prefill first, which is the reverse of the alphabet.
-    ordered: pd.DataFrame = table.sort_values(
-        ["phase", "n_depth", "time_ms"], ascending=[False, True, False], kind="stable"
-    ).reset_index(drop=True)
-    return ordered
+        if chosen.any():
+            rows.append(
+                {
+                    "phase": summary.phase,
+                    "n_depth": depth,
+                    "n_past": float(profile.data.steps.n_past[chosen].mean()),
+                    "n_tokens": float(profile.data.steps.n_tokens[chosen].mean()),
+                    "latency_ms": summary.latency_ms.median if summary.latency_ms else None,
+                    "tokens_per_s": summary.tokens_per_s,
+                }
+            )
+    return rows
 
 
 _Curve = tuple[tuple[str, ...], npt.NDArray[np.float64], npt.NDArray[np.float64]]

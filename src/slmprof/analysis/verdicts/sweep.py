@@ -14,6 +14,7 @@ from ...settings.resolved import ResolvedConfig
 from ...settings.table import NEVER, table
 from ..tables.depth import COST_BLOCKS, DepthReport, report_depths
 from ..tables.derived import Derived
+from ..tables.typed import typed_table
 from .caveats import caveats
 
 # What two points can differ in. Depths do not count: each has rows of its own.
@@ -116,10 +117,7 @@ def sweep_table(points: Sequence[SweepPoint]) -> pd.DataFrame:
         **dict.fromkeys(_MEASURED, "float64"),
         "rss_peak_bytes": "Int64",
     }
-    table: pd.DataFrame = pd.DataFrame(
-        {name: pd.Series([row[name] for row in rows], dtype=t) for name, t in dtypes.items()}
-    )
-    return table
+    return typed_table(rows, dtypes)
 
 
 def _label(point: SweepPoint) -> dict[str, Any]:
