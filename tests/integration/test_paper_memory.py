@@ -54,6 +54,7 @@ def test_every_bar_of_the_figure_is_reached(
 
 
 def test_the_files_of_today_are_close_to_the_surveys(at_2048: dict[str, Any]) -> None:
+    assert len(at_2048) > 5
     for model in at_2048.values():
         assert model.today_weights_bytes == pytest.approx(model.weights_bytes, rel=0.013)
 

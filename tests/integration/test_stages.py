@@ -100,7 +100,7 @@ def test_aggregated_conversions_are_those_of_the_events(small_model: ModelMaker)
     conversion = stats["stage"] == STAGE_CONVERSION
     assert stats["calls"][conversion].sum() == n_conversions
     texts = {chunk["strings"][p] for p in np.unique(stats["path"][conversion])}
-    assert all(text.startswith("quantize_") for text in texts)
+    assert texts and all(text.startswith("quantize_") for text in texts)
     # With the conversions, too, the spans tile the runs.
     assert stats["span_sum_ns"].sum() == (runs["end_ns"] - runs["begin_ns"]).sum()
     assert np.all(stats["compute_max_sum_ns"] >= stats["compute_sum_ns"] * (1 - 1e-9))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json as json_module
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -165,6 +165,24 @@ def test_two_points_have_a_line_and_no_error() -> None:
 )
 def test_no_line_through_too_little(x: list[float], y: list[float]) -> None:
     assert fit_line(x, y) is None
+
+
+def test_a_bent_line_through_three_points_as_worked_out_by_hand() -> None:
+    # Residuals of 0.8333 + 1.5 x at 0, 1 and 2 thousand tokens: 1/6, -1/3 and 1/6.
+    fit = fit_line([0, 1024, 2048], [1.0, 2.0, 4.0])
+    assert fit is not None
+    assert asdict(fit) == pytest.approx(
+        {
+            "n_depths": 3,
+            "a_ms": 5 / 6,
+            "a_se_ms": (5 / 36) ** 0.5,
+            "b_ms_per_1024": 1.5,
+            "b_se_ms_per_1024": (1 / 12) ** 0.5,
+            "rms_error_ms": (1 / 18) ** 0.5,
+            "max_error_share": 1 / 6,
+            "r2": 27 / 28,
+        }
+    )
 
 
 def test_one_depth_has_costs_and_no_line() -> None:

@@ -133,8 +133,12 @@ def test_missing_column(path: Path) -> None:
 
 
 def test_unknown_members_are_left_alone(path: Path) -> None:
+    before = load(path)
     edit(path, lambda members: members.update({"future.column.npy": npy([1])}))
-    load(path)
+    after = load(path)
+    assert len(after.events) > 0 and after.strings == before.strings
+    for name, column in after.events.columns().items():
+        assert column.tolist() == before.events.columns()[name].tolist()
 
 
 def test_a_column_that_lies_about_its_size(path: Path) -> None:

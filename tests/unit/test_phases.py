@@ -26,7 +26,8 @@ def test_headline_comes_from_the_timing_pass_alone() -> None:
 
 
 def test_warmup_is_apart() -> None:
-    for summary in summarize_phases(example_profile()):
+    prefill, decode = summarize_phases(example_profile())
+    for summary in (prefill, decode):
         assert summary.warmup_ms is not None and summary.warmup_ms.median == 99.0
         assert summary.latency_ms is not None and summary.latency_ms.max < 99.0
 

@@ -247,7 +247,8 @@ def test_a_circle_of_views_ends() -> None:
     first = g.op("SCALE", (8, 4), x)
     second = g.op("SCALE", (8, 4), first, view_of=first)
     g.rows[first]["view_of"] = second
-    g.work(second)
+    # Work is that of the elements, wherever the circle says that they lie.
+    assert g.work(second) == Work(32.0, 256.0, 0.0)
 
 
 def test_edges_can_be_shared() -> None:
