@@ -19,9 +19,8 @@ from slmprof.errors import UsageError
 from slmprof.settings.capture import CaptureConfig
 from slmprof.settings.kinds import Whole
 from slmprof.settings.planning import GRID, AskedPlan, MemoryRequest
-from slmprof.settings.resolved import ResolvedConfig, ResolvedPlan, used_buffers
+from slmprof.settings.resolved import ResolvedConfig, ResolvedPlan, resolved, used_buffers
 from slmprof.settings.table import (
-    ALWAYS,
     CHANGED,
     NEVER,
     SWEEP,
@@ -53,7 +52,7 @@ NATIVE: dict[str, dict[str, Any]] = {
     "type_v": {"type_v": "q4_0"}, "override_tensor": {"tensor_overrides": [("ffn", "CPU")]},
     "mmap": {"use_mmap": False}, "repack": {"use_repack": False}, "clock": {"exact_clock": True},
     "n_seq_max": {"n_seq_max": 2}, "n_outputs_max": {"n_outputs_max": 1},
-    "swa_full": {"swa_full": True},
+    "swa_full": {"swa_full": True}, "device": {"devices": [], "n_gpu_layers": 0},
 }  # fmt: skip
 
 
@@ -79,10 +78,9 @@ def test_a_setting_of_a_run_reaches_every_place(name: str) -> None:
     config.fill(native)
     assert {**vars(native), **NATIVE.get(name, {})} == vars(native)
     if name not in ("ceilings",):
-        resolved = ResolvedConfig.from_json(config.to_json())
-        assert getattr(resolved, name) == value
+        assert getattr(resolved(ResolvedConfig, config.to_json()), name) == value
     shown = captions(CaptureConfig, config.to_json())
-    assert (name in shown) == (entry.caption in (ALWAYS, CHANGED))
+    assert (name in shown) == (entry.caption != NEVER and name != "device")
     points = make_grid(["preset:tiny"], {name: (value,) if SWEEP in entry.axes else value})
     plain = make_grid(["preset:tiny"], {})
     differs = points[0].file_name != plain[0].file_name
@@ -102,7 +100,7 @@ def test_a_setting_of_a_plan_reaches_every_place(name: str) -> None:
         assert request.fit_bytes == value
         return
     assert getattr(plan, name) == value
-    assert getattr(ResolvedPlan.from_json(plan.to_json()), name) == value
+    assert getattr(resolved(ResolvedPlan, plan.to_json()), name) == value
     native = SimpleNamespace()
     plan.fill(native)
     assert {**vars(native), **NATIVE.get(name, {})} == vars(native)
@@ -152,7 +150,7 @@ def test_options_have_one_meaning_in_all_commands() -> None:
 def test_what_was_not_asked_for_is_known_as_such() -> None:
     config = CaptureConfig("m.gguf")
     assert config.n_ctx is None and config.threads is None and config.n_ctx_made == 2048
-    unknown = ResolvedConfig.from_json({"n_gen": 0, "n_depth": [0, 5], "future": 1})
+    unknown = resolved(ResolvedConfig, {"n_gen": 0, "n_depth": [0, 5], "future": 1})
     assert unknown.n_gen == 0 and unknown.n_depth == (0, 5)
     assert all(
         getattr(unknown, f.name) is None

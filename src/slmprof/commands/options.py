@@ -71,7 +71,7 @@ def add_setting(
     if isinstance(kind, Several) and setting.default == ():
         kind = kind.one
         option["action"] = "append"
-    default = f" ({setting.default_help})" if setting.default_help else ""
+    default = f" ({setting.default_text})" if setting.default_text else ""
     name = setting.option or f"--{setting.name.replace('_', '-')}"
     is_on = setting.default is True
     if is_on:

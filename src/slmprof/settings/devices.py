@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from .kinds import Kind
+
 
 @dataclass(frozen=True)
 class Device:
@@ -30,13 +32,10 @@ def find_device(name: str) -> Device:
     return _KNOWN[name]
 
 
-class DeviceName:
+class DeviceName(Kind):
     """The kind of values of `--device`."""
 
     metavar = "DEVICE"
-
-    def read(self, text: str) -> Any:
-        return text
 
     def check(self, value: Any) -> Any:
         if not isinstance(value, str):

@@ -10,21 +10,24 @@ import math
 import os
 import re
 from collections.abc import Iterable
-from typing import Any, Protocol
+from typing import Any
 
 MOST = 2**31 - 1  # what 32-bit counters of llama.cpp can hold
 
 
-class Kind(Protocol):
+class Kind:
     """A kind of values; `metavar` stands for one in a command's help."""
 
-    @property
-    def metavar(self) -> str: ...
-    def read(self, text: str) -> Any: ...
-    def check(self, value: Any) -> Any: ...
+    metavar = ""
+
+    def read(self, text: str) -> Any:
+        return text
+
+    def check(self, value: Any) -> Any:
+        raise NotImplementedError
 
 
-class Whole:
+class Whole(Kind):
     """A whole number within limits."""
 
     metavar = "N"
@@ -62,15 +65,12 @@ class WholeOr(Whole):
         return value if value == self.word else super().check(value)
 
 
-class Word:
+class Word(Kind):
     """One of some words."""
 
     def __init__(self, *words: str) -> None:
         self.words = words
         self.metavar = "|".join(words)
-
-    def read(self, text: str) -> Any:
-        return text
 
     def check(self, value: Any) -> Any:
         if value not in self.words:
@@ -78,7 +78,7 @@ class Word:
         return value
 
 
-class Switch:
+class Switch(Kind):
     """True or false; on or off on a command line."""
 
     metavar = "on|off"
@@ -92,14 +92,11 @@ class Switch:
         return value
 
 
-class Text:
+class Text(Kind):
     """Any text but the empty one; paths become texts."""
 
     def __init__(self, metavar: str, what: str) -> None:
         self.metavar, self.what = metavar, what
-
-    def read(self, text: str) -> Any:
-        return text
 
     def check(self, value: Any) -> Any:
         text = os.fspath(value) if isinstance(value, os.PathLike) else value
@@ -108,7 +105,7 @@ class Text:
         return text
 
 
-class Seconds:
+class Seconds(Kind):
     """A positive number of seconds."""
 
     metavar = "SECONDS"
@@ -173,7 +170,7 @@ class Override(Text):
         return pattern, buffer
 
 
-class Several:
+class Several(Kind):
     """Values of one kind, each once; by commas on a command line.
 
     Args:

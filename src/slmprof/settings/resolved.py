@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, TypeVar
 
 from .table import PlanSettings, RunSettings
+
+_Resolved = TypeVar("_Resolved", "ResolvedConfig", "ResolvedPlan")
 
 
 @dataclass(frozen=True)
@@ -22,20 +24,17 @@ class ResolvedConfig(RunSettings[None]):
     `type_k` and `type_v` are None where a model has no such cache.
     """
 
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> ResolvedConfig:
-        """Takes what it knows of; what is absent is None."""
-        return cls(**_told(cls, values))
-
 
 @dataclass(frozen=True)
 class ResolvedPlan(PlanSettings[None]):
     """The settings of a plan as llama.cpp would use them."""
 
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> ResolvedPlan:
-        """Takes what it knows of; what is absent is None."""
-        return cls(**_told(cls, values))
+
+def resolved(of: type[_Resolved], values: Mapping[str, Any]) -> _Resolved:
+    """A record of what is known of its settings, by name; what is absent is None."""
+    told: dict[str, Any] = {field.name: values.get(field.name) for field in fields(of)}
+    told.update({name: tuple(v) for name, v in told.items() if isinstance(v, list)})
+    return of(**told)
 
 
 def used_buffers(buffer_types: Iterable[str]) -> dict[str, bool]:
@@ -45,8 +44,3 @@ def used_buffers(buffer_types: Iterable[str]) -> dict[str, bool]:
         "mmap": any("Mapped" in name for name in names),
         "repack": any("REPACK" in name for name in names),
     }
-
-
-def _told(of: type[Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    told = {field.name: values.get(field.name) for field in fields(of)}
-    return {n: tuple(v) if isinstance(v, list) else v for n, v in told.items()}

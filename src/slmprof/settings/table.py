@@ -11,15 +11,13 @@ The classes are generic over what stands where a setting is not known: nothing i
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from types import MappingProxyType
 from typing import Any, Generic, NoReturn, TypeVar
 
 from ..cores import MOST_THREADS, usable_cores
 from ..errors import UsageError
-from .devices import CPU, DeviceName
+from .devices import CPU, DeviceName, find_device
 from .kinds import Kind, Override, Seconds, Several, Switch, Text, Whole, WholeOr, Word
 
 U = TypeVar("U")
@@ -32,6 +30,7 @@ SWEEP, MEMORY = "sweep", "memory"
 RUN, LLAMA, FIT = "what to run", "settings of llama.cpp", "what fits"
 GROUPS = (RUN, LLAMA, FIT)
 ALWAYS, CHANGED, NEVER = "always", "where it is not the default", "never"
+_SHOWN: dict[str, Any] = {"tells_apart": ALWAYS, "caption": ALWAYS}
 
 
 @dataclass(frozen=True)
@@ -39,37 +38,44 @@ class Setting:
     """What is known of one setting.
 
     Attributes:
-        name: of the field, the JSON key and, with hyphens, the option.
         kind: which values there are.
         default: the value where none is given; None may then stand for a value that follows from
             others.
-        help: the option's help; None where only Python takes the setting.
-        default_help: the default in words.
+        help: the option's help.
+        default_help: the default in words, where its value is none.
         group: the heading of the option.
         option: the option's name, where it is not that of the field.
-        native: fields of the native EngineSettings, each with what makes its value of this one's;
-            None leaves the field as it is.
+        native: the field of the native EngineSettings that gets the value; or several fields, each
+            with what makes its value of this one's, where None leaves the field as it is.
         reads: the attribute to make them of, where it is not the setting's own.
         axes: the commands in which several values make a grid.
         short: how the name of a sweep's file abbreviates it; without, it counts in its digest only.
         tells_apart: when the setting counts as one that two points of a sweep can differ in. New
             settings count where they are not the default, so that older folders stay valid.
         caption: when it stands above the tables.
+        name: of the field, the JSON key and, with hyphens, the option; `table` fills it in.
     """
 
-    name: str
     kind: Kind
     default: Any
-    help: str | None
-    default_help: str
-    group: str
-    option: str
-    native: Mapping[str, Callable[[Any], Any]]
-    reads: str
-    axes: tuple[str, ...]
-    short: str
-    tells_apart: str
-    caption: str
+    help: str
+    default_help: str = ""
+    group: str = LLAMA
+    option: str = ""
+    native: str | Mapping[str, Callable[[Any], Any]] = ""
+    reads: str = ""
+    axes: tuple[str, ...] = ()
+    short: str = ""
+    tells_apart: str = CHANGED
+    caption: str = NEVER
+    name: str = ""
+
+    @property
+    def default_text(self) -> str:
+        """The default in words; empty where it goes without saying."""
+        if isinstance(self.default, bool):
+            return "on" if self.default else "off"
+        return self.default_help or ("" if self.default in (None, ()) else str(self.default))
 
     def check(self, value: Any) -> Any:
         """A value as it is kept. Raises UsageError, which names the setting."""
@@ -86,6 +92,13 @@ class Setting:
             return (None,)
         found: tuple[Any, ...] = replace(self, kind=Several(self.kind, least=least)).check(value)
         return found
+
+    def native_values(self, value: Any) -> dict[str, Any]:
+        """What the native EngineSettings gets of a value, by its fields."""
+        if isinstance(self.native, str):
+            return {self.native: value} if self.native else {}
+        made = {name: make(value) for name, make in self.native.items()}
+        return {name: item for name, item in made.items() if item is not None}
 
     def is_default(self, value: Any) -> bool:
         """Whether a value, as JSON or Python has it, is the one where none is given."""
@@ -104,45 +117,10 @@ class Setting:
         )
 
 
-def setting(
-    kind: Kind,
-    default: Any,
-    help: str | None,  # noqa: A002  # as argparse calls it
-    default_help: str = "",
-    *,
-    group: str = LLAMA,
-    option: str = "",
-    native: str | Mapping[str, Callable[[Any], Any]] = MappingProxyType({}),
-    reads: str = "",
-    axes: tuple[str, ...] = (),
-    short: str = "",
-    tells_apart: str = CHANGED,
-    caption: str = NEVER,
-) -> Any:
-    made = functools.partial(
-        Setting,
-        kind=kind,
-        default=default,
-        help=help,
-        default_help=default_help or _default_text(default),
-        group=group,
-        option=option,
-        native={native: lambda value: value}
-        if isinstance(native, str) and native
-        else native or {},
-        reads=reads,
-        axes=axes,
-        short=short,
-        tells_apart=tells_apart,
-        caption=caption,
-    )
-    return field(default=default, metadata={"setting": made})
-
-
-def _default_text(default: Any) -> str:
-    if isinstance(default, bool):
-        return "on" if default else "off"
-    return "" if default in (None, ()) else str(default)
+def setting(*known: Any, **more: Any) -> Any:
+    """A field that is a setting; the arguments are those of `Setting`."""
+    made = Setting(*known, **more)
+    return field(default=made.default, metadata={"setting": made})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,29 +129,27 @@ class LlamaSettings(Generic[U]):
 
     n_batch: int | U = setting(
         Whole(), 2048, "of a logical batch",
-        native="n_batch", axes=(SWEEP, MEMORY), short="b", tells_apart=ALWAYS, caption=ALWAYS,
+        native="n_batch", axes=(SWEEP, MEMORY), short="b", **_SHOWN,
     )  # fmt: skip
     n_ubatch: int | U = setting(
         Whole(), 512, "of a physical batch",
-        native="n_ubatch", axes=(SWEEP, MEMORY), short="ub", tells_apart=ALWAYS, caption=ALWAYS,
+        native="n_ubatch", axes=(SWEEP, MEMORY), short="ub", **_SHOWN,
     )  # fmt: skip
     threads: int | None = setting(
         Whole(1, MOST_THREADS), None, "threads", "all usable cores",
-        native="n_threads", reads="n_threads",
-        axes=(SWEEP,), short="t", tells_apart=ALWAYS, caption=ALWAYS,
+        native="n_threads", reads="n_threads", axes=(SWEEP,), short="t", **_SHOWN,
     )  # fmt: skip
     flash_attn: str | U = setting(
         Word(*FLASH_ATTENTION), "auto", "flash attention",
-        native={"flash_attn": FLASH_ATTENTION.get}, axes=(SWEEP, MEMORY), short="fa-",
-        tells_apart=ALWAYS, caption=ALWAYS,
+        native={"flash_attn": FLASH_ATTENTION.get}, axes=(SWEEP, MEMORY), short="fa-", **_SHOWN,
     )  # fmt: skip
     type_k: str | U = setting(
         Text("TYPE", "the name of a type"), "f16", "of the K cache",
-        native="type_k", axes=(SWEEP, MEMORY), short="k-", tells_apart=ALWAYS, caption=ALWAYS,
+        native="type_k", axes=(SWEEP, MEMORY), short="k-", **_SHOWN,
     )  # fmt: skip
     type_v: str | U = setting(
         Text("TYPE", "the name of a type"), "f16", "of the V cache",
-        native="type_v", axes=(SWEEP, MEMORY), short="v-", tells_apart=ALWAYS, caption=ALWAYS,
+        native="type_v", axes=(SWEEP, MEMORY), short="v-", **_SHOWN,
     )  # fmt: skip
     override_tensor: tuple[str, ...] | U = setting(
         Several(Override(), least=0), (),
@@ -183,13 +159,19 @@ class LlamaSettings(Generic[U]):
     )  # fmt: skip
     mmap: bool | U = setting(
         Switch(), True, "map the file instead of reading it",
-        native="use_mmap", axes=(MEMORY,), tells_apart=ALWAYS, caption=ALWAYS,
+        native="use_mmap", axes=(MEMORY,), **_SHOWN,
     )  # fmt: skip
     repack: bool | U = setting(
         Switch(), True, "repack weights for the processor",
-        native="use_repack", axes=(MEMORY,), tells_apart=ALWAYS, caption=ALWAYS,
+        native="use_repack", axes=(MEMORY,), **_SHOWN,
     )  # fmt: skip
-    device: str | U = setting(DeviceName(), CPU, "where to run", tells_apart=ALWAYS)
+    device: str | U = setting(
+        DeviceName(), CPU, "where to run", tells_apart=ALWAYS, caption=CHANGED,
+        native={
+            "devices": lambda name: list(find_device(name).devices),
+            "n_gpu_layers": lambda name: find_device(name).n_gpu_layers,
+        },
+    )  # fmt: skip
 
     @property
     def n_threads(self) -> int:
@@ -205,10 +187,8 @@ class LlamaSettings(Generic[U]):
         """Sets what a native EngineSettings has of these settings."""
         for setting in table(type(self)).values():
             value = getattr(self, setting.reads or setting.name)
-            for name, convert in setting.native.items():
-                made = convert(value)
-                if made is not None:
-                    setattr(native, name, made)
+            for name, item in setting.native_values(value).items():
+                setattr(native, name, item)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -216,21 +196,18 @@ class _Tokens(Generic[U]):
     """How many tokens a run has."""
 
     n_prompt: int | U = setting(
-        Whole(), 50, "tokens of the prompt",
-        group=RUN, axes=(SWEEP,), short="p", tells_apart=ALWAYS, caption=ALWAYS,
-    )  # fmt: skip
+        Whole(), 50, "tokens of the prompt", group=RUN, axes=(SWEEP,), short="p", **_SHOWN
+    )
     n_gen: int | U = setting(
-        Whole(), 50, "tokens to generate",
-        group=RUN, axes=(SWEEP,), short="g", tells_apart=ALWAYS, caption=ALWAYS,
-    )  # fmt: skip
+        Whole(), 50, "tokens to generate", group=RUN, axes=(SWEEP,), short="g", **_SHOWN
+    )
     n_depth: int | tuple[int, ...] | U = setting(
         Several(Whole(0), alone=True), 0, "tokens before the prompt; several to compare",
-        group=RUN, short="d", tells_apart=ALWAYS, caption=ALWAYS,
+        group=RUN, short="d", **_SHOWN,
     )  # fmt: skip
     n_ctx: int | None = setting(
         Whole(), None, "size of the context", f"{DEFAULT_N_CTX}, or more where --n-depth needs it",
-        native="n_ctx", reads="n_ctx_made",
-        axes=(SWEEP,), short="c", tells_apart=ALWAYS, caption=ALWAYS,
+        native="n_ctx", reads="n_ctx_made", axes=(SWEEP,), short="c", **_SHOWN,
     )  # fmt: skip
 
 
@@ -239,9 +216,7 @@ class _Tokens(Generic[U]):
 class RunSettings(LlamaSettings[U], _Tokens[U]):
     """What a run is made with, but for its model."""
 
-    repeats: int | U = setting(
-        Whole(), 5, "of every pass", group=RUN, short="r", tells_apart=ALWAYS, caption=ALWAYS
-    )
+    repeats: int | U = setting(Whole(), 5, "of every pass", group=RUN, short="r", **_SHOWN)
     seed: int | U = setting(
         Whole(0), 0, "of the random tokens", group=RUN, short="s", tells_apart=ALWAYS
     )
@@ -318,5 +293,7 @@ def captions(of: type[Any], config: LlamaSettings[Any] | Mapping[str, Any]) -> d
 def table(of: type[Any]) -> dict[str, Setting]:
     """The settings among the fields of a class, by name."""
     return {
-        f.name: f.metadata["setting"](name=f.name) for f in fields(of) if "setting" in f.metadata
+        f.name: replace(f.metadata["setting"], name=f.name)
+        for f in fields(of)
+        if "setting" in f.metadata
     }
