@@ -19,7 +19,7 @@ from slmprof.errors import UsageError
 from slmprof.settings.capture import CaptureConfig
 from slmprof.settings.kinds import Whole
 from slmprof.settings.planning import GRID, AskedPlan, MemoryRequest
-from slmprof.settings.resolved import ResolvedConfig, ResolvedPlan, resolved, used_buffers
+from slmprof.settings.resolved import ResolvedConfig, ResolvedPlan, used_buffers
 from slmprof.settings.table import (
     CHANGED,
     NEVER,
@@ -78,7 +78,7 @@ def test_a_setting_of_a_run_reaches_every_place(name: str) -> None:
     config.fill(native)
     assert {**vars(native), **NATIVE.get(name, {})} == vars(native)
     if name not in ("ceilings",):
-        assert getattr(resolved(ResolvedConfig, config.to_json()), name) == value
+        assert getattr(ResolvedConfig.from_json(config.to_json()), name) == value
     shown = captions(CaptureConfig, config.to_json())
     assert (name in shown) == (entry.caption != NEVER and name != "device")
     points = make_grid(["preset:tiny"], {name: (value,) if SWEEP in entry.axes else value})
@@ -100,7 +100,7 @@ def test_a_setting_of_a_plan_reaches_every_place(name: str) -> None:
         assert request.fit_bytes == value
         return
     assert getattr(plan, name) == value
-    assert getattr(resolved(ResolvedPlan, plan.to_json()), name) == value
+    assert getattr(ResolvedPlan.from_json(plan.to_json()), name) == value
     native = SimpleNamespace()
     plan.fill(native)
     assert {**vars(native), **NATIVE.get(name, {})} == vars(native)
@@ -150,7 +150,7 @@ def test_options_have_one_meaning_in_all_commands() -> None:
 def test_what_was_not_asked_for_is_known_as_such() -> None:
     config = CaptureConfig("m.gguf")
     assert config.n_ctx is None and config.threads is None and config.n_ctx_made == 2048
-    unknown = resolved(ResolvedConfig, {"n_gen": 0, "n_depth": [0, 5], "future": 1})
+    unknown = ResolvedConfig.from_json({"n_gen": 0, "n_depth": [0, 5], "future": 1})
     assert unknown.n_gen == 0 and unknown.n_depth == (0, 5)
     assert all(
         getattr(unknown, f.name) is None

@@ -18,7 +18,7 @@ from ..models.resolve import resolve_model
 from ..profiles.meta import Meta, Run
 from ..profiles.vocabulary import PASS_OP, PASS_TIMING
 from ..settings.capture import CaptureConfig
-from ..settings.resolved import ResolvedConfig, resolved, used_buffers
+from ..settings.resolved import ResolvedConfig, used_buffers
 from .description import describe_run, model_record
 from .memory_check import plan_buffers
 from .monitors.load import LoadMonitor
@@ -266,7 +266,7 @@ class Session:
             used["flash_attn"] = "on" if "FLASH_ATTN_EXT" in self._graphs.ops else "off"
         for name, prefix in (("type_k", "cache_k"), ("type_v", "cache_v")):
             used[name] = next(iter(self._graphs.state_types(prefix)), None)
-        return resolved(ResolvedConfig, {**asked, **used})
+        return ResolvedConfig.from_json({**asked, **used})
 
     @property
     def _event_mode(self) -> Literal["all", "aggregate"]:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from msgspec import UNSET, UnsetType, field
 
 from ..errors import ProfileFormatError
-from ..settings.resolved import ResolvedConfig, resolved
+from ..settings.resolved import ResolvedConfig
 from .ceilings import Ceilings
 from .decoding import Json, Record, Whole, decode
 from .observations import Observation
@@ -125,7 +125,7 @@ class Meta(Record, frozen=True):
     slmprof: Program = Program()
     environment: Environment = Environment()
     model: Model = Model()
-    config: ResolvedConfig = resolved(ResolvedConfig, {})
+    config: ResolvedConfig = ResolvedConfig.from_json({})
     run: Run = Run()
     memory: Memory = Memory()
     ceilings: Ceilings | None = None
@@ -147,7 +147,7 @@ class Meta(Record, frozen=True):
         config = known.get("config", {})
         if isinstance(config, dict):
             # What a file does not say is not known: no default holds for it.
-            known["config"] = {**resolved(ResolvedConfig, {}).to_json(), **config}
+            known["config"] = {**ResolvedConfig.from_json({}).to_json(), **config}
         ceilings = parts.get("ceilings")
         measured = Ceilings.from_json(ceilings) if ceilings else None
         return decode(cls, known).replace(ceilings=measured)

@@ -9,15 +9,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from .table import PlanSettings, RunSettings
 
-_Resolved = TypeVar("_Resolved", "ResolvedConfig", "ResolvedPlan")
+_Record = TypeVar("_Record")
+
+
+class _Told:
+    @classmethod
+    def from_json(cls: type[_Record], values: Mapping[str, Any]) -> _Record:
+        """What is known of the settings, by name; what is absent is None."""
+        names = [field.name for field in fields(cast(Any, cls))]
+        told = {name: values.get(name) for name in names}
+        return cls(**{n: tuple(v) if isinstance(v, list) else v for n, v in told.items()})
 
 
 @dataclass(frozen=True)
-class ResolvedConfig(RunSettings[None]):
+class ResolvedConfig(RunSettings[None], _Told):
     """The settings of a run as they were used; None where a profile does not say.
 
     A MODEL stands elsewhere in a profile; `n_prompt` and `n_gen` are the tokens that there were.
@@ -26,15 +35,8 @@ class ResolvedConfig(RunSettings[None]):
 
 
 @dataclass(frozen=True)
-class ResolvedPlan(PlanSettings[None]):
+class ResolvedPlan(PlanSettings[None], _Told):
     """The settings of a plan as llama.cpp would use them."""
-
-
-def resolved(of: type[_Resolved], values: Mapping[str, Any]) -> _Resolved:
-    """A record of what is known of its settings, by name; what is absent is None."""
-    told: dict[str, Any] = {field.name: values.get(field.name) for field in fields(of)}
-    told.update({name: tuple(v) for name, v in told.items() if isinstance(v, list)})
-    return of(**told)
 
 
 def used_buffers(buffer_types: Iterable[str]) -> dict[str, bool]:
