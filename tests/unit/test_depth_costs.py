@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json as json_module
 from dataclasses import asdict, fields, replace
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 import pytest
 from builders import DECODE, N_GEN, N_PROMPT, PREFILL, Builder, example_profile
 from depth_builder import ATTENTION, HEAD, HOST_NS, profile_at
+from reports import data, shown
 
 from slmprof.analysis.tables.depth import STEP, TOTAL, depth_table, fit_depths, fit_line
 from slmprof.analysis.timing.spans import op_spans, reduce_spans
@@ -19,7 +19,6 @@ from slmprof.commands.main import main
 from slmprof.errors import UsageError
 from slmprof.profiles.tables import EventTable
 from slmprof.profiles.validation import check_profile
-from slmprof.reporters.renderers import csv, json, markdown, terminal
 from slmprof.views import Profile, load
 
 DEPTHS = (0, 512, 2048, 8192)
@@ -225,14 +224,8 @@ def test_a_group_that_is_missing_at_a_depth_costs_nothing_there() -> None:
     assert set(fit_depths(cut)["n_depths"]) == {3}
 
 
-def render(profile: Profile, **chosen: object) -> str:
-    stream = io.StringIO()
-    terminal.render(break_down(profile, **chosen), stream, 80)
-    return stream.getvalue()
-
-
 def test_the_report_says_which_depth_it_is_about() -> None:
-    text = render(profile_at(DEPTHS))
+    text = shown(profile_at(DEPTHS), is_full=True)
     assert "Blocks at depth 0" in text
     assert "Prefill by depth" in text and "Decode by depth" in text
     assert "Cost model of decode" in text
@@ -243,12 +236,12 @@ def test_the_report_says_which_depth_it_is_about() -> None:
 
 
 def test_the_report_of_one_depth_is_as_it_was() -> None:
-    text = render(example_profile())
+    text = shown(example_profile(), is_full=True)
     assert "at depth" not in text and "by depth" not in text and "Cost model" not in text
 
 
 def test_two_depths_say_that_they_have_no_error() -> None:
-    assert "no error" in render(profile_at((0, 512)), by="depth")
+    assert "no error" in shown(profile_at((0, 512)), by="depth")
 
 
 def test_doubts_name_their_depth() -> None:
@@ -259,7 +252,7 @@ def test_doubts_name_their_depth() -> None:
 
 def test_json_of_depths() -> None:
     profile = profile_at(DEPTHS)
-    made = json_module.loads(json.render(break_down(profile)))
+    made = data(profile)
     assert made["config"]["n_depth"] == list(DEPTHS)
     assert [part["n_depth"] for part in made["depths"]] == list(DEPTHS)
     for part in made["depths"]:
@@ -269,19 +262,19 @@ def test_json_of_depths() -> None:
             assert sum(times) == pytest.approx(phase["segments_ms"]["ops"])
     assert made["blocks"] == made["depths"][0]["blocks"]
     assert {row["block"] for row in made["depth_fits"]} == {"attention", "lm_head", TOTAL, STEP}
-    one = json_module.loads(json.render(break_down(profile, by="depth", phase="decode")))
+    one = data(profile, by="depth", phase="decode")
     assert "blocks" not in one and len(one["depths"]) == 4
     assert {row["phase"] for row in one["depth_fits"]} == {"decode"}
-    alone = json_module.loads(json.render(break_down(example_profile())))
+    alone = data(example_profile())
     assert [part["n_depth"] for part in alone["depths"]] == [0] and alone["depth_fits"] == []
 
 
 def test_csv_and_markdown_of_depths() -> None:
     chosen = break_down(profile_at(DEPTHS), by="depth")
-    header, first, *_ = csv.render(chosen).splitlines()
+    header, first, *_ = shown(chosen, "csv").splitlines()
     assert header.startswith("phase,n_depth,n_past,block,time_ms,time_per_token_ms,share")
     assert first.startswith("prefill,0,0.0,")
-    assert "## Cost model of prefill" in markdown.render(chosen)
+    assert "## Cost model of prefill" in shown(chosen, "markdown")
 
 
 def test_show_at_a_depth(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

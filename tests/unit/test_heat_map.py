@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-import io
-
 import pandas as pd
 import pytest
 from builders import Builder
 from op_rows import in_layers, op_rows
+from reports import shown
 
 from slmprof.analysis.layers.table import layer_map, layer_table
-from slmprof.analysis.verdicts.breakdown import Breakdown, break_down
-from slmprof.reporters.documents.section import Shaded
-from slmprof.reporters.renderers import markdown, terminal
+from slmprof.analysis.verdicts.breakdown import break_down
+from slmprof.reporters.renderers.cells import Shaded
 from slmprof.views import Profile
 
 
 def with_ops(profile: Profile, ops: pd.DataFrame) -> Profile:
     profile.__dict__["op_rows"] = ops
     return profile
-
-
-def shown(breakdown: Breakdown, encoding: str = "utf-8") -> str:
-    raw = io.BytesIO()
-    stream = io.TextIOWrapper(raw, encoding=encoding)
-    terminal.render(breakdown, stream, 80)
-    stream.flush()
-    return raw.getvalue().decode(encoding)
 
 
 def of_layers(profile: Profile, blocks: tuple[str, ...], n_layers: int = 8) -> Profile:
@@ -56,7 +46,9 @@ def test_cells_are_compared_with_their_column() -> None:
     ("encoding", "shades"), [("utf-8", "░▒▓█"), ("ascii", ".:+#"), ("latin-1", ".:+#")]
 )
 def test_shades(profile: Profile, encoding: str, shades: str) -> None:
-    text = shown(break_down(of_layers(profile, ("attention", "ffn")), by="layer"), encoding)
+    text = shown(
+        break_down(of_layers(profile, ("attention", "ffn")), by="layer"), encoding=encoding
+    )
     lines = [line.split() for line in text.splitlines()]
     for layer, shade in enumerate(shades):
         (row,) = [line for line in lines if line[:1] == [str(layer)]]
@@ -85,7 +77,7 @@ def test_a_cut_keeps_layers_whole(profile: Profile) -> None:
 def test_markdown_and_layers_of_other_builds(profile: Profile) -> None:
     rows = in_layers(8, block=lambda n: "attention" if n == 3 else "recurrent")
     made = break_down(with_ops(profile, op_rows(*rows)), by="layer")
-    text = markdown.render(made)
+    text = shown(made, "markdown")
     assert "| layer | decode attention ms |  | decode recurrent ms |  |" in text
     assert "| 0 | - |  | 1.000 | ▒▒▒ |" in text
     assert "- Layer 3 (decode): attention, elsewhere recurrent." in text
@@ -99,8 +91,8 @@ def test_without_layers(profile: Profile) -> None:
 
 
 def test_the_usual_report_points_to_the_flags(profile: Profile) -> None:
-    text = shown(break_down(of_layers(profile, ("ffn",))))
-    assert "Layers stand out in" in text and "--by layer" in text
+    text = shown(of_layers(profile, ("ffn",)), is_full=True)
+    assert "Layers stand out in" in text and "--by layer says" in text
 
 
 def test_colours_are_for_terminals_only() -> None:

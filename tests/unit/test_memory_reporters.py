@@ -10,29 +10,22 @@ from typing import Any
 
 import pytest
 from plan_builder import CONFIG, MIB, example_plan, example_report
+from reports import shown as written
 
 from slmprof.planning.records import Fit, LayerSize, MemoryReport, Refusal
-from slmprof.reporters.documents.memory import document, render
+from slmprof.reporters.documents.plan import plan_document
 
 HOSTILE = "blk.0.\x1b[31m\n\u202eevil|*_`.weight"
 
 
-class Stream(io.StringIO):
-    """A text stream with an encoding."""
-
-    def __init__(self, encoding: str = "utf-8") -> None:
-        super().__init__()
-        self._encoding = encoding
-
-    @property
-    def encoding(self) -> str:  # type: ignore[override]
-        return self._encoding
-
-
-def shown(report: MemoryReport, form: str = "table", encoding: str = "utf-8", **how: Any) -> str:
-    stream = Stream(encoding)
-    render(report, form, stream, **how)
-    return stream.getvalue()
+def shown(
+    report: MemoryReport,
+    form: str = "table",
+    encoding: str = "utf-8",
+    is_full: bool = True,
+    **how: Any,
+) -> str:
+    return written(plan_document(report, is_full=is_full, **how), form, encoding=encoding)
 
 
 def grid() -> MemoryReport:
@@ -69,7 +62,7 @@ def test_tables_fit_a_terminal(report: MemoryReport, encoding: str) -> None:
 def test_one_setting_tells_all() -> None:
     text = shown(example_report())
     for part in (
-        "Memory\n", "Buffers", "Layers", "Compute buffer", "lower bound", "Alive at the peak of",
+        "Memory\n", "Buffers", "Layers", "Compute buffer", "lower bound", "Live at the peak of",
         "result_output", "input", "Compute buffer by n_ubatch", "repacked copies",
         "note: something to know", "4.50 bits per weight", "trained for 4096 tokens",
     ):  # fmt: skip
@@ -82,7 +75,7 @@ def test_one_setting_tells_all() -> None:
 def test_views() -> None:
     report = example_report()
     assert "Layers" not in shown(report, by="total")
-    assert "Alive at the peak of decode" not in shown(report, by="peak", phase="prefill")
+    assert "Live at the peak of decode" not in shown(report, by="peak", phase="prefill")
     assert "inp_tokens" not in shown(report, by="peak", phase="prefill", top=1)
     assert "blk.0.attn_q.weight" in shown(report, by="tensor")
     largest = shown(report, by="tensor", top=1)
@@ -142,7 +135,7 @@ def test_many_settings_share_a_line_in_the_order_of_one() -> None:
     ]
     header = " ".join(shown(example_report(*plans, varying=("n_ctx",))).split("\n\n")[0].split())
     assert "n_ctx" not in header and "n_outputs_max 7" in header
-    assert header.index("n_batch") < header.index("n_seq_max 3") < header.index("flash_attn")
+    assert header.index("n_batch") < header.index("flash_attn") < header.index("n_seq_max 3")
     (one,) = plans[:1]
     assert "n_ctx 256" in shown(example_report(one)) and "n_outputs_max 7" in shown(
         example_report(one)
@@ -177,7 +170,7 @@ def test_json() -> None:
     assert set(peak["tensors"][0]) >= {"tensor", "op", "shape", "size_bytes"}
     assert setting["tensors"][0]["bits_per_weight"] == 4.5
     assert setting["tensors"][0]["block"] == "attention"
-    one = document(example_report(), by="layer")["settings"][0]
+    one = plan_document(example_report(), by="layer").data()["settings"][0]
     assert set(one) == {"config", "layers", "notes"}
     assert json.loads(shown(fits(), "json"))["fit"]["lightest"] == "Q4_0"
 

@@ -4,30 +4,27 @@ from __future__ import annotations
 
 import csv as csv_module
 import io
-import json as json_module
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from builders import example_profile
 from memory_builder import MIB, N_PAST, example_memory, with_memory
+from reports import data, shown
 
-from slmprof.analysis.verdicts.breakdown import break_down
 from slmprof.reporters.documents.quantities import mebibytes
-from slmprof.reporters.renderers import csv, json, markdown, terminal
 from slmprof.views import Profile
 
 pytestmark = pytest.mark.usefixtures("by_name")
 
 
-def on_terminal(profile: Profile, width: int = 80, **chosen: Any) -> str:
-    stream = io.StringIO()
-    terminal.render(break_down(profile, **chosen), stream, width)
-    return stream.getvalue()
+def on_terminal(profile: Profile, **how: Any) -> str:
+    """Everything, or a view."""
+    return shown(profile, is_full=True, **how)
 
 
 def document(profile: Profile, **chosen: Any) -> dict[str, Any]:
-    memory: dict[str, Any] = json_module.loads(json.render(break_down(profile, **chosen)))["memory"]
+    memory: dict[str, Any] = data(profile, **chosen)["memory"]
     return memory
 
 
@@ -64,9 +61,7 @@ def test_places_are_a_view() -> None:
     assert line(text, "cache_k_l0") == ["f16", "CPU", "2", "0", str(MIB // 4)]
     wide = on_terminal(with_memory(), by="place", width=200)
     assert "1024x2048" in wide and "in the file" in wide
-    rows = list(
-        csv_module.DictReader(io.StringIO(csv.render(break_down(with_memory(), by="place"))))
-    )
+    rows = list(csv_module.DictReader(io.StringIO(shown(with_memory(), "csv", by="place"))))
     assert (rows[0]["shape"], rows[0]["file_offset_bytes"], rows[0]["layer"]) == (
         "1024x2048", "4096", "",
     )  # fmt: skip
@@ -111,7 +106,7 @@ def test_nothing_is_wider_than_80_columns(by: str | None) -> None:
 
 
 def test_markdown_has_the_device() -> None:
-    text = markdown.render(break_down(with_memory()))
+    text = shown(with_memory(), "markdown", is_full=True)
     assert "| weights, repacked | CPU\\_REPACK | CPU | 2.00 | 2.00 | 2.00 |" in text
     assert "| difference |  |  |  |  | +0.62 |" in text
 

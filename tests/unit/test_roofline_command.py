@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from ceilings_builder import example_ceilings
+from reports import shown
 
 from slmprof.commands.main import main
 from slmprof.errors import EngineError
@@ -85,9 +86,9 @@ def test_markdown_and_warnings(
 
 
 def test_ascii_where_nothing_else_can_be_shown() -> None:
-    from slmprof.reporters.documents.ceilings import render_table
+    from slmprof.reporters.documents.ceilings import ceilings_document
 
-    assert render_table(example_ceilings(), "here", ascii_only=True).isascii()
+    assert shown(ceilings_document(example_ceilings(), "here"), encoding="ascii").isascii()
 
 
 def test_a_file_for_others(

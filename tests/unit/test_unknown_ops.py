@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import io
-import json as json_module
 from dataclasses import replace
 
 import pandas as pd
 import pytest
 from builders import example_profile
+from reports import data, shown
 
 from slmprof.analysis.verdicts.breakdown import VIEWS, break_down
-from slmprof.reporters.renderers import csv, json, markdown, terminal
 from slmprof.views import Profile
 
 WORK = ["flops", "bytes", "weight_bytes", "gflops", "gbps"]
@@ -86,12 +84,9 @@ def test_every_view_and_report_shows_it(name: str, request: pytest.FixtureReques
         assert totals.to_dict() == pytest.approx(times.to_dict())
     for by in (None, *VIEWS):
         made = break_down(profile, by=by)
-        stream = io.StringIO()
-        terminal.render(made, stream, 80)
-        assert "attention" in stream.getvalue() or by is not None
-        assert markdown.render(made)
-        assert csv.render(made)
-    ops = json_module.loads(json.render(break_down(profile)))["ops"]
+        assert "attention" in shown(made) or by is not None
+        assert shown(made, is_full=True) and shown(made, "markdown") and shown(made, "csv")
+    ops = data(profile)["ops"]
     (row, _) = [op for op in ops if op["tensor"] == "Qcur-0"]
     assert row["op"] == "FORK_OP" or row["dtypes"].startswith("q3_FORK")
     assert row["flops"] is None

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import replace
 
 import pandas as pd
 import pytest
 from builders import Builder
 from op_rows import op_rows
+from reports import shown
 
 from slmprof.analysis.tables.waits import COLUMNS, thread_count, wait_table, wait_totals
 from slmprof.analysis.verdicts.breakdown import break_down
-from slmprof.reporters.documents.quantities import ASCII, UNICODE
-from slmprof.reporters.documents.wait_section import wait_section
-from slmprof.reporters.renderers import terminal
+from slmprof.reporters.documents.parts import Table
+from slmprof.reporters.documents.run_tables import waiting
 from slmprof.views import Profile
 
 
@@ -70,18 +69,17 @@ def test_no_compute_no_time_and_unrecorded_time() -> None:
 
 def test_section_fits_80_columns_and_needs_threads(profile: Profile) -> None:
     breakdown = break_down(profile)
-    section = wait_section(breakdown, UNICODE)
-    assert [row[:2] for row in section.rows if row[1] == "all"] == [
+    (table, _) = waiting(breakdown).parts
+    assert isinstance(table, Table)
+    assert [row[:2] for row in table.rows if row[1] == "all"] == [
         ("prefill", "all"),
         ("decode", "all"),
     ]
-    stream = io.StringIO()
-    terminal.render(breakdown, stream, 80)
-    text = stream.getvalue()
+    text = shown(breakdown, is_full=True)
     assert "\nWaiting\n" in text and max(map(len, text.splitlines())) <= 80
     alone = replace(profile, runs=profile.runs.replace(n_threads=profile.runs.n_threads // 2))
     assert break_down(alone).n_threads == {"prefill": 1, "decode": 1}
-    assert wait_section(break_down(alone), ASCII).rows == []
+    assert waiting(break_down(alone)).is_empty
 
 
 @pytest.mark.usefixtures("by_name")

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..errors import UsageError
 from ..profiles.vocabulary import PHASES
+from ..reporters.renderers import load, render
 from ..settings.kinds import Whole
 from ..settings.planning import AskedPlan, MemoryRequest
 from .options import (
     FORMATS,
+    add_full,
     add_model,
     add_settings,
     given,
@@ -42,6 +43,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("output")
     group.add_argument("--format", choices=FORMATS, default="table")
     group.add_argument("--by", choices=VIEWS, help="one view only")
+    add_full(group)
     group.add_argument("--phase", choices=PHASES, help="of the peaks, one phase only")
     group.add_argument(
         "--top",
@@ -58,18 +60,18 @@ def run(args: argparse.Namespace) -> int:
     request = make_request(args)
     with planning(request) as plan:
         # While the child plans, what prints is loaded.
-        from ..reporters.documents.memory import render
+        from ..reporters.documents.plan import plan_document
         from .progress import ProgressBar
 
-        if args.format in ("table", "markdown"):
-            importlib.import_module("..reporters.renderers.terminal", __package__)
+        load(args.format)
 
         if request.n_settings > 1 or request.fit_bytes is not None:
             with ProgressBar(sys.stderr) as bar:
                 report = plan.result(bar.update)
         else:
             report = plan.result()
-    render(report, args.format, sys.stdout, by=args.by, phase=args.phase, top=args.top)
+    document = plan_document(report, by=args.by, phase=args.phase, top=args.top, is_full=args.full)
+    render(document, args.format, sys.stdout)
     sys.stdout.flush()
     return _report_failures(report, request)
 

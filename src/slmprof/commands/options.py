@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..errors import UsageError
 from ..profiles.vocabulary import PHASES
+from ..reporters.renderers import RENDERERS, render
 from ..settings.kinds import Kind, Several, Whole
 from ..settings.model_source import FORMS
 from ..settings.table import GROUPS, Setting, table
@@ -16,7 +17,7 @@ from ..settings.table import GROUPS, Setting, table
 if TYPE_CHECKING:
     from ..views import Profile
 
-FORMATS = ("table", "json", "csv", "markdown")
+FORMATS = tuple(RENDERERS)
 # As in `analysis.breakdown`, which takes too long to load for `--help`; a test compares the two.
 VIEWS = ("block", "layer", "kernel", "op", "part", "tensor", "depth", "place")
 
@@ -104,9 +105,17 @@ def add_output_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("output")
     group.add_argument("--format", choices=FORMATS, default="table")
     group.add_argument("--by", choices=VIEWS, help="one view only")
+    add_full(group)
     group.add_argument("--phase", choices=PHASES, help="one phase only")
     group.add_argument(
         "--top", type=value_of(Whole()), metavar="N", help="rows of the view, or of the ops"
+    )
+
+
+def add_full(group: argparse._ArgumentGroup) -> None:
+    """Whether people are shown everything."""
+    group.add_argument(
+        "--full", action="store_true", help="every table, not one screen of what matters most"
     )
 
 
@@ -117,21 +126,7 @@ def add_save(parser: argparse.ArgumentParser) -> None:
 def print_profile(profile: Profile, args: argparse.Namespace) -> None:
     """Prints a profile to stdout as `add_output_options` asked for."""
     from ..analysis.verdicts.breakdown import break_down
+    from ..reporters.documents.run import run_document
 
     breakdown = break_down(profile, by=args.by, phase=args.phase, top=args.top)
-    if args.format == "table":
-        from ..reporters.renderers import terminal
-
-        terminal.render(breakdown, sys.stdout)
-    elif args.format == "json":
-        from ..reporters.renderers import json
-
-        sys.stdout.write(json.render(breakdown))
-    elif args.format == "csv":
-        from ..reporters.renderers import csv
-
-        sys.stdout.write(csv.render(breakdown))
-    else:
-        from ..reporters.renderers import markdown
-
-        sys.stdout.write(markdown.render(breakdown))
+    render(run_document(breakdown, is_full=args.full), args.format, sys.stdout)

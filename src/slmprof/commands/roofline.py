@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from ..errors import UsageError
+from ..reporters.renderers import render
 from ..settings.table import LlamaSettings, table
 from .options import FORMATS, add_setting
 
@@ -50,7 +51,9 @@ def run(args: argparse.Namespace) -> int:
     if args.output is not None:
         write_ceilings(found, args.output)
         print(f"slmprof: note: wrote {args.output}", file=sys.stderr)
-    _print(found, source, args.format)
+    from ..reporters.documents.ceilings import ceilings_document
+
+    render(ceilings_document(found, source), args.format, sys.stdout)
     return 0
 
 
@@ -75,18 +78,3 @@ def _obtain(args: argparse.Namespace, n_threads: int) -> tuple[Ceilings, str]:
             file=sys.stderr,
         )
     return measured, "measured now"
-
-
-def _print(found: Ceilings, source: str, form: str) -> None:
-    from ..reporters.documents import ceilings as reporter
-
-    if form == "table":
-        ascii_only = not (sys.stdout.encoding or "ascii").lower().startswith("utf")
-        text = reporter.render_table(found, source, ascii_only=ascii_only)
-    elif form == "json":
-        text = reporter.render_json(found, source)
-    elif form == "csv":
-        text = reporter.render_csv(found)
-    else:
-        text = reporter.render_markdown(found, source)
-    sys.stdout.write(text)

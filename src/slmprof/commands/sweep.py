@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import ProfileFormatError, UsageError
+from ..reporters.renderers import render
 from ..settings.capture import CaptureConfig
 from .options import FORMATS, add_settings, given
 
@@ -117,7 +118,7 @@ def _print(
 ) -> list[tuple[str, str]]:
     """Prints the profiles; returns the failures, with those of files that cannot be read."""
     from ..analysis.verdicts.sweep import in_order, summarize_point
-    from ..reporters.documents.sweep import render
+    from ..reporters.documents.sweep import sweep_document
     from ..views import load
 
     points: list[SweepPoint] = []
@@ -130,7 +131,7 @@ def _print(
             failures.append((path.name, str(error)))
     # Tables of nothing say nothing; a script wants its document.
     if points or form == "json":
-        render(in_order(points), failures, form, sys.stdout)
+        render(sweep_document(in_order(points), failures), form, sys.stdout)
     return failures
 
 

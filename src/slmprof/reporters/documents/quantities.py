@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Sequence
+from textwrap import wrap
+from typing import Any
+
+from .parts import Quantity, Unit
 
 _KIB, _MIB, _GIB = 2**10, 2**20, 2**30
 NONE = "-"
-
-
-@dataclass(frozen=True)
-class Glyphs:
-    """Signs that not every terminal can show."""
-
-    plus_minus: str
-    dot: str
-    ellipsis: str
-    bar: str
-    shades: str
-
-
-UNICODE = Glyphs(plus_minus="±", dot=" · ", ellipsis="…", bar="█", shades="░▒▓█")
-ASCII = Glyphs(plus_minus="+-", dot=", ", ellipsis="~", bar="#", shades=".:+#")
+_UNIT = re.compile(r"(?<=\d) (?=(?:%|ms|[KMG]iB|GB/s)(?!\w))")
 
 
 def milliseconds(value: float | None) -> str:
@@ -33,6 +24,16 @@ def milliseconds(value: float | None) -> str:
 
 def percent(share: float | None) -> str:
     return NONE if share is None else f"{100 * share:.1f} %"
+
+
+def change(share: float | None) -> str:
+    """A share with its sign."""
+    return NONE if share is None else f"{100 * share:+.1f} %"
+
+
+def changes(ends: Sequence[float] | None) -> str:
+    """A range of changes."""
+    return NONE if ends is None else f"{100 * ends[0]:+.1f} to {100 * ends[1]:+.1f} %"
 
 
 def rate(value: float | None) -> str:
@@ -60,8 +61,18 @@ def bytes_text(value: float | None) -> str:
     return f"{value / _GIB:.2f} GiB" if abs(value) >= 10 * _GIB else f"{value / _MIB:.2f} MiB"
 
 
-def mebibytes(value: float) -> str:
+def size_text(value: float) -> str:
+    """The size of a cache or a working set: 32 KiB, 1.5 MiB."""
+    for unit, factor in (("GiB", _GIB), ("MiB", _MIB)):
+        if value >= factor:
+            return f"{value / factor:.4g} {unit}"
+    return f"{value / _KIB:.4g} KiB"
+
+
+def mebibytes(value: float | None) -> str:
     """In MiB, without the unit; of less than a tenth the first digits."""
+    if value is None:
+        return NONE
     size = value / _MIB
     return f"{size:.{2 if abs(size) >= 0.1 or not value else 4}f}"
 
@@ -80,16 +91,49 @@ def calls_text(value: float | None) -> str:
     return NONE if value is None else f"{value:.0f}" if value == round(value) else f"{value:.2f}"
 
 
-def shortened(text: str, width: int, glyphs: Glyphs) -> str:
-    """Cut in the middle, where names of tensors and kernels differ least."""
-    if len(text) <= width:
-        return text
-    keep = width - len(glyphs.ellipsis)
-    tail = keep // 2
-    return text[: keep - tail] + glyphs.ellipsis + text[len(text) - tail :]
+def shape_text(shape: Sequence[int] | None) -> str:
+    return NONE if shape is None else "x".join(map(str, shape))
 
 
-def printable(text: str, glyphs: Glyphs) -> str:
-    """Without control characters, which could steer a terminal; ASCII only with ASCII glyphs."""
-    ascii_only = glyphs is ASCII
-    return "".join(c if c.isprintable() and (c.isascii() or not ascii_only) else "?" for c in text)
+def whole_percent(share: float) -> str:
+    """In whole percent, where one is not too coarse: 74 %, 0.4 %."""
+    value = 100 * share
+    return f"{value:.1f} %" if 0 < abs(value) < 1 or 99 < value < 100 else f"{value:.0f} %"
+
+
+def wrapped(text: str, width: int, first: str = "", then: str = "") -> list[str]:
+    """The lines of a sentence, with no break between a number and its unit."""
+    kept = _UNIT.sub("\u00a0", text)
+    lines = wrap(kept, width, initial_indent=first, subsequent_indent=then)
+    return [line.replace("\u00a0", " ") for line in lines]
+
+
+def printable(text: str) -> str:
+    """Without control characters, which could steer a terminal."""
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
+_TEXTS: dict[Unit, Callable[[Any], str]] = {
+    "ms": milliseconds,
+    "share": percent,
+    "change": change,
+    "range": changes,
+    "rate": rate,
+    "ratio": ratio,
+    "bytes": bytes_text,
+    "size": size_text,
+    "mib": mebibytes,
+    "mib_change": lambda value: f"{'+' if value > 0 else ''}{mebibytes(value)}",
+    "bits": lambda value: f"{value:.2f}",
+    "count": calls_text,
+    "shape": shape_text,
+}
+
+
+def value_text(value: Any, unit: Unit) -> str:
+    """A value of a unit as a short text; what is already one stays as it is."""
+    if isinstance(value, Quantity):
+        return value_text(value.value, value.unit)
+    if isinstance(value, str):
+        return value
+    return NONE if value is None else _TEXTS.get(unit, str)(value)

@@ -1,51 +1,67 @@
-"""A breakdown as Markdown, for an issue or a README."""
+"""A document as Markdown, for an issue or a README."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from typing import TextIO
 
-from ..documents.quantities import UNICODE
-from ..documents.section import Section
-
-if TYPE_CHECKING:
-    from ...analysis.verdicts.breakdown import Breakdown
+from ..documents.parts import Caveat, Document, Finding, Headline, HeatMap, Note, Part, Section
+from .cells import UNICODE, Grid, grid, heat_grids, printable
 
 
-def render(breakdown: Breakdown) -> str:
-    """Headings and tables with every column; ends with a newline."""
-    # Here, so that other documents do not wait for pandas.
-    from ..documents.captions import caveat_lines, header_lines
-    from ..documents.sections import sections
-
-    return render_document(
-        (
-            header_lines(breakdown, UNICODE),
-            sections(breakdown, UNICODE),
-            caveat_lines(breakdown, UNICODE),
-        )
-    )
-
-
-def render_document(document: tuple[list[str], list[Section], list[str]]) -> str:
-    """As `render`, from header lines, sections and the lines below them."""
-    (first, *rest), shown, lines = document
-    parts = [f"# {_escaped(first)}", *map(_escaped, rest)]
-    parts += [_section(section) for section in shown]
-    if lines:
-        parts.append("\n".join(f"- {_escaped(line)}" for line in lines))
-    return "\n\n".join(parts) + "\n"
+def render(document: Document, stream: TextIO) -> None:
+    """Writes headings and tables with every column; ends with a newline."""
+    texts: list[str] = []
+    for part in document.parts():
+        if isinstance(part, Caveat):
+            line = f"- {_escaped(f'{part.kind}: {part.text}')}"
+            if texts and texts[-1].startswith(("- warning: ", "- note: ")):
+                texts[-1] += f"\n{line}"
+            else:
+                texts.append(line)
+        else:
+            texts += _part(part)
+    stream.write("\n\n".join(texts) + "\n")
 
 
-def _section(section: Section) -> str:
-    titles = [column.title.replace("\n", " ") for column in section.columns]
-    rules = ["---:" if column.number else "---" for column in section.columns]
-    rows = [*section.rows, *([section.total] if section.total else [])]
-    lines = [_row(titles), _row(rules), *(_row([_cell(c) for c in row]) for row in rows)]
-    sentences = [f"- {_escaped(sentence)}" for sentence in section.prose]
-    parts = [f"## {section.title}", "\n".join(lines) if titles else ""]
-    parts += [*map(_escaped, section.notes), "\n".join(sentences)]
-    return "\n\n".join(part for part in parts if part)
+def _part(part: Part) -> Iterator[str]:
+    if isinstance(part, Headline):
+        first, *rest = (_escaped(UNICODE.dot.join(facts)) for facts in part.lines if facts)
+        yield f"# {first}"
+        yield from rest
+    elif isinstance(part, Section):
+        yield from _section(part)
+    else:
+        yield _escaped(part.text)
+
+
+def _section(section: Section) -> Iterator[str]:
+    if section.title is not None:
+        yield f"## {_escaped(section.title)}"
+    for part in section.parts:
+        if isinstance(part, Note):
+            yield _escaped(part.text)
+        elif isinstance(part, HeatMap):
+            for one in heat_grids(part, UNICODE):
+                yield from _grid(one)
+        elif not isinstance(part, Finding):
+            yield from _grid(grid(part, UNICODE))
+    sentences = [f"- {_escaped(part.text)}" for part in section.parts if isinstance(part, Finding)]
+    if sentences:
+        yield "\n".join(sentences)
+
+
+def _grid(shown: Grid) -> Iterator[str]:
+    if not shown.rows:
+        return
+    if shown.title is not None:
+        yield f"### {shown.title}"
+    titles = [_escaped(column.title.replace("\n", " ")) for column in shown.columns]
+    rules = ["---:" if column.is_number else "---" for column in shown.columns]
+    rows = [*shown.rows, *([shown.total] if shown.total else [])]
+    yield "\n".join([_row(titles), _row(rules), *(_row([_cell(c) for c in row]) for row in rows)])
+    if shown.legend is not None:
+        yield _escaped(shown.legend)
 
 
 def _row(cells: Sequence[str]) -> str:
@@ -59,6 +75,7 @@ def _cell(text: str) -> str:
 
 
 def _escaped(text: str) -> str:
+    text = printable(text, UNICODE)
     for sign in "\\|*_`<>[]":
         text = text.replace(sign, f"\\{sign}")
     return text

@@ -1,98 +1,99 @@
-"""A breakdown for people: tables on a terminal, in a pipe, and where only ASCII can be shown."""
+"""A document for people: tables on a terminal, in a pipe, and where only ASCII can be shown."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from textwrap import wrap
-from typing import TYPE_CHECKING, TextIO
+from collections.abc import Sequence
+from typing import TextIO
 
 from rich.box import Box
 from rich.console import Console
-from rich.table import Table
+from rich.table import Table as RichTable
 from rich.text import Text
 
-from ..documents.quantities import ASCII, UNICODE, Glyphs
-from ..documents.section import Section, Shaded
-
-if TYPE_CHECKING:
-    from ...analysis.verdicts.breakdown import Breakdown
-
-# Header lines, sections, and the lines below them.
-Document = tuple[list[str], list[Section], list[str]]
+from ..documents.parts import Caveat, Document, Finding, Headline, HeatMap, Note, Part, Section
+from ..documents.quantities import wrapped
+from .cells import ASCII, UNICODE, Glyphs, Grid, Shaded, grid, heat_grids, printable
 
 # From here on there is room for every column.
 WIDE = 180
 _NO_LINE = "    \n"
 _LINED = Box(_NO_LINE * 2 + " \u2500\u2500 \n" + _NO_LINE * 5)
+_LINED_ASCII = Box(_NO_LINE * 2 + " -- \n" + _NO_LINE * 5, ascii=True)
 # From the coolest shade to the hottest.
 _HEAT = ("blue", "", "yellow", "red")
-_LINED_ASCII = Box(_NO_LINE * 2 + " -- \n" + _NO_LINE * 5, ascii=True)
 
 
-def render(breakdown: Breakdown, stream: TextIO, width: int | None = None) -> None:
-    """Writes the tables to `stream`: colours on a terminal only, ASCII if its encoding is not UTF.
+def render(document: Document, stream: TextIO, width: int | None = None) -> None:
+    """Writes the parts: colours on a terminal only, ASCII if the stream's encoding is not UTF.
 
     Args:
         width: columns; None for the terminal's own, 80 where there is none.
     """
-    # Here, so that other documents do not wait for pandas.
-    from ..documents.captions import caveat_lines, header_lines
-    from ..documents.sections import sections
-
-    def make(glyphs: Glyphs) -> Document:
-        return (
-            header_lines(breakdown, glyphs),
-            sections(breakdown, glyphs),
-            caveat_lines(breakdown, glyphs),
-        )
-
-    render_document(make, stream, width)
-
-
-def render_document(
-    make: Callable[[Glyphs], Document], stream: TextIO, width: int | None = None
-) -> None:
-    """As `render`, from the header lines, sections and last lines that `make` gives."""
     console = Console(file=stream, width=width, highlight=False, markup=False, emoji=False)
-    ascii_only = not console.encoding.startswith("utf")
+    glyphs = UNICODE if console.encoding.startswith("utf") else ASCII
     # Captured, so that a reader who closes the pipe is the caller's affair: rich would end the
     # process by itself.
     with console.capture() as text:
-        _print(make(ASCII if ascii_only else UNICODE), console, ascii_only)
+        before: Part | None = None
+        for part in document.parts():
+            if before is not None and not (type(before) is type(part) is Caveat):
+                console.print()
+            _print(part, console, glyphs)
+            before = part
     # rich fills every line of a table up to its width.
     stream.writelines(f"{line.rstrip()}\n" for line in text.get().removesuffix("\n").split("\n"))
 
 
-def _print(document: Document, console: Console, ascii_only: bool) -> None:
-    glyphs = ASCII if ascii_only else UNICODE
-    (first, *rest), shown, lines = document
-    for line in _packed(first, console.width, glyphs.dot):
-        console.print(Text(line, style="bold"))
-    for long_line in rest:
-        for line in _packed(long_line, console.width, glyphs.dot):
-            console.print(Text(line))
-    for section in shown:
-        console.print()
-        console.print(Text(section.title, style="bold cyan"))
-        if section.columns:
-            console.print(_table(section, console.width >= WIDE, ascii_only))
-        for note in section.notes:
-            console.print(Text(note, style="dim"))
-        for sentence in section.prose:
-            for line in wrap(sentence, console.width, initial_indent="- ", subsequent_indent="  "):
-                console.print(Text(line))
-    if lines:
-        console.print()
-    for line in lines:
-        console.print(Text(line, style="yellow"))
+def _print(part: Part, console: Console, glyphs: Glyphs) -> None:
+    if isinstance(part, Headline):
+        for i, facts in enumerate(part.lines):
+            for line in _packed(facts, console.width, glyphs):
+                console.print(Text(line, style="" if i else "bold"))
+    elif isinstance(part, Section):
+        _print_section(part, console, glyphs)
+    elif isinstance(part, Caveat):
+        _say(f"{part.kind}: {part.text}", console, glyphs, "yellow")
+    else:
+        _say(part.text, console, glyphs, "dim")
 
 
-def _packed(line: str, width: int, separator: str) -> list[str]:
-    """The line broken at its separators only."""
+def _print_section(section: Section, console: Console, glyphs: Glyphs) -> None:
+    if section.title is not None:
+        console.print(Text(printable(section.title, glyphs), style="bold cyan"))
+    for part in section.parts:
+        if isinstance(part, Note):
+            _say(part.text, console, glyphs, "dim")
+        elif isinstance(part, Finding):
+            _say(part.text, console, glyphs, "", first="- ", then="  ")
+        elif part.rows:
+            grids = heat_grids(part, glyphs) if isinstance(part, HeatMap) else [grid(part, glyphs)]
+            for i, one in enumerate(grids):
+                _print_grid(one, console, glyphs, is_first=i == 0)
+
+
+def _print_grid(shown: Grid, console: Console, glyphs: Glyphs, *, is_first: bool) -> None:
+    if not is_first:
+        console.print()
+    if shown.title is not None:
+        console.print(Text(shown.title, style="bold"))
+    console.print(_table(shown, console.width >= WIDE, glyphs))
+    if shown.legend is not None:
+        _say(shown.legend, console, glyphs, "dim")
+
+
+def _say(
+    text: str, console: Console, glyphs: Glyphs, style: str, first: str = "", then: str = ""
+) -> None:
+    for line in wrapped(printable(text, glyphs), console.width, first, then):
+        console.print(Text(line, style=style))
+
+
+def _packed(facts: Sequence[str], width: int, glyphs: Glyphs) -> list[str]:
+    """The facts on as few lines as they need, broken between them only."""
     lines: list[str] = []
-    for fact in line.split(separator):
-        if lines and len(lines[-1]) + len(separator) + len(fact) <= width:
-            lines[-1] += separator + fact
+    for fact in (printable(fact, glyphs) for fact in facts):
+        if lines and len(lines[-1]) + len(glyphs.dot) + len(fact) <= width:
+            lines[-1] += glyphs.dot + fact
         else:
             lines.append(fact)
     return lines
@@ -102,25 +103,26 @@ def _cell(text: str) -> Text:
     return Text(text, style=_HEAT[text.level]) if isinstance(text, Shaded) else Text(text)
 
 
-def _table(section: Section, wide: bool, ascii_only: bool) -> Table:
-    table = Table(
-        box=_LINED_ASCII if ascii_only else _LINED,
+def _table(shown: Grid, is_wide: bool, glyphs: Glyphs) -> RichTable:
+    table = RichTable(
+        box=_LINED if glyphs is UNICODE else _LINED_ASCII,
         show_edge=False,
         pad_edge=False,
         header_style="bold",
         # Two blanks between columns: one is the box's own divider.
         padding=(0, 1, 0, 0),
     )
-    shown = [i for i, column in enumerate(section.columns) if wide or not column.wide]
-    for i in shown:
-        column = section.columns[i]
+    kept = [i for i, column in enumerate(shown.columns) if is_wide or not column.is_wide]
+    for i in kept:
+        column = shown.columns[i]
+        title = "\n".join(printable(line, glyphs) for line in column.title.split("\n"))
         # Folding keeps every character; an ellipsis would not be ASCII.
         table.add_column(
-            Text(column.title), justify="right" if column.number else "left", overflow="fold"
+            Text(title), justify="right" if column.is_number else "left", overflow="fold"
         )
-    for row in section.rows:
-        table.add_row(*(_cell(row[i]) for i in shown))
-    if section.total is not None:
-        total = section.total
-        table.add_row(*(Text(total[i], style="bold") for i in shown))
+    for row in shown.rows:
+        table.add_row(*(_cell(row[i]) for i in kept))
+    if shown.total is not None:
+        total = shown.total
+        table.add_row(*(Text(total[i], style="bold") for i in kept))
     return table

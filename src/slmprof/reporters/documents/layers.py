@@ -1,4 +1,4 @@
-"""Flags of layers as sentences."""
+"""Layers against blocks, and the layers that stand out, in sentences."""
 
 from __future__ import annotations
 
@@ -9,29 +9,82 @@ from typing import Any
 
 from ...analysis.layers import flags
 from ...analysis.layers.flags import LayerFlag
-from .quantities import UNICODE, Glyphs, milliseconds, printable, ratio
+from ...analysis.verdicts.breakdown import Breakdown
+from .parts import Finding, HeatMap, Note, Section, listed
+from .quantities import milliseconds, printable, ratio
+from .records import records
 
 _MOST_RUNS = 16
-_MOST_NAMES = 4
 # A recipe that picks a type for each tensor has a flag for nearly each.
 _MOST_OF_KIND = 5
 
 
-def flag_text(flag: LayerFlag, glyphs: Glyphs) -> str:
+def layer_section(breakdown: Breakdown) -> Section:
+    """A map of all phases, what is outside the layers, and the flags."""
+    outside = tuple(map(Note, _outside(breakdown)))
+    odd = tuple(map(Finding, flag_texts(breakdown.layer_flags)))
+    shown = sorted({int(n) for n in breakdown.tables["layer"]["layer"].dropna()})
+    if not shown:
+        return Section("Layers", tuple(Finding(note.text) for note in outside))
+    n_all = breakdown.layer_map["layer"].nunique()
+    title = "Layers" if len(shown) == n_all else f"Layers ({len(shown)} of {n_all})"
+    return Section(title, (_heat_map(breakdown, shown), *outside, *odd))
+
+
+def _heat_map(breakdown: Breakdown, shown: Sequence[int]) -> HeatMap:
+    cells = breakdown.layer_map
+    order = [summary.phase for summary in breakdown.phases]
+    pairs = cells[["phase", "block"]].drop_duplicates().itertuples(index=False)
+    columns = sorted(
+        ((str(phase), str(block)) for phase, block in pairs),
+        key=lambda column: (order.index(column[0]), column[1]),
+    )
+    found = {(row["phase"], row["block"], row["layer"]): row for row in records(cells)}
+    medians = cells.groupby(["phase", "block"])["time_ms"].median()
+
+    def of(layer: int, name: str) -> tuple[float | None, ...]:
+        return tuple(found.get((*column, layer), {}).get(name) for column in columns)
+
+    return HeatMap(
+        row_title="layer",
+        rows=[str(layer) for layer in shown],
+        columns=tuple(columns),
+        values=[of(layer, "time_ms") for layer in shown],
+        relative=[of(layer, "relative") for layer in shown],
+        medians=tuple(float(medians[column]) for column in columns),
+        unit="ms",
+    )
+
+
+def _outside(breakdown: Breakdown) -> list[str]:
+    rows = breakdown.uncut["layer"]
+    lines = []
+    for summary in breakdown.phases:
+        chosen = rows[(rows["phase"] == summary.phase) & rows["layer"].isna()]
+        blocks = [
+            f"{row['block']} {milliseconds(row['time_ms'])} ms"
+            for row in records(chosen.sort_values("time_ms", ascending=False))
+        ]
+        if blocks:
+            lines.append(f"Outside the layers, {summary.phase}: {', '.join(blocks)}.")
+    return lines
+
+
+def flag_text(flag: LayerFlag) -> str:
     """A flag as one sentence with its figures."""
     where = f" ({flag.phase})" if flag.phase else ""
     text = f"{_layers(flag.layers)}{where}: {_said(flag)}{_compared(flag)}."
-    return printable(text, glyphs)
+    return printable(text)
 
 
-def flag_texts(flags: Sequence[LayerFlag], glyphs: Glyphs) -> tuple[str, ...]:
+def flag_texts(flags: Sequence[LayerFlag]) -> tuple[str, ...]:
     """The flags as sentences; of each kind those that differ most from the rest, others counted."""
     shown = []
     kinds = Counter(flag.kind for flag in flags)
     for kind, n in kinds.items():
         own = [flag for flag in flags if flag.kind == kind]
         loudest = sorted(own, key=_loudness, reverse=True)[:_MOST_OF_KIND]
-        shown += [flag_text(flag, glyphs) for flag in own if flag in loudest]
+        shown += [flag_text(flag) for flag in own if flag in loudest]
         if n > _MOST_OF_KIND:
             more = n - _MOST_OF_KIND
             shown.append(f"{more} more of this kind ({kind}); --format json has them all.")
@@ -55,7 +108,7 @@ def flag_record(flag: LayerFlag) -> dict[str, Any]:
         "layers": list(flag.layers),
         "block": flag.block,
         "kind": flag.kind,
-        "text": flag_text(flag, UNICODE),
+        "text": flag_text(flag),
         "figures": flag.figures.to_json(),
     }
 
@@ -146,16 +199,6 @@ def _compared(flag: LayerFlag) -> str:
         values = ", ".join(f"{block} {ratio(value)}x" for block, value in blocks.items())
         told.append(values if flag.phase else f"{values} in {phase}")
     return f"; time against the other layers: {', '.join(told)}" if told else ""
-
-
-def listed(names: Sequence[str]) -> str:
-    """`a`, `a and b`, `a, b and c`; the rest of many is counted."""
-    shown = list(names)
-    if len(shown) > _MOST_NAMES:
-        shown = [*shown[: _MOST_NAMES - 1], f"{len(names) - _MOST_NAMES + 1} more"]
-    if len(shown) < 2:
-        return "".join(shown)
-    return f"{', '.join(shown[:-1])} and {shown[-1]}"
 
 
 def _layers(numbers: Sequence[int]) -> str:

@@ -1,0 +1,246 @@
+"""Memory of a run: predicted, allocated and resident, what the caches hold, and over time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...analysis.memory.reconciliation import DIFFERENCE, HEAP, ORIGINALS
+from ...analysis.memory.use import MemoryReport
+from ...analysis.verdicts.breakdown import Breakdown
+from ...profiles.vocabulary import MEMORY_KINDS
+from .parts import Column, Note, Quantity, Row, Section, Table, notes
+from .quantities import bytes_text
+from .records import records
+
+_NAMES = {"kv_cache": "KV cache", "recurrent_state": "recurrent state"}
+_SHORT = {"kv_cache": "KV cache", "recurrent_state": "state"}
+_SIZES = ("predicted", "allocated", "resident")
+
+
+def memory_data(breakdown: Breakdown) -> dict[str, Any]:
+    """The part `memory` of a breakdown; `places` only where that view was asked for."""
+    report = breakdown.memory
+    found = report.reconciliation
+    places = {"places": records(breakdown.tables["place"])} if breakdown.by == "place" else {}
+    return {
+        "buffers": records(report.buffers),
+        "totals_bytes": report.totals,
+        "repacked_bytes": report.repacked_bytes,
+        "rss_peak_bytes": report.rss_peak_bytes,
+        "predicted": records(report.predicted),
+        "reconciliation": {
+            "point": found.point,
+            "n_past": found.n_past,
+            "peak_bytes": found.peak_bytes,
+            "difference_bytes": found.difference_bytes,
+            "terms": records(found.rows),
+        },
+        "observations": [seen.to_json() for seen in report.observations],
+        "n_past": report.n_past,
+        "caches": records(report.caches),
+        **places,
+    }
+
+
+def memory_totals(report: MemoryReport) -> Section:
+    """Each kind of memory as predicted, allocated and resident, and what the process peaked at."""
+    rows = records(report.reconciliation.rows)
+    buffers = [row for row in rows if row["buffer_type"]]
+    for row in buffers:
+        row["kind"] = row["kind"] if row["kind"] in MEMORY_KINDS else "other"
+    kinds = [kind for kind in MEMORY_KINDS if any(row["kind"] == kind for row in buffers)]
+    peak = report.reconciliation.peak_bytes
+    cells: list[Row] = []
+    for name in _SIZES:
+        sizes = {
+            kind: [row[f"{name}_bytes"] for row in buffers if row["kind"] == kind] for kind in kinds
+        }
+        sums = [None if None in own else sum(own) for own in sizes.values()]
+        known = [size for size in sums if size is not None]
+        if name == "resident" and peak is not None:
+            rest = peak - sum(known) if len(known) == len(kinds) else None
+            cells.append((f"{name}, peak", *sums, rest, peak))
+        elif known:
+            cells.append((name, *sums, "", sum(known)))
+    columns = (
+        Column("MiB"),
+        *(Column(_SHORT.get(kind, kind), "mib") for kind in kinds),
+        Column("process", "mib"),
+        Column("total", "mib"),
+    )
+    return Section("Memory, MiB", (Table(columns, cells),))
+
+
+def memory_sections(breakdown: Breakdown) -> list[Section]:
+    """The reconciliation, the caches, and the process at fixed points."""
+    report = breakdown.memory
+    return [_reconciliation(report), _caches(report), _points(report)]
+
+
+def _reconciliation(report: MemoryReport) -> Section:
+    found = report.reconciliation
+    rows = records(found.rows)
+    # An old profile knows of its buffers alone.
+    shown = [name for name in _SIZES if any(row[f"{name}_bytes"] is not None for row in rows)]
+    columns = (
+        Column("memory, MiB"),
+        Column("buffer"),
+        Column("device", is_wide=True),
+        *(Column(name, "mib") for name in shown),
+    )
+    cells = [
+        (
+            row["term"],
+            row["buffer_type"] or "",
+            row["device"] or "",
+            *(_size(row, name) for name in shown),
+        )
+        for row in rows
+    ]
+    total = ("total", "", "", *(_total(rows, name) for name in shown))
+    title = "Memory"
+    if found.point is not None:
+        title = f"Memory at its peak (point {found.point}, {found.n_past} tokens in the context)"
+    said = _notes(report, {row["kind"] for row in rows})
+    return Section(title, (Table(columns, cells, total if cells else None), *said))
+
+
+def _notes(report: MemoryReport, kinds: set[str]) -> tuple[Note, ...]:
+    found = report.reconciliation
+    texts = []
+    if ORIGINALS in set(found.rows["term"]):
+        texts.append(
+            "Repacked weights exist twice: as the repacked copy, and as its source in the "
+            "memory-mapped file."
+        )
+    elif report.repacked_bytes and found.point is None:
+        texts.append(f"{bytes_text(report.repacked_bytes)} of weights are repacked copies.")
+    if found.point is not None and "compute" in kinds:
+        texts.append(
+            "Compute buffers are reserved for the largest batch; a smaller one touches less of "
+            "them."
+        )
+    if HEAP in kinds:
+        texts.append(
+            "The heap is small allocations; large ones that are no buffers count as difference."
+        )
+    if found.peak_bytes is not None:
+        texts.append(f"Peak resident memory of the process: {bytes_text(found.peak_bytes)}.")
+    return notes(*texts)
+
+
+def _size(row: dict[str, Any], name: str) -> Any:
+    value = row[f"{name}_bytes"]
+    if value is None:
+        # Only buffers are predicted and allocated; what is resident of the others may be unknown.
+        return None if row["buffer_type"] or name == "resident" else ""
+    return Quantity(value, "mib_change") if row["kind"] == DIFFERENCE else value
+
+
+def _total(rows: list[dict[str, Any]], name: str) -> int | None:
+    sizes = [row[f"{name}_bytes"] for row in rows]
+    if name == "resident" and None in sizes:
+        return None
+    return sum(int(size) for size in sizes if size is not None)
+
+
+def _caches(report: MemoryReport) -> Section:
+    columns = (
+        Column("cache"),
+        Column("types"),
+        Column("layers", "plain"),
+        Column("window", "plain"),
+        Column("cells", "plain"),
+        Column("in use", "plain"),
+        Column("reserved MiB", "mib"),
+        Column("used MiB", "mib"),
+    )
+    cells = [
+        (
+            _NAMES.get(row["kind"], row["kind"]),
+            ",".join(row["types"]),
+            row["n_layers"],
+            row["n_swa"],
+            _cells(row),
+            row["n_used"],
+            row["size_bytes"],
+            row["used_bytes"],
+        )
+        for row in records(report.caches)
+    ]
+    title = f"Caches with {report.n_past} tokens in the context"
+    return Section(title, (Table(columns, cells),))
+
+
+def _cells(row: dict[str, Any]) -> str:
+    streams = row["n_streams"]
+    return f"{streams}x{row['n_cells']}" if streams > 1 else str(row["n_cells"])
+
+
+def _points(report: MemoryReport) -> Section:
+    columns = (
+        Column("point"),
+        Column("tokens", "plain"),
+        Column("RSS", "mib"),
+        Column("PSS", "mib"),
+        Column("anonymous", "mib"),
+        Column("files", "mib"),
+        Column("minor faults", "plain"),
+        Column("major", "plain"),
+    )
+    cells = [
+        (
+            seen.point,
+            seen.n_past,
+            seen.rss_bytes,
+            seen.pss_bytes,
+            seen.anonymous_bytes,
+            seen.file_bytes,
+            seen.minor_faults,
+            seen.major_faults,
+        )
+        for seen in report.observations
+    ]
+    text = "MiB; faults since the process began. Prefill and decode are those of the warm-up."
+    return Section("The process at fixed points", (Table(columns, cells), *notes(text)))
+
+
+def place_section(breakdown: Breakdown) -> Section:
+    """Every tensor of weights and caches, where it lies."""
+    columns = (
+        Column("tensor", most=30),
+        Column("type"),
+        Column("shape", "shape", is_wide=True),
+        Column("bits", "bits", is_wide=True),
+        Column("layer", "plain", is_wide=True),
+        Column("kind", is_wide=True),
+        Column("device", is_wide=True),
+        Column("buffer"),
+        Column("no.", "plain"),
+        Column("offset", "plain"),
+        Column("size", "plain"),
+        Column("in the file", "plain", is_wide=True),
+    )
+    rows = records(breakdown.tables["place"])
+    cells = [
+        (
+            row["tensor"],
+            row["type"],
+            row["shape"],
+            row["bits_per_weight"],
+            row["layer"],
+            row["kind"],
+            row["device"],
+            row["buffer_type"],
+            row["buffer"],
+            row["offset_bytes"],
+            row["size_bytes"],
+            row["file_offset_bytes"],
+        )
+        for row in rows
+    ]
+    title = "Places of tensors, bytes"
+    n_all = len(breakdown.uncut["place"])
+    if len(cells) < n_all:
+        title = f"{title} ({len(cells)} of {n_all})"
+    return Section(title, (Table(columns, cells),))

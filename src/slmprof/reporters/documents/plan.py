@@ -1,0 +1,332 @@
+"""The report of planned memory: one setting, many side by side, or what fits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from ...planning.records import ComputePeak, Fit, MemoryPlan, MemoryReport
+from ...planning.rows import view_rows
+from ...profiles.vocabulary import MEMORY_KINDS
+from ...settings.planning import AskedPlan
+from ...settings.table import captions
+from .parts import (
+    Caveat,
+    Column,
+    Document,
+    Finding,
+    Headline,
+    Note,
+    Part,
+    Rows,
+    Section,
+    Table,
+    notes,
+    said,
+    setting_text,
+)
+from .plan_tables import kinds, plan_sections
+from .quantities import bytes_text, count_text, mebibytes, whole_percent
+
+SCHEMA_VERSION = 1
+_TITLES = {"recurrent_state": "state"}
+# Columns of a terminal, and how wide a setting may be on it.
+_WIDTH, _LABEL_WIDTH = 80, 12
+
+
+def plan_document(
+    report: MemoryReport,
+    *,
+    by: str | None = None,
+    phase: str | None = None,
+    top: int | None = None,
+    is_full: bool = False,
+) -> Document:
+    """The report of what a model takes.
+
+    Args:
+        by: one view only: `total`, `buffer`, `layer`, `tensor` or `peak`.
+        phase: of the peaks, `prefill` or `decode` only.
+        top: rows of tensors in tables: the largest; None for 10 at a peak, and all by tensor.
+        is_full: whether people are shown every table of a single setting but the tensors, not the
+            totals alone.
+    """
+
+    def parts() -> list[Part]:
+        if report.budget_bytes is not None:
+            return _fit(report)
+        if len(report.settings) == 1 and not report.refusals:
+            return _single(report, by, phase, top, is_full)
+        return _grid(report, by, phase, top)
+
+    return Document(parts, lambda: _data(report, by, phase), lambda: _rows(report, by, phase))
+
+
+def _data(report: MemoryReport, by: str | None, phase: str | None) -> dict[str, Any]:
+    """The report as plain values: the whole one, or one view of each setting."""
+    result: dict[str, Any] = {
+        "schema_version": SCHEMA_VERSION,
+        "model": report.model,
+        "memory_bytes": report.memory_bytes,
+        "varying": list(report.varying),
+        "settings": [_plan(plan, by, phase) for plan in report.settings],
+        "refusals": [{"config": r.config, "message": r.message} for r in report.refusals],
+        "planner": vars(report.planner),
+    }
+    if report.budget_bytes is not None:
+        result["fit"] = {
+            "budget_bytes": report.budget_bytes,
+            "lightest": report.lightest,
+            "least_compressed": report.least_compressed,
+            "found": [vars(fit) for fit in report.fits],
+        }
+    return result
+
+
+def _plan(plan: MemoryPlan, by: str | None, phase: str | None) -> dict[str, Any]:
+    peaks = [peak for peak in plan.compute_phases if phase in (None, peak.phase)]
+    largest = max(peaks, key=lambda peak: peak.size_bytes, default=None)
+    views: dict[str, dict[str, Any]] = {
+        "buffer": {"buffers": [vars(buffer) for buffer in plan.buffers]},
+        "total": {"totals_bytes": plan.totals_bytes},
+        "layer": {"layers": [vars(layer) for layer in plan.layers]},
+        "tensor": {"tensors": [tensor.to_json() for tensor in plan.tensors]},
+        "peak": {
+            "compute_peak": None if largest is None else _peak(largest),
+            "compute_phases": [_peak(peak) for peak in peaks],
+            "ubatch": [vars(row) for row in plan.ubatch],
+        },
+    }
+    shown = views if by is None else {by: views[by]}
+    merged = {key: value for view in shown.values() for key, value in view.items()}
+    return {"config": plan.config, **merged, "notes": list(plan.notes)}
+
+
+def _peak(peak: ComputePeak) -> dict[str, Any]:
+    return {**vars(peak), "tensors": [vars(tensor) for tensor in peak.tensors]}
+
+
+def _rows(report: MemoryReport, by: str | None, phase: str | None) -> Rows:
+    """The view that was asked for, or the buffers, after the model's name and the settings."""
+    names, rows = view_rows(report, by or "buffer")
+    shown = (row for row in rows if phase is None or row.get("phase", phase) == phase)
+    return Rows(["model", *names], ({"model": report.model["name"], **row} for row in shown))
+
+
+def _single(
+    report: MemoryReport, by: str | None, phase: str | None, top: int | None, is_full: bool
+) -> list[Part]:
+    plan = report.settings[0]
+    made: list[Part] = [_headline(report, _shared_settings([plan], ()))]
+    if by is not None:
+        made += said(plan_sections(plan, by, phase, top))
+    else:
+        totals = kinds(plan)
+        made.append(replace(totals, parts=(*totals.parts, *_on_this_machine(report))))
+    made += _notes(report)
+    if is_full and by is None:
+        made += said(plan_sections(plan, None, phase, top))
+    elif by is None:
+        made.append(Note("--full shows all tables, --by buffer|layer|tensor|peak one view."))
+    return made
+
+
+def _on_this_machine(report: MemoryReport) -> list[Finding]:
+    """Whether the largest of the settings fits into the machine's memory."""
+    total = max(plan.total_bytes for plan in report.settings)
+    if report.memory_bytes <= 0:
+        return []
+    verb = "fits into" if total <= report.memory_bytes else "does not fit into"
+    which = "It" if len(report.settings) == 1 else "The largest"
+    share = whole_percent(total / report.memory_bytes)
+    size = bytes_text(report.memory_bytes)
+    return [Finding(f"{which} {verb} this machine's memory: {share} of {size}.")]
+
+
+def _grid(report: MemoryReport, by: str | None, phase: str | None, top: int | None) -> list[Part]:
+    """One row a setting; with `by`, a view of each."""
+    made: list[Part] = [_headline(report, _shared_settings(report.settings, report.varying))]
+    if by in (None, "total"):
+        made.append(_settings_table(report))
+    else:
+        for plan in report.settings:
+            label = _values(plan.config, report.varying)
+            made += [
+                replace(section, title=f"{section.title}: {label}")
+                for section in said(plan_sections(plan, by, phase, top))
+            ]
+    if report.refusals:
+        refused = (
+            Finding(f"{_values(one.config, report.varying)}: {one.message}")
+            for one in report.refusals
+        )
+        made.append(Section("Refused by llama.cpp", tuple(refused)))
+    return made + _notes(report)
+
+
+def _headline(report: MemoryReport, settings: Sequence[str] = ()) -> Headline:
+    """What the model is; its type and size only where it is planned in one type."""
+    model = report.model
+    bits = model["bits_per_weight"]
+    of_type = [
+        model["file_type"],
+        bytes_text(model["size_bytes"]),
+        f"{bits:.2f} bits per weight" if bits is not None else None,
+    ]
+    facts = [
+        model["name"] or model["path"],
+        model["architecture"],
+        f"{count_text(model['n_params'])} parameters",
+        *([] if "file_type" in report.varying else of_type),
+        f"trained for {model['n_ctx_train']} tokens" if model["n_ctx_train"] else None,
+    ]
+    about = tuple(str(fact) for fact in facts if fact)
+    return Headline((about, tuple(settings)) if settings else (about,))
+
+
+def _shared_settings(plans: Sequence[MemoryPlan], varying: Sequence[str]) -> list[str]:
+    """The settings that are the same in all plans, but for those that were asked to vary."""
+    config = plans[0].config if plans else {}
+    # llama.cpp limits the batches to the context: they may differ, too.
+    return [
+        f"{name} {setting_text(value)}"
+        for name, value in captions(AskedPlan, config).items()
+        if name not in varying and all(plan.config[name] == value for plan in plans)
+    ]
+
+
+def _values(config: dict[str, Any], names: Sequence[str]) -> str:
+    return ", ".join(f"{name} {setting_text(config.get(name))}" for name in names)
+
+
+def _notes(report: MemoryReport) -> list[Part]:
+    """The notes of all plans, each once."""
+    found = dict.fromkeys(note for plan in report.settings for note in plan.notes)
+    return [Caveat(note, "note") for note in found]
+
+
+def _settings_table(report: MemoryReport) -> Section:
+    plans = report.settings
+    shown = [kind for kind in MEMORY_KINDS if any(plan.totals_bytes[kind] for plan in plans)]
+    names = report.varying
+    labels = {name: [setting_text(plan.config.get(name)) for plan in plans] for name in names}
+    sizes = {
+        _TITLES.get(kind, kind): [plan.totals_bytes[kind] for plan in plans]
+        for kind in (*shown, "total")
+    }
+    texts = ["Sizes in MiB."]
+    # What is the same in all rows, or hardly counts, makes room for the settings.
+    same = [title for title in sizes if title != "total" and len(set(sizes[title])) == 1]
+    for title in dict.fromkeys(["output", *same, "other"]):
+        if title in sizes and _wide(labels, sizes) > _WIDTH:
+            known = f"In all rows: {title} {bytes_text(sizes[title][0])}."
+            texts.append(known if title in same else f"The total has {title} as well.")
+            del sizes[title]
+    if _wide(labels, sizes) > _WIDTH:
+        # So many settings stand below the table.
+        texts += [f"{i + 1}: {_values(plan.config, names)}." for i, plan in enumerate(plans)]
+        labels = {"#": [str(i + 1) for i in range(len(plans))]}
+    columns = [
+        *(
+            Column(name, "plain" if name[:2] == "n_" else "text", most=_LABEL_WIDTH)
+            for name in labels
+        ),
+        *(Column(title, "mib") for title in sizes),
+    ]
+    rows = list(zip(*labels.values(), *sizes.values(), strict=True))
+    below = [Note(text) for text in texts]
+    table = Table(tuple(columns), rows)
+    return Section("Memory by setting", (table, *below, *_on_this_machine(report)))
+
+
+def _wide(labels: dict[str, list[str]], sizes: dict[str, list[int]]) -> int:
+    """Columns of a terminal that the table takes."""
+    texts = {title: [mebibytes(size) for size in own] for title, own in sizes.items()}
+    cut = {name: [text[:_LABEL_WIDTH] for text in own] for name, own in labels.items()}
+    return sum(max(map(len, [name, *own])) + 2 for name, own in {**cut, **texts}.items()) - 2
+
+
+def _fit(report: MemoryReport) -> list[Part]:
+    """One table and sentences, and what could not be planned."""
+    made: list[Part] = [_headline(report), _fit_section(report)]
+    made += [
+        Caveat(f"{one.config.get('file_type') or 'refused'}: {one.message}", "note")
+        for one in report.refusals
+    ]
+    return made
+
+
+def _fit_section(report: MemoryReport) -> Section:
+    budget = report.budget_bytes or 0
+    fits = report.fits
+    names = [name for name in report.varying if name not in ("n_ctx", "file_type")]
+    asked = next((fit.asked_n_ctx for fit in fits if fit.asked_n_ctx is not None), None)
+    columns = [
+        Column("type"),
+        *(Column(name, most=_LABEL_WIDTH) for name in names),
+        Column("model", "mib"),
+        Column("bits", "bits"),
+        Column("n_ctx", "plain"),
+        Column("kv_cache", "mib"),
+        Column("compute", "mib"),
+        Column("total", "mib"),
+        *([Column(f"at {asked}", "mib"), Column("fits")] if asked is not None else []),
+    ]
+    rows = [
+        (
+            fit.file_type,
+            *(setting_text(fit.config.get(name)) for name in names),
+            fit.size_bytes,
+            fit.bits_per_weight,
+            f"{fit.n_ctx}{'*' if fit.is_limited_by_training else ''}" if fit.n_ctx else None,
+            fit.totals_bytes["kv_cache"] if fit.n_ctx else None,
+            fit.totals_bytes["compute"] if fit.n_ctx else None,
+            fit.totals_bytes["total"],
+            *((fit.asked_total_bytes, _fits(fit, budget)) if asked is not None else ()),
+        )
+        for fit in fits
+    ]
+    limited = any(fit.is_limited_by_training for fit in fits)
+    below = notes(
+        "Sizes in MiB; n_ctx is the largest context that fits, in steps of 256.",
+        "*: the context that the model was trained for; a larger one was not tried."
+        if limited
+        else "",
+        ""
+        if all(fit.n_ctx for fit in fits)
+        else "-: not even the smallest context fits; the total is what it takes.",
+    )
+    table = Table(tuple(columns), rows)
+    sentences = tuple(map(Finding, _fit_sentences(report)))
+    return Section(f"What fits into {bytes_text(budget)}", (table, *below, *sentences))
+
+
+def _fits(fit: Fit, budget: int) -> str | None:
+    if fit.asked_total_bytes is None:
+        return None
+    return "yes" if fit.asked_total_bytes <= budget else "no"
+
+
+def _fit_sentences(report: MemoryReport) -> list[str]:
+    """What the figures say: that nothing fits, or which file types do."""
+    fits: Sequence[Fit] = report.fits
+    budget = report.budget_bytes or 0
+    found = []
+    if not any(fit.n_ctx for fit in fits):
+        smallest = min(fits, key=lambda fit: fit.totals_bytes["total"])
+        found.append(
+            f"Nothing fits: with the smallest context, {smallest.file_type} takes "
+            f"{bytes_text(smallest.totals_bytes['total'])}, "
+            f"{bytes_text(smallest.totals_bytes['weights'])} of it for weights; the memory given "
+            f"is {bytes_text(budget)}."
+        )
+    asked = next((fit.asked_n_ctx for fit in fits if fit.asked_n_ctx is not None), None)
+    if asked is not None and report.lightest is not None:
+        found.append(
+            f"For a context of {asked}, the lightest file type that fits is {report.lightest}, "
+            f"the least compressed {report.least_compressed}."
+        )
+    elif asked is not None and len({fit.file_type for fit in fits}) > 1:
+        found.append(f"A context of {asked} fits with none of these file types.")
+    return found

@@ -1,0 +1,231 @@
+"""One plan as tables: kinds, buffers, layers, and what the compute buffer holds at its peak."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Any
+
+from ...planning.records import ComputePeak, LayerSize, MemoryPlan, TensorPlace
+from ...profiles.vocabulary import MEMORY_KINDS
+from .parts import Column, Row, Section, Table, notes
+from .quantities import bytes_text
+
+_NAME_WIDTH = 22
+_LAYERS_WIDTH = 24
+_DEFAULT_TOP = 10
+# More rows of layers than these say less than their kinds do.
+_MOST_RANGES = 12
+
+
+def plan_sections(
+    plan: MemoryPlan, by: str | None, phase: str | None, top: int | None
+) -> list[Section]:
+    """The tables of one view; without `by`, of all that come after the kinds but the tensors."""
+    found: list[Section] = []
+    if by == "total":
+        found.append(kinds(plan))
+    if by in (None, "buffer"):
+        found.append(_buffers(plan))
+    if by in (None, "layer"):
+        found.append(_layers(plan))
+    if by == "tensor":
+        found.append(_tensors(plan, top))
+    if by in (None, "peak"):
+        found += _peaks(plan, phase, top)
+    return found
+
+
+def kinds(plan: MemoryPlan) -> Section:
+    """The totals of each kind."""
+    totals = plan.totals_bytes
+    total = totals["total"]
+    shown = [kind for kind in MEMORY_KINDS if totals[kind]]
+    rows = [(kind, totals[kind], totals[kind] / total, totals[kind] / total) for kind in shown]
+    columns = (
+        Column("kind"),
+        Column("size", "bytes"),
+        Column("share", "share"),
+        Column("", "bar"),
+    )
+    return Section("Memory", (Table(columns, rows, ("total", total, "", "")),))
+
+
+def _buffers(plan: MemoryPlan) -> Section:
+    columns = (
+        Column("kind"),
+        Column("buffer"),
+        Column("device"),
+        Column("size", "bytes"),
+        Column("bytes", "plain"),
+    )
+    rows = [
+        (row.kind, row.buffer_type, row.device, row.size_bytes, row.size_bytes)
+        for row in plan.buffers
+    ]
+    repacked = _repacked_bytes(plan)
+    text = (
+        f"{bytes_text(repacked)} of weights are repacked copies; a memory-mapped file holds "
+        "them a second time."
+    )
+    return Section("Buffers", (Table(columns, rows), *notes(text if repacked else "")))
+
+
+def _repacked_bytes(plan: MemoryPlan) -> int:
+    """Bytes of repacked weights that a memory-mapped file holds as well."""
+    weights = {row.buffer_type: row.size_bytes for row in plan.buffers if row.kind == "weights"}
+    repacked = sum(size for name, size in weights.items() if "REPACK" in name)
+    return repacked if any("Mapped" in name for name in weights) else 0
+
+
+def _layers(plan: MemoryPlan) -> Section:
+    """Neighbours that take the same stand in one row; where that gives many, all that do."""
+
+    def sizes(row: LayerSize) -> tuple[int, ...]:
+        return (row.weights_bytes, row.kv_bytes, row.recurrent_bytes)
+
+    def key(row: LayerSize) -> tuple[Any, ...]:
+        return (row.layer is None, row.n_swa, *sizes(row))
+
+    groups = [list(group) for _, group in groupby(plan.layers, key)]
+    if len(groups) > _MOST_RANGES:
+        alike: dict[tuple[Any, ...], list[LayerSize]] = {}
+        for row in plan.layers:
+            alike.setdefault(key(row), []).append(row)
+        groups = list(alike.values())
+    names = ("weights", "kv_cache", "recurrent")
+    used = [i for i in range(len(names)) if any(sizes(row)[i] for row in plan.layers)]
+    has_windows = any(row.n_swa for row in plan.layers)
+    rows: list[Row] = []
+    for group in groups:
+        each = sizes(group[0])
+        window = [group[0].n_swa or None] if has_windows else []
+        cells = (_numbers(group), len(group), *window, *(each[i] or None for i in used))
+        rows.append((*cells, len(group) * sum(each)))
+    columns = (
+        Column("layers", most=_LAYERS_WIDTH),
+        Column("n", "plain"),
+        *([Column("window", "plain")] if has_windows else []),
+        *(Column(names[i], "bytes") for i in used),
+        Column("together", "bytes"),
+    )
+    is_grouped = any(len(group) > 1 for group in groups)
+    below = notes(
+        "Bytes of each of the n layers, and of all of them together." if is_grouped else "",
+        "window: tokens that a sliding-window layer attends to." if has_windows else "",
+        "Repacked weights count once here." if _repacked_bytes(plan) else "",
+    )
+    return Section("Layers", (Table(columns, rows), *below))
+
+
+def _numbers(rows: Sequence[LayerSize]) -> str:
+    """Numbers of layers, in ranges: `0-3,7,9-12`."""
+    ranges: list[list[int]] = []
+    for row in rows:
+        if row.layer is None:
+            return "outside"
+        if ranges and ranges[-1][-1] == row.layer - 1:
+            ranges[-1].append(row.layer)
+        else:
+            ranges.append([row.layer])
+    return ",".join(str(r[0]) if len(r) == 1 else f"{r[0]}-{r[-1]}" for r in ranges)
+
+
+def _tensors(plan: MemoryPlan, top: int | None) -> Section:
+    """All in the file's order, or the `top` largest."""
+    tensors: Sequence[TensorPlace] = plan.tensors
+    count = str(len(tensors))
+    if top is not None and top < len(tensors):
+        tensors = sorted(tensors, key=lambda tensor: -tensor.size_bytes)[:top]
+        count = f"{len(tensors)} of {count}"
+    columns = (
+        Column("tensor", most=26),
+        Column("type"),
+        Column("shape", "shape"),
+        Column("bits", "bits"),
+        Column("size", "bytes"),
+        Column("buffer"),
+        Column("block", is_wide=True),
+    )
+    rows = [
+        (
+            row.tensor,
+            row.type,
+            row.shape,
+            row.bits_per_weight,
+            row.size_bytes,
+            row.buffer_type,
+            row.block,
+        )
+        for row in tensors
+    ]
+    return Section(f"Tensors ({count})", (Table(columns, rows),))
+
+
+def _peaks(plan: MemoryPlan, phase: str | None, top: int | None) -> list[Section]:
+    peaks = [peak for peak in plan.compute_phases if phase in (None, peak.phase)]
+    if not peaks:
+        return []
+    columns = (
+        Column("phase"),
+        Column("tokens", "plain"),
+        Column("size", "bytes"),
+        Column("live", "bytes"),
+        Column("fragmentation", "bytes"),
+        Column("lower bound", "bytes"),
+    )
+    rows = [
+        (
+            peak.phase,
+            peak.n_tokens,
+            peak.size_bytes,
+            peak.live_bytes,
+            peak.hole_bytes,
+            peak.lower_bound_bytes,
+        )
+        for peak in peaks
+    ]
+    text = (
+        "live: tensors in the buffer at its peak; fragmentation: the unused rest. Lower bound: the "
+        "most that is live at once, which no allocator could go below."
+    )
+    found = [Section("Compute buffer", (Table(columns, rows), *notes(text)))]
+    found += [_live(peak, top or _DEFAULT_TOP) for peak in peaks]
+    if len(plan.ubatch) > 1:
+        found.append(_ubatches(plan))
+    return found
+
+
+def _ubatches(plan: MemoryPlan) -> Section:
+    columns = (Column("n_ubatch", "plain"), Column("compute", "bytes"), Column(""))
+    used = plan.config["n_ubatch"]
+    rows = [
+        (row.n_ubatch, row.compute_bytes, "used" if row.n_ubatch == used else "")
+        for row in plan.ubatch
+    ]
+    return Section("Compute buffer by n_ubatch", (Table(columns, rows),))
+
+
+def _live(peak: ComputePeak, top: int) -> Section:
+    columns = (
+        Column("tensor", most=_NAME_WIDTH),
+        Column("op"),
+        Column("block"),
+        Column("shape", "shape"),
+        Column("size", "bytes"),
+        Column("share", "share"),
+    )
+    shown = peak.tensors[:top]
+    rows = [
+        (
+            row.tensor,
+            "input" if row.op == "NONE" else row.op,
+            row.block,
+            row.shape,
+            row.size_bytes,
+            row.size_bytes / peak.size_bytes if peak.size_bytes else None,
+        )
+        for row in shown
+    ]
+    title = f"Live at the peak of {peak.phase} ({len(shown)} of {len(peak.tensors)})"
+    return Section(title, (Table(columns, rows),))

@@ -1,0 +1,230 @@
+"""The report of a run: one screen of what matters, everything, or one view."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from ...analysis.timing.phases import phase_record
+from ...analysis.verdicts.breakdown import VIEWS, Breakdown
+from ...profiles.decoding import finite
+from ...settings.resolved import ResolvedConfig
+from ...settings.table import captions, table
+from .depths import depth_data, depth_sections, depth_summary
+from .findings import diagnosis, finding_record, main_findings
+from .layers import flag_record, layer_section
+from .memory_use import memory_data, memory_sections, memory_totals, place_section
+from .parts import (
+    Caveat,
+    Document,
+    Finding,
+    Headline,
+    Note,
+    Part,
+    Rows,
+    Section,
+    Table,
+    said,
+    setting_text,
+)
+from .quantities import bytes_text, count_text, wrapped
+from .records import records
+from .run_tables import latency, layer_spread, main_kernels, views, waiting, wall
+
+SCHEMA_VERSION = 1
+SCREEN_LINES, SCREEN_COLUMNS = 50, 80
+_MOST_FINDINGS, _MOST_CAVEATS = 5, 3
+_LEAST_KERNELS, _MOST_KERNELS = 3, 12
+_STANDARD = {"block": "blocks", "layer": "layers", "kernel": "kernels", "op": "ops"}
+_KEYS = {**_STANDARD, "part": "parts", "tensor": "tensors"}
+# Always shown; other settings where they are not the default.
+_MAIN_SETTINGS = ("n_prompt", "n_gen", "repeats")
+
+
+def run_document(breakdown: Breakdown, *, is_full: bool = False) -> Document:
+    """The report of a profile.
+
+    Args:
+        breakdown: what it shows; with a view chosen (`by`), that view alone.
+        is_full: whether people are shown everything, not one screen of it.
+    """
+
+    def parts() -> list[Part]:
+        if breakdown.by is not None:
+            return _view(breakdown, breakdown.by)
+        return _everything(breakdown) if is_full else _screen(breakdown)
+
+    return Document(parts, lambda: _data(breakdown), lambda: _rows(breakdown))
+
+
+def _data(breakdown: Breakdown) -> dict[str, Any]:
+    """As `breakdown --format json` promises it; numbers that JSON does not have are null."""
+    meta = breakdown.meta.to_json()
+    by = breakdown.by
+    shown = [view for view in _KEYS if view == by] if by else list(_STANDARD)
+    result: dict[str, Any] = {
+        "schema_version": SCHEMA_VERSION,
+        "slmprof": meta["slmprof"],
+        # Every doubt, not the environment's only: who reads the JSON sees no other text.
+        "environment": {**meta["environment"], "warnings": list(breakdown.caveats)},
+        "model": meta["model"],
+        "config": meta["config"],
+        "run": meta["run"],
+        "phases": [phase_record(summary) for summary in breakdown.phases],
+        **{_KEYS[view]: records(breakdown.tables[view]) for view in shown},
+        **(depth_data(breakdown.depths) if by in (None, "depth") else {}),
+    }
+    if by in (None, "layer"):
+        result["layer_flags"] = [flag_record(flag) for flag in breakdown.layer_flags]
+    if by is None:
+        result["waits"] = records(breakdown.waits)
+        result["wait_totals"] = records(breakdown.wait_totals)
+        result["diagnosis"] = [finding_record(finding) for finding in breakdown.diagnosis]
+    cleaned: dict[str, Any] = finite({**result, "memory": memory_data(breakdown)})
+    return cleaned
+
+
+def _rows(breakdown: Breakdown) -> Rows:
+    """The view that was asked for, or the ops: the columns of the JSON, then `model`,
+    `random_weights` and `warnings`, which say on every line what a reader must know."""
+    rows = breakdown.tables[breakdown.by or "op"]
+    added = {
+        "model": breakdown.model.name,
+        "random_weights": breakdown.model.random_weights,
+        "warnings": "; ".join(breakdown.caveats),
+    }
+    names = [*map(str, rows.columns), *added]
+    return Rows(names, ({**row, **added} for row in records(rows)))
+
+
+def _headline(breakdown: Breakdown, *, is_full: bool) -> Headline:
+    """What was measured: model, machine, program, settings."""
+    meta, model = breakdown.meta, breakdown.model
+    about = [
+        model.name or model.path or "unnamed model",
+        model.architecture,
+        f"{count_text(model.n_params)} parameters" if model.n_params else None,
+        model.file_type,
+        bytes_text(model.size_bytes) if model.size_bytes else None,
+        "RANDOM WEIGHTS" if model.random_weights else None,
+    ]
+    engine = meta.slmprof.llama_cpp.version
+    place = [
+        meta.environment.cpu,
+        f"{meta.environment.n_cores} cores" if meta.environment.n_cores else None,
+        f"slmprof {meta.slmprof.version or '?'}",
+        f"llama.cpp {engine}" if engine else None,
+    ]
+    entries = table(ResolvedConfig)
+    settings = [
+        f"{name} {setting_text(value)}"
+        for name, value in captions(ResolvedConfig, meta.config).items()
+        if is_full or name in _MAIN_SETTINGS or not entries[name].is_default(value)
+    ]
+    lines = (about, place, settings)
+    return Headline(tuple(tuple(str(fact) for fact in line if fact) for line in lines if line))
+
+
+def _screen(breakdown: Breakdown) -> list[Part]:
+    """At most `SCREEN_LINES` lines of a model with few blocks, on `SCREEN_COLUMNS` columns."""
+    depths = breakdown.depths.n_depths
+    is_one = len(depths) < 2
+    above = [latency(breakdown)]
+    findings = main_findings(breakdown.diagnosis, _MOST_FINDINGS if is_one else 3)
+    above.append(replace(diagnosis(findings), title=None))
+    if not is_one:
+        above[0] = replace(above[0], parts=above[0].parts[:1])
+        text = f"All else is of depth {depths[0]}; `show --n-depth N` shows another one."
+        summary = depth_summary(breakdown)
+        above.append(replace(summary, parts=(*summary.parts, Note(text))))
+    above += views(breakdown, "block")
+    caveats = list(breakdown.caveats)
+    if len(caveats) > _MOST_CAVEATS:
+        n = len(caveats) - _MOST_CAVEATS + 1
+        caveats = [*caveats[: _MOST_CAVEATS - 1], f"and {n} more; --full shows them"]
+    head: list[Part] = [_headline(breakdown, is_full=False), *map(_untitled, said(above))]
+    tail: list[Part] = list(map(_untitled, said([memory_totals(breakdown.memory)])))
+    tail += map(Caveat, caveats)
+    tail.append(Note(f"More: --full, --by {'|'.join(VIEWS)}"))
+    # Two lines for the heading of the kernels, and two for the blank above and the others.
+    room = SCREEN_LINES - 4 - sum(map(_n_lines, head)) - sum(map(_n_lines, tail))
+    n_kernels = max(_LEAST_KERNELS, min(room, _MOST_KERNELS))
+    return [*head, *map(_untitled, said([main_kernels(breakdown, n_kernels)])), *tail]
+
+
+def _untitled(section: Section) -> Section:
+    """The section with its title at the head of its table's first column, which saves a line."""
+    first = section.parts[0]
+    if section.title is None or not isinstance(first, Table):
+        return section
+    columns = (replace(first.columns[0], title=section.title), *first.columns[1:])
+    return Section(None, (replace(first, columns=columns), *section.parts[1:]))
+
+
+def _n_lines(part: Part) -> int:
+    """Lines of a part on a terminal of `SCREEN_COLUMNS`, with the blank one above it; of several
+    caveats only the first has one."""
+    if isinstance(part, Headline):
+        return sum(len(wrapped(" · ".join(facts), SCREEN_COLUMNS)) for facts in part.lines)
+    if not isinstance(part, Section):
+        return 1 + len(wrapped(part.text, SCREEN_COLUMNS - len("warning: ")))
+    n = 1
+    for one in part.parts:
+        if isinstance(one, Table):
+            n += 2 + len(one.rows)
+        elif isinstance(one, (Note, Finding)):
+            n += len(wrapped(one.text, SCREEN_COLUMNS - 2))
+    return n
+
+
+def _everything(breakdown: Breakdown) -> list[Part]:
+    """What the screen has, in full, then the details."""
+    first = [latency(breakdown), *views(breakdown, "block"), *views(breakdown, "kernel")]
+    details = [wall(breakdown), layer_spread(breakdown), *views(breakdown, "op")]
+    made = [
+        *_with_depth(breakdown, first[:1]),
+        diagnosis(breakdown.diagnosis),
+        *_with_depth(breakdown, first[1:]),
+        memory_totals(breakdown.memory),
+    ]
+    below = [
+        *_with_depth(breakdown, [*details, waiting(breakdown)]),
+        *(depth_sections(breakdown) if len(breakdown.depths.n_depths) > 1 else ()),
+        *memory_sections(breakdown),
+    ]
+    return [_headline(breakdown, is_full=True), *said(made), *_caveats(breakdown), *said(below)]
+
+
+def _view(breakdown: Breakdown, by: str) -> list[Part]:
+    """The latency and one view."""
+    made = _with_depth(breakdown, [latency(breakdown)])
+    if by == "depth":
+        made += depth_sections(breakdown)
+    elif by == "place":
+        made.append(place_section(breakdown))
+    else:
+        shown = [layer_section(breakdown)] if by == "layer" else views(breakdown, by)
+        made += _with_depth(breakdown, shown)
+    return [_headline(breakdown, is_full=True), *said(made), *_caveats(breakdown)]
+
+
+def _with_depth(breakdown: Breakdown, sections: Sequence[Section]) -> list[Section]:
+    """The sections, whose titles say which of several depths they are about."""
+    depths = breakdown.depths.n_depths
+    if len(depths) < 2:
+        return list(sections)
+    return [replace(section, title=f"{section.title} at depth {depths[0]}") for section in sections]
+
+
+def _caveats(breakdown: Breakdown) -> list[Part]:
+    """One for each doubt, and one for random weights."""
+    made: list[Part] = [Caveat(text) for text in breakdown.caveats]
+    if breakdown.model.random_weights:
+        made.append(random_weights_note())
+    return made
+
+
+def random_weights_note() -> Caveat:
+    """What figures of synthesised models are good for."""
+    return Caveat("random weights; time and memory are real, the text would not be", "note")

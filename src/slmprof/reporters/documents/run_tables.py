@@ -1,0 +1,321 @@
+"""The time tables of a run: latency, a step's wall time, blocks, kernels, ops, layers, waiting."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from ...analysis.timing.phases import PhaseSummary
+from ...analysis.verdicts.breakdown import Breakdown
+from .parts import Column, Note, Row, Section, Table, notes
+from .records import records
+
+TOP_OPS = 10
+TOP_TENSORS = 20
+# As much as stands beside the numbers of two phases on 80 columns.
+_CODE_WIDTH = 25
+# As much as leaves room for the other columns of an op.
+_TENSOR_WIDTH, _OP_KERNEL_WIDTH, _PART_WIDTH = 16, 15, 21
+# Where ggml has one implementation, or none was observed, there is nothing to tell.
+_UNREMARKABLE = ("", "generic")
+# Code with a smaller share of every phase is one of the `others`.
+_LEAST_SHARE = 0.01
+
+_Key = tuple[Any, ...]
+
+
+def latency(breakdown: Breakdown) -> Section:
+    """One row a phase."""
+    columns = (
+        Column("phase"),
+        Column("tokens", "plain"),
+        Column("ms/step", "ms"),
+        Column("±MAD", "ms"),
+        Column("p90", "ms"),
+        Column("tokens/s", "rate"),
+        Column("overhead", "change"),
+        Column("its 95 % CI", "range"),
+        Column("attributed", "share", is_wide=True),
+        Column("samples", "plain", is_wide=True),
+    )
+    rows = [_latency_row(summary) for summary in breakdown.phases]
+    text = "ms/step: whole prompt or one token, unprofiled; overhead: what profiling adds."
+    return Section("Latency", (Table(columns, rows), Note(text)))
+
+
+def _latency_row(summary: PhaseSummary) -> Row:
+    latency_ms, over = summary.latency_ms, summary.overhead
+    return (
+        summary.phase,
+        summary.n_tokens,
+        latency_ms.median if latency_ms else None,
+        latency_ms.mad if latency_ms else None,
+        latency_ms.p90 if latency_ms else None,
+        summary.tokens_per_s,
+        over.ratio - 1 if over else None,
+        tuple(end - 1 for end in over.ci95) if over and over.ci95 else None,
+        summary.attributed_share,
+        summary.n_samples,
+    )
+
+
+def wall(breakdown: Breakdown) -> Section:
+    """Where the wall time of a profiled step goes."""
+    phases = [s for s in breakdown.phases if s.segments_ms is not None]
+    host = ("batch", "graph_build", "graph_alloc", "inputs", "launch")
+    rows: list[Row] = []
+    for name in ("host_prepare", "ops", "copies", "host_finish", "unattributed"):
+        rows.append((name, *_wall_cells(phases, name)))
+        if name == "host_prepare":
+            rows += [(f"  {part}", *_wall_cells(phases, part)) for part in host]
+    columns = [Column("part of a step")]
+    for summary in phases:
+        columns += [Column(f"{summary.phase} ms", "ms"), Column("share", "share")]
+    return Section("Where a step's time goes", (Table(tuple(columns), rows if phases else []),))
+
+
+def _wall_cells(phases: Sequence[PhaseSummary], name: str) -> list[float | None]:
+    cells: list[float | None] = []
+    for summary in phases:
+        time = getattr(summary.segments_ms, name, summary.host_segments_ms.get(name))
+        whole = summary.profiled_latency_ms.mean if summary.profiled_latency_ms else 0.0
+        cells += [time, time / whole if time is not None and whole > 0 else None]
+    return cells
+
+
+def views(breakdown: Breakdown, by: str) -> list[Section]:
+    """The tables of `block`, `kernel`, `part`, `op` or `tensor`."""
+    if by == "block":
+        return [_side_by_side(breakdown, by, "Blocks", ["block"], has_bars=True)]
+    if by == "kernel":
+        return [_side_by_side(breakdown, by, "Kernels", ["kernel"], has_code=True)]
+    if by == "part":
+        return [_side_by_side(breakdown, by, "Parts", ["block", "part"])]
+    make = _ops if by == "op" else _tensors
+    return [make(breakdown, summary.phase) for summary in breakdown.phases]
+
+
+def _side_by_side(
+    breakdown: Breakdown,
+    by: str,
+    title: str,
+    keys: Sequence[str],
+    *,
+    has_bars: bool = False,
+    has_code: bool = False,
+) -> Section:
+    """One row a key, one group of columns a phase; in the order of the first phase that has it.
+
+    Args:
+        has_bars: whether a bar stands beside each share.
+        has_code: whether the code that ran stands below each kernel.
+    """
+    with_calls = "calls" in breakdown.uncut[by].columns
+    columns = [Column(key, most=_CODE_WIDTH + 2) for key in keys]
+    for summary in breakdown.phases:
+        columns += [Column("calls", "count")] if with_calls else []
+        columns += [Column(f"{summary.phase} ms", "ms"), Column("share", "share")]
+        columns += [Column("", "bar")] if has_bars else []
+
+    def cells(found: Mapping[str, Mapping[str, Any]]) -> list[Any]:
+        made = []
+        for summary in breakdown.phases:
+            row = found.get(summary.phase, {})
+            made += [row.get("calls")] if with_calls else []
+            made += [row.get("time_ms"), row.get("share")]
+            made += [row.get("share")] if has_bars else []
+        return made
+
+    # What is in the top of one phase is shown with its time in every phase.
+    everything = _by_key(breakdown.uncut[by], keys)
+    shown = _by_key(breakdown.tables[by], keys)
+    below = _by_key(breakdown.impls, ["kernel", "impl"]) if has_code else {}
+    made: list[Row] = []
+    for key in shown:
+        made.append((*key, *cells(everything[key])))
+        for (kernel, impl), found in below.items():
+            if kernel == key[0] and impl not in _UNREMARKABLE:
+                made.append((f"  {impl}", *cells(found)))
+    if len(shown) < len(everything):
+        title = f"{title} ({len(shown)} of {len(everything)})"
+    return Section(title, (Table(tuple(columns), made),))
+
+
+def _by_key(rows: pd.DataFrame, keys: Sequence[str]) -> dict[_Key, dict[str, dict[str, Any]]]:
+    """Key -> phase -> row, in the order of the rows."""
+    found: dict[_Key, dict[str, dict[str, Any]]] = {}
+    for row in records(rows):
+        found.setdefault(tuple(row[key] for key in keys), {})[row["phase"]] = row
+    return found
+
+
+def main_kernels(breakdown: Breakdown, most: int) -> Section:
+    """The code that ran, one row each, the costliest first; the rest in a row `others`.
+
+    Args:
+        most: rows before the others.
+    """
+    phases = [summary.phase for summary in breakdown.phases]
+    found = _by_key(breakdown.impls, ["kernel", "impl"])
+
+    def share(of: Mapping[str, Mapping[str, Any]]) -> float:
+        return max((row["share"] or 0.0 for row in of.values()), default=0.0)
+
+    ordered = sorted(found, key=lambda key: -share(found[key]))
+    main = [key for key in ordered if share(found[key]) >= _LEAST_SHARE][:most]
+    rows: list[Row] = []
+    for kernel, impl in main:
+        row: list[Any] = [kernel, "" if impl in _UNREMARKABLE else impl]
+        for phase in phases:
+            one = found[kernel, impl].get(phase, {})
+            row += [one.get("time_ms"), one.get("share")]
+        rows.append(tuple(row))
+    rest = [found[key] for key in ordered if key not in main]
+    if rest:
+        row = [f"{len(rest)} others", ""]
+        for phase in phases:
+            of_phase = [one[phase] for one in rest if phase in one]
+            row += [sum(one[name] or 0.0 for one in of_phase) for name in ("time_ms", "share")]
+        rows.append(tuple(row))
+    columns = [Column("kernel", most=_OP_KERNEL_WIDTH), Column("code", most=_CODE_WIDTH)]
+    for phase in phases:
+        columns += [Column(phase, "ms"), Column("share", "share")]
+    return Section("Kernels, ms", (Table(tuple(columns), rows),))
+
+
+def layer_spread(breakdown: Breakdown) -> Section:
+    """How equal the layers are, and whether any stand out."""
+    columns = (
+        Column("phase"),
+        Column("layers", "plain"),
+        Column("median ms", "ms"),
+        Column("fastest ms", "ms"),
+        Column("(layer)", "plain"),
+        Column("slowest ms", "ms"),
+        Column("(layer)", "plain"),
+        Column("outside ms", "ms"),
+    )
+    rows = [
+        (
+            spread.phase,
+            spread.n_layers,
+            spread.median_ms,
+            spread.fastest_ms,
+            spread.fastest_layer,
+            spread.slowest_ms,
+            spread.slowest_layer,
+            spread.outside_ms,
+        )
+        for spread in breakdown.layer_spreads
+    ]
+    n = len(breakdown.layer_flags)
+    text = f"Layers stand out in {n} way{'s' if n > 1 else ''}: --by layer says which and why."
+    return Section("Layers", (Table(columns, rows), *notes(text if n else "")))
+
+
+def _ops(breakdown: Breakdown, phase: str) -> Section:
+    # On 80 columns there is room for one of the two; a bound tells more than a bandwidth.
+    is_bounded = bool(breakdown.uncut["op"]["bound"].notna().any())
+    columns: tuple[Column, ...] = (
+        Column("tensor", most=_TENSOR_WIDTH),
+        Column("kernel", most=_OP_KERNEL_WIDTH),
+        Column("part", most=_PART_WIDTH),
+        Column("types", is_wide=True),
+        Column("shape", "shape", is_wide=True),
+        Column("impl", is_wide=True),
+        Column("ms", "ms"),
+        Column("wait", "ms", is_wide=True),
+        Column("imbalance", "ratio", is_wide=True),
+        Column("share", "share"),
+        Column("GB/s", "rate", is_wide=is_bounded),
+        Column("GFLOP/s", "rate", is_wide=True),
+    )
+    if is_bounded:
+        columns += (Column("ceiling", "share", is_wide=True), Column("bound"))
+    # The whole list is asked for by name; the usual set shows its head.
+    top = breakdown.top or (None if breakdown.by == "op" else TOP_OPS)
+    rows = [
+        (
+            row["tensor"] or row["op"],
+            "+".join(row["fused"]).lower() or row["kernel"],
+            "/".join(p for p in (row["block"], row["part"]) if p),
+            row["dtypes"],
+            row["shape"],
+            row["impl"] or None,
+            row["time_ms"],
+            row["wait_ms"],
+            row["imbalance"],
+            row["share"],
+            row["gbps"],
+            row["gflops"],
+            *((row["ceiling_share"], row["bound"]) if is_bounded else ()),
+        )
+        for row in records(_phase_rows(breakdown, "op", phase, top))
+    ]
+    return Section(_title(breakdown, "op", phase, "Ops", len(rows)), (Table(columns, rows),))
+
+
+def _tensors(breakdown: Breakdown, phase: str) -> Section:
+    columns = (
+        Column("tensor", most=28),
+        Column("layer", "plain"),
+        Column("block"),
+        Column("calls", "count"),
+        Column("ms", "ms"),
+        Column("share", "share"),
+    )
+    names = ("layer", "block", "calls", "time_ms", "share")
+    rows = [
+        (row["tensor"] or None, *(row[name] for name in names))
+        for row in records(_phase_rows(breakdown, "tensor", phase, breakdown.top or TOP_TENSORS))
+    ]
+    title = _title(breakdown, "tensor", phase, "Tensors", len(rows))
+    return Section(title, (Table(columns, rows),))
+
+
+def _phase_rows(breakdown: Breakdown, by: str, phase: str, top: int | None) -> pd.DataFrame:
+    rows = breakdown.tables[by]
+    chosen: pd.DataFrame = rows[rows["phase"] == phase]
+    return chosen if top is None else chosen.head(top)
+
+
+def _title(breakdown: Breakdown, by: str, phase: str, what: str, n_shown: int) -> str:
+    n_all = int((breakdown.uncut[by]["phase"] == phase).sum())
+    return f"{what} of {phase} ({n_shown} of {n_all})" if n_shown < n_all else f"{what} of {phase}"
+
+
+def waiting(breakdown: Breakdown) -> Section:
+    """What waiting costs: one row a block, and one for all ops of each phase with several
+    threads."""
+    columns = (
+        Column("phase"),
+        Column("block"),
+        Column("ms", "ms"),
+        Column("compute", "ms"),
+        Column("wait", "ms"),
+        Column("share", "share"),
+        Column("imbalance", "ratio"),
+        Column("costs", "ms"),
+        Column("barrier", "ms"),
+    )
+    names = (
+        *("time_ms", "compute_ms", "wait_ms", "wait_share"),
+        *("imbalance", "imbalance_ms", "barrier_ms"),
+    )
+    rows: list[Row] = []
+    for summary in breakdown.phases:
+        phase = summary.phase
+        if breakdown.n_threads.get(phase, 0) < 2:
+            continue
+        for table in (breakdown.waits, breakdown.wait_totals):
+            rows += [
+                (phase, row.get("block", "all"), *(row[name] for name in names))
+                for row in records(table[table["phase"] == phase])
+            ]
+    text = (
+        "wait: mean over the threads. imbalance: slowest thread over mean, and what it costs. "
+        "barrier: starting, synchronising and waking threads; the rest of the time."
+    )
+    return Section("Waiting", (Table(columns, rows), Note(text)))

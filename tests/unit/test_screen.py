@@ -1,0 +1,99 @@
+"""The default report: what matters, on one screen of 50 lines and 80 columns."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from builders import example_profile
+from depth_builder import profile_at
+from plan_builder import example_report
+from reports import data, shown
+
+from slmprof.profiles.meta import FORMAT_VERSION, Meta
+from slmprof.reporters.documents.plan import plan_document
+from slmprof.views import Profile, load
+
+GOLDEN = Path(__file__).resolve().parents[1] / "golden"
+
+
+def fits(text: str) -> bool:
+    lines = text.splitlines()
+    return len(lines) <= 50 and max(map(len, lines)) <= 80
+
+
+def doubtful(n: int) -> Profile:
+    profile = example_profile()
+    meta = profile.meta.to_json()
+    meta["environment"]["warnings"] = [
+        f"doubt {i} " + "about a lot of things " * 5 for i in range(n)
+    ]
+    return replace(profile, meta=Meta.from_json(meta))
+
+
+@pytest.mark.parametrize("version", range(1, FORMAT_VERSION + 1))
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+def test_a_saved_profile_takes_one_screen(version: int, encoding: str) -> None:
+    profile = load(GOLDEN / f"profile-v{version}.slmprof")
+    text = shown(profile, encoding=encoding)
+    assert fits(text)
+    made = data(profile)
+    for phase in made["phases"]:
+        (row,) = (line.split() for line in text.splitlines() if line.startswith(phase["phase"]))
+        assert int(row[1]) == phase["n_tokens"]
+        assert float(row[2]) == pytest.approx(phase["latency_ms"]["median"], rel=1e-3)
+    for block in made["blocks"]:
+        assert any(line.startswith(block["block"]) for line in text.splitlines())
+    assert "--full" in text and "--by" in text.splitlines()[-1]
+
+
+def test_the_screen_says_what_ran_and_what_it_took(profile: Profile) -> None:
+    text = shown(profile)
+    for fact in ("repack gemv_q4_K_8x8_q8_K", "vec_dot_q6_K_q8_K", "+0.4 %", "-3.3 to +4.4 %"):
+        assert fact in text
+    # The columns of kernels add up to the op time of their phases.
+    rows = text.partition("Kernels, ms")[2].partition("\n\n")[0].splitlines()[2:]
+    times = [row[42:].replace(" %", "").split()[::2] for row in rows]
+    for i, phase in enumerate(data(profile)["phases"]):
+        total = sum(float(row[i]) for row in times if row[i] != "-")
+        assert total == pytest.approx(phase["segments_ms"]["ops"], rel=1e-3)
+
+
+def test_many_doubts_do_not_fill_the_screen() -> None:
+    text = shown(doubtful(9))
+    assert fits(text)
+    assert "doubt 0" in text and "doubt 8" not in text and "--full shows them" in text
+    assert "doubt 8" in shown(doubtful(9), is_full=True)
+
+
+def test_several_depths_take_one_screen() -> None:
+    text = shown(profile_at((0, 512, 2048)))
+    assert fits(text)
+    rows = [line.split() for line in text.splitlines()]
+    assert [row[0] for row in rows if row[:1] in (["0"], ["512"], ["2048"])] == ["0", "512", "2048"]
+
+
+def test_everything_begins_with_the_screen(profile: Profile) -> None:
+    titles = [
+        "Latency",
+        "Diagnosis",
+        "Blocks",
+        "Kernels",
+        "Memory, MiB",
+        "Where a step's time goes",
+    ]
+    text = shown(profile, is_full=True)
+    places = [text.index(f"\n{title}\n") for title in titles]
+    assert places == sorted(places)
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_planned_memory_leads_with_totals_and_fit() -> None:
+    report = example_report()
+    text = shown(plan_document(report))
+    assert fits(text) and "Buffers" not in text and "--full" in text
+    assert text.index("Memory") < text.index("fits into this machine's memory")
+    small = shown(plan_document(replace(report, memory_bytes=1024)))
+    assert "does not fit into this machine's memory" in small
+    assert "Buffers" in shown(plan_document(report, is_full=True))
