@@ -74,6 +74,10 @@ def test_limited_by_memory() -> None:
     assert limit.phase == "decode"
     assert limit.figures.shares == {"memory": 0.75, "sync": 0.25}
     assert limit.figures.gbps == pytest.approx(12.0)
+    assert limit.figures.ceiling_share == pytest.approx(0.6)
+    # Of several ops so bound, by their time: 3 ms at 60 % and 1 ms at 20 %.
+    both = op_rows(memory_bound(time_ms=3.0), memory_bound(time_ms=1.0, ceiling_share=0.2))
+    assert found(both)["limit"].figures.ceiling_share == pytest.approx(0.5)
     assert tells(limit, "Decode", "memory-bound", "75 %", "60 %", "12.0", "20.0 GB/s", "2 threads")
     near = found(op_rows(memory_bound(bytes=16e6)))["limit"]
     assert tells(near, "Decode", "memory-bound", "100 %", "16.0", "80 %")
@@ -145,6 +149,8 @@ def test_what_a_type_holds() -> None:
     weights = weight_rows(
         ("attn_q", 0, "attention", "q5_0", [896, 66]),
         ("norm", 0, "attention", "f32", [896]),
+        # Its rows would have fitted: that they are stored otherwise was wanted.
+        ("attn_v", 0, "attention", "q8_0", [512, 4]),
         ("ffn_down", 0, "ffn", "q4_K", [4864, 12]),
     )
     types = found(op_rows({}), model=model, weights=weights)["types"]

@@ -10,7 +10,7 @@ from builders import DECODE, MS, Builder, example_profile
 
 from slmprof.analysis.timing.phases import ops_total_ns, phase_record, summarize_phases
 from slmprof.profiles.tables import RunTable, SegmentTable
-from slmprof.profiles.vocabulary import PASS_TIMING
+from slmprof.profiles.vocabulary import PASS_TIMING, SEGMENTS
 from slmprof.views import Profile
 
 
@@ -50,6 +50,20 @@ def test_conservation() -> None:
         parts = segments.host_prepare + segments.ops + segments.copies + segments.host_finish
         assert parts + segments.unattributed == pytest.approx(profiled.mean)
         assert summary.attributed_share == pytest.approx(1 - 0.1 / profiled.mean)
+
+
+def test_time_of_copies_is_a_segment_of_its_own() -> None:
+    profile = example_profile()
+    kind = profile.segments.kind.copy()
+    # Of each step, what was its inputs is now called copies: a millisecond.
+    kind[kind == SEGMENTS.index("inputs")] = SEGMENTS.index("copies")
+    changed = replace(profile, segments=profile.segments.replace(kind=kind))
+    for summary in summarize_phases(changed):
+        segments = summary.segments_ms
+        assert segments is not None
+        assert segments.copies == pytest.approx(1.0)
+        assert segments.host_prepare == pytest.approx(4.0)
+        assert segments.unattributed == pytest.approx(0.1)
 
 
 def test_time_that_two_lanes_of_a_step_share_counts_once(profile: Profile) -> None:
