@@ -96,10 +96,10 @@ def test_the_command_loads_nothing_heavy(small_model: ModelMaker) -> None:
 
 def test_data_frames(small_model: ModelMaker) -> None:
     table = slmprof.memory(small_model(), n_ctx=[256, 512], type_k="q8_0")
-    assert list(table.columns[:9]) == [
+    assert set(table.columns[:12]) == {
         "n_ctx", "n_batch", "n_ubatch", "n_seq_max", "flash_attn", "type_k", "type_v", "mmap",
-        "repack",
-    ]  # fmt: skip
+        "repack", "n_outputs_max", "swa_full", "file_type",
+    }  # fmt: skip
     assert set(table["kind"]) >= {"weights", "kv_cache", "compute"}
     assert set(table["n_ctx"]) == {256, 512} and set(table["type_k"]) == {"q8_0"}
     totals = slmprof.memory(small_model(), n_ctx=[256, 512], by="total")
@@ -154,7 +154,7 @@ def test_outputs_of_every_token_are_noted(write: Callable[[Path], Path], tmp_pat
     path = write(tmp_path / "model.gguf")
     (plan,) = plan_memory(path, n_ctx=128).settings
     engine = open_engine(path, n_ctx=128, n_batch=2048, n_ubatch=512)
-    n_tokens = min(plan.config["n_batch"], plan.config["n_ubatch"])
+    n_tokens = min(plan.config.n_batch, plan.config.n_ubatch)
     engine.prefill(np.arange(n_tokens, dtype=np.int32) % 100, 0)
     size_bytes = next(b["size_bytes"] for b in engine.buffers() if b["kind"] == "output")
     note = next(note for note in plan.notes if "output" in note)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,11 +14,13 @@ from slmprof.planning.records import (
     LiveTensor,
     MemoryPlan,
     MemoryReport,
+    PlannedModel,
     PlannerCost,
     TensorPlace,
     UbatchSize,
 )
 from slmprof.profiles.tables import TensorTable
+from slmprof.settings.resolved import ResolvedPlan
 
 INPUT, OUTPUT, COMPUTE = 1, 2, 16
 MIB = 1 << 20
@@ -112,11 +114,18 @@ class PlannedGraph:
         }  # fmt: skip
 
 
-CONFIG: dict[str, Any] = {
+CONFIG = ResolvedPlan.from_json({
     "file_type": None, "n_ctx": 2048, "n_seq_max": 1, "n_batch": 2048, "n_ubatch": 512,
     "n_outputs_max": 0, "flash_attn": "on", "type_k": "f16", "type_v": "f16", "swa_full": False,
     "mmap": True, "repack": True, "threads": 2, "override_tensor": [],
-}  # fmt: skip
+})  # fmt: skip
+
+
+MODEL = PlannedModel(
+    name="example", path="example.gguf", architecture="llama", n_params=1000000, n_layer=3,
+    n_embd=256, n_vocab=4096, n_ctx_train=4096, n_expert=0, file_type="Q4_K - Medium",
+    size_bytes=562500, tensor_types={"q4_K": 562500}, random_weights=False,
+)  # fmt: skip
 
 
 def example_plan(name: str = "blk.0.attn_q.weight", **config: Any) -> MemoryPlan:
@@ -129,7 +138,7 @@ def example_plan(name: str = "blk.0.attn_q.weight", **config: Any) -> MemoryPlan
         ComputePeak(MIB, "decode", 1, MIB, 0, MIB, (ids,)),
     )
     return MemoryPlan(
-        config={**CONFIG, **config},
+        config=replace(CONFIG, **config),
         buffers=(
             BufferSize("CPU", "CPU_Mapped", "weights", 10 * MIB),
             BufferSize("CPU", "CPU_REPACK", "weights", 2 * MIB),
@@ -152,11 +161,7 @@ def example_plan(name: str = "blk.0.attn_q.weight", **config: Any) -> MemoryPlan
 def example_report(*plans: MemoryPlan, **fields: Any) -> MemoryReport:
     """A report of these plans."""
     values: dict[str, Any] = {
-        "model": {
-            "name": "example", "path": "example.gguf", "architecture": "llama", "n_params": 1000000,
-            "file_type": "Q4_K - Medium", "size_bytes": 10 * MIB, "bits_per_weight": 4.5,
-            "n_ctx_train": 4096,
-        },
+        "model": MODEL,
         "memory_bytes": 8 << 30, "varying": (), "settings": plans or (example_plan(),),
         "refusals": (), "fits": (), "budget_bytes": None, "lightest": None,
         "least_compressed": None, "planner": PlannerCost(1.5, 1000, 2000),

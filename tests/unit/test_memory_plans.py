@@ -34,7 +34,10 @@ def test_totals() -> None:
 def test_records_survive_json() -> None:
     fit = Fit(CONFIG, "Q8_0", MIB, 8.5, 512, True, {"total": 5}, 256, 4)
     report = example_report(
-        refusals=(Refusal({"n_ctx": 5}, "no"),), fits=(fit,), varying=("n_ctx",), budget_bytes=9
+        refusals=(Refusal(replace(CONFIG, n_ctx=5), "no"),),
+        fits=(fit,),
+        varying=("n_ctx",),
+        budget_bytes=9,
     )
     again = decode(MemoryReport, json.loads(json.dumps(asdict(report))))
     assert again == report
@@ -66,7 +69,7 @@ def test_a_line_through_two_plans() -> None:
     assert found.buffers == expected.buffers and found.layers == expected.layers
     assert found.tensors == expected.tensors
     assert [p.size_bytes for p in found.compute_phases] == [9 + 2 * 10**9] * 2
-    assert found.config["n_ctx"] == 10**9
+    assert found.n_ctx == 10**9
     assert "straight line" in found.notes[0]
 
 
@@ -78,7 +81,7 @@ def test_notes() -> None:
     assert "20.00 GiB" in note and "16.00 GiB" in note
     plan = example_plan()
     assert plan_notes.logits_bytes(plan) == 8 * MIB
-    few = replace(plan, config={**plan.config, "n_outputs_max": 1}, buffers=plan.buffers[:3])
+    few = replace(plan, config=replace(plan.config, n_outputs_max=1), buffers=plan.buffers[:3])
     assert "--n-outputs-max 1" in plan_notes.logits_notes(plan, few)[0]
     assert plan_notes.logits_notes(plan, plan) == []
     assert plan_notes.scores_bytes(plan) == 0
@@ -86,7 +89,7 @@ def test_notes() -> None:
     scores = replace(peak.tensors[0], block="attention")
     off = replace(
         plan,
-        config={**plan.config, "flash_attn": "off"},
+        config=replace(plan.config, flash_attn="off"),
         compute_phases=(replace(peak, tensors=(scores,)),),
     )
     assert plan_notes.scores_bytes(off) == 8 * MIB
@@ -114,15 +117,15 @@ def test_the_largest_context(budget: int, limit: int, n_ctx: int) -> None:
         )
 
     found = largest_context(plan, budget, limit)
-    assert found.config["n_ctx"] == n_ctx and found.total_bytes <= budget
+    assert found.n_ctx == n_ctx and found.total_bytes <= budget
 
 
 def test_nothing_fits() -> None:
     def plan(n: int) -> MemoryPlan:
         return replace(example_plan(n_ctx=n), buffers=(BufferSize("C", "C", "weights", 1000 + n),))
 
-    assert largest_context(plan, 500, 8192).config["n_ctx"] == 256
-    assert largest_context(plan, 500, 100).config["n_ctx"] == 100
+    assert largest_context(plan, 500, 8192).n_ctx == 256
+    assert largest_context(plan, 500, 100).n_ctx == 100
 
 
 def test_the_lightest_and_the_least_compressed_type() -> None:

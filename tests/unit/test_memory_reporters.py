@@ -35,14 +35,24 @@ def grid() -> MemoryReport:
         for flash in ("on", "off")
         for type_k in ("f16", "q8_0")
     ]
-    refusal = Refusal({"n_ctx": "max", "flash_attn": "off", "type_k": "q4_0"}, "not allowed")
+    refusal = Refusal(replace(CONFIG, n_ctx="max", flash_attn="off", type_k="q4_0"), "not allowed")
     return example_report(*plans, varying=("n_ctx", "flash_attn", "type_k"), refusals=(refusal,))
 
 
 def fits(n_ctx: int = 512) -> MemoryReport:
     totals = {**example_plan().totals_bytes}
     found = tuple(
-        Fit({**CONFIG, "n_ctx": n_ctx}, name, 10 * MIB, 4.5, n_ctx, name == "Q4_0", totals, 4096, 5)
+        Fit(
+            replace(CONFIG, n_ctx=n_ctx),
+            name,
+            10 * MIB,
+            4.5,
+            n_ctx,
+            name == "Q4_0",
+            totals,
+            4096,
+            5,
+        )
         for name in ("Q8_0", "Q4_0")
     )
     return example_report(
@@ -130,7 +140,7 @@ def test_many_settings_have_a_row_each() -> None:
 
 def test_many_settings_share_a_line_in_the_order_of_one() -> None:
     plans = [
-        replace(plan, config={**plan.config, "n_outputs_max": 7, "n_seq_max": 3})
+        replace(plan, config=replace(plan.config, n_outputs_max=7, n_seq_max=3))
         for plan in (example_plan(n_ctx=256), example_plan(n_ctx=512))
     ]
     header = " ".join(shown(example_report(*plans, varying=("n_ctx",))).split("\n\n")[0].split())
@@ -192,7 +202,7 @@ def test_csv_of_what_fits() -> None:
 
 def test_hostile_names() -> None:
     report = example_report(example_plan(HOSTILE))
-    report = type(report)(**{**vars(report), "model": {**report.model, "name": HOSTILE}})
+    report = replace(report, model=replace(report.model, name=HOSTILE))
     for by in (None, "tensor"):
         for form in ("table", "markdown"):
             text = shown(report, form, by=by)

@@ -18,20 +18,20 @@ def find_fit(planner: ModelPlanner, request: MemoryRequest, setting: AskedPlan) 
     budget = request.fit_bytes
     assert budget is not None
     asked = planner.n_ctx_train() if setting.n_ctx == MAX else int(setting.n_ctx)
-    model = planner.model()
+    model = planner.model
 
     def plan(n_ctx: int) -> MemoryPlan:
         return planner.plan(replace(setting, n_ctx=n_ctx))
 
-    limit = int(model["n_ctx_train"]) or asked
+    limit = model.n_ctx_train or asked
     found = largest_context(plan, budget, limit)
     is_fitting = found.total_bytes <= budget
-    n_ctx = min(int(found.config["n_ctx"]), limit) if is_fitting else 0
+    n_ctx = min(found.n_ctx, limit) if is_fitting else 0
     return Fit(
-        config={**found.config, "n_ctx": n_ctx},
-        file_type=planner.file_type or str(model["file_type"]),
-        size_bytes=int(model["size_bytes"]),
-        bits_per_weight=model["bits_per_weight"],
+        config=replace(found.config, n_ctx=n_ctx),
+        file_type=planner.file_type or model.file_type,
+        size_bytes=model.size_bytes,
+        bits_per_weight=model.bits_per_weight,
         n_ctx=n_ctx,
         is_limited_by_training=is_fitting and n_ctx >= limit,
         totals_bytes=found.totals_bytes,

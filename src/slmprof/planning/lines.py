@@ -18,12 +18,12 @@ def along_n_ctx(first: MemoryPlan, second: MemoryPlan, n_ctx: int) -> MemoryPlan
     Caches of whole contexts, masks and scores grow by the same bytes with every token; what does
     not depend on the context stays as it is.
     """
-    before, after = int(first.config["n_ctx"]), int(second.config["n_ctx"])
+    before, after = first.n_ctx, second.n_ctx
     line = _Line(n_ctx - after, after - before)
     known = {(row.device, row.buffer_type, row.kind): row for row in first.buffers}
     return replace(
         second,
-        config={**second.config, "n_ctx": n_ctx},
+        config=replace(second.config, n_ctx=n_ctx),
         buffers=tuple(
             line.row(known.get((row.device, row.buffer_type, row.kind), row), row, "size_bytes")
             for row in second.buffers

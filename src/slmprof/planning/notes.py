@@ -57,7 +57,7 @@ def logits_bytes(plan: MemoryPlan) -> int:
 def scores_bytes(plan: MemoryPlan) -> int:
     """Bytes of an attention's scores where they make up much of the largest peak, else 0."""
     largest = _dominating(plan)
-    if largest is None or plan.config["flash_attn"] == "on":
+    if largest is None or plan.config.flash_attn == "on":
         return 0
     is_scores = largest.block == "attention" and largest.op in ("MUL_MAT", "SOFT_MAX")
     return largest.size_bytes if is_scores else 0
@@ -92,7 +92,7 @@ def logits_notes(plan: MemoryPlan, with_few: MemoryPlan) -> list[str]:
     compute, less = (p.totals_bytes["compute"] for p in (plan, with_few))
     if peak is None or less >= compute:
         return []
-    n_outputs = with_few.config["n_outputs_max"]
+    n_outputs = with_few.config.n_outputs_max
     return [
         f"the logits of {peak.n_tokens} tokens take {size_text(logits_bytes(plan))} of the compute "
         f"buffer's {size_text(compute)}; with --n-outputs-max {n_outputs} it is {size_text(less)}"

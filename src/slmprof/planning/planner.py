@@ -6,9 +6,10 @@ planned on it.
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,12 +18,12 @@ from ..errors import EngineError, UsageError
 from ..models.resolve import model_name
 from ..profiles.tables import trimmed_shape
 from ..settings.planning import AskedPlan, MemoryRequest
-from ..settings.resolved import used_buffers
+from ..settings.resolved import ResolvedPlan, used_buffers
 from ..settings.table import MAX
 from . import notes as plan_notes
 from .lines import along_n_ctx
 from .peaks import PeakFinder
-from .records import BufferSize, LayerSize, MemoryPlan, TensorPlace
+from .records import BufferSize, LayerSize, MemoryPlan, PlannedModel, TensorPlace
 
 if TYPE_CHECKING:
     from .. import _core
@@ -31,10 +32,6 @@ if TYPE_CHECKING:
 # larger one of these contexts, memory follows from the plans of both.
 LARGEST_PLANNED = 1 << 21
 _SMALLER = 1 << 20
-_MODEL_FIELDS = (
-    "name", "architecture", "n_params", "n_layer", "n_embd", "n_vocab", "n_ctx_train", "n_expert",
-    "file_type", "size_bytes", "tensor_types", "random_weights",
-)  # fmt: skip
 
 
 class ModelPlanner:
@@ -54,16 +51,13 @@ class ModelPlanner:
         self._peaks = PeakFinder()
         self.planner_ns = 0
 
-    def model(self) -> dict[str, Any]:
-        """What the file says of itself, with `path` and `bits_per_weight`."""
+    @functools.cached_property
+    def model(self) -> PlannedModel:
+        """What the file says of itself."""
         info: dict[str, Any] = {**self._planner(True, True).model_info()}
-        model = {name: info[name] for name in _MODEL_FIELDS if name in info}
-        model["name"] = model_name(model["name"], self._path)
-        model["path"] = self._request.model
-        model["bits_per_weight"] = (
-            8 * model["size_bytes"] / model["n_params"] if model["n_params"] else None
-        )
-        return model
+        info["name"] = model_name(info["name"], self._path)
+        info["path"] = self._request.model
+        return PlannedModel(**{field.name: info[field.name] for field in fields(PlannedModel)})
 
     def n_ctx_train(self) -> int:
         """The context that the model was trained for.
@@ -71,7 +65,7 @@ class ModelPlanner:
         Raises:
             UsageError: the file does not say.
         """
-        n_ctx = int(self.model()["n_ctx_train"])
+        n_ctx = self.model.n_ctx_train
         if n_ctx <= 0:
             raise UsageError(
                 f"{self._request.model} does not say for which context it was trained; "
@@ -111,8 +105,7 @@ class ModelPlanner:
         context = plan["context"]
         weights = self._weights_of(setting.mmap, setting.repack)
         tensors = (*weights, *_places(plan["caches"]))
-        config = {
-            **setting.to_json(),
+        used = {
             "file_type": self.file_type,
             "n_ctx": int(context["n_ctx"]),
             "n_seq_max": int(context["n_seq_max"]),
@@ -122,13 +115,14 @@ class ModelPlanner:
             "threads": int(context["n_threads"]),
             **used_buffers(buffer["buffer_type"] for buffer in plan["buffers"]),
         }
+        config = ResolvedPlan.from_json({**setting.to_json(), **used})
         notes = [
             f"{name} on changes nothing with this model and these settings"
             for name in ("mmap", "repack")
-            if len(self._request.grid[name]) > 1 and getattr(setting, name) and not config[name]
+            if len(self._request.grid[name]) > 1 and getattr(setting, name) and not used[name]
         ]
-        if config["n_ctx"] != setting.n_ctx:
-            notes.append(f"llama.cpp makes {config['n_ctx']} of a context of {setting.n_ctx}")
+        if config.n_ctx != setting.n_ctx:
+            notes.append(f"llama.cpp makes {config.n_ctx} of a context of {setting.n_ctx}")
         buffers = tuple(BufferSize(**buffer) for buffer in plan["buffers"])
         notes += _outputs_notes(planner.model_info(), native, plan)
         return MemoryPlan(

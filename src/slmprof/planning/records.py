@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from ..profiles.vocabulary import MEMORY_KINDS
+from ..settings.resolved import ResolvedPlan
 
 Json = dict[str, Any]
 
@@ -128,7 +129,7 @@ class MemoryPlan:
     """What the model takes with one setting.
 
     Attributes:
-        config: every setting as llama.cpp would use it.
+        config: every setting as llama.cpp would use it; none is unknown.
         buffers: by kind, device, buffer type.
         layers: by number, the last one for what is outside the layers.
         tensors: every weight and every tensor of a cache.
@@ -137,13 +138,18 @@ class MemoryPlan:
         notes: sentences for the reader.
     """
 
-    config: Json
+    config: ResolvedPlan
     buffers: tuple[BufferSize, ...]
     layers: tuple[LayerSize, ...] = ()
     tensors: tuple[TensorPlace, ...] = ()
     compute_phases: tuple[ComputePeak, ...] = ()
     ubatch: tuple[UbatchSize, ...] = ()
     notes: tuple[str, ...] = ()
+
+    @property
+    def n_ctx(self) -> int:
+        """Tokens of the context."""
+        return int(self.config.n_ctx or 0)
 
     @property
     def totals_bytes(self) -> dict[str, int]:
@@ -166,9 +172,9 @@ class MemoryPlan:
 
 @dataclass(frozen=True)
 class Refusal:
-    """A setting that llama.cpp does not allow, and why."""
+    """A setting that llama.cpp does not allow, and why; of a file type it is all that is known."""
 
-    config: Json
+    config: ResolvedPlan
     message: str
 
 
@@ -185,7 +191,7 @@ class Fit:
         asked_n_ctx: a context that has to fit, or None; asked_total_bytes: what it would take.
     """
 
-    config: Json
+    config: ResolvedPlan
     file_type: str
     size_bytes: int
     bits_per_weight: float | None
@@ -211,11 +217,38 @@ class PlannerCost:
 
 
 @dataclass(frozen=True)
+class PlannedModel:
+    """A model as its file, or the outline made for it, describes it."""
+
+    name: str
+    path: str
+    architecture: str
+    n_params: int
+    n_layer: int
+    n_embd: int
+    n_vocab: int
+    n_ctx_train: int
+    n_expert: int
+    file_type: str
+    size_bytes: int
+    tensor_types: dict[str, int]
+    random_weights: bool
+
+    @property
+    def bits_per_weight(self) -> float | None:
+        """Bits of one weight on average; None where there are none."""
+        return 8 * self.size_bytes / self.n_params if self.n_params else None
+
+    def to_json(self) -> Json:
+        """The fields, with `bits_per_weight`."""
+        return {**asdict(self), "bits_per_weight": self.bits_per_weight}
+
+
+@dataclass(frozen=True)
 class MemoryReport:
     """The plans of a model with all settings that were asked for.
 
     Attributes:
-        model: `name`, `architecture`, `n_params`, `size_bytes`, `bits_per_weight`, …
         memory_bytes: physical memory of this machine.
         varying: the settings of which several values were asked for.
         budget_bytes: the memory to fit into, with `fits`.
@@ -224,7 +257,7 @@ class MemoryReport:
             where none fits or none was asked for.
     """
 
-    model: Json
+    model: PlannedModel
     memory_bytes: int
     varying: tuple[str, ...]
     settings: tuple[MemoryPlan, ...]

@@ -14,10 +14,19 @@ from ..children.protocol import OnProgress, Progress
 from ..errors import EngineError, UsageError
 from ..machine import environment
 from ..settings.planning import AskedPlan, MemoryRequest
+from ..settings.resolved import ResolvedPlan
 from . import notes as plan_notes
 from .fit import choose_types, find_fit
 from .planner import ModelPlanner
-from .records import Fit, MemoryPlan, MemoryReport, PlannerCost, Refusal, UbatchSize
+from .records import (
+    Fit,
+    MemoryPlan,
+    MemoryReport,
+    PlannedModel,
+    PlannerCost,
+    Refusal,
+    UbatchSize,
+)
 
 _ALL_TYPES = "all"
 _Made = TypeVar("_Made")
@@ -43,7 +52,7 @@ class _Report:
         self.memory_bytes = environment.memory_bytes()
         self.read_before = read_bytes()
         self.refusals: list[Refusal] = []
-        self._model: dict[str, Any] = {}
+        self._model: PlannedModel | None = None
         self._planner_ns = 0
         self._on_progress = on_progress
         self._done = 0
@@ -65,7 +74,7 @@ class _Report:
             else:
                 plans += self._each(of_type, functools.partial(self._plan, planner))
             self._planner_ns += planner.planner_ns
-        if not plans and not fits:
+        if self._model is None or not (plans or fits):
             raise UsageError(self.refusals[0].message)
         lightest, least_compressed = choose_types(fits, self.request.fit_bytes)
         return MemoryReport(
@@ -103,12 +112,12 @@ class _Report:
         try:
             path = outline(self.request.source, self.folder, file_type=file_type)
             planner = ModelPlanner(self.request, path, file_type=file_type)
-            self._model = self._model or planner.model()
+            self._model = self._model or planner.model
             return planner
         except UsageError as error:
             if _ALL_TYPES not in self.request.grid["file_type"]:
                 raise
-            self.refusals.append(Refusal({"file_type": file_type}, str(error)))
+            self.refusals.append(_refused({"file_type": file_type}, error))
             return None
 
     def _each(
@@ -119,8 +128,7 @@ class _Report:
             try:
                 yield make(setting)
             except (EngineError, UsageError) as error:
-                config = setting.to_json()
-                self.refusals.append(Refusal(config, str(error)))
+                self.refusals.append(_refused(setting.to_json(), error))
             self._done += 1
             self._report("planning")
 
@@ -129,10 +137,9 @@ class _Report:
 
     def _plan(self, planner: ModelPlanner, setting: AskedPlan) -> MemoryPlan:
         plan = planner.plan(setting, details=self.request.details)
-        n_ctx_train = int(self._model["n_ctx_train"])
         notes = [
             *plan.notes,
-            *plan_notes.context_notes(int(plan.config["n_ctx"]), n_ctx_train),
+            *plan_notes.context_notes(plan.n_ctx, planner.model.n_ctx_train),
             *plan_notes.machine_notes(plan.total_bytes, self.memory_bytes),
         ]
         ubatch: tuple[UbatchSize, ...] = ()
@@ -145,7 +152,7 @@ class _Report:
     def _advice(planner: ModelPlanner, setting: AskedPlan, plan: MemoryPlan) -> list[str]:
         """What would make the compute buffer smaller, planned."""
         if plan_notes.logits_bytes(plan):
-            few = replace(setting, n_outputs_max=int(plan.config["n_seq_max"]))
+            few = replace(setting, n_outputs_max=plan.config.n_seq_max or 1)
             return plan_notes.logits_notes(plan, planner.plan(few, work=False))
         if plan_notes.scores_bytes(plan):
             # Some models have no flash attention.
@@ -157,8 +164,8 @@ class _Report:
     def _ubatches(
         self, planner: ModelPlanner, setting: AskedPlan, plan: MemoryPlan
     ) -> Iterator[UbatchSize]:
-        used = int(plan.config["n_ubatch"])
-        for n_ubatch in plan_notes.ubatch_choices(used, int(plan.config["n_batch"])):
+        used = plan.config.n_ubatch or 0
+        for n_ubatch in plan_notes.ubatch_choices(used, plan.config.n_batch or 0):
             other = plan
             if n_ubatch != used:
                 other = planner.plan(replace(setting, n_ubatch=n_ubatch), work=False)
@@ -171,6 +178,10 @@ class _Report:
             read_bytes=None if read is None else read - (self.read_before or 0),
             rss_peak_bytes=rss_peak_bytes(),
         )
+
+
+def _refused(config: dict[str, Any], error: Exception) -> Refusal:
+    return Refusal(ResolvedPlan.from_json(config), str(error))
 
 
 def read_bytes() -> int | None:

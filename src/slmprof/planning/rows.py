@@ -7,6 +7,7 @@ from typing import Any
 
 from ..profiles.vocabulary import MEMORY_KINDS
 from ..settings.planning import GRID
+from ..settings.resolved import ResolvedPlan
 from .records import MemoryPlan, MemoryReport
 
 SETTINGS = GRID
@@ -60,8 +61,8 @@ def view_rows(report: MemoryReport, by: str) -> tuple[list[str], list[Row]]:
     return [*SETTINGS, *_COLUMNS[by]], rows
 
 
-def _settings(config: Row) -> Row:
-    return {name: config.get(name) for name in SETTINGS}
+def _settings(config: ResolvedPlan) -> Row:
+    return {name: getattr(config, name) for name in SETTINGS}
 
 
 def _totals(plan: MemoryPlan) -> Iterator[Row]:

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from ...planning.records import ComputePeak, Fit, MemoryPlan, MemoryReport
+from ...planning.records import ComputePeak, Fit, MemoryPlan, MemoryReport, Refusal
 from ...planning.rows import view_rows
 from ...profiles.vocabulary import MEMORY_KINDS
 from ...settings.planning import AskedPlan
+from ...settings.resolved import ResolvedPlan
 from ...settings.table import captions
 from .parts import (
     Caveat,
@@ -67,11 +68,11 @@ def _data(report: MemoryReport, by: str | None, phase: str | None) -> dict[str, 
     """The report as plain values: the whole one, or one view of each setting."""
     result: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
-        "model": report.model,
+        "model": report.model.to_json(),
         "memory_bytes": report.memory_bytes,
         "varying": list(report.varying),
         "settings": [_plan(plan, by, phase) for plan in report.settings],
-        "refusals": [{"config": r.config, "message": r.message} for r in report.refusals],
+        "refusals": [_with_config(refusal) for refusal in report.refusals],
         "planner": vars(report.planner),
     }
     if report.budget_bytes is not None:
@@ -79,9 +80,13 @@ def _data(report: MemoryReport, by: str | None, phase: str | None) -> dict[str, 
             "budget_bytes": report.budget_bytes,
             "lightest": report.lightest,
             "least_compressed": report.least_compressed,
-            "found": [vars(fit) for fit in report.fits],
+            "found": [_with_config(fit) for fit in report.fits],
         }
     return result
+
+
+def _with_config(record: Fit | Refusal) -> dict[str, Any]:
+    return {**vars(record), "config": record.config.to_json()}
 
 
 def _plan(plan: MemoryPlan, by: str | None, phase: str | None) -> dict[str, Any]:
@@ -100,7 +105,7 @@ def _plan(plan: MemoryPlan, by: str | None, phase: str | None) -> dict[str, Any]
     }
     shown = views if by is None else {by: views[by]}
     merged = {key: value for view in shown.values() for key, value in view.items()}
-    return {"config": plan.config, **merged, "notes": list(plan.notes)}
+    return {"config": plan.config.to_json(), **merged, "notes": list(plan.notes)}
 
 
 def _peak(peak: ComputePeak) -> dict[str, Any]:
@@ -111,7 +116,7 @@ def _rows(report: MemoryReport, by: str | None, phase: str | None) -> Rows:
     """The view that was asked for, or the buffers, after the model's name and the settings."""
     names, rows = view_rows(report, by or "buffer")
     shown = (row for row in rows if phase is None or row.get("phase", phase) == phase)
-    return Rows(["model", *names], ({"model": report.model["name"], **row} for row in shown))
+    return Rows(["model", *names], ({"model": report.model.name, **row} for row in shown))
 
 
 def _single(
@@ -168,18 +173,18 @@ def _grid(report: MemoryReport, by: str | None, phase: str | None, top: int | No
 def _headline(report: MemoryReport, settings: Sequence[str] = ()) -> Headline:
     """What the model is; its type and size only where it is planned in one type."""
     model = report.model
-    bits = model["bits_per_weight"]
+    bits = model.bits_per_weight
     of_type = [
-        model["file_type"],
-        bytes_text(model["size_bytes"]),
+        model.file_type,
+        bytes_text(model.size_bytes),
         f"{bits:.2f} bits per weight" if bits is not None else None,
     ]
     facts = [
-        model["name"] or model["path"],
-        model["architecture"],
-        f"{count_text(model['n_params'])} parameters",
+        model.name or model.path,
+        model.architecture,
+        f"{count_text(model.n_params)} parameters",
         *([] if "file_type" in report.varying else of_type),
-        f"trained for {model['n_ctx_train']} tokens" if model["n_ctx_train"] else None,
+        f"trained for {model.n_ctx_train} tokens" if model.n_ctx_train else None,
     ]
     about = tuple(str(fact) for fact in facts if fact)
     return Headline((about, tuple(settings)) if settings else (about,))
@@ -187,17 +192,17 @@ def _headline(report: MemoryReport, settings: Sequence[str] = ()) -> Headline:
 
 def _shared_settings(plans: Sequence[MemoryPlan], varying: Sequence[str]) -> list[str]:
     """The settings that are the same in all plans, but for those that were asked to vary."""
-    config = plans[0].config if plans else {}
+    config = vars(plans[0].config) if plans else {}
     # llama.cpp limits the batches to the context: they may differ, too.
     return [
         f"{name} {setting_text(value)}"
         for name, value in captions(AskedPlan, config).items()
-        if name not in varying and all(plan.config[name] == value for plan in plans)
+        if name not in varying and all(getattr(plan.config, name) == value for plan in plans)
     ]
 
 
-def _values(config: dict[str, Any], names: Sequence[str]) -> str:
-    return ", ".join(f"{name} {setting_text(config.get(name))}" for name in names)
+def _values(config: ResolvedPlan, names: Sequence[str]) -> str:
+    return ", ".join(f"{name} {setting_text(getattr(config, name))}" for name in names)
 
 
 def _notes(report: MemoryReport) -> list[Part]:
@@ -210,7 +215,7 @@ def _settings_table(report: MemoryReport) -> Section:
     plans = report.settings
     shown = [kind for kind in MEMORY_KINDS if any(plan.totals_bytes[kind] for plan in plans)]
     names = report.varying
-    labels = {name: [setting_text(plan.config.get(name)) for plan in plans] for name in names}
+    labels = {name: [setting_text(getattr(plan.config, name)) for plan in plans] for name in names}
     sizes = {
         _TITLES.get(kind, kind): [plan.totals_bytes[kind] for plan in plans]
         for kind in (*shown, "total")
@@ -251,7 +256,7 @@ def _fit(report: MemoryReport) -> list[Part]:
     """One table and sentences, and what could not be planned."""
     made: list[Part] = [_headline(report), _fit_section(report)]
     made += [
-        Caveat(f"{one.config.get('file_type') or 'refused'}: {one.message}", "note")
+        Caveat(f"{one.config.file_type or 'refused'}: {one.message}", "note")
         for one in report.refusals
     ]
     return made
@@ -276,7 +281,7 @@ def _fit_section(report: MemoryReport) -> Section:
     rows = [
         (
             fit.file_type,
-            *(setting_text(fit.config.get(name)) for name in names),
+            *(setting_text(getattr(fit.config, name)) for name in names),
             fit.size_bytes,
             fit.bits_per_weight,
             f"{fit.n_ctx}{'*' if fit.is_limited_by_training else ''}" if fit.n_ctx else None,

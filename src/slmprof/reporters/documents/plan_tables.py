@@ -198,7 +198,7 @@ def _peaks(plan: MemoryPlan, phase: str | None, top: int | None) -> list[Section
 
 def _ubatches(plan: MemoryPlan) -> Section:
     columns = (Column("n_ubatch", "plain"), Column("compute", "bytes"), Column(""))
-    used = plan.config["n_ubatch"]
+    used = plan.config.n_ubatch
     rows = [
         (row.n_ubatch, row.compute_bytes, "used" if row.n_ubatch == used else "")
         for row in plan.ubatch
