@@ -125,7 +125,7 @@ def test_both_kinds_of_events_tell_of_the_same_ops(small_model: ModelMaker) -> N
 
 
 @needs_proc
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT, signal.SIGINT])
 def test_a_dead_worker_is_an_error_and_loses_no_complete_repeat(
     small_model: ModelMaker, number: signal.Signals
 ) -> None:
