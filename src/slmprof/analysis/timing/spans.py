@@ -87,8 +87,6 @@ class _Executions:
 
     def spans(self) -> OpSpans:
         events, starts = self.events, self.starts
-        if len(starts) == 0:
-            return _no_spans()
         begin = events.begin_ns[starts]
         span = np.maximum(self.following[starts] - begin, 0)
         span[events.lane[starts] != self.leading_lane] = 0
@@ -153,24 +151,6 @@ class _Executions:
             slowest_ns=np.maximum.reduceat(busy_ns, starts)[chosen].astype(np.float64),
             n_experts=np.maximum.reduceat(events.n_experts, starts)[chosen],
         )
-
-
-def _no_spans() -> OpSpans:
-    ints, floats = np.empty(0, np.int32), np.empty(0, np.float64)
-    times = np.empty(0, np.int64)
-    return OpSpans(
-        run=ints,
-        node=ints,
-        n_fused=np.empty(0, np.uint16),
-        stage=np.empty(0, np.uint8),
-        path=ints,
-        begin_ns=times,
-        span_ns=times,
-        compute_ns=floats,
-        wait_ns=floats,
-        slowest_ns=floats,
-        n_experts=ints,
-    )
 
 
 def _joined(first: OpSpans, second: OpSpans) -> OpSpans:
