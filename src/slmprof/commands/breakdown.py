@@ -7,7 +7,6 @@ import sys
 from typing import TYPE_CHECKING
 
 from ..errors import EngineError, SlmprofError
-from ..settings.capture import CaptureConfig
 from .options import (
     add_model,
     add_output_options,
@@ -26,6 +25,8 @@ HELP = "run a model and print where the time and the memory go"
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""
+    from ..settings.capture import CaptureConfig
+
     add_model(parser)
     add_settings(parser, NAME, CaptureConfig)
     add_output_options(parser)
@@ -38,6 +39,8 @@ def run(args: argparse.Namespace) -> int:
     When the engine fails after complete repeats, these are saved and printed like any result,
     marked as incomplete, before the error is reported.
     """
+    from ..settings.capture import CaptureConfig
+
     config = CaptureConfig(args.model, **given(args, CaptureConfig))
     if args.save is not None:
         from ..profiles.file import check_writable

@@ -8,7 +8,7 @@ import importlib
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Protocol, cast
 
 from ..errors import EngineError, SlmprofError
@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _unwind_on_sigterm()
     debug = "--debug" in arguments
     try:
-        args = build_parser().parse_args(arguments)
+        args = build_parser(arguments).parse_args(arguments)
         command = cast(Callable[[argparse.Namespace], int], args.run)
         code = command(args)
         sys.stdout.flush()
@@ -104,8 +104,8 @@ def _unwind_on_sigterm() -> None:
     signal.signal(signal.SIGTERM, leave)
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """The parser of all commands."""
+def build_parser(named: Collection[str] = COMMANDS) -> argparse.ArgumentParser:
+    """The parser of all commands; only those that are named get their arguments."""
     parser = Parser(prog="slmprof", description=_DESCRIPTION, allow_abbrev=False)
     parser.add_argument("--version", action=_ShowVersion, nargs=0, help="print the version")
     _add_debug(parser, default=False)
@@ -117,7 +117,8 @@ def build_parser() -> argparse.ArgumentParser:
         sub = commands.add_parser(
             command.NAME, help=command.HELP, description=command.HELP, allow_abbrev=False
         )
-        command.configure(sub)
+        if name in named:
+            command.configure(sub)
         # After the command's name too; absent there, it must not undo one before the name.
         _add_debug(sub, default=argparse.SUPPRESS)
         sub.set_defaults(run=command.run)

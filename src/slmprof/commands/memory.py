@@ -11,7 +11,6 @@ from ..errors import UsageError
 from ..profiles.vocabulary import PHASES
 from ..reporters.renderers import load, render
 from ..settings.kinds import Whole
-from ..settings.planning import AskedPlan, MemoryRequest
 from .options import (
     FORMATS,
     add_full,
@@ -23,6 +22,7 @@ from .options import (
 
 if TYPE_CHECKING:
     from ..planning.records import MemoryReport
+    from ..settings.planning import MemoryRequest
 
 NAME = "memory"
 HELP = "what a model takes in memory, without reading its weights"
@@ -33,6 +33,8 @@ VIEWS = ("total", "buffer", "layer", "tensor", "peak")
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""
+    from ..settings.planning import AskedPlan, MemoryRequest
+
     parser.description = (
         "Predicts weights, KV cache, recurrent state, compute buffer and output with llama.cpp's "
         "own planner: no weight is read and nothing is allocated. Settings that take several "
@@ -94,6 +96,8 @@ def make_request(args: argparse.Namespace) -> MemoryRequest:
     Raises:
         UsageError: options that do not go together.
     """
+    from ..settings.planning import AskedPlan, MemoryRequest
+
     request = MemoryRequest.of(args.model, **given(args, AskedPlan, MemoryRequest))
     if request.fit_bytes is not None and args.by is not None:
         raise UsageError("--fit has one view of its own; --by shows plans of settings")

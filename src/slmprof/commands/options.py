@@ -11,10 +11,9 @@ from ..errors import UsageError
 from ..profiles.vocabulary import PHASES
 from ..reporters.renderers import RENDERERS, render
 from ..settings.kinds import Kind, Several, Whole
-from ..settings.model_source import FORMS
-from ..settings.table import GROUPS, Setting, table
 
 if TYPE_CHECKING:
+    from ..settings.table import Setting
     from ..views import Profile
 
 FORMATS = tuple(RENDERERS)
@@ -43,6 +42,8 @@ def value_of(kind: Kind) -> Callable[[str], Any]:
 
 def add_model(parser: argparse.ArgumentParser) -> None:
     """The positional MODEL."""
+    from ..settings.model_source import FORMS
+
     parser.add_argument(
         "model",
         metavar="MODEL",
@@ -56,6 +57,8 @@ def add_settings(parser: argparse.ArgumentParser, command: str, *classes: type[A
     Args:
         command: the one that has the options: its axes take several values, by commas.
     """
+    from ..settings.table import GROUPS, table
+
     settings = [setting for of in classes for setting in table(of).values()]
     for heading in GROUPS:
         group = parser.add_argument_group(heading)
@@ -97,6 +100,8 @@ def add_setting(
 
 def given(args: argparse.Namespace, *classes: type[Any]) -> dict[str, Any]:
     """What `add_settings` read, by the settings' names; what was not given is absent."""
+    from ..settings.table import table
+
     return {n: getattr(args, n) for of in classes for n in table(of) if hasattr(args, n)}
 
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from ..errors import UsageError
 from ..reporters.renderers import render
-from ..settings.table import LlamaSettings, table
 from .options import FORMATS, add_setting
 
 if TYPE_CHECKING:
@@ -20,6 +19,8 @@ HELP = "measure what this machine can do at best"
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""
+    from ..settings.table import LlamaSettings, table
+
     parser.description = (
         "Measures bandwidth by cache level and the speed of ggml's matrix products by type, and "
         "keeps the figures in the cache folder, where `breakdown` finds them."

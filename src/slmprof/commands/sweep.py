@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from ..errors import ProfileFormatError, UsageError
 from ..reporters.renderers import render
-from ..settings.capture import CaptureConfig
 from .options import FORMATS, add_settings, given
 
 if TYPE_CHECKING:
@@ -23,6 +22,8 @@ HELP = "run a grid of settings or models, resumable, and print the points side b
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""
+    from ..settings.capture import CaptureConfig
+
     parser.description = (
         "Measures every combination of the models and of the settings that have several values, "
         "separated by commas; all depths of --n-depth are measured in one run. Each point is saved "
@@ -55,6 +56,7 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("name the folder for the points' profiles with -o DIR")
 
     from ..capture.sweep import make_grid, open_folder
+    from ..settings.capture import CaptureConfig
 
     points = make_grid(args.models, given(args, CaptureConfig))
     if args.dry_run:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
 from ..errors import ModelError
-from .dimensions import Dimensions
+
+if TYPE_CHECKING:
+    from .dimensions import Dimensions
 
 FILE, PRESET, CONFIG, DIMENSIONS = "file", "preset", "config", "dimensions"
 _PREFIX = "preset:"
@@ -63,6 +66,8 @@ class ModelSource:
         Raises:
             ModelError: as `parse`.
         """
+        from .dimensions import Dimensions  # which takes time to load, and few need
+
         if isinstance(source, Dimensions):
             return cls(source.name, DIMENSIONS, source.name, dimensions=source)
         found = cls.parse(source)
@@ -99,5 +104,5 @@ class ModelSource:
         return f"{name}-{self.file_type}" if self.file_type else name
 
 
-ModelText = str | os.PathLike[str] | ModelSource
-Source = ModelText | Dimensions
+ModelText: TypeAlias = str | os.PathLike[str] | ModelSource
+Source: TypeAlias = "ModelText | Dimensions"

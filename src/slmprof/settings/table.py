@@ -6,7 +6,8 @@ and the keys of what was resolved all follow from it. The order of the fields is
 settings are listed everywhere.
 
 The classes are generic over what stands where a setting is not known: nothing in what is asked for
-(`Asked`), None in what a profile tells.
+(`Asked`), None in what a profile tells. They are bases only, and have no methods made that nobody
+calls: to make them takes time whenever a command starts.
 """
 
 from __future__ import annotations
@@ -123,7 +124,7 @@ def setting(*known: Any, **more: Any) -> Any:
     return field(default=made.default, metadata={"setting": made})
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
 class LlamaSettings(Generic[U]):
     """Settings of llama.cpp that a run and a plan of memory share."""
 
@@ -191,7 +192,7 @@ class LlamaSettings(Generic[U]):
                 setattr(native, name, item)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
 class _Tokens(Generic[U]):
     """How many tokens a run has."""
 
@@ -212,7 +213,7 @@ class _Tokens(Generic[U]):
 
 
 # Fields stand in the order of the bases from the last one on.
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
 class RunSettings(LlamaSettings[U], _Tokens[U]):
     """What a run is made with, but for its model."""
 
@@ -238,7 +239,7 @@ class RunSettings(LlamaSettings[U], _Tokens[U]):
     )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
 class _Contexts(Generic[U]):
     """What a plan varies first."""
 
@@ -255,7 +256,7 @@ class _Contexts(Generic[U]):
     )  # fmt: skip
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
 class PlanSettings(LlamaSettings[U], _Contexts[U]):
     """What memory is planned with, but for the model."""
 

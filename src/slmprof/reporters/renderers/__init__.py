@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from importlib import import_module
 from types import ModuleType
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
-from ..documents.parts import Document
+if TYPE_CHECKING:
+    from ..documents.parts import Document
 
 RENDERERS: dict[str, str] = {
     "table": "terminal",
