@@ -16,6 +16,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from .. import errors
@@ -52,27 +53,23 @@ def asked(
         yield Answer(child, folder, what, doing, timeout)
 
 
+@dataclass
 class Answer:
     """An answer in the making.
 
     Attributes:
         child: the process.
         folder: where the child may leave files; it goes with the question.
+        what, doing, timeout: as `asked` has them.
     """
 
-    def __init__(
-        self,
-        child: subprocess.Popen[bytes],
-        folder: str,
-        what: str,
-        doing: str,
-        timeout: float | None,
-    ) -> None:
-        self.folder = folder
-        self.child = child
-        self._what = what
-        self._doing = doing
-        self._timeout = timeout
+    child: subprocess.Popen[bytes]
+    folder: str
+    what: str
+    doing: str
+    timeout: float | None
+
+    def __post_init__(self) -> None:
         self._stage = "starting"
         self._log = _Lines(_LOG_LINES)
         self._restart_clock()
@@ -96,21 +93,21 @@ class Answer:
             self.child.wait()
         log = self._last_lines()
         if report is None:
-            raise EngineError(explain_end(self._what, status, log, self._stage), log_lines=log)
+            raise EngineError(explain_end(self.what, status, log, self._stage), log_lines=log)
         if "result" in report:
             result: Json = report["result"]
             return result
         raise _reported(report["error"], log)
 
     def _restart_clock(self) -> None:
-        self._deadline = None if self._timeout is None else time.monotonic() + self._timeout
+        self._deadline = None if self.timeout is None else time.monotonic() + self.timeout
 
     def _listen(self, on_progress: OnProgress | None) -> Json | None:
         """The child's report; None where it ends without one."""
         for line in self._lines():
             message = _message(line)
             if isinstance(message, Progress):
-                self._stage = f"{self._doing}{message.stage}"
+                self._stage = f"{self.doing}{message.stage}"
                 if not message.is_timed:
                     self._restart_clock()
                 if on_progress is not None:
@@ -144,7 +141,7 @@ class Answer:
         left = self._deadline - time.monotonic()
         if left <= 0:
             raise EngineError(
-                f"not done after {self._timeout:g} s (--timeout), while {self._stage}",
+                f"not done after {self.timeout:g} s (--timeout), while {self._stage}",
                 log_lines=self._last_lines(),
             )
         return min(left, _LONGEST_POLL_SECONDS)

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from .records import BufferSize, ComputePeak, LayerSize, LiveTensor, MemoryPlan, TensorPlace
 
 _Row = TypeVar("_Row", BufferSize, LayerSize, TensorPlace, LiveTensor, ComputePeak)
+_Tensor = TypeVar("_Tensor", TensorPlace, LiveTensor)
 _PEAK_FIELDS = ("size_bytes", "live_bytes", "hole_bytes", "lower_bound_bytes")
 _LAYER_FIELDS = ("weights_bytes", "kv_bytes", "recurrent_bytes")
 
@@ -54,14 +55,11 @@ class _Line:
         values: dict[str, Any] = {n: self.at(getattr(a, n), getattr(b, n)) for n in fields}
         return replace(b, **values)
 
-    def tensor(self, a: TensorPlace, b: TensorPlace) -> TensorPlace:
-        return replace(self.row(a, b, "size_bytes"), shape=tuple(map(self.at, a.shape, b.shape)))
-
-    def live_tensor(self, a: LiveTensor, b: LiveTensor) -> LiveTensor:
+    def tensor(self, a: _Tensor, b: _Tensor) -> _Tensor:
         return replace(self.row(a, b, "size_bytes"), shape=tuple(map(self.at, a.shape, b.shape)))
 
     def peak(self, a: ComputePeak, b: ComputePeak) -> ComputePeak:
         known = {(t.tensor, t.op, t.layer): t for t in a.tensors}
-        tensors = [self.live_tensor(known.get((t.tensor, t.op, t.layer), t), t) for t in b.tensors]
+        tensors = [self.tensor(known.get((t.tensor, t.op, t.layer), t), t) for t in b.tensors]
         tensors.sort(key=lambda t: -t.size_bytes)
         return replace(self.row(a, b, *_PEAK_FIELDS), tensors=tuple(tensors))

@@ -195,31 +195,16 @@ def _outputs_notes(
 def _places(places: Any) -> tuple[TensorPlace, ...]:
     """The rows of a native table of places."""
     shapes = zip(*(places[f"ne{i}"].tolist() for i in range(4)), strict=True)
-    return tuple(
-        TensorPlace(
-            tensor=name,
-            type=type_name,
-            shape=trimmed_shape(shape),
-            size_bytes=size_bytes,
-            layer=layer if layer >= 0 else None,
-            kind=kind,
-            device=device,
-            buffer_type=buffer_type,
-            n_swa=n_swa or None,
-        )
-        for name, type_name, shape, size_bytes, layer, kind, device, buffer_type, n_swa in zip(
-            places["name"],
-            places["type"],
-            shapes,
-            places["size_bytes"].tolist(),
-            places["layer"].tolist(),
-            places["kind"],
-            places["device"],
-            places["buffer_type"],
-            places["n_swa"].tolist(),
-            strict=True,
-        )
-    )
+    columns = {
+        **{name: places[name] for name in ("type", "kind", "device", "buffer_type")},
+        "tensor": places["name"],
+        "shape": map(trimmed_shape, shapes),
+        "size_bytes": places["size_bytes"].tolist(),
+        "layer": (layer if layer >= 0 else None for layer in places["layer"].tolist()),
+        "n_swa": (n_swa or None for n_swa in places["n_swa"].tolist()),
+    }
+    rows = zip(*columns.values(), strict=True)
+    return tuple(TensorPlace(**dict(zip(columns, row, strict=True))) for row in rows)
 
 
 _LAYER_FIELDS = {

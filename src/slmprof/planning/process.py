@@ -9,6 +9,7 @@ import contextlib
 import os
 import warnings
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..children.protocol import OnProgress
@@ -87,11 +88,11 @@ def planning(request: MemoryRequest) -> Iterator[Planning]:
         yield Planning(answer)
 
 
+@dataclass
 class Planning:
     """A report in the making."""
 
-    def __init__(self, answer: Answer) -> None:
-        self.answer = answer
+    answer: Answer
 
     def result(self, on_progress: OnProgress | None = None) -> MemoryReport:
         """Waits for the report.

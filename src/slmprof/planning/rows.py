@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from ..profiles.vocabulary import MEMORY_KINDS
@@ -50,14 +50,9 @@ def view_rows(report: MemoryReport, by: str) -> tuple[list[str], list[Row]]:
     """
     if report.budget_bytes is not None:
         return [*SETTINGS, *_TOTALS, *_FIT], list(_fits(report))
-    make: Callable[[MemoryPlan], Iterator[Row]] = {
-        "total": _totals,
-        "buffer": _buffers,
-        "layer": _layers,
-        "tensor": _tensors,
-        "peak": _peak,
-    }[by]
-    rows = [{**_settings(plan.config), **row} for plan in report.settings for row in make(plan)]
+    rows = [
+        {**_settings(plan.config), **row} for plan in report.settings for row in _rows(plan, by)
+    ]
     return [*SETTINGS, *_COLUMNS[by]], rows
 
 
@@ -65,37 +60,28 @@ def _settings(config: ResolvedPlan) -> Row:
     return {name: getattr(config, name) for name in SETTINGS}
 
 
-def _totals(plan: MemoryPlan) -> Iterator[Row]:
-    yield {f"{kind}_bytes": size for kind, size in plan.totals_bytes.items()}
+def _rows(plan: MemoryPlan, by: str) -> Iterator[Row]:
+    if by == "total":
+        yield _totals_row(plan.totals_bytes)
+    elif by == "peak":
+        for peak in plan.compute_phases:
+            for tensor in peak.tensors:
+                yield {"phase": peak.phase, **_cells(tensor, _COLUMNS["peak"][1:])}
+    else:
+        for record in {"buffer": plan.buffers, "layer": plan.layers, "tensor": plan.tensors}[by]:
+            yield _cells(record, _COLUMNS[by])
 
 
-def _buffers(plan: MemoryPlan) -> Iterator[Row]:
-    for buffer in plan.buffers:
-        yield {name: getattr(buffer, name) for name in _COLUMNS["buffer"]}
+def _totals_row(totals_bytes: dict[str, int]) -> Row:
+    return {f"{kind}_bytes": size for kind, size in totals_bytes.items()}
 
 
-def _layers(plan: MemoryPlan) -> Iterator[Row]:
-    for layer in plan.layers:
-        yield {name: getattr(layer, name) for name in _COLUMNS["layer"]}
-
-
-def _tensors(plan: MemoryPlan) -> Iterator[Row]:
-    for tensor in plan.tensors:
-        yield {
-            name: list(tensor.shape) if name == "shape" else getattr(tensor, name)
-            for name in _COLUMNS["tensor"]
-        }
-
-
-def _peak(plan: MemoryPlan) -> Iterator[Row]:
-    for peak in plan.compute_phases:
-        for tensor in peak.tensors:
-            row = {name: getattr(tensor, name) for name in _COLUMNS["peak"][1:]}
-            yield {"phase": peak.phase, **row, "shape": list(tensor.shape)}
+def _cells(record: object, names: tuple[str, ...]) -> Row:
+    values = {name: getattr(record, name) for name in names}
+    return {n: list(value) if isinstance(value, tuple) else value for n, value in values.items()}
 
 
 def _fits(report: MemoryReport) -> Iterator[Row]:
     for fit in report.fits:
-        totals = {f"{kind}_bytes": size for kind, size in fit.totals_bytes.items()}
-        found = {name: getattr(fit, name) for name in _FIT}
-        yield {**_settings(fit.config), "file_type": fit.file_type, **totals, **found}
+        found = {"file_type": fit.file_type, **_totals_row(fit.totals_bytes), **_cells(fit, _FIT)}
+        yield {**_settings(fit.config), **found}
