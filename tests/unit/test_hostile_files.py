@@ -100,7 +100,7 @@ COLUMN = "steps.begin_ns.npy"
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (npy(np.zeros(3, np.int64)), "differ in length"),
+        (npy(np.zeros(3, np.int64)), r"steps\.begin_ns has 3 rows where \d+ are expected"),
         (npy(np.zeros(20, np.int32)), "has type int32, not int64"),
         (npy(np.zeros(20, ">i8")), "has type >i8"),
         (npy(np.zeros((2, 2), np.int64)), "has 2 dimensions"),

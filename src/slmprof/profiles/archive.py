@@ -157,43 +157,31 @@ def _read_tables(
     meta: Mapping[str, Any],
     version: int,
 ) -> dict[str, Table]:
-    # All headers before any data, so that a file that lies about its sizes costs nothing.
-    total = 0
-    rows: dict[str, int] = {}
     found: dict[str, zipfile.ZipInfo] = {}
     for table in TABLES:
         for column in table.schema().values():
-            stored = column.in_version(version)
-            if stored is None:
-                continue
-            where = f"{table.NAME}.{stored[0]}"
-            if f"{where}.npy" not in members:
-                raise ProfileFormatError(f"it has no column {where}")
-            found[where] = members[f"{where}.npy"]
-            with _open(archive, found[where]) as stream:
-                length = _read_header(stream, where, stored[1], found[where])
-            expected = rows.setdefault(table.NAME, length)
-            if length != expected:
-                raise ProfileFormatError(
-                    f"the columns of table {table.NAME} differ in length: {where} has {length} "
-                    f"rows where {expected} are expected"
-                )
-        row_bytes = sum(column.dtype.itemsize for column in table.schema().values())
-        total += rows.setdefault(table.NAME, 0) * row_bytes
+            if stored := column.in_version(version):
+                where = f"{table.NAME}.{stored[0]}"
+                if f"{where}.npy" not in members:
+                    raise ProfileFormatError(f"it has no column {where}")
+                found[where] = members[f"{where}.npy"]
+    # No member gives more than it says here, and none is unpacked before all are known to fit.
+    total = sum(info.file_size for info in found.values())
     if total > MAX_TABLE_BYTES:
         raise ProfileFormatError(f"its tables have {total} bytes; that is too much")
     tables: dict[str, Table] = {}
     for table in TABLES:
         columns: dict[str, Column] = {}
         for name, column in table.schema().items():
-            stored = column.in_version(version)
-            if stored is None:
-                columns[name] = np.full(rows[table.NAME], column.stand_in(meta), column.dtype)
-                continue
-            where, dtype = f"{table.NAME}.{stored[0]}", stored[1]
-            with _open(archive, found[where]) as stream:
-                length = _read_header(stream, where, dtype, found[where])
-                columns[name] = _read_data(stream, where, dtype, length)
+            if stored := column.in_version(version):
+                where, dtype = f"{table.NAME}.{stored[0]}", stored[1]
+                with _open(archive, found[where]) as stream:
+                    length = _read_header(stream, where, dtype, found[where])
+                    columns[name] = _read_data(stream, where, dtype, length)
+        n_rows = len(next(iter(columns.values()), ()))
+        for name in table.schema().keys() - columns.keys():
+            column = table.schema()[name]
+            columns[name] = np.full(n_rows, column.stand_in(meta), column.dtype)
         tables[table.NAME] = table.from_columns(columns)
     return tables
 

@@ -46,21 +46,16 @@ def select_depth(profile: _Profile, depth: int) -> _Profile:
     for table in TABLES:
         rows: Table = getattr(profile, table.NAME)
         columns = rows.columns()
-        referring = [name for name, c in table.schema().items() if c.row_of in kept]
+        referring = {n: c.row_of for n, c in table.schema().items() if c.row_of in kept}
+        chosen = [kept[of][columns[name]] for name, of in referring.items()]
         if "depth" in columns:
-            chosen = columns["depth"] == depth
-        elif referring:
-            chosen = np.logical_and.reduce(
-                [kept[table.schema()[name].row_of][columns[name]] for name in referring]
-            )
-        else:
-            continue
-        kept[table.NAME] = chosen
-        number[table.NAME] = (np.cumsum(chosen) - 1).astype(np.int32)
-        rows = rows.take(chosen)
-        tables[table.NAME] = rows.replace(
-            **{n: number[table.schema()[n].row_of][rows.columns()[n]] for n in referring}
-        )
+            chosen.append(columns["depth"] == depth)
+        if chosen:
+            kept[table.NAME] = np.logical_and.reduce(chosen)
+            number[table.NAME] = (np.cumsum(kept[table.NAME]) - 1).astype(np.int32)
+            columns = rows.take(kept[table.NAME]).columns()
+            renumbered = {name: number[of][columns[name]] for name, of in referring.items()}
+            tables[table.NAME] = table.from_columns({**columns, **renumbered})
     return replace(
         profile,
         meta=profile.meta.replace(config=replace(profile.meta.config, n_depth=depth)),
