@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "unit"))
+sys.path.insert(0, str(HERE.parent / "builders"))
 
 from builders import example_profile  # noqa: E402
 from test_golden import numbers  # noqa: E402

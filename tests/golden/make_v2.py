@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "unit"))
+sys.path.insert(0, str(HERE.parent / "builders"))
 
 from builders import MS, example_profile, with_conversion  # noqa: E402
 from ceilings_builder import example_ceilings  # noqa: E402

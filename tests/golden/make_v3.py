@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parent / "unit")]
+sys.path[:0] = [str(HERE), str(HERE.parent / "builders")]
 
 from make_v2 import example as example_of_version_2  # noqa: E402
 from memory_builder import with_memory  # noqa: E402

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parent / "unit")]
+sys.path[:0] = [str(HERE), str(HERE.parent / "builders")]
 
 from builders import with_custom_type  # noqa: E402
 from make_v3 import example as example_of_version_3  # noqa: E402

@@ -1,0 +1,205 @@
+"""Where llama.cpp comes from, and how the hooks get into it."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import io
+import subprocess
+import sys
+import tarfile
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+FOLDER = Path(__file__).parents[3] / "third_party" / "llama.cpp"
+if not FOLDER.is_dir():
+    pytest.skip("needs the source tree", allow_module_level=True)
+
+ANCHORS = """
+[[hook]]
+file = "a/loop.c"
+anchor = "compute(node);"
+before = "BEGIN();"
+
+[[hook]]
+file = "a/loop.c"
+anchor = "compute(node);"
+after = "END();"
+"""
+SOURCE = "void run(void) {\n    compute(node);\n    barrier();\n}\n"
+
+
+def load(name: str) -> ModuleType:
+    """A script of the folder as a module."""
+    spec = importlib.util.spec_from_file_location(f"third_party_{name}", FOLDER / f"{name}.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def instrument(folder: Path, source: str, anchors: str) -> subprocess.CompletedProcess[str]:
+    path = folder / "llama.cpp" / "a" / "loop.c"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(source)
+    (folder / "anchors.toml").write_text(anchors)
+    return subprocess.run(
+        [sys.executable, str(FOLDER / "instrument.py"), "--source", str(folder / "llama.cpp"),
+         "--anchors", str(folder / "anchors.toml"), "--output", str(folder / "out"),
+         "--version", "1.2.3"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def test_hooks_stand_around_the_anchor_and_lines_keep_their_numbers(tmp_path: Path) -> None:
+    answer = instrument(tmp_path, SOURCE, ANCHORS)
+    assert answer.returncode == 0, answer.stderr
+    original, copy = answer.stdout.strip().split(";")
+    lines = Path(copy).read_text().splitlines()
+    assert [line for line in lines if not line.startswith("#line")] == [
+        "void run(void) {", "BEGIN();", "    compute(node);", "END();", "    barrier();", "}",
+    ]  # fmt: skip
+    assert lines[lines.index("    compute(node);") - 1] == f'#line 2 "{original}"'
+    assert lines[lines.index("    barrier();") - 1] == f'#line 3 "{original}"'
+    assert Path(original).read_text() == SOURCE
+
+
+def test_an_unchanged_copy_is_not_written_again(tmp_path: Path) -> None:
+    copy = Path(instrument(tmp_path, SOURCE, ANCHORS).stdout.strip().split(";")[1])
+    before = copy.stat().st_mtime_ns
+    instrument(tmp_path, SOURCE, ANCHORS)
+    assert copy.stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize(
+    ("source", "problem"),
+    [(SOURCE.replace("compute", "work"), "is missing"), (SOURCE + SOURCE, "stands 2 times")],
+)
+def test_a_missing_or_double_anchor_stops_with_file_anchor_and_version(
+    tmp_path: Path, source: str, problem: str
+) -> None:
+    answer = instrument(tmp_path, source, ANCHORS)
+    assert answer.returncode == 1
+    assert answer.stdout == ""
+    for text in ("a/loop.c", "compute(node);", "1.2.3", problem):
+        assert text in answer.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    answer = instrument(tmp_path, SOURCE, ANCHORS.replace("a/loop.c", "a/gone.c"))
+    assert answer.returncode == 1
+    assert "a/gone.c" in answer.stderr
+
+
+def archive(folder: Path, files: Mapping[str, bytes]) -> Path:
+    path = folder / "package-1.0.tar.gz"
+    with tarfile.open(path, "w:gz") as tar:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    return path
+
+
+def make_pin(resolve: ModuleType, sha256: str) -> object:
+    return resolve.Pin(
+        package="package", version="1.0", sha256=sha256, root="package-1.0/vendor/x",
+        folders=("CMakeLists.txt", "src"), peer_folders=("tools",),
+    )  # fmt: skip
+
+
+FILES = {
+    "package-1.0/vendor/x/CMakeLists.txt": b"project(x)",
+    "package-1.0/vendor/x/src/a.c": b"int a;",
+    "package-1.0/vendor/x/tools/t.c": b"int t;",
+    "package-1.0/vendor/x/docs/d.md": b"unwanted",
+    "package-1.0/vendor/x/src/../../../escape": b"hostile",
+    "package-1.0/setup.py": b"unwanted",
+}
+
+
+def test_only_the_needed_folders_are_unpacked_and_only_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resolve = load("resolve")
+    monkeypatch.setenv("SLMPROF_CACHE_DIR", str(tmp_path / "cache"))
+    packed = archive(tmp_path, FILES)
+    calls = []
+
+    def fetch(_: object, folder: Path) -> Path:
+        calls.append(folder)
+        return packed
+
+    monkeypatch.setattr(resolve, "fetch_archive", fetch)
+    pin = make_pin(resolve, "00")
+    for _ in range(2):
+        source = resolve.resolve_pinned(pin, with_peers=False)
+    files = {path.relative_to(source).as_posix() for path in source.rglob("*") if path.is_file()}
+    assert files == {"CMakeLists.txt", "src/a.c"}
+    assert len(calls) == 1  # the second build needs no network
+    assert not (tmp_path / "cache" / "escape").exists()
+    with_peers = resolve.resolve_pinned(pin, with_peers=True)
+    assert (with_peers / "tools" / "t.c").is_file()
+    assert sorted(path.name for path in source.parent.iterdir()) == sorted(
+        [source.name, with_peers.name]
+    )
+
+
+def test_a_wrong_hash_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    resolve = load("resolve")
+    packed = archive(tmp_path, FILES)
+
+    def pip(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        destination = Path(command[command.index("--dest") + 1])
+        (destination / packed.name).write_bytes(packed.read_bytes())
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr(subprocess, "run", pip)
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    with pytest.raises(resolve.SourceError, match="sha256"):
+        resolve.fetch_archive(make_pin(resolve, "0" * 64), scratch)
+    digest = hashlib.sha256(packed.read_bytes()).hexdigest()
+    assert resolve.fetch_archive(make_pin(resolve, digest), scratch).is_file()
+
+
+def test_no_network_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    resolve = load("resolve")
+
+    def pip(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.CompletedProcess(command, 1, "", "no route to host")
+
+    monkeypatch.setattr(subprocess, "run", pip)
+    with pytest.raises(resolve.SourceError, match=r"(?s)SLMPROF_LLAMA_CPP_DIR.*no route to host"):
+        resolve.fetch_archive(make_pin(resolve, "0" * 64), tmp_path)
+
+
+def test_a_checkout_is_used_as_it_is(tmp_path: Path) -> None:
+    for name in ("cmake", "ggml", "include", "src", "vendor"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "LICENSE").write_text("")
+    text = "set(LLAMA_VERSION_MAJOR 7)\nset(LLAMA_VERSION_MINOR 8)\nset(LLAMA_VERSION_PATCH 9)\n"
+    (tmp_path / "CMakeLists.txt").write_text(text)
+    command = [sys.executable, str(FOLDER / "resolve.py"), "--pin", str(FOLDER / "pin.toml"),
+               "--checkout"]  # fmt: skip
+    answer = subprocess.run([*command, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == f"{tmp_path};7.8.9;checkout"
+    (tmp_path / "ggml").rmdir()
+    answer = subprocess.run([*command, str(tmp_path)], capture_output=True, text=True, check=False)
+    assert answer.returncode == 1
+    assert "ggml" in answer.stderr
+
+
+def test_every_anchor_is_one_of_ours() -> None:
+    """The real anchors file holds hooks only: calls of our macros, or our header."""
+    hooks = load("instrument").read_hooks(FOLDER / "anchors.toml")
+    assert len(hooks) > 20
+    for hook in hooks:
+        text = hook.before or hook.after
+        is_header = text in ('#include "record/hooks.h"', '#include "memory/memory_hooks.h"')
+        assert "SLMPROF_" in text or "slmprof_" in text or is_header
