@@ -20,7 +20,7 @@ namespace {
 std::string explain(int32_t status, int32_t n_past, uint32_t n_ctx) {
     switch (status) {
         case 1:
-            return "llama.cpp found no room in the KV cache (context " + std::to_string(n_ctx) + ", " +
+            return "the KV cache is full (context " + std::to_string(n_ctx) + ", " +
                    std::to_string(n_past) + " tokens in it); use a larger --n-ctx";
         case 2:  return "the computation was aborted";
         case -1: return "llama.cpp refused the batch";

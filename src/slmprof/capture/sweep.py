@@ -90,7 +90,7 @@ def make_grid(models: Sequence[str], settings: Mapping[str, Any]) -> list[Point]
             for every point.
 
     Raises:
-        UsageError: there is no point, or one has settings that cannot be meant.
+        UsageError: there is no point, or one has invalid settings.
         ModelError: a model is not there, or its preset or configuration is unusable.
     """
     names = [name for name in GRID if name in settings]

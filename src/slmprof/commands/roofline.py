@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ..profiles.ceilings import Ceilings
 
 NAME = "roofline"
-HELP = "measure what this machine can do at best"
+HELP = "measure this machine's peak bandwidth and arithmetic"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

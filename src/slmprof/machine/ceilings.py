@@ -48,7 +48,7 @@ def ceilings(
 
     Returns:
         None where there are none: the cache has none and nothing may be measured, or there are
-        more threads than cores, which would take turns.
+        more threads than cores, which would be oversubscribed.
 
     Raises:
         UsageError: `path` cannot be read, or is of another machine, build or number of threads.
@@ -206,7 +206,7 @@ def check_threads(n_threads: int) -> None:
     n_cores = usable_cores()
     if n_threads > n_cores:
         raise UsageError(
-            f"{n_threads} threads on {n_cores} cores take turns: there is no ceiling to measure"
+            f"{n_threads} threads oversubscribe {n_cores} cores: there is no ceiling to measure"
         )
 
 

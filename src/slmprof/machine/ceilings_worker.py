@@ -110,7 +110,7 @@ def _measure_round(
         )
         figures.gbps.update({(level, operation): gbps for operation, gbps in rates.items()})
     for number, type_name in enumerate(types, len(sets)):
-        on_progress(Progress(f"products of {type_name}", number, total))
+        on_progress(Progress(f"matmuls of {type_name}", number, total))
         rows = _core.measure_arithmetic(
             type_name,
             _N_COLUMNS,
@@ -120,7 +120,7 @@ def _measure_round(
             cores=cores,
         )
         figures.gflops.update({(type_name, n, impl): gflops for n, impl, gflops in rows})
-    on_progress(Progress("an op with nothing to do", total - 1, total))
+    on_progress(Progress("an empty op", total - 1, total))
     figures.op_ns = _core.measure_op_ns(n_threads=n_threads, seconds=_OP_SECONDS, cores=cores)
     on_progress(Progress("done", total, total))
     return figures

@@ -37,7 +37,7 @@ def find_warnings(n_threads: int) -> list[str]:
     warnings = []
     n_cores = usable_cores()
     if n_threads > n_cores:
-        warnings.append(f"{n_threads} threads on {n_cores} cores take turns: times mean little")
+        warnings.append(f"{n_threads} threads oversubscribe {n_cores} cores: times mean little")
     mode = governor()
     if mode is not None and mode not in ("performance", "schedutil"):
         warnings.append(f"frequency governor is '{mode}': the clock may change during the run")

@@ -39,11 +39,7 @@ class LoadMeter:
         found = []
         # Both are counted in ticks of 10 ms: a short run may be off by one on each core.
         if (others := (busy - own) / total) > _SHARE_OF_OTHERS + 0.02 / total:
-            found.append(
-                f"other processes took {100 * others:.0f} % of this machine's cores meanwhile"
-            )
+            found.append(f"other processes used {100 * others:.0f} % of this machine's CPU time")
         if (taken := steal / total) > _SHARE_OF_OTHERS:
-            found.append(
-                f"the hypervisor took {100 * taken:.0f} % of this machine's cores meanwhile"
-            )
+            found.append(f"the hypervisor stole {100 * taken:.0f} % of this machine's CPU time")
         return found

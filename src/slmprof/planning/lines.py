@@ -35,8 +35,8 @@ def along_n_ctx(first: MemoryPlan, second: MemoryPlan, n_ctx: int) -> MemoryPlan
         tensors=tuple(map(line.tensor, first.tensors, second.tensors)),
         compute_phases=tuple(map(line.peak, first.compute_phases, second.compute_phases)),
         notes=(
-            f"a context of {n_ctx} follows from exact plans of {before} and {after}, on the "
-            "straight line through both",
+            f"a context of {n_ctx} is extrapolated from exact plans of {before} and {after}, on "
+            "the straight line through both",
         ),
     )
 

@@ -102,9 +102,9 @@ class ComputePeak:
     Attributes:
         size_bytes: what the allocator takes for the phase's graph.
         n_tokens: tokens that the graph computes.
-        live_bytes: bytes of the tensors alive at the peak; hole_bytes: the rest of the buffer.
+        live_bytes: bytes of the tensors live at the peak; hole_bytes: fragmentation, the rest.
         lower_bound_bytes: the most bytes that the graph needs at once.
-        tensors: those alive at the peak, the largest first.
+        tensors: those live at the peak, the largest first.
     """
 
     size_bytes: int

@@ -188,7 +188,9 @@ def _read_tables(
 
 def _open(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> IO[bytes]:
     if info.compress_type not in _PLAIN_METHODS or info.flag_bits & 1:
-        raise ProfileFormatError(f"member {info.filename} is packed or encrypted in a foreign way")
+        raise ProfileFormatError(
+            f"member {info.filename} is compressed or encrypted in an unsupported way"
+        )
     return archive.open(info)
 
 
@@ -207,7 +209,7 @@ def _read_header(stream: IO[bytes], name: str, dtype: np.dtype[Any], info: zipfi
         raise ProfileFormatError(f"member {name} has type {found}, not {dtype}")
     length = int(shape[0])
     if length < 0 or stream.tell() + length * dtype.itemsize != info.file_size:
-        raise ProfileFormatError(f"member {name} has not the size that it says")
+        raise ProfileFormatError(f"member {name} does not have the size that it declares")
     return length
 
 

@@ -84,7 +84,7 @@ class Ceilings(Record, frozen=True):
         measured_at: UTC, as ISO 8601 writes it.
         seconds: how long the measurement took.
         caches: those that the machine reports, the nearest first.
-        op_ns: nanoseconds that an op with nothing to do costs.
+        op_ns: nanoseconds that an empty op costs.
         is_disturbed: whether another load took part of the cores meanwhile.
         warnings: what spoiled the measurement, one sentence each.
     """

@@ -116,7 +116,7 @@ class RunTable(Table, name="runs"):
     graph: Int32 = row("graphs")
     lane: Int32 = row("lanes", "the first of its `n_threads` lanes, which stand together", since=4)
     n_threads: Int32 = column("lanes that computed it", low=1, high=2**16 - 1)
-    n_dropped: Int64 = column("events that found no room in the recorder")
+    n_dropped: Int64 = column("events dropped because the recorder's buffer was full")
     begin_ns: Int64 = column("the first op's begin on the first lane")
     end_ns: Int64 = column("when the last barrier is passed")
 

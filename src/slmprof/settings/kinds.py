@@ -185,7 +185,7 @@ class Several(Kind):
     def read(self, text: str) -> Any:
         parts = [part.strip() for part in text.split(",")]
         if not all(parts):
-            raise ValueError(f"{text!r} has an empty place between its commas")
+            raise ValueError(f"{text!r} has an empty item in its list")
         return tuple(self.one.read(part) for part in parts)
 
     def check(self, value: Any) -> Any:

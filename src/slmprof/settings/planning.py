@@ -39,7 +39,7 @@ class MemoryRequest:
         one: the settings that are the same in all plans; those of `GRID` stand in `grid`.
         grid: the values of each setting of `GRID`.
         fit_bytes: find the largest context that takes no more than this.
-        details: also what is alive at the peak of the compute buffer, and the effect of n_ubatch.
+        details: also what is live at the peak of the compute buffer, and the effect of n_ubatch.
         tensors: also every weight and every tensor of a cache.
     """
 

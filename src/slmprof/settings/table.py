@@ -163,7 +163,7 @@ class LlamaSettings(Generic[U]):
         native="use_mmap", axes=(MEMORY,), **_SHOWN,
     )  # fmt: skip
     repack: bool | U = setting(
-        Switch(), True, "repack weights for the processor",
+        Switch(), True, "repack weights for this CPU",
         native="use_repack", axes=(MEMORY,), **_SHOWN,
     )  # fmt: skip
     device: str | U = setting(
@@ -231,7 +231,7 @@ class RunSettings(LlamaSettings[U], _Tokens[U]):
     )  # fmt: skip
     clock: str | U = setting(
         Word("fast", "exact"), "fast",
-        "exact tells very short ops apart better, for some percent of their time",
+        "exact times very short ops more precisely, at some percent of overhead",
         group=RUN, native={"exact_clock": "exact".__eq__}, tells_apart=ALWAYS, caption=CHANGED,
     )  # fmt: skip
     timeout: float | None = setting(

@@ -106,7 +106,7 @@ def test_a_file_for_others(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--threads", "5"], "take turns"),
+        (["--threads", "5"], "oversubscribe"),
         (["--threads", "0"], "too small"),
         (["--refresh", "--ceilings", "x"], "one only"),
         (["--ceilings", "missing.json"], "cannot read"),

@@ -70,8 +70,8 @@ COLUMN = "steps.begin_ns.npy"
         (npy(np.zeros(20, ">i8")), "has type >i8"),
         (npy(np.zeros((2, 2), np.int64)), "has 2 dimensions"),
         (npy(np.array([{}], object), allow_pickle=True), "has type object"),
-        (npy(np.zeros(20, np.int64))[:-1], "has not the size that it says"),
-        (npy(np.zeros(20, np.int64)) + b"x", "has not the size that it says"),
+        (npy(np.zeros(20, np.int64))[:-1], "does not have the size"),
+        (npy(np.zeros(20, np.int64)) + b"x", "does not have the size"),
         (b"not npy", "damaged"),
         (b"\x93NUMPY\x09\x00" + bytes(100), "unknown .npy version|damaged"),
         (b"\x93NUMPY\x01\x00\x05\x00(((((", "damaged"),
@@ -111,7 +111,7 @@ def test_a_column_that_lies_about_its_size(path: Path) -> None:
     head = {"descr": "<i8", "fortran_order": False, "shape": (2**60,)}
     np.lib.format.write_array_header_1_0(header, head)
     edit(path, lambda members: members.update({COLUMN: header.getvalue()}))
-    with pytest.raises(ProfileFormatError, match="has not the size that it says"):
+    with pytest.raises(ProfileFormatError, match="does not have the size"):
         load(path)
 
 
@@ -149,7 +149,7 @@ def test_foreign_compression(path: Path) -> None:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_BZIP2) as new:
         for name, content in data.items():
             new.writestr(name, content)
-    with pytest.raises(ProfileFormatError, match="foreign way"):
+    with pytest.raises(ProfileFormatError, match="unsupported way"):
         load(path)
 
 

@@ -71,7 +71,8 @@ def test_places_are_a_view() -> None:
 def test_the_terminal_shows_three_figures() -> None:
     text = on_terminal(with_memory())
     assert f"Memory at its peak (point decode, {N_PAST} tokens in the context)" in text
-    assert line(text, "originals of copied weights") == ["CPU_Mapped", "2.00", "2.00", "2.00"]
+    source = line(text, "mmapped source of repacked weights")
+    assert source == ["CPU_Mapped", "2.00", "2.00", "2.00"]
     assert line(text, "compute buffer") == ["CPU", "0.50", "0.50", "0.25"]
     assert line(text, "difference") == ["+0.62"]
     assert line(text, "process before loading") == ["8.00"]

@@ -30,7 +30,7 @@ class PeakMoment:
 
 
 def find_peak(lives: Lives) -> PeakMoment:
-    """The moment at which the buffer's end is in use; of several, that with most bytes alive."""
+    """The moment at which the buffer's end is in use; of several, that with most live bytes."""
     if not len(lives):
         return PeakMoment(-1, 0, 0, 0, ())
     ends = lives.offset_bytes + lives.size_bytes

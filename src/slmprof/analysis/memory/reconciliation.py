@@ -21,7 +21,7 @@ COLUMNS: dict[str, str] = {
     "resident_bytes": "Int64",
 }
 
-ORIGINALS = "originals of copied weights"
+ORIGINALS = "mmapped source of repacked weights"
 # What is no buffer of llama.cpp, in the order of the rows.
 RECORDER, HEAP, LIBRARIES, START = "recorder", "heap", "libraries", "process"
 BETWEEN, DIFFERENCE = "between_points", "difference"
@@ -153,7 +153,7 @@ def _buffer_terms(meta: Meta, at: Observation | None, places: PlaceTable) -> lis
 
 
 def _parts(seen: ObservedBuffer, windows: Mapping[int, int]) -> list[_Term]:
-    """A buffer as one term, or as two where it holds originals of weights that were copied."""
+    """A buffer as one term, or as two where it holds the source of weights that were repacked."""
     window = windows.get(seen.buffer) if seen.buffer >= 0 else None
     whole = _Term(
         term=_name(seen.kind, seen.buffer_type, window),

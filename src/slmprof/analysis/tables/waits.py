@@ -1,4 +1,4 @@
-"""What threads that share an op cost each other: unequal shares, barriers, waking up."""
+"""What threads that share an op cost each other: load imbalance, barriers, waking up."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def wait_table(ops: pd.DataFrame) -> pd.DataFrame:
 
     compute_ms, wait_ms: mean over the threads. wait_share: wait_ms over time_ms.
     slowest_ms: sum over the ops of their slowest thread's compute; imbalance: that over
-    compute_ms. imbalance_ms: slowest_ms - compute_ms, what unequal shares cost. barrier_ms:
+    compute_ms. imbalance_ms: slowest_ms - compute_ms, what load imbalance costs. barrier_ms:
     time_ms - slowest_ms, what is left for start, barrier and waking up; so that
     time = compute + imbalance_ms + barrier_ms.
 

@@ -24,7 +24,7 @@ def caveats(profile: Derived) -> tuple[str, ...]:
         found.append(f"the run is incomplete, {of} were measured{reason}")
     if run.n_dropped:
         found.append(
-            f"{run.n_dropped} events found no room in the recorder; "
+            f"{run.n_dropped} events dropped (buffer full); "
             "their time is counted as unrecorded or with the op before"
         )
     ceilings = meta.ceilings
@@ -35,7 +35,7 @@ def caveats(profile: Derived) -> tuple[str, ...]:
         )
     for phase, entry in run.warmup.items():
         if entry.reason == "limit":
-            found.append(f"{phase} was not steady yet when its warm-up reached its limit")
+            found.append(f"{phase} did not stabilise within the warm-up limit")
     for summary in profile.phase_summaries:
         found.extend(_phase_caveats(summary))
     return tuple(dict.fromkeys(found))
@@ -48,7 +48,7 @@ def _phase_caveats(summary: PhaseSummary) -> list[str]:
         found.append(f"{name} has only {summary.n_samples} samples; raise --repeats")
     if latency is not None and latency.mad > MAX_SPREAD * latency.median > 0:
         found.append(
-            f"{name} is noisy: its typical deviation is "
+            f"{name} is noisy: its median absolute deviation is "
             f"{100 * latency.mad / latency.median:.0f} % of the median"
         )
     share = summary.attributed_share

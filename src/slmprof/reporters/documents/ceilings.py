@@ -152,6 +152,6 @@ def _arithmetic(ceilings: Ceilings) -> Section:
     text = (
         "GFLOP/s of ggml's matrix products with a matrix in L2, and the ridge point: the FLOP per "
         "byte from memory above which a product is compute-bound. "
-        f"An op with nothing to do takes {ceilings.op_ns:.0f} ns."
+        f"An empty op takes {ceilings.op_ns:.0f} ns."
     )
     return Section("Arithmetic", (Table(columns, rows), *notes(text)))
