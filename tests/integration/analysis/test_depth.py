@@ -72,7 +72,7 @@ def test_the_command(small_model: ModelMaker, tmp_path: Path) -> None:
         "--repeats", 1, "--threads", 1, "--save", saved,
     )  # fmt: skip
     assert answer.returncode == 0, answer.stderr
-    assert "Blocks at depth 0" in answer.stdout and "Cost model of decode" in answer.stdout
+    assert "All else is of depth 0" in answer.stdout and "By depth" in answer.stdout
     made = json.loads(run("show", saved, "--format", "json").stdout)
     assert [part["n_depth"] for part in made["depths"]] == [0, 64, 2100]
     assert made["config"]["n_depth"] == [64, 0, 2100]

@@ -43,6 +43,18 @@ def test_json_has_the_documented_shape(small_model: ModelMaker, tmp_path: Path) 
     assert json.loads(shown.stdout)["phases"] == document["phases"]
 
 
+def test_a_dense_model_takes_one_screen(small_model: ModelMaker) -> None:
+    answer = run("breakdown", small_model("qwen2", n_layer=24), *SMALL)
+    assert answer.returncode == 0, answer.stderr
+    lines = answer.stdout.splitlines()
+    assert len(lines) <= 50 and max(map(len, lines)) <= 80
+    assert [line.split()[0] for line in lines if line.startswith(("prefill", "decode"))] == [
+        "prefill", "decode",
+    ]  # fmt: skip
+    for fact in ("Blocks", "Kernels, ms", "Memory, MiB", "predicted", "resident, peak", "--full"):
+        assert fact in answer.stdout
+
+
 @pytest.mark.parametrize("view", ["block", "layer", "kernel", "op", "part", "tensor"])
 def test_views(small_model: ModelMaker, tmp_path: Path, view: str) -> None:
     saved = tmp_path / "run.slmprof"

@@ -22,8 +22,8 @@ def times(monkeypatch: pytest.MonkeyPatch, stat: str, own_seconds: float) -> Non
     ("stat", "own", "expected"),
     [
         ("cpu 1200 0 0 800 0 0 0 0 0 0\n", 10.0, []),  # 10 of 20 s busy, all ours
-        ("cpu 1200 0 100 700 0 0 0 0 0 0\n", 10.0, ["other processes took 6 %"]),
-        ("cpu 1200 0 0 700 0 0 0 100 0 0\n", 10.0, ["the hypervisor took 6 %"]),
+        ("cpu 1200 0 100 700 0 0 0 0 0 0\n", 10.0, ["other processes used 6 %"]),
+        ("cpu 1200 0 0 700 0 0 0 100 0 0\n", 10.0, ["the hypervisor stole 6 %"]),
         ("", 10.0, []),
     ],
 )
@@ -41,7 +41,7 @@ def test_more_threads_than_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(environment, "usable_cores", lambda: 2)
     monkeypatch.setattr(environment, "read", lambda _: "")
     assert environment.find_warnings(2) == []
-    assert "3 threads on 2 cores" in environment.find_warnings(3)[0]
+    assert "3 threads oversubscribe 2 cores" in environment.find_warnings(3)[0]
 
 
 def test_a_moving_clock_and_swapping(monkeypatch: pytest.MonkeyPatch) -> None:
