@@ -43,10 +43,7 @@ void Recorder::collect(EventMode mode) {
         row.end_ns    = scale.to_ns(run.end_ticks);
         recording_.runs.append(row);
 
-        events.phase  = run_steps_[r].phase;
-        events.depth  = run_steps_[r].depth;
-        events.graph  = run.graph;
-        events.lane   = run.lane;
+        events.record = &run;
         events.end_ns = row.end_ns;
         if (mode == EventMode::all) {
             collect_events(events, routing);
@@ -72,7 +69,7 @@ void Recorder::collect_events(const RunEvents & run, RoutingCursor & routing) {
     }
     EventColumns::Row row;
     row.run  = static_cast<int32_t>(recording_.runs.n_rows - 1);
-    row.lane = run.lane;
+    row.lane = run.record->lane;
     for (const LaneEvents & lane : run.lanes) {
         for (const OpEvent * event = lane.first; event != lane.last; event++) {
             const uint32_t path = node_paths_[event->node()];
@@ -84,7 +81,7 @@ void Recorder::collect_events(const RunEvents & run, RoutingCursor & routing) {
             row.convert         = event->converts() ? texts_.conversion(path) : -1;
             row.convert_ns      = event->converts() ? scale.duration_ns(event->convert_ticks) : 0;
             row.resume_ns       = event->converts() ? scale.duration_ns(event->resume_ticks) : 0;
-            row.n_experts       = row.lane == run.lane ? routing.experts_of(*event) : 0;
+            row.n_experts       = row.lane == run.record->lane ? routing.experts_of(*event) : 0;
             recording_.events.append(row);
         }
         row.lane++;
@@ -101,24 +98,16 @@ void Recorder::collect_segments(const std::vector<uint64_t> & run_begin_ticks) {
                 continue;
             }
             const uint64_t end = mark.run >= 0 ? run_begin_ticks[static_cast<size_t>(mark.run)] : marks_[m + 1].ticks;
-            SegmentColumns::Row row;
-            row.step     = step_marks_[s].first;
-            row.kind     = static_cast<uint8_t>(mark.kind);
-            row.begin_ns = scale.to_ns(mark.ticks);
-            row.end_ns   = scale.to_ns(end);
-            recording_.segments.append(row);
+            recording_.segments.append({ step_marks_[s].first, static_cast<uint8_t>(mark.kind), scale.to_ns(mark.ticks),
+                                         scale.to_ns(end) });
         }
     }
 }
 
 void Recorder::collect_masks(int32_t first_row) {
     for (const MaskCount & count : mask_counts_) {
-        MaskColumns::Row row;
-        row.run     = first_row + count.run;
-        row.tensor  = graphs_.mask_row(runs_[static_cast<size_t>(count.run)].graph, count.mask);
-        row.n_pairs = count.n_pairs;
-        row.n_keys  = count.n_keys;
-        recording_.masks.append(row);
+        const int32_t graph = runs_[static_cast<size_t>(count.run)].graph;
+        recording_.masks.append({ first_row + count.run, graphs_.mask_row(graph, count.mask), count.n_pairs, count.n_keys });
     }
 }
 

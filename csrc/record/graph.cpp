@@ -220,11 +220,7 @@ void GraphRegistry::copy(ggml_cgraph * graph, uint64_t hash, int32_t backend, co
         mask_rows.push_back(rows.at(mask));
     }
     mask_rows_.push_back(std::move(mask_rows));
-    GraphColumns::Row row;
-    row.hash    = hash;
-    row.n_nodes = n_nodes;
-    row.backend = backend;
-    graphs_.append(row);
+    graphs_.append({ hash, n_nodes, backend });
 }
 
 int32_t GraphRegistry::number_of(const ggml_backend_buffer * buffer) {

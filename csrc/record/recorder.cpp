@@ -21,12 +21,8 @@ void list_types(TypeColumns & types, StringTable & strings) {
     for (int i = 0; i < GGML_TYPE_COUNT; i++) {
         const auto type = static_cast<ggml_type>(i);
         if (ggml_type_name(type) != nullptr && ggml_blck_size(type) > 0 && ggml_type_size(type) > 0) {
-            TypeColumns::Row row;
-            row.name         = strings.intern(ggml_type_name(type));
-            row.block_size   = static_cast<int32_t>(ggml_blck_size(type));
-            row.type_size    = static_cast<int32_t>(ggml_type_size(type));
-            row.is_quantized = ggml_is_quantized(type);
-            types.append(row);
+            types.append({ strings.intern(ggml_type_name(type)), static_cast<int32_t>(ggml_blck_size(type)),
+                           static_cast<int32_t>(ggml_type_size(type)), ggml_is_quantized(type) });
         }
     }
 }
@@ -43,7 +39,6 @@ Recorder::Recorder(int n_threads, size_t capacity, bool is_exact) :
     cpu_.list(recording_.lanes, strings_);
     list_types(recording_.types, strings_);
     runs_.reserve(k_runs_capacity);
-    run_steps_.reserve(k_runs_capacity);
     mask_counts_.reserve(k_runs_capacity);
     marks_.reserve(k_marks_capacity);
 }
@@ -59,7 +54,6 @@ std::vector<AddressRange> Recorder::memory() const {
         table.visit([&](const std::string &, const auto & column) { add(column); });
     };
     add(runs_);
-    add(run_steps_);
     add(mask_counts_);
     add(marks_);
     cpu_.add_memory(ranges);
@@ -69,7 +63,8 @@ std::vector<AddressRange> Recorder::memory() const {
 }
 
 void Recorder::step_begin(Phase phase, int32_t depth) {
-    run_step_ = { phase, depth };
+    phase_ = phase;
+    depth_ = depth;
     cpu_.begin_step();
     n_runs_at_step_ = runs_.size();
     step_marks_.emplace_back(static_cast<int32_t>(recording_.steps.n_rows), marks_.size());
@@ -87,7 +82,6 @@ void Recorder::abandon_step() {
     const auto is_of_step = [this](const auto & entry) { return entry.first >= n_runs_at_step_; };
     unresolved_.erase(std::remove_if(unresolved_.begin(), unresolved_.end(), is_of_step), unresolved_.end());
     runs_.erase(runs_.begin() + static_cast<std::ptrdiff_t>(n_runs_at_step_), runs_.end());
-    run_steps_.erase(run_steps_.begin() + static_cast<std::ptrdiff_t>(n_runs_at_step_), run_steps_.end());
     while (!mask_counts_.empty() && static_cast<size_t>(mask_counts_.back().run) >= n_runs_at_step_) {
         mask_counts_.pop_back();
     }
@@ -122,8 +116,7 @@ void Recorder::enter_segment(int kind) {
 void Recorder::run_begin(ggml_cgraph * graph, int n_threads) {
     mark(read_ticks(), k_own_work, -1);
     const size_t run = runs_.size();
-    runs_.push_back({ step_marks_.back().first, graphs_.find_known(graph), cpu_lane_, n_threads, 0 });
-    run_steps_.push_back(run_step_);
+    runs_.push_back({ step_marks_.back().first, graphs_.find_known(graph), cpu_lane_, n_threads, phase_, depth_, 0 });
     // The inputs are set, and nothing has been computed yet that could take their place.
     const auto & masks = graphs_.masks_of(graph);
     for (size_t m = 0; m < masks.size(); m++) {
@@ -156,7 +149,6 @@ void Recorder::discard() {
     cpu_.clear();
     unresolved_.clear();
     runs_.clear();
-    run_steps_.clear();
     mask_counts_.clear();
     marks_.clear();
     step_marks_.clear();

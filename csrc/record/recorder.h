@@ -66,12 +66,6 @@ class Recorder {
     void enter_segment(int kind);
 
   private:
-    // What the run's step was.
-    struct RunStep {
-        Phase   phase;
-        int32_t depth;
-    };
-
     void mark(uint64_t ticks, int32_t kind, int32_t run);
     void collect_events(const RunEvents & run, RoutingCursor & routing);
     void collect_masks(int32_t first_row);
@@ -86,14 +80,14 @@ class Recorder {
     int32_t                  cpu_lane_;    // the first of them in the table of lanes
     int32_t                  cpu_device_;  // its name
     std::vector<RunRecord>   runs_;
-    std::vector<RunStep>     run_steps_;
     std::vector<SegmentMark> marks_;
     std::vector<std::pair<int32_t, size_t>>       step_marks_;  // step, its first mark
     std::vector<MaskCount>                        mask_counts_;
     std::vector<uint8_t>                          seen_keys_;
     std::vector<std::pair<size_t, ggml_cgraph *>> unresolved_;  // run, its graph
     std::vector<uint32_t>                         node_paths_;  // of the run that is being collected
-    RunStep                  run_step_       = { Phase::prefill, 0 };
+    Phase                    phase_          = Phase::prefill;  // of the step, as is the next one
+    int32_t                  depth_          = 0;
     size_t                   n_runs_at_step_ = 0;
     size_t                   largest_marks_  = 0;
 };

@@ -77,6 +77,8 @@ struct RunRecord {
     int32_t  graph;
     int32_t  lane;       // its first one; the others follow it
     int32_t  n_threads;
+    Phase    phase;      // of its step, as is the next one
+    int32_t  depth;
     uint64_t end_ticks;
 };
 

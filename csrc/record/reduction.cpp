@@ -5,16 +5,6 @@
 
 namespace slmprof {
 
-size_t Reducer::KeyHash::operator()(const Key & key) const {
-    uint64_t h = (static_cast<uint64_t>(key.path) << 32) ^ static_cast<uint32_t>(key.node);
-    h ^= (static_cast<uint64_t>(key.graph) << 20) ^ (static_cast<uint64_t>(key.n_fused) << 8) ^
-         (static_cast<uint64_t>(key.stage) << 4) ^ key.phase;
-    h ^= static_cast<uint64_t>(static_cast<uint32_t>(key.depth)) << 40;
-    h ^= static_cast<uint64_t>(static_cast<uint32_t>(key.lane)) << 52;
-    h *= 0x9E3779B97F4A7C15ULL;
-    return static_cast<size_t>(h ^ (h >> 31));
-}
-
 void Reducer::add(const RunEvents & run, RoutingCursor & routing) {
     // Each lane executes the ops in the order of their nodes, but may lack some: the next op is the
     // smallest node that any lane is at.
@@ -86,14 +76,9 @@ void Reducer::reduce(const RunEvents & run, bool has_lead, int32_t n_experts) {
     // A thread that had no share of the work may not have come to the place that tells.
     const auto told = std::find_if(parts_.begin(), parts_.end(), [](const Part & part) { return part.event->path != 0; });
     const uint32_t path = told != parts_.end() ? told->event->path : 0;
-    Key            key{ static_cast<uint8_t>(run.phase),
-             0,
-             static_cast<uint16_t>(lead.event->n_fused()),
-             run.depth,
-             run.graph,
-             run.lane,
-             static_cast<int32_t>(lead.event->node()),
-             texts_.path(path) };
+    const RunRecord & record = *run.record;
+    Key               key{ static_cast<uint8_t>(record.phase), 0, static_cast<uint16_t>(lead.event->n_fused()), record.depth,
+             record.graph, record.lane, static_cast<int32_t>(lead.event->node()), texts_.path(path) };
     add_row(key, op, n_experts);
     if (converted > 0) {
         key.stage = 1;
@@ -105,17 +90,8 @@ void Reducer::reduce(const RunEvents & run, bool has_lead, int32_t n_experts) {
 void Reducer::add_row(const Key & key, const Times & times, int32_t n_experts) {
     const auto [entry, is_new] = rows_.try_emplace(key, stats_.n_rows);
     if (is_new) {
-        StatColumns::Row row;
-        row.phase       = key.phase;
-        row.depth       = key.depth;
-        row.graph       = key.graph;
-        row.lane        = key.lane;
-        row.node        = key.node;
-        row.n_fused     = key.n_fused;
-        row.stage       = key.stage;
-        row.path        = key.path;
-        row.span_min_ns = INT64_MAX;
-        stats_.append(row);
+        stats_.append({ key.phase, key.depth, key.graph, key.lane, key.node, key.n_fused, key.stage, key.path, 0, 0,
+                        INT64_MAX, 0, 0, 0, 0, 0, 0 });
     }
     const size_t r = entry->second;
     const auto   n = static_cast<double>(times.n_lanes);

@@ -9,6 +9,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <string_view>
+#include <type_traits>
 #include <unordered_map>
 #include <vector>
 
@@ -20,10 +23,9 @@ struct LaneEvents {
     const OpEvent * last  = nullptr;
 };
 
-// One run on all its lanes, and what its step was.
+// One run on all its lanes.
 struct RunEvents {
-    Phase                   phase = Phase::prefill;
-    int32_t                 depth = 0, graph = -1, lane = 0;
+    const RunRecord *       record = nullptr;
     int64_t                 end_ns = 0;
     std::vector<LaneEvents> lanes;
 };
@@ -66,13 +68,12 @@ class Reducer {
         uint8_t  phase, stage;
         uint16_t n_fused;
         int32_t  depth, graph, lane, node, path;
-        bool operator==(const Key & other) const {
-            return phase == other.phase && stage == other.stage && n_fused == other.n_fused && depth == other.depth &&
-                   graph == other.graph && lane == other.lane && node == other.node && path == other.path;
-        }
+        std::string_view bytes() const { return { reinterpret_cast<const char *>(this), sizeof(*this) }; }
+        bool operator==(const Key & other) const { return bytes() == other.bytes(); }
     };
+    static_assert(std::has_unique_object_representations_v<Key>);
     struct KeyHash {
-        size_t operator()(const Key & key) const;
+        size_t operator()(const Key & key) const { return std::hash<std::string_view>()(key.bytes()); }
     };
 
     // Times of one op or of its conversion over all lanes that have it, in nanoseconds.

@@ -30,7 +30,9 @@ StatColumns reduce(const std::vector<std::vector<OpEvent>> & lanes) {
     StringTable strings;
     PathTexts   texts(strings);
     Reducer     reducer(texts, tick_scale());
+    RunRecord   record{};
     RunEvents   run;
+    run.record = &record;
     run.end_ns = 1000;
     for (const std::vector<OpEvent> & events : lanes) {
         run.lanes.push_back({ events.data(), events.data() + events.size() });
