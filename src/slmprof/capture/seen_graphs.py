@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -11,19 +11,13 @@ from ..profiles.vocabulary import USAGES
 _STATE = USAGES.index("state")
 
 
-class StateTensor(NamedTuple):
-    """A tensor of the context's memory."""
-
-    name: str
-    type: str
-
-
 class SeenGraphs:
     """The graphs of one session's chunks."""
 
     def __init__(self) -> None:
         self.ops: set[str] = set()
-        self._state: dict[tuple[int, int], StateTensor] = {}  # by buffer and offset
+        # Name and type of the tensors of the context's memory, by buffer and offset.
+        self._state: dict[tuple[int, int], tuple[str, str]] = {}
 
     def add(self, chunk: dict[str, Any]) -> None:
         """Takes the graphs of a chunk in, which hold only what no chunk before it had."""
@@ -32,11 +26,8 @@ class SeenGraphs:
         is_state = (tensors["usage"] == _STATE) & (tensors["view_src"] < 0)
         for row in np.flatnonzero(is_state).tolist():
             place = (int(tensors["buffer"][row]), int(tensors["offset_bytes"][row]))
-            self._state[place] = StateTensor(
-                name=texts[tensors["name"][row]],
-                type=texts[tensors["type"][row]],
-            )
+            self._state[place] = texts[tensors["name"][row]], texts[tensors["type"][row]]
 
     def state_types(self, prefix: str) -> list[str]:
         """Types of the memory's tensors whose names begin so (`cache_k`)."""
-        return sorted({t.type for t in self._state.values() if t.name.startswith(prefix)})
+        return sorted({kind for name, kind in self._state.values() if name.startswith(prefix)})
