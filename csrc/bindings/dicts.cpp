@@ -3,54 +3,54 @@
 #include <pybind11/stl.h>
 
 namespace py = pybind11;
+using namespace py::literals;
 
 namespace slmprof {
 
 py::dict to_dict(const ModelInfo & info) {
-    py::dict d;
-    d["name"]           = info.name;
-    d["architecture"]   = info.architecture;
-    d["file_type"]      = info.file_type;
-    d["n_params"]       = info.n_params;
-    d["size_bytes"]     = info.size_bytes;
-    d["n_layer"]        = info.n_layer;
-    d["n_embd"]         = info.n_embd;
-    d["n_vocab"]        = info.n_vocab;
-    d["n_ctx_train"]    = info.n_ctx_train;
-    d["n_expert"]       = info.n_expert;
-    d["has_vocab"]      = info.has_vocab;
-    d["has_encoder"]    = info.has_encoder;
-    d["has_decoder"]    = info.has_decoder;
-    d["is_recurrent"]   = info.is_recurrent;
-    d["is_hybrid"]      = info.is_hybrid;
-    d["random_weights"] = info.random_weights;
-    d["tensor_types"]   = py::cast(info.tensor_types);
-    return d;
+    return py::dict(
+        "name"_a = info.name, "architecture"_a = info.architecture, "file_type"_a = info.file_type,
+        "n_params"_a = info.n_params, "size_bytes"_a = info.size_bytes, "n_layer"_a = info.n_layer,
+        "n_embd"_a = info.n_embd, "n_vocab"_a = info.n_vocab, "n_ctx_train"_a = info.n_ctx_train,
+        "n_expert"_a = info.n_expert, "has_vocab"_a = info.has_vocab, "has_encoder"_a = info.has_encoder,
+        "has_decoder"_a = info.has_decoder, "is_recurrent"_a = info.is_recurrent, "is_hybrid"_a = info.is_hybrid,
+        "random_weights"_a = info.random_weights, "tensor_types"_a = info.tensor_types);
 }
 
 py::dict to_dict(const ContextInfo & info) {
-    py::dict d;
-    d["n_ctx"]      = info.n_ctx;
-    d["n_batch"]    = info.n_batch;
-    d["n_ubatch"]   = info.n_ubatch;
-    d["n_seq_max"]  = info.n_seq_max;
-    d["n_threads"]  = info.n_threads;
-    d["has_memory"] = info.has_memory;
-    d["flash_attn"] = info.flash_attn;
-    return d;
+    return py::dict("n_ctx"_a = info.n_ctx, "n_batch"_a = info.n_batch, "n_ubatch"_a = info.n_ubatch,
+                    "n_seq_max"_a = info.n_seq_max, "n_threads"_a = info.n_threads,
+                    "has_memory"_a = info.has_memory, "flash_attn"_a = info.flash_attn);
 }
 
-py::list to_list(const std::vector<BufferRecord> & records) {
-    py::list list;
-    for (const BufferRecord & record : records) {
-        py::dict d;
-        d["device"]      = record.device;
-        d["buffer_type"] = record.buffer_type;
-        d["kind"]        = record.kind;
-        d["size_bytes"]  = record.size_bytes;
-        list.append(d);
-    }
-    return list;
+py::dict to_dict(const BufferRecord & buffer) {
+    return py::dict("device"_a = buffer.device, "buffer_type"_a = buffer.buffer_type, "kind"_a = buffer.kind,
+                    "size_bytes"_a = buffer.size_bytes);
+}
+
+py::dict to_dict(const ProcessMemory & memory) {
+    return py::dict("rss_bytes"_a = memory.rss_bytes, "pss_bytes"_a = memory.pss_bytes,
+                    "anonymous_bytes"_a = memory.anonymous_bytes, "file_bytes"_a = memory.file_bytes,
+                    "rss_peak_bytes"_a = memory.rss_peak_bytes, "library_bytes"_a = memory.library_bytes,
+                    "heap_bytes"_a = memory.heap_bytes, "minor_faults"_a = memory.minor_faults,
+                    "major_faults"_a = memory.major_faults);
+}
+
+py::dict to_dict(const BufferObservation & buffer) {
+    return py::dict("buffer"_a = buffer.buffer, "device"_a = buffer.device, "buffer_type"_a = buffer.buffer_type,
+                    "kind"_a = buffer.kind, "size_bytes"_a = buffer.size_bytes,
+                    "resident_bytes"_a = buffer.resident_bytes, "original_bytes"_a = buffer.original_bytes,
+                    "original_resident_bytes"_a = buffer.original_resident_bytes);
+}
+
+py::dict to_dict(const Observation & observation) {
+    py::dict d                   = to_dict(observation.process);
+    d["point"]                   = observation.point;
+    d["n_past"]                  = observation.n_past;
+    d["recorder_bytes"]          = observation.recorder_bytes;
+    d["recorder_resident_bytes"] = observation.recorder_resident_bytes;
+    d["buffers"]                 = to_list(observation.buffers);
+    return d;
 }
 
 }  // namespace slmprof

@@ -4,6 +4,7 @@
 
 #include "memory/buffers.h"
 #include "engine/model_info.h"
+#include "memory/observation.h"
 
 #include <pybind11/pybind11.h>
 
@@ -13,6 +14,17 @@ namespace slmprof {
 
 pybind11::dict to_dict(const ModelInfo & info);
 pybind11::dict to_dict(const ContextInfo & info);
-pybind11::list to_list(const std::vector<BufferRecord> & records);
+pybind11::dict to_dict(const BufferRecord & buffer);
+pybind11::dict to_dict(const BufferObservation & buffer);
+pybind11::dict to_dict(const ProcessMemory & memory);
+pybind11::dict to_dict(const Observation & observation);
+
+template <typename Record> pybind11::list to_list(const std::vector<Record> & records) {
+    pybind11::list list;
+    for (const Record & record : records) {
+        list.append(to_dict(record));
+    }
+    return list;
+}
 
 }  // namespace slmprof

@@ -2,6 +2,7 @@
 
 #pragma once
 
+#include "bindings/unlocked.h"
 #include "gguf/header.h"
 
 #include <pybind11/pybind11.h>
@@ -57,11 +58,16 @@ inline Metadata metadata_values(const std::vector<NamedValue> & metadata) {
     return values;
 }
 
-// An OSError with its number, so that Python picks PermissionError, IsADirectoryError and so on.
-[[noreturn]] inline void raise_os_error(const std::system_error & error, const std::string & path) {
-    const pybind11::object arguments = pybind11::make_tuple(error.code().value(), error.code().message(), path);
-    PyErr_SetObject(PyExc_OSError, arguments.ptr());
-    throw pybind11::error_already_set();
+// Writes a file without the interpreter's lock. A failure becomes an OSError with its number, so that Python
+// picks PermissionError, IsADirectoryError and so on.
+template <typename Write> void write_unlocked(const std::string & path, const Write & write) {
+    try {
+        unlocked(write);
+    } catch (const std::system_error & error) {
+        const pybind11::object arguments = pybind11::make_tuple(error.code().value(), error.code().message(), path);
+        PyErr_SetObject(PyExc_OSError, arguments.ptr());
+        throw pybind11::error_already_set();
+    }
 }
 
 } // namespace slmprof

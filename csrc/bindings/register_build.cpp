@@ -3,22 +3,17 @@
 #include "bindings/registers.h"
 
 namespace py = pybind11;
+using namespace py::literals;
 
 void register_build(py::module_ & module) {
     module.def(
         "build_info",
         [] {
-            py::dict info;
-            info["llama_cpp_version"] = SLMPROF_LLAMA_CPP_VERSION;
-            info["llama_cpp_source"]  = SLMPROF_LLAMA_CPP_ORIGIN;
-            info["ggml_version"]      = ggml_version();
-            info["build_type"]        = SLMPROF_BUILD_TYPE;
-            info["compiler"]          = SLMPROF_COMPILER;
-            info["native"]            = static_cast<bool>(SLMPROF_GGML_NATIVE);
-            info["openmp"]            = static_cast<bool>(SLMPROF_GGML_OPENMP);
-            info["llamafile"]         = static_cast<bool>(SLMPROF_GGML_LLAMAFILE);
-            info["repack"]            = static_cast<bool>(SLMPROF_GGML_REPACK);
-            return info;
+            return py::dict(
+                "llama_cpp_version"_a = SLMPROF_LLAMA_CPP_VERSION, "llama_cpp_source"_a = SLMPROF_LLAMA_CPP_ORIGIN,
+                "ggml_version"_a = ggml_version(), "build_type"_a = SLMPROF_BUILD_TYPE, "compiler"_a = SLMPROF_COMPILER,
+                "native"_a = bool(SLMPROF_GGML_NATIVE), "openmp"_a = bool(SLMPROF_GGML_OPENMP),
+                "llamafile"_a = bool(SLMPROF_GGML_LLAMAFILE), "repack"_a = bool(SLMPROF_GGML_REPACK));
         },
         "Which llama.cpp this is and the build flags that change its speed.");
     module.def(
@@ -30,13 +25,9 @@ void register_build(py::module_ & module) {
         [] {
             py::list devices;
             for (const slmprof::DeviceInfo & device : slmprof::list_devices()) {
-                py::dict d;
-                d["name"]               = device.name;
-                d["description"]        = device.description;
-                d["type"]               = device.type;
-                d["memory_free_bytes"]  = device.memory_free_bytes;
-                d["memory_total_bytes"] = device.memory_total_bytes;
-                devices.append(d);
+                devices.append(py::dict("name"_a = device.name, "description"_a = device.description, "type"_a = device.type,
+                                        "memory_free_bytes"_a  = device.memory_free_bytes,
+                                        "memory_total_bytes"_a = device.memory_total_bytes));
             }
             return devices;
         },

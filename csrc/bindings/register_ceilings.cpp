@@ -1,6 +1,7 @@
 // Ceilings: each figure by a call of its own, so that Python can say how far the measurement is.
 
 #include "bindings/registers.h"
+#include "bindings/unlocked.h"
 
 #include "machine/ceilings.h"
 
@@ -16,13 +17,9 @@ void register_ceilings(py::module_ & module) {
     module.def(
         "measure_bandwidth",
         [](uint64_t working_set_bytes, int n_threads, double seconds, const slmprof::Cores & cores) {
-            std::vector<slmprof::BandwidthRecord> records;
-            {
-                const py::gil_scoped_release no_gil;
-                records = slmprof::measure_bandwidth(working_set_bytes, n_threads, cores, seconds);
-            }
             py::dict result;
-            for (const auto & record : records) {
+            for (const auto & record : slmprof::unlocked(
+                     [&] { return slmprof::measure_bandwidth(working_set_bytes, n_threads, cores, seconds); })) {
                 result[py::str(record.operation)] = record.gbps;
             }
             return result;
@@ -38,14 +35,10 @@ void register_ceilings(py::module_ & module) {
         "measure_arithmetic",
         [](const std::string & type, const std::vector<int> & n_columns, int n_threads,
            uint64_t matrix_bytes_per_thread, double seconds, const slmprof::Cores & cores) {
-            std::vector<slmprof::ArithmeticRecord> records;
-            {
-                const py::gil_scoped_release no_gil;
-                records = slmprof::measure_arithmetic(type, n_columns, n_threads, cores, matrix_bytes_per_thread,
-                                                      seconds);
-            }
             py::list result;
-            for (const auto & record : records) {
+            for (const auto & record : slmprof::unlocked([&] {
+                     return slmprof::measure_arithmetic(type, n_columns, n_threads, cores, matrix_bytes_per_thread, seconds);
+                 })) {
                 result.append(py::make_tuple(record.n_columns, record.impl, record.gflops));
             }
             return result;

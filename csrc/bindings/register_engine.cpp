@@ -5,8 +5,8 @@
 #include "failures.h"
 #include "engine/settings.h"
 #include "engine/llama_log.h"
-#include "bindings/observations.h"
 #include "bindings/registers.h"
+#include "bindings/unlocked.h"
 
 #include <pybind11/stl.h>
 
@@ -27,20 +27,6 @@ template <typename T> std::vector<T> to_vector(const py::array_t<T, py::array::c
 }
 
 using Tokens = py::array_t<int32_t, py::array::c_style | py::array::forcecast>;
-
-// Without the interpreter's lock, which the thread that it waits for may need.
-template <typename Call> auto unlocked(const Call & call) {
-    const py::gil_scoped_release release;
-    return call();
-}
-
-// Lets a Ctrl-C through between two steps.
-void check_signals() {
-    const py::gil_scoped_acquire gil;
-    if (PyErr_CheckSignals() != 0) {
-        throw py::error_already_set();
-    }
-}
 
 // The consumer gets a copy, which is its own: llama.cpp writes the next batch to the same place.
 void score(Engine & engine, const Tokens & tokens, const py::function & consumer) {
@@ -115,14 +101,7 @@ void register_engine(py::module_ & module) {
                  return to_dict(unlocked([&] { return engine.observe(point); }));
              },
              py::arg("point"))
-        .def("observations",
-             [](const Engine & engine) {
-                 py::list list;
-                 for (const Observation & observation : engine.observations()) {
-                     list.append(to_dict(observation));
-                 }
-                 return list;
-             })
+        .def("observations", [](const Engine & engine) { return to_list(engine.observations()); })
         .def_property_readonly("n_past", [](const Engine & engine) { return engine.context().n_past(); })
         .def("tokenize", [](const Engine & engine, const std::string & text) { return to_array(engine.model().tokenize(text)); },
              py::arg("text"))

@@ -3,41 +3,29 @@
 #include "engine/planner.h"
 #include "engine/settings.h"
 #include "bindings/registers.h"
+#include "bindings/unlocked.h"
 
 #include <pybind11/stl.h>
 
 #include <utility>
 
 namespace py = pybind11;
+using namespace py::literals;
 
 namespace slmprof {
 
 namespace {
 
-py::dict to_dict(PlannedGraph && graph) {
-    py::dict d;
-    d["phase"]      = graph.phase == Phase::prefill ? "prefill" : "decode";
-    d["n_tokens"]   = graph.n_tokens;
-    d["n_outputs"]  = graph.n_outputs;
-    d["buffers"]    = to_list(graph.buffers);
-    d["work_bytes"] = graph.work_bytes;
-    d["tensors"]    = to_dict(std::move(graph.tensors));
-    d["strings"]    = py::cast(std::move(graph.strings));
-    return d;
-}
-
 py::dict to_dict(Plan && plan) {
     py::list graphs;
     for (PlannedGraph & graph : plan.graphs) {
-        graphs.append(to_dict(std::move(graph)));
+        graphs.append(py::dict("phase"_a = graph.phase == Phase::prefill ? "prefill" : "decode", "n_tokens"_a = graph.n_tokens,
+                               "n_outputs"_a = graph.n_outputs, "buffers"_a = to_list(graph.buffers),
+                               "work_bytes"_a = graph.work_bytes, "tensors"_a = to_dict(std::move(graph.tensors)),
+                               "strings"_a = std::move(graph.strings)));
     }
-    py::dict d;
-    d["context"]     = to_dict(plan.context);
-    d["buffers"]     = to_list(plan.buffers);
-    d["caches"]      = to_dict(std::move(plan.caches));
-    d["graphs"]      = graphs;
-    d["duration_ns"] = plan.duration_ns;
-    return d;
+    return py::dict("context"_a = to_dict(plan.context), "buffers"_a = to_list(plan.buffers),
+                    "caches"_a = to_dict(std::move(plan.caches)), "graphs"_a = graphs, "duration_ns"_a = plan.duration_ns);
 }
 
 }  // namespace
@@ -53,12 +41,7 @@ void register_memory(py::module_ & module) {
         .def_property_readonly("duration_ns", &Planner::duration_ns)
         .def("plan",
              [](Planner & planner, const EngineSettings & settings, bool graphs) {
-                 Plan plan;
-                 {
-                     const py::gil_scoped_release release;
-                     plan = planner.plan(settings, graphs);
-                 }
-                 return to_dict(std::move(plan));
+                 return to_dict(unlocked([&] { return planner.plan(settings, graphs); }));
              },
              py::arg("settings"), py::arg("graphs") = true);
 }

@@ -10,7 +10,6 @@
 #include <pybind11/stl.h>
 
 #include <string>
-#include <system_error>
 #include <tuple>
 #include <vector>
 
@@ -28,21 +27,11 @@ void write_outline(const std::string & path, const std::vector<slmprof::NamedVal
     for (const auto & [name, shape, type] : tensors) {
         specs.push_back({ name, shape, slmprof::tensor_type_from_name(type) });
     }
-    try {
-        const py::gil_scoped_release no_gil;
-        slmprof::write_outline(path, slmprof::GgufHeader(values, specs));
-    } catch (const std::system_error & error) {
-        slmprof::raise_os_error(error, path);
-    }
+    slmprof::write_unlocked(path, [&] { slmprof::write_outline(path, slmprof::GgufHeader(values, specs)); });
 }
 
 void retype_outline(const std::string & source, const std::string & target, const std::string & file_type) {
-    try {
-        const py::gil_scoped_release no_gil;
-        slmprof::retype_outline(source, target, file_type);
-    } catch (const std::system_error & error) {
-        slmprof::raise_os_error(error, target);
-    }
+    slmprof::write_unlocked(target, [&] { slmprof::retype_outline(source, target, file_type); });
 }
 
 } // namespace

@@ -11,7 +11,6 @@
 
 #include <stdexcept>
 #include <string>
-#include <system_error>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -45,18 +44,9 @@ void write_random_gguf(const std::string & path, const std::vector<slmprof::Name
     for (const auto & [name, shape, type, fill] : tensors) {
         specs.push_back({ { name, shape, slmprof::tensor_type_from_name(type) }, fill_from_name(fill) });
     }
-    const auto poll = [] {
-        const py::gil_scoped_acquire gil;
-        if (PyErr_CheckSignals() != 0) {
-            throw py::error_already_set(); // Ctrl-C: the half-written file goes away on the way out
-        }
-    };
-    try {
-        const py::gil_scoped_release no_gil;
-        slmprof::write_random_gguf(path, values, specs, seed, n_threads, poll);
-    } catch (const std::system_error & error) {
-        slmprof::raise_os_error(error, path);
-    }
+    slmprof::write_unlocked(path, [&] {
+        slmprof::write_random_gguf(path, values, specs, seed, n_threads, slmprof::check_signals);
+    });
 }
 
 } // namespace

@@ -7,7 +7,6 @@
 
 #include "ggml-cpu.h"
 #include "llama-context.h"
-#include "llama.h"
 
 #include <algorithm>
 #include <stdexcept>
@@ -36,16 +35,12 @@ std::mutex & compute_mutex() {
     return mutex;
 }
 
-void ContextDeleter::operator()(llama_context * context) const {
-    llama_free(context);
-}
-
 void Context::PoolDeleter::operator()(ggml_threadpool * pool) const {
     ggml_threadpool_free(pool);
 }
 
-ContextOwner make_context(const Model & model, const EngineSettings & settings) {
-    ContextOwner context(llama_init_from_model(model.get(), context_params(settings)));
+llama_context_ptr make_context(const Model & model, const EngineSettings & settings) {
+    llama_context_ptr context(llama_init_from_model(model.get(), context_params(settings)));
     if (!context) {
         throw EngineFailure("llama.cpp cannot make a context of " + std::to_string(settings.n_ctx) + " tokens");
     }

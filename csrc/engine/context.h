@@ -5,6 +5,8 @@
 
 #include "engine/model_info.h"
 
+#include "llama-cpp.h"
+
 #include <atomic>
 #include <cstdint>
 #include <functional>
@@ -13,7 +15,6 @@
 #include <vector>
 
 struct ggml_threadpool;
-struct llama_context;
 
 namespace slmprof {
 
@@ -21,13 +22,8 @@ struct EngineSettings;
 class MemoryNotes;
 class Model;
 
-struct ContextDeleter {
-    void operator()(llama_context * context) const;
-};
-using ContextOwner = std::unique_ptr<llama_context, ContextDeleter>;
-
 // Without a pool of threads. Throws EngineFailure and std::invalid_argument.
-ContextOwner make_context(const Model & model, const EngineSettings & settings);
+llama_context_ptr make_context(const Model & model, const EngineSettings & settings);
 
 // What runs a graph holds it: two at once in a process would disturb each other's times, and the hooks
 // tell threads apart by their number alone.
@@ -87,7 +83,7 @@ class Context {
     const Model &                                 model_;
     MemoryNotes &                                 notes_;
     std::unique_ptr<ggml_threadpool, PoolDeleter> pool_;
-    ContextOwner                                  context_;  // goes first: it knows the pool
+    llama_context_ptr                             context_;  // goes first: it knows the pool
     bool                                          has_encoded_ = false;
     std::atomic<int32_t>                          n_past_{ 0 };
 };

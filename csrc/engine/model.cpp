@@ -5,16 +5,10 @@
 #include "engine/llama_params.h"
 #include "memory/memory_notes.h"
 
-#include "llama.h"
-
 #include <algorithm>
 #include <stdexcept>
 
 namespace slmprof {
-
-void Model::Deleter::operator()(llama_model * model) const {
-    llama_model_free(model);
-}
 
 Model::Model(const EngineSettings & settings, MemoryNotes & notes) {
     initialize_backends();

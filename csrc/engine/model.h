@@ -4,12 +4,11 @@
 
 #include "engine/model_info.h"
 
+#include "llama-cpp.h"
+
 #include <cstdint>
-#include <memory>
 #include <string>
 #include <vector>
-
-struct llama_model;
 
 namespace slmprof {
 
@@ -29,11 +28,7 @@ class Model {
     std::vector<int32_t> tokenize(const std::string & text) const;
 
   private:
-    struct Deleter {
-        void operator()(llama_model * model) const;
-    };
-
-    std::unique_ptr<llama_model, Deleter> model_;
+    llama_model_ptr model_;
 };
 
 }  // namespace slmprof

@@ -144,7 +144,7 @@ Plan Planner::plan(const EngineSettings & settings, bool with_graphs) {
     MemoryNotes              notes = MemoryNotes::planned(false);
     const MemoryNotes::Scope scope(notes);
 
-    const ContextOwner context = make_context(*model_, settings);
+    const llama_context_ptr context = make_context(*model_, settings);
     Plan plan;
     plan.context = describe(context.get());
 

@@ -71,7 +71,7 @@ void retype_outline(const std::string & source, const std::string & target, cons
         outline.back().type = types[i];
     }
 
-    const GgufContext gguf(gguf_init_empty());
+    const gguf_context_ptr gguf(gguf_init_empty());
     gguf_set_kv(gguf.get(), parts[0].metadata.get());
     gguf_set_val_u32(gguf.get(), "general.quantization_version", GGML_QNT_VERSION);
     gguf_set_val_u32(gguf.get(), "general.file_type", uint32_t(number));

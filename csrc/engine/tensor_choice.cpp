@@ -3,8 +3,8 @@
 #include "engine/llama_log.h"
 
 #include "llama-arch.h"
+#include "llama-cpp.h"
 #include "llama-ext.h"
-#include "llama.h"
 
 #include <algorithm>
 #include <cctype>
@@ -20,7 +20,6 @@ namespace {
 
 constexpr uint32_t k_max_layers = 512; // LLAMA_MAX_LAYERS, above which llama.cpp aborts
 
-struct ModelDeleter     { void operator()(llama_model * model) const { llama_model_free(model); } };
 struct QuantizerDeleter { void operator()(quantize_state_impl * state) const { llama_quant_free(state); } };
 
 // The layer of "blk.N.…", or -1.
@@ -166,7 +165,7 @@ std::vector<ggml_type> choose_tensor_types(const llama_model & model, const std:
     // The quantizer walks the tensors in the order of llama.cpp's loader and counts as it goes, so
     // the order decides which layers get more bits.
     const std::vector<size_t>  order   = loader_order(tensors);
-    const GgmlContext          context = make_header_context(tensors.size());
+    const ggml_context_ptr          context = make_header_context(tensors.size());
     std::vector<ggml_tensor *> headers;
     std::vector<bool>          works(patterns.size(), false);
     for (const size_t i : order) {
@@ -222,7 +221,7 @@ std::vector<ggml_type> choose_tensor_types(const QuantizerHints & hints, const s
     description.n_expert      = hints.n_expert;
     description.n_embd_head_k = hints.head_dim_k;
     description.n_embd_head_v = hints.head_dim_v;
-    const std::unique_ptr<llama_model, ModelDeleter> model(llama_quant_model_from_metadata(&description));
+    const llama_model_ptr model(llama_quant_model_from_metadata(&description));
     return choose_tensor_types(*model, file_type, sources, patterns);
 }
 

@@ -52,8 +52,8 @@ void set_metadata(gguf_context * context, const std::string & key, const Metadat
     }, value);
 }
 
-GgufContext make_metadata(const Metadata & metadata) {
-    GgufContext gguf(gguf_init_empty());
+gguf_context_ptr make_metadata(const Metadata & metadata) {
+    gguf_context_ptr gguf(gguf_init_empty());
     if (!gguf) {
         throw std::bad_alloc();
     }
@@ -105,11 +105,11 @@ void check_tensor(const TensorSpec & tensor) {
     }
 }
 
-GgmlContext make_header_context(size_t n_tensors, size_t n_nodes) {
+ggml_context_ptr make_header_context(size_t n_tensors, size_t n_nodes) {
     ggml_init_params params = {};
     params.mem_size = (n_tensors + 1) * ggml_tensor_overhead() + ggml_graph_overhead_custom(n_nodes, false);
     params.no_alloc = true;
-    GgmlContext context(ggml_init(params));
+    ggml_context_ptr context(ggml_init(params));
     if (!context) {
         throw std::bad_alloc();
     }
@@ -147,7 +147,7 @@ GgufHeader::GgufHeader(const Metadata & metadata, const std::vector<TensorSpec> 
 GgufHeader::GgufHeader(gguf_context * gguf, const std::vector<TensorSpec> & specs) {
     // ggml lays tensors out in its default alignment, whatever this key says to those who read the file.
     gguf_remove_key(gguf, "general.alignment");
-    const GgmlContext headers = make_header_context(specs.size());
+    const ggml_context_ptr headers = make_header_context(specs.size());
     for (const TensorSpec & tensor : specs) {
         check_tensor(tensor);
         if (tensor.shape[0] % ggml_blck_size(tensor.type) != 0) {

@@ -3,24 +3,16 @@
 
 #pragma once
 
-#include "ggml.h"
-#include "gguf.h"
+#include "ggml-cpp.h"
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <string>
 #include <utility>
 #include <variant>
 #include <vector>
 
 namespace slmprof {
-
-struct GgmlContextDeleter { void operator()(ggml_context * context) const { ggml_free(context); } };
-struct GgufContextDeleter { void operator()(gguf_context * context) const { gguf_free(context); } };
-
-using GgmlContext = std::unique_ptr<ggml_context, GgmlContextDeleter>;
-using GgufContext = std::unique_ptr<gguf_context, GgufContextDeleter>;
 
 // One tensor of a model. `shape` is in ggml's order: the row length first.
 struct TensorSpec {
@@ -45,15 +37,15 @@ size_t tensor_size_bytes(ggml_type type, const std::vector<int64_t> & shape);
 void check_tensor(const TensorSpec & tensor);
 
 // A context that holds the headers of as many tensors, without data, and a graph of as many nodes.
-GgmlContext make_header_context(size_t n_tensors, size_t n_nodes = 0);
+ggml_context_ptr make_header_context(size_t n_tensors, size_t n_nodes = 0);
 
 // A tensor without data in such a context, of the given type instead of its own.
 ggml_tensor * make_header(ggml_context * context, const TensorSpec & tensor, ggml_type type);
 
 // The metadata and the tensors, without data, of a file that is there.
 struct FileHeader {
-    GgmlContext tensors;
-    GgufContext metadata;
+    ggml_context_ptr tensors;
+    gguf_context_ptr metadata;
 };
 
 // Throws ModelFailure for a file that ggml cannot read, or that it could not write again.

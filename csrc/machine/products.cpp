@@ -24,24 +24,17 @@ constexpr int64_t k_longest_row    = 4096;
 constexpr int64_t k_most_products  = 32;       // in one graph
 constexpr int     k_n_idle_ops     = 250;  // in one graph: long beside its start, short beside a slice of time
 
-struct BufferDeleter {
-    void operator()(ggml_backend_buffer * buffer) const { ggml_backend_buffer_free(buffer); }
-};
-struct BackendDeleter {
-    void operator()(ggml_backend * backend) const { ggml_backend_free(backend); }
-};
 struct PoolDeleter {
     void operator()(ggml_threadpool * pool) const { ggml_threadpool_free(pool); }
 };
-using Buffer  = std::unique_ptr<ggml_backend_buffer, BufferDeleter>;
 
 // Of as many tensors, and a graph of them.
-GgmlContext make_context(size_t n_tensors) {
+ggml_context_ptr make_context(size_t n_tensors) {
     return make_header_context(n_tensors, n_tensors);
 }
 
-Buffer allocate(ggml_context * context, ggml_backend_buffer_type_t type) {
-    Buffer buffer(ggml_backend_alloc_ctx_tensors_from_buft(context, type));
+ggml_backend_buffer_ptr allocate(ggml_context * context, ggml_backend_buffer_type_t type) {
+    ggml_backend_buffer_ptr buffer(ggml_backend_alloc_ctx_tensors_from_buft(context, type));
     if (!buffer) {
         throw std::bad_alloc();
     }
@@ -97,7 +90,7 @@ class CpuBackend {
 
   private:
     std::unique_ptr<ggml_threadpool, PoolDeleter> pool_;
-    std::unique_ptr<ggml_backend, BackendDeleter> backend_;  // goes first: it knows the pool
+    ggml_backend_ptr                              backend_;  // goes first: it knows the pool
 };
 
 //
@@ -174,7 +167,7 @@ class ProductBench {
 
     // Whether this buffer type has a product for the matrix; nothing else may be called if not.
     bool is_supported() const {
-        const GgmlContext context = make_context(2);
+        const ggml_context_ptr context = make_context(2);
         ggml_tensor * columns = ggml_new_tensor_2d(context.get(), GGML_TYPE_F32, matrix_->ne[0], 1);
         return ggml_backend_dev_supports_op(backend_.device(), ggml_mul_mat(context.get(), matrix_, columns));
     }
@@ -197,13 +190,13 @@ class ProductBench {
 
   private:
     int64_t best_ns(int n_columns, int64_t n_products, double seconds) const {
-        const GgmlContext context = make_context(static_cast<size_t>(n_products) + 1);
+        const ggml_context_ptr context = make_context(static_cast<size_t>(n_products) + 1);
         ggml_tensor * columns = ggml_new_tensor_2d(context.get(), GGML_TYPE_F32, matrix_->ne[0], n_columns);
         ggml_cgraph * graph   = ggml_new_graph_custom(context.get(), static_cast<size_t>(n_products + 1), false);
         for (int64_t i = 0; i < n_products; i++) {
             ggml_build_forward_expand(graph, ggml_mul_mat(context.get(), matrix_, columns));
         }
-        const Buffer       buffer = allocate(context.get(), ggml_backend_cpu_buffer_type());
+        const ggml_backend_buffer_ptr buffer = allocate(context.get(), ggml_backend_cpu_buffer_type());
         Random             random(2);
         std::vector<float> values(static_cast<size_t>(ggml_nelements(columns)));
         std::generate(values.begin(), values.end(), [&random] { return random.normal(); });
@@ -212,9 +205,9 @@ class ProductBench {
     }
 
     const CpuBackend & backend_;
-    GgmlContext        context_;
+    ggml_context_ptr        context_;
     ggml_tensor *      matrix_;
-    Buffer             buffer_;
+    ggml_backend_buffer_ptr buffer_;
 };
 
 }  // namespace
@@ -270,7 +263,7 @@ std::vector<ArithmeticRecord> measure_arithmetic(const std::string & type, const
 double measure_op_ns(int n_threads, const Cores & cores, double seconds) {
     check_threads(n_threads);
     check_seconds(seconds);
-    const GgmlContext context = make_context(k_n_idle_ops + 2);
+    const ggml_context_ptr context = make_context(k_n_idle_ops + 2);
     ggml_tensor * one     = ggml_new_tensor_1d(context.get(), GGML_TYPE_F32, 1);
     ggml_tensor * sum     = one;
     for (int i = 0; i < k_n_idle_ops; i++) {
@@ -280,7 +273,7 @@ double measure_op_ns(int n_threads, const Cores & cores, double seconds) {
     ggml_build_forward_expand(graph, sum);
     return apart([&] {
         const CpuBackend backend(n_threads, cores);
-        const Buffer     buffer = allocate(context.get(), ggml_backend_cpu_buffer_type());
+        const ggml_backend_buffer_ptr buffer = allocate(context.get(), ggml_backend_cpu_buffer_type());
         const float      value  = 1.0f;
         ggml_backend_tensor_set(one, &value, 0, sizeof(value));
         return double(backend.best_ns(graph, seconds)) / k_n_idle_ops;
