@@ -90,7 +90,7 @@ def make_grid(models: Sequence[str], settings: Mapping[str, Any]) -> list[Point]
             for every point.
 
     Raises:
-        UsageError: there is no point, or one has invalid settings.
+        UsageError: there is no point, or one has an invalid setting.
         ModelError: a model is not there, or its preset or configuration is unusable.
     """
     names = [name for name in GRID if name in settings]
@@ -192,7 +192,7 @@ def _settings_of(config: CaptureConfig) -> dict[str, Any]:
     source = config.source
     settings = {
         "model": source.text if source.is_synthesised else str(source.path.absolute()),
-        **{name: asked[name] for name, setting in _TABLE.items() if setting.tells(asked[name])},
+        **{n: asked[n] for n, s in _TABLE.items() if s.applies(s.tells_apart, asked[n])},
     }
     if config.prompt_file is not None:
         try:

@@ -21,24 +21,17 @@ _N_CTX_STEP = 256
 class CaptureConfig(RunSettings[Asked]):
     """The settings of one capture as they are asked for, named as the command line names them.
 
+    What a setting is stands in `settings.table`; here is what must be known besides.
+
     Attributes:
-        model: MODEL: a GGUF file, `preset:NAME[@TYPE]` or a Hugging Face `config.json`.
-        n_prompt: tokens of the prompt; with `prompt_file` the file's tokens decide instead.
-        n_gen: tokens generated after it, one step each.
-        n_depth: tokens in the context before the prompt, not measured; several to measure at each
-            of them in one run. A number where there is one, a tuple in the order given where there
-            are several; what is given twice is measured once.
-        n_ctx: size of the context; None means 2048, or more where the deepest run needs more.
-        threads: compute threads; None means all cores that this process may use.
-        override_tensor: texts `PATTERN=BUFFER`: weights whose name the pattern finds go there.
-        timeout: seconds for the whole capture, or None.
-        events: `all` keeps every event, `aggregate` statistics of each op; `auto` decides.
-        clock: `fast`, or `exact`: op passes read the clock when an op is wholly done, and once more
-            when a thread goes on within a product. That tells very short ops apart more exactly
-            and makes the steps of such models some percent longer.
-        ceilings: what this machine reaches at best (docs/roofline.md): `auto` takes it from the
-            cache folder and measures it where it is not there yet, `off` does without; any other
-            text is a file that `slmprof roofline -o` wrote.
+        n_prompt: with `prompt_file` the file's tokens decide instead.
+        n_gen: tokens generated after the prompt, one step each.
+        n_depth: a number where there is one, a tuple in the order given where there are several;
+            what is given twice is measured once.
+        events: `auto` keeps every event where there are not too many.
+        clock: `exact` reads the clock in op passes when an op is wholly done, and once more when a
+            thread goes on within a product; steps of very short ops become some percent longer.
+        ceilings: what this machine reaches at best (docs/roofline.md).
 
     Raises:
         UsageError: an invalid setting. ModelError: MODEL is none.

@@ -30,8 +30,10 @@ FLASH_ATTENTION = {"auto": -1, "on": 1, "off": 0}
 SWEEP, MEMORY = "sweep", "memory"
 RUN, LLAMA, FIT = "what to run", "settings of llama.cpp", "what fits"
 GROUPS = (RUN, LLAMA, FIT)
+FIRST = "always, and on one screen, too"
 ALWAYS, CHANGED, NEVER = "always", "where it is not the default", "never"
 _SHOWN: dict[str, Any] = {"tells_apart": ALWAYS, "caption": ALWAYS}
+_MAIN: dict[str, Any] = {"tells_apart": ALWAYS, "caption": FIRST}
 
 
 @dataclass(frozen=True)
@@ -89,10 +91,8 @@ class Setting:
 
     def check_several(self, value: Any, least: int) -> tuple[Any, ...]:
         """One or several values as a tuple, each once. Raises UsageError as `check`."""
-        if value is None and self.default is None:
-            return (None,)
-        found: tuple[Any, ...] = replace(self, kind=Several(self.kind, least=least)).check(value)
-        return found
+        found = replace(self, kind=Several(self.kind, least=least)).check(value)
+        return (None,) if found is None else tuple(found)
 
     def native_values(self, value: Any) -> dict[str, Any]:
         """What the native EngineSettings gets of a value, by its fields."""
@@ -105,17 +105,9 @@ class Setting:
         """Whether a value, as JSON or Python has it, is the one where none is given."""
         return bool((tuple(value) if isinstance(value, list) else value) == self.default)
 
-    def tells(self, value: Any) -> bool:
-        """Whether a value tells two points of a sweep apart."""
-        return self.tells_apart == ALWAYS or (
-            self.tells_apart == CHANGED and not self.is_default(value)
-        )
-
-    def is_shown(self, value: Any) -> bool:
-        """Whether a value stands above the tables; None is not known."""
-        return value is not None and (
-            self.caption == ALWAYS or (self.caption == CHANGED and not self.is_default(value))
-        )
+    def applies(self, when: str, value: Any) -> bool:
+        """Whether a value is one of those that `tells_apart` or `caption` mean."""
+        return when in (ALWAYS, FIRST) or (when == CHANGED and not self.is_default(value))
 
 
 def setting(*known: Any, **more: Any) -> Any:
@@ -197,10 +189,24 @@ class _Tokens(Generic[U]):
     """How many tokens a run has."""
 
     n_prompt: int | U = setting(
-        Whole(), 50, "tokens of the prompt", group=RUN, axes=(SWEEP,), short="p", **_SHOWN
+        Whole(),
+        50,
+        "tokens of the prompt",
+        group=RUN,
+        axes=(SWEEP,),
+        short="p",
+        tells_apart=ALWAYS,
+        caption=FIRST,
     )
     n_gen: int | U = setting(
-        Whole(), 50, "tokens to generate", group=RUN, axes=(SWEEP,), short="g", **_SHOWN
+        Whole(),
+        50,
+        "tokens to generate",
+        group=RUN,
+        axes=(SWEEP,),
+        short="g",
+        tells_apart=ALWAYS,
+        caption=FIRST,
     )
     n_depth: int | tuple[int, ...] | U = setting(
         Several(Whole(0), alone=True), 0, "tokens before the prompt; several to compare",
@@ -217,7 +223,7 @@ class _Tokens(Generic[U]):
 class RunSettings(LlamaSettings[U], _Tokens[U]):
     """What a run is made with, but for its model."""
 
-    repeats: int | U = setting(Whole(), 5, "of every pass", group=RUN, short="r", **_SHOWN)
+    repeats: int | U = setting(Whole(), 5, "of every pass", group=RUN, short="r", **_MAIN)
     seed: int | U = setting(
         Whole(0), 0, "of the random tokens", group=RUN, short="s", tells_apart=ALWAYS
     )
@@ -288,7 +294,12 @@ def captions(of: type[Any], config: LlamaSettings[Any] | Mapping[str, Any]) -> d
         config: their values; what is None or absent is not known, and not shown.
     """
     values = config.to_json() if isinstance(config, LlamaSettings) else config
-    return {n: values[n] for n, entry in table(of).items() if entry.is_shown(values.get(n))}
+    known = {name: value for name, value in values.items() if value is not None}
+    return {
+        name: known[name]
+        for name, entry in table(of).items()
+        if name in known and entry.applies(entry.caption, known[name])
+    }
 
 
 def table(of: type[Any]) -> dict[str, Setting]:

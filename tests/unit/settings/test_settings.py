@@ -132,7 +132,7 @@ def test_a_new_setting_is_one_entry() -> None:
     assert native.wings == 6
     assert captions(Longer, {"n_wings": 2}) == {} and captions(Longer, {"n_wings": 6})
     # Points of folders that did not know it yet stay those of its default.
-    assert not entry.tells(2) and entry.tells(6)
+    assert [entry.applies(entry.tells_apart, n) for n in (2, 6)] == [False, True]
 
 
 def test_options_have_one_meaning_in_all_commands() -> None:

@@ -10,7 +10,7 @@ from ...analysis.timing.phases import phase_record
 from ...analysis.verdicts.breakdown import VIEWS, Breakdown
 from ...profiles.decoding import finite
 from ...settings.resolved import ResolvedConfig
-from ...settings.table import captions, table
+from ...settings.table import FIRST, captions, table
 from .depths import depth_data, depth_sections, depth_summary
 from .findings import diagnosis, finding_record, main_findings
 from .layers import flag_record, layer_section
@@ -38,8 +38,6 @@ _MOST_FINDINGS, _MOST_CAVEATS = 5, 3
 _LEAST_KERNELS, _MOST_KERNELS = 3, 12
 _STANDARD = {"block": "blocks", "layer": "layers", "kernel": "kernels", "op": "ops"}
 _KEYS = {**_STANDARD, "part": "parts", "tensor": "tensors"}
-# Always shown; other settings where they are not the default.
-_MAIN_SETTINGS = ("n_prompt", "n_gen", "repeats")
 
 
 def run_document(breakdown: Breakdown, *, is_full: bool = False) -> Document:
@@ -120,7 +118,7 @@ def _headline(breakdown: Breakdown, *, is_full: bool) -> Headline:
     settings = [
         f"{name} {setting_text(value)}"
         for name, value in captions(ResolvedConfig, meta.config).items()
-        if is_full or name in _MAIN_SETTINGS or not entries[name].is_default(value)
+        if is_full or entries[name].caption == FIRST or not entries[name].is_default(value)
     ]
     lines = (about, place, settings)
     return Headline(tuple(tuple(str(fact) for fact in line if fact) for line in lines if line))
