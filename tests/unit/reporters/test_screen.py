@@ -15,7 +15,7 @@ from slmprof.profiles.meta import FORMAT_VERSION, Meta
 from slmprof.reporters.documents.plan import plan_document
 from slmprof.views import Profile, load
 
-GOLDEN = Path(__file__).resolve().parents[1] / "golden"
+GOLDEN = Path(__file__).resolve().parents[2] / "golden"
 
 
 def fits(text: str) -> bool:
