@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -20,6 +18,7 @@ from ..errors import ProfileFormatError
 from .meta import FORMAT_VERSION
 from .schema import Table
 from .tables import TABLES
+from .writing import whole_file
 
 Column = npt.NDArray[Any]
 
@@ -53,19 +52,8 @@ def write_archive(
     Raises:
         OSError: the file cannot be written.
     """
-    handle, name = tempfile.mkstemp(prefix=f".{path.name[:100]}.", suffix=".tmp", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            _write_members(stream, meta, tables)
-            stream.flush()
-            if durable:
-                os.fsync(stream.fileno())
-        # mkstemp makes the file private; a result has the permissions that the user's umask gives.
-        Path(name).chmod(0o666 & ~_umask())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    with whole_file(path, durable=durable) as stream:
+        _write_members(stream, meta, tables)
 
 
 def _write_members(stream: IO[bytes], meta: Mapping[str, Any], tables: Mapping[str, Table]) -> None:
@@ -83,13 +71,6 @@ def _write_member(archive: zipfile.ZipFile, name: str, column: Column) -> None:
     info.compress_type = zipfile.ZIP_DEFLATED
     with archive.open(info, "w", force_zip64=True) as member:
         npy.write_array(member, np.ascontiguousarray(column), allow_pickle=False)
-
-
-def _umask() -> int:
-    # The only way to read it is to set it; what is set for that moment is the strictest.
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
 
 
 def read_archive(

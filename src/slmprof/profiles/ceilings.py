@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +13,7 @@ from msgspec import Meta
 
 from ..errors import ProfileFormatError, UsageError
 from .decoding import Amount, Count, Json, Record, Whole, decode
+from .writing import whole_file
 
 FORMAT = "slmprof-ceilings"
 FORMAT_VERSION = 1
@@ -218,22 +218,8 @@ def write_ceilings(ceilings: Ceilings, path: str | os.PathLike[str]) -> None:
         target = Path(os.path.realpath(path))
         if target.exists() and not target.is_file():
             raise UsageError(f"cannot write {path}: it is no plain file")
-        number, name = tempfile.mkstemp(
-            prefix=f".{target.name[:100]}.", suffix=".tmp", dir=target.parent
-        )
-        temporary = Path(name)
-        try:
-            with os.fdopen(number, "w", encoding="utf-8") as stream:
-                stream.write(text)
-            # mkstemp's files are for their owner alone; this one is as any other that is written.
-            # The umask can be read by setting it only, for that moment to the strictest.
-            mask = os.umask(0o077)
-            os.umask(mask)
-            temporary.chmod(0o666 & ~mask)
-            temporary.replace(target)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+        with whole_file(target) as stream:
+            stream.write(text.encode())
     except (OSError, ValueError) as error:
         cause = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise UsageError(f"cannot write {path}: {cause}") from error

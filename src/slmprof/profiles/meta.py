@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+import msgspec
 from msgspec import UNSET, UnsetType, field
 
 from ..errors import ProfileFormatError
 from ..settings.resolved import ResolvedConfig
 from .ceilings import Ceilings
 from .decoding import Json, Record, Whole, decode
-from .observations import Observation
 from .vocabulary import enums
 
 FORMAT = "slmprof-profile"
 FORMAT_VERSION = 4
+# Far beyond any machine, and far from overflow when added up.
+_Bytes = Annotated[int, msgspec.Meta(ge=0, le=2**48 - 1)]
 
 
 class LlamaCpp(Record, frozen=True):
@@ -108,6 +110,38 @@ class Buffer(Record, frozen=True):
     buffer_type: str = ""
     kind: str = ""
     size_bytes: Whole = 0
+
+
+class ObservedBuffer(Record, frozen=True, kw_only=True):
+    """One allocation at one moment; see docs/profile-format.md."""
+
+    buffer: Annotated[int, msgspec.Meta(ge=-1, le=2**48 - 1)]
+    device: str
+    buffer_type: str
+    kind: str
+    size_bytes: _Bytes
+    resident_bytes: _Bytes | None = None
+    original_bytes: _Bytes
+    original_resident_bytes: _Bytes | None = None
+
+
+class Observation(Record, frozen=True, kw_only=True):
+    """The process and its buffers at one moment; None is what the system does not tell."""
+
+    point: str
+    n_past: _Bytes
+    rss_bytes: _Bytes | None = None
+    pss_bytes: _Bytes | None = None
+    anonymous_bytes: _Bytes | None = None
+    file_bytes: _Bytes | None = None
+    rss_peak_bytes: _Bytes | None = None
+    library_bytes: _Bytes | None = None
+    heap_bytes: _Bytes | None = None
+    minor_faults: _Bytes | None = None
+    major_faults: _Bytes | None = None
+    recorder_bytes: _Bytes
+    recorder_resident_bytes: _Bytes | None = None
+    buffers: Annotated[tuple[ObservedBuffer, ...], msgspec.Meta(max_length=10_000)]
 
 
 class Memory(Record, frozen=True):

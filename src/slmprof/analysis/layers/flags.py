@@ -22,11 +22,8 @@ class Odd(Record, frozen=True, kw_only=True):
 
 
 class OddTime(Odd, frozen=True, kw_only=True):
-    """More or less time than layers that are built alike.
-
-    `layer` stands out most, with its time and the median of its like; `ratio` is that of the two,
-    the least and the largest of all.
-    """
+    """More or less time than layers that are built alike; the layer that stands out most, the
+    median of its like, and the least and the largest ratio of all."""
 
     kind: ClassVar[str] = TIME
     layer: int
@@ -36,11 +33,8 @@ class OddTime(Odd, frozen=True, kw_only=True):
 
 
 class OddBuild(Odd, frozen=True, kw_only=True):
-    """Built otherwise than most.
-
-    `time_ratio` {phase: {block: r}} is the median time of the block in these layers over that in
-    the other layers that have it.
-    """
+    """Built otherwise than most; `time_ratio` {phase: {block: r}} is the median time of the block
+    in these layers over that in the other layers that have it."""
 
     time_ratio: dict[str, dict[str, float]] = field(default_factory=dict)
 
@@ -124,13 +118,8 @@ Builds = OddTypes | OddShapes | OddColumns | OddBlocks | OddParts | OddOps | Odd
 
 @dataclass(frozen=True)
 class LayerFlag:
-    """What some layers have in common that the others do not.
-
-    Attributes:
-        phase: where it was seen; None for both phases.
-        layers: in order.
-        block: None where several blocks of these layers differ in the same way.
-    """
+    """What some layers have in common that the others do not; `phase` is None for both phases,
+    `block` where several blocks of these layers differ in the same way."""
 
     phase: str | None
     layers: tuple[int, ...]

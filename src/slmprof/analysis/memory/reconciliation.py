@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from ...profiles.meta import Meta
-from ...profiles.observations import Observation, ObservedBuffer
+from ...profiles.meta import Meta, Observation, ObservedBuffer
 from ...profiles.tables import PlaceTable
 
 COLUMNS: dict[str, str] = {

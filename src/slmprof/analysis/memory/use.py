@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from ...profiles.data import ProfileData
-from ...profiles.meta import Buffer
-from ...profiles.observations import Observation
+from ...profiles.meta import Buffer, Observation
 from ...profiles.vocabulary import MEMORY_KINDS
 from .places import cache_table, deepest
 from .reconciliation import Reconciliation, reconcile

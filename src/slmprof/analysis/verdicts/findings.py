@@ -13,14 +13,11 @@ from ...profiles.decoding import Record
 LIMIT, MOST, CEILINGS = "limit", "most", "ceilings"
 READ, TYPES = "read", "types"
 WAITING, HOST, GAIN = "waiting", "host", "gain"
-AT_CEILING, NO_WAITING, QUANTIZE = "ceiling", "no_waiting", "quantize"
 
 
 class Limit(Record, frozen=True):
-    """What limits a phase: a bound, its share of the phase's op time, and the shares of all bounds.
-
-    `ceiling_share` is the modelled least time over the time of the ops so bound.
-    """
+    """A bound with its share of the phase's op time, the shares of all bounds, and the modelled
+    least time over the time of the ops so bound."""
 
     topic: ClassVar[str] = LIMIT
     bound: str
@@ -47,13 +44,8 @@ class Most(Record, frozen=True):
 
 
 class NoCeilings(Record, frozen=True):
-    """Why there are no bounds.
-
-    Attributes:
-        n_threads: of the run.
-        n_cores: where they are fewer, else None.
-        measured_for: the threads that the ceilings hold for; None without any.
-    """
+    """Why there are no bounds: threads of the run, cores where they are fewer, and the threads that
+    the ceilings hold for, None without any."""
 
     topic: ClassVar[str] = CEILINGS
     n_threads: int
@@ -62,10 +54,8 @@ class NoCeilings(Record, frozen=True):
 
 
 class Read(Record, frozen=True):
-    """Bytes of weights that a step reads, of those of the file.
-
-    Of the rest: `lookup_bytes`, weights of which single rows are read; `routed_bytes`, of experts.
-    """
+    """Bytes of weights that a step reads, of those of the file; of the rest those of which single
+    rows are read (`lookup_bytes`) and those of experts (`routed_bytes`)."""
 
     topic: ClassVar[str] = READ
     read_bytes: float
@@ -77,15 +67,8 @@ class Read(Record, frozen=True):
 
 
 class Types(Record, frozen=True):
-    """What a file type holds.
-
-    Attributes:
-        named: the tensor type that the file type is named for; None where there is none.
-        named_share: its share of the bytes.
-        types: shares of the largest types, the largest first.
-        unfit_share: of the bytes: weights in other quantized types whose rows, of `unfit_rows`
-            elements, cannot be stored in the named one.
-    """
+    """Shares of the file's bytes: of the largest types, of the type that the file type is `named`
+    for, and of quantized weights whose rows, of `unfit_rows` elements, that type cannot store."""
 
     topic: ClassVar[str] = TYPES
     file_type: str | None
@@ -97,10 +80,8 @@ class Types(Record, frozen=True):
 
 
 class Waiting(Record, frozen=True):
-    """Waiting (mean over the threads) of a phase, and the block where most of it is.
-
-    `imbalance_ms` and `barrier_ms` are as in `wait_totals`, or None.
-    """
+    """Waiting (mean over the threads) of a phase, the block where most of it is, and its causes as
+    in `wait_totals`, where they are known."""
 
     topic: ClassVar[str] = WAITING
     wait_ms: float
@@ -138,7 +119,7 @@ class Gain(Record, frozen=True, kw_only=True):
 class CeilingGain(Gain, frozen=True, kw_only=True):
     """Ops (`products`, or a kernel) of a block that run at their ceilings."""
 
-    what: str = AT_CEILING
+    what: str = "ceiling"
     block: str
     ops: str
 
@@ -146,13 +127,13 @@ class CeilingGain(Gain, frozen=True, kw_only=True):
 class WaitingGain(Gain, frozen=True, kw_only=True):
     """Equal shares, and barriers that cost nothing."""
 
-    what: str = NO_WAITING
+    what: str = "no_waiting"
 
 
 class QuantizeGain(Gain, frozen=True, kw_only=True):
     """Products bound by memory that read fewer bytes, in `to_type`."""
 
-    what: str = QUANTIZE
+    what: str = "quantize"
     block: str
     type: str
     to_type: str
@@ -163,10 +144,7 @@ Figures = Limit | Most | NoCeilings | Read | Types | Waiting | Host | Gain
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing worth saying, and the figures that it rests on.
-
-    `phase` is `prefill` or `decode`; None where it is true of the model or of both.
-    """
+    """One thing worth saying of a phase (None: of the model, or of both), and its figures."""
 
     phase: str | None
     figures: Figures

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...children.memory import rss_peak_bytes
 from ...profiles.decoding import decode
-from ...profiles.meta import Buffer, Memory, Meta
-from ...profiles.observations import Observation
+from ...profiles.meta import Buffer, Memory, Meta, Observation
 from .protocol import Point
 
 if TYPE_CHECKING:
