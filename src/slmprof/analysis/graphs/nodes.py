@@ -36,15 +36,15 @@ class Node:
 
     op: str
     kernel: str
-    tensor: str
-    occurrence: int
-    layer: int | None
-    block: str
-    part: str
-    dtypes: str
-    shape: tuple[int, ...] = field(compare=False)
-    fused: tuple[str, ...]
-    backend: str
+    tensor: str = ""
+    occurrence: int = 0
+    layer: int | None = None
+    block: str = ""
+    part: str = ""
+    dtypes: str = ""
+    shape: tuple[int, ...] = field(default=(), compare=False)
+    fused: tuple[str, ...] = ()
+    backend: str = ""
 
     def conversion(self, code: str) -> Node:
         """The conversion of activations within this product, by the code that did it."""

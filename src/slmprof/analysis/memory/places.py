@@ -12,34 +12,16 @@ from ...profiles.tables import trimmed_shape
 from ..tables.typed import typed_table
 
 PLACE_COLUMNS: dict[str, str] = {
-    "tensor": "object",
-    "type": "object",
-    "shape": "object",
-    "size_bytes": "int64",
-    "bits_per_weight": "float64",
-    "layer": "Int64",
-    "kind": "object",
-    "device": "object",
-    "buffer_type": "object",
-    "buffer": "Int64",
-    "offset_bytes": "Int64",
-    "file": "Int64",
-    "file_offset_bytes": "Int64",
-    "cache": "Int64",
-    "n_cells": "Int64",
-}
+    "tensor": "object", "type": "object", "shape": "object", "size_bytes": "int64",
+    "bits_per_weight": "float64", "layer": "Int64", "kind": "object", "device": "object",
+    "buffer_type": "object", "buffer": "Int64", "offset_bytes": "Int64", "file": "Int64",
+    "file_offset_bytes": "Int64", "cache": "Int64", "n_cells": "Int64",
+}  # fmt: skip
 CACHE_COLUMNS: dict[str, str] = {
-    "cache": "int64",
-    "kind": "object",
-    "types": "object",
-    "n_layers": "int64",
-    "n_swa": "Int64",
-    "n_streams": "int64",
-    "n_cells": "int64",
-    "n_used": "int64",
-    "size_bytes": "int64",
+    "cache": "int64", "kind": "object", "types": "object", "n_layers": "int64", "n_swa": "Int64",
+    "n_streams": "int64", "n_cells": "int64", "n_used": "int64", "size_bytes": "int64",
     "used_bytes": "int64",
-}
+}  # fmt: skip
 
 
 def place_table(profile: ProfileData) -> pd.DataFrame:

@@ -11,14 +11,9 @@ from ...profiles.meta import Meta, Observation, ObservedBuffer
 from ...profiles.tables import PlaceTable
 
 COLUMNS: dict[str, str] = {
-    "term": "object",
-    "kind": "object",
-    "device": "object",
-    "buffer_type": "object",
-    "predicted_bytes": "Int64",
-    "allocated_bytes": "Int64",
-    "resident_bytes": "Int64",
-}
+    "term": "object", "kind": "object", "device": "object", "buffer_type": "object",
+    "predicted_bytes": "Int64", "allocated_bytes": "Int64", "resident_bytes": "Int64",
+}  # fmt: skip
 
 ORIGINALS = "mmapped source of repacked weights"
 # What is no buffer of llama.cpp, in the order of the rows.

@@ -17,16 +17,9 @@ from ..tables.typed import typed_table
 LOOKED_UP, ROUTED, WHOLE = "rows", "experts", "whole"
 
 COLUMNS: dict[str, str] = {
-    "name": "object",
-    "stem": "object",
-    "layer": "Int64",
-    "block": "object",
-    "type": "object",
-    "shape": "object",
-    "n_elements": "float64",
-    "size_bytes": "int64",
-    "read": "object",
-}
+    "name": "object", "stem": "object", "layer": "Int64", "block": "object", "type": "object",
+    "shape": "object", "n_elements": "float64", "size_bytes": "int64", "read": "object",
+}  # fmt: skip
 
 
 def weight_table(profile: ProfileData) -> pd.DataFrame:

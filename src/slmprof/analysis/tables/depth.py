@@ -22,13 +22,9 @@ _KEYS = {"block": ["block"], "part": ["block", "part"], "kernel": ["kernel"]}
 _MEASURES = ("time_ms", "time_per_token_ms", "share", "latency_ms", "tokens_per_s")
 _SUMMED = {"time_ms": "float64", "share": "float64", "n_depth": "int64"}
 _STEPS: dict[str, str] = {
-    "phase": "object",
-    "n_depth": "int64",
-    "n_past": "float64",
-    "n_tokens": "float64",
-    "latency_ms": "float64",
-    "tokens_per_s": "float64",
-}
+    "phase": "object", "n_depth": "int64", "n_past": "float64", "n_tokens": "float64",
+    "latency_ms": "float64", "tokens_per_s": "float64",
+}  # fmt: skip
 # Rows of the fits that are no group: all ops together, and the unprofiled step as a whole.
 TOTAL = "total"
 STEP = "step"

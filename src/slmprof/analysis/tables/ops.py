@@ -21,47 +21,16 @@ from .grouping import by_time
 Floats = npt.NDArray[np.float64]
 
 COLUMNS: dict[str, str] = {
-    "phase": "object",
-    "op": "object",
-    "kernel": "object",
-    "impl": "object",
-    "tensor": "object",
-    "layer": "Int64",
-    "block": "object",
-    "part": "object",
-    "dtypes": "object",
-    "shape": "object",
-    "fused": "object",
-    "backend": "object",
-    "calls": "float64",
-    "time_ms": "float64",
-    "compute_ms": "float64",
-    "wait_ms": "float64",
-    "slowest_ms": "float64",
-    "imbalance": "float64",
-    "share": "float64",
-    "flops": "float64",
-    "bytes": "float64",
-    "weight_bytes": "float64",
-    "gflops": "float64",
-    "gbps": "float64",
-    "ceiling_share": "float64",
+    "phase": "object", "op": "object", "kernel": "object", "impl": "object", "tensor": "object",
+    "layer": "Int64", "block": "object", "part": "object", "dtypes": "object", "shape": "object",
+    "fused": "object", "backend": "object", "calls": "float64", "time_ms": "float64",
+    "compute_ms": "float64", "wait_ms": "float64", "slowest_ms": "float64",
+    "imbalance": "float64", "share": "float64", "flops": "float64", "bytes": "float64",
+    "weight_bytes": "float64", "gflops": "float64", "gbps": "float64", "ceiling_share": "float64",
     "bound": "object",
-}
+}  # fmt: skip
 
-_UNRECORDED_NODE = Node(
-    op="UNRECORDED",
-    kernel=UNRECORDED,
-    tensor="",
-    occurrence=0,
-    layer=None,
-    block="other",
-    part="",
-    dtypes="",
-    shape=(),
-    fused=(),
-    backend="",
-)
+_UNRECORDED_NODE = Node("UNRECORDED", UNRECORDED, block="other")
 
 
 def op_table(profile: ProfileData) -> pd.DataFrame:

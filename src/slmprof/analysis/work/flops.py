@@ -73,34 +73,14 @@ def count_flops(op: Operation) -> float:
     return rule(op)
 
 
-def _unary(op: Operation) -> float:
-    return _of(_UNARY, op.detail) * op.result.n_elements
-
-
-def _gated(op: Operation) -> float:
-    return _of(_GATED, op.detail) * op.result.n_elements
-
-
 def _of(table: dict[str, int], name: str) -> int:
     if name not in table:
         raise UnknownWorkError
     return table[name]
 
 
-def _scale(op: Operation) -> float:
-    return (2 if op.is_set(1) else 1) * op.result.n_elements
-
-
-def _accumulate(op: Operation) -> float:
-    return op.source(1).n_elements
-
-
 def _sum(op: Operation) -> float:
     return op.source(0).n_elements
-
-
-def _mean(op: Operation) -> float:
-    return op.source(0).n_elements + op.result.n_elements
 
 
 def _product(op: Operation) -> float:
@@ -110,10 +90,6 @@ def _product(op: Operation) -> float:
         return op.result.n_elements * (1 + math.log2(max(1, matrix.ne[0])))
     # The result of routed experts holds one column for each token and chosen expert.
     return 2 * matrix.ne[0] * op.result.n_elements
-
-
-def _outer_product(op: Operation) -> float:
-    return 2 * op.source(0).ne[1] * op.result.n_elements
 
 
 def _flash_attention(op: Operation) -> float:
@@ -154,14 +130,6 @@ def _norm(op: Operation) -> float:
     return 5 * op.source(0).n_elements + 5 * op.source(0).n_rows
 
 
-def _rms_norm(op: Operation) -> float:
-    return 3 * op.source(0).n_elements + 4 * op.source(0).n_rows
-
-
-def _l2_norm(op: Operation) -> float:
-    return 3 * op.source(0).n_elements + 2 * op.source(0).n_rows
-
-
 def _group_norm(op: Operation) -> float:
     return 5 * op.source(0).n_elements + 5 * max(0, op.integer(0)) * op.source(0).ne[3]
 
@@ -182,10 +150,6 @@ def _rope(op: Operation) -> float:
         raise UnknownWorkError
     angle = 4 if op.has(2) else 3
     return n_dims // 2 * (6 * x.n_rows + angle * x.ne[2] * x.ne[3])
-
-
-def _ssm_conv(op: Operation) -> float:
-    return 2 * op.source(1).ne[0] * op.result.n_elements
 
 
 def _ssm_scan(op: Operation) -> float:
@@ -253,17 +217,6 @@ def _solve_triangular(op: Operation) -> float:
     return n_columns * (n * n + n)
 
 
-def _convolution(op: Operation) -> float:
-    """As a product with the unfolded input, where elements of the padding count like others."""
-    kernel = op.source(0)
-    return 2 * math.prod(kernel.ne[:3]) * op.result.n_elements
-
-
-def _convolution_by_channel(op: Operation) -> float:
-    kernel = op.source(0)
-    return 2 * kernel.ne[0] * kernel.ne[1] * op.result.n_elements
-
-
 def _convolution_3d(op: Operation) -> float:
     # Channels in and out are folded with each other, and with the batch: IC OC, IC N, OC N.
     kernel, data, result = op.source(0), op.source(1), op.result
@@ -311,26 +264,26 @@ def _timestep_embedding(op: Operation) -> float:
 
 
 _RULES: dict[str, Callable[[Operation], float]] = {
-    "UNARY": _unary,
-    "GLU": _gated,
-    "SCALE": _scale,
-    "ACC": _accumulate,
+    "UNARY": lambda op: _of(_UNARY, op.detail) * op.result.n_elements,
+    "GLU": lambda op: _of(_GATED, op.detail) * op.result.n_elements,
+    "SCALE": lambda op: (2 if op.is_set(1) else 1) * op.result.n_elements,
+    "ACC": lambda op: op.source(1).n_elements,
     "SUM": _sum,
     "SUM_ROWS": _sum,
     "REPEAT_BACK": _sum,
-    "MEAN": _mean,
+    "MEAN": lambda op: op.source(0).n_elements + op.result.n_elements,
     "MUL_MAT": _product,
     "MUL_MAT_ID": _product,
-    "OUT_PROD": _outer_product,
+    "OUT_PROD": lambda op: 2 * op.source(0).ne[1] * op.result.n_elements,
     "FLASH_ATTN_EXT": _flash_attention,
     "SOFT_MAX": _soft_max,
     "NORM": _norm,
-    "RMS_NORM": _rms_norm,
-    "L2_NORM": _l2_norm,
+    "RMS_NORM": lambda op: 3 * op.source(0).n_elements + 4 * op.source(0).n_rows,
+    "L2_NORM": lambda op: 3 * op.source(0).n_elements + 2 * op.source(0).n_rows,
     "GROUP_NORM": _group_norm,
     "ROPE": _rope,
     "ROPE_BACK": _rope,
-    "SSM_CONV": _ssm_conv,
+    "SSM_CONV": lambda op: 2 * op.source(1).ne[0] * op.result.n_elements,
     "SSM_SCAN": _ssm_scan,
     # (v k) u + s, times r, summed; s w + v k
     "RWKV_WKV6": _linear_attention(7),
@@ -344,8 +297,9 @@ _RULES: dict[str, Callable[[Operation], float]] = {
     "DSV4_HC_PRE": _hyper_pre,
     "DSV4_HC_POST": _hyper_post,
     "SOLVE_TRI": _solve_triangular,
-    "CONV_2D": _convolution,
-    "CONV_2D_DW": _convolution_by_channel,
+    # As a product with the unfolded input, where elements of the padding count like others.
+    "CONV_2D": lambda op: 2 * math.prod(op.source(0).ne[:3]) * op.result.n_elements,
+    "CONV_2D_DW": lambda op: 2 * math.prod(op.source(0).ne[:2]) * op.result.n_elements,
     "CONV_3D": _convolution_3d,
     "CONV_TRANSPOSE_1D": _convolution_transposed,
     "CONV_TRANSPOSE_2D": _convolution_transposed,
