@@ -11,19 +11,9 @@ from ...profiles.ceilings import Ceilings
 from .parts import Caveat, Column, Document, Headline, Part, Rows, Section, Table, notes
 
 _COLUMNS = (
-    "kind",
-    "name",
-    "operation",
-    "n_columns",
-    "impl",
-    "working_set_bytes",
-    "value",
-    "unit",
-    "n_threads",
-    "cpu",
-    "measured_at",
-    "warnings",
-)
+    "kind", "name", "operation", "n_columns", "impl", "working_set_bytes", "value", "unit",
+    "n_threads", "cpu", "measured_at", "warnings",
+)  # fmt: skip
 
 
 def ceilings_document(ceilings: Ceilings, source: str) -> Document:
@@ -59,24 +49,15 @@ def _figures(ceilings: Ceilings) -> Iterator[dict[str, Any]]:
     }
     for level in ceilings.bandwidth:
         yield {
-            "kind": "bandwidth",
-            "name": level.level,
-            "operation": level.operation,
-            "working_set_bytes": level.working_set_bytes,
-            "value": level.gbps,
-            "unit": "GB/s",
+            "kind": "bandwidth", "name": level.level, "operation": level.operation,
+            "working_set_bytes": level.working_set_bytes, "value": level.gbps, "unit": "GB/s",
             **always,
-        }
+        }  # fmt: skip
     for row in ceilings.arithmetic:
         yield {
-            "kind": "arithmetic",
-            "name": row.type,
-            "n_columns": row.n_columns,
-            "impl": row.impl,
-            "value": row.gflops,
-            "unit": "GFLOP/s",
-            **always,
-        }
+            "kind": "arithmetic", "name": row.type, "n_columns": row.n_columns, "impl": row.impl,
+            "value": row.gflops, "unit": "GFLOP/s", **always,
+        }  # fmt: skip
     yield {"kind": "op", "value": ceilings.op_ns, "unit": "ns", **always}
 
 
@@ -99,59 +80,30 @@ def _parts(ceilings: Ceilings, source: str) -> list[Part]:
 
 def _bandwidth(ceilings: Ceilings) -> Section:
     columns = (
-        Column("level"),
-        Column("size", "size"),
-        Column("cores", "plain"),
-        Column("measured on", "size"),
-        Column("read GB/s", "rate"),
-        Column("copy GB/s", "rate"),
-        Column("triad GB/s", "rate"),
-    )
-    rows = [
-        (
-            row.level,
-            row.size_bytes,
-            row.n_sharing,
-            row.working_set_bytes,
-            row.read_gbps,
-            row.copy_gbps,
-            row.triad_gbps,
-        )
-        for row in level_roofs(ceilings)
-    ]
+        Column("level"), Column("size", "size", "size_bytes"),
+        Column("cores", "plain", "n_sharing"), Column("measured on", "size", "working_set_bytes"),
+        Column("read GB/s", "rate", "read_gbps"), Column("copy GB/s", "rate", "copy_gbps"),
+        Column("triad GB/s", "rate", "triad_gbps"),
+    )  # fmt: skip
+    table = Table.of(columns, level_roofs(ceilings))
     text = (
         "All threads together; size is that of one cache, cores how many share it. "
         "Bytes of all arrays read or written once; write-allocate traffic is not counted."
     )
-    return Section("Bandwidth", (Table(columns, rows), *notes(text)))
+    return Section("Bandwidth", (table, *notes(text)))
 
 
 def _arithmetic(ceilings: Ceilings) -> Section:
     most = max((row.n_columns for row in ceilings.arithmetic), default=1)
     columns = (
-        Column("type"),
-        Column("1 column", "rate"),
-        Column("by"),
-        Column("FLOP/B", "rate"),
-        Column(f"{most} columns", "rate"),
-        Column("by"),
-        Column("FLOP/B", "rate"),
-    )
-    rows = [
-        (
-            row.type,
-            row.gemv_gflops,
-            row.gemv_impl or None,
-            row.gemv_ridge,
-            row.gemm_gflops,
-            row.gemm_impl or None,
-            row.gemm_ridge,
-        )
-        for row in product_roofs(ceilings)
-    ]
+        Column("type"), Column("1 column", "rate", "gemv_gflops"), Column("by", key="gemv_impl"),
+        Column("FLOP/B", "rate", "gemv_ridge"), Column(f"{most} columns", "rate", "gemm_gflops"),
+        Column("by", key="gemm_impl"), Column("FLOP/B", "rate", "gemm_ridge"),
+    )  # fmt: skip
+    table = Table.of(columns, product_roofs(ceilings))
     text = (
         "GFLOP/s of ggml's matrix products with a matrix in L2, and the ridge point: the FLOP per "
         "byte from memory above which a product is compute-bound. "
         f"An empty op takes {ceilings.op_ns:.0f} ns."
     )
-    return Section("Arithmetic", (Table(columns, rows), *notes(text)))
+    return Section("Arithmetic", (table, *notes(text)))

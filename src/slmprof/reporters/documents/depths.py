@@ -56,44 +56,31 @@ def _costs(breakdown: Breakdown, phase: str) -> Section:
     # A block that this model does not have is no column.
     shown = [name for name in _COSTS if any(row[f"{name}_ms"] for row in rows)]
     columns = (
-        Column("depth", "plain"),
-        *(Column(name, "ms") for name in shown),
-        Column("tokens/s", "rate"),
+        Column("depth", "plain", "n_depth"),
+        *(Column(name, "ms", f"{name}_ms") for name in shown),
+        Column("tokens/s", "rate", "tokens_per_s"),
     )
-    cells = [
-        (row["n_depth"], *(row[f"{name}_ms"] for name in shown), row["tokens_per_s"])
-        for row in rows
-    ]
     text = "Milliseconds of ops per token, profiled; tokens/s are measured unprofiled."
-    return Section(f"{phase.capitalize()} by depth", (Table(columns, cells), *notes(text)))
+    return Section(f"{phase.capitalize()} by depth", (Table.of(columns, rows), *notes(text)))
 
 
 def _fits(breakdown: Breakdown, phase: str) -> Section:
     rows = [row for row in records(breakdown.depths.fits) if row["phase"] == phase]
     columns = (
-        Column("block"),
-        Column("a ms", "ms"),
-        Column("±", "ms"),
-        Column("b ms", "ms"),
-        Column("±", "ms"),
-        Column("rms error", "ms"),
-        Column("worst", "share"),
-    )
+        Column("block"), Column("a ms", "ms", "a_ms"), Column("±", "ms", "a_se_ms"),
+        Column("b ms", "ms", "b_ms_per_1024"), Column("±", "ms", "b_se_ms_per_1024"),
+        Column("rms error", "ms", "rms_error_ms"), Column("worst", "share", "max_error_share"),
+    )  # fmt: skip
     costs = breakdown.depths.costs
     # A line through what costs next to nothing would only show noise.
     of_phase = costs[(costs["phase"] == phase) & (costs["share"] >= _LEAST_SHARE)]
     costly = set(of_phase["block"])
     shown = [row for row in rows if row["block"] in costly]
     shown += [row for row in rows if row["block"] in (TOTAL, STEP)]
-    names = ("a_ms", "a_se_ms", "b_ms_per_1024", "b_se_ms_per_1024", "rms_error_ms")
-    cells = [
-        (row["block"] or None, *(row[name] for name in names), row["max_error_share"])
-        for row in shown
-    ]
     few = "Two depths give a line, but no error; measure at three or more."
     said = notes(
         "Milliseconds per token = a + b x (tokens in the context / 1024). "
         f"±: standard error. {TOTAL}: all ops. {STEP}: the whole step, unprofiled.",
         few if rows and rows[0]["n_depths"] < 3 else "",
     )
-    return Section(f"Cost model of {phase}", (Table(columns, cells), *said))
+    return Section(f"Cost model of {phase}", (Table.of(columns, shown), *said))

@@ -83,17 +83,15 @@ def _reconciliation(report: MemoryReport) -> Section:
     # An old profile knows of its buffers alone.
     shown = [name for name in _SIZES if any(row[f"{name}_bytes"] is not None for row in rows)]
     columns = (
-        Column("memory, MiB"),
-        Column("buffer"),
-        Column("device", is_wide=True),
+        Column("memory, MiB"), Column("buffer"), Column("device", is_wide=True),
         *(Column(name, "mib") for name in shown),
-    )
+    )  # fmt: skip
     cells = [
         (
             row["term"],
             row["buffer_type"] or "",
             row["device"] or "",
-            *(_size(row, name) for name in shown),
+            *(_size(row, n) for n in shown),
         )
         for row in rows
     ]
@@ -146,101 +144,47 @@ def _total(rows: list[dict[str, Any]], name: str) -> int | None:
 
 def _caches(report: MemoryReport) -> Section:
     columns = (
-        Column("cache"),
-        Column("types"),
-        Column("layers", "plain"),
-        Column("window", "plain"),
-        Column("cells", "plain"),
-        Column("in use", "plain"),
-        Column("reserved MiB", "mib"),
-        Column("used MiB", "mib"),
-    )
-    cells = [
-        (
-            _NAMES.get(row["kind"], row["kind"]),
-            ",".join(row["types"]),
-            row["n_layers"],
-            row["n_swa"],
-            _cells(row),
-            row["n_used"],
-            row["size_bytes"],
-            row["used_bytes"],
-        )
-        for row in records(report.caches)
-    ]
+        Column("cache", key="kind"), Column("types"), Column("layers", "plain", "n_layers"),
+        Column("window", "plain", "n_swa"), Column("cells", "plain", "n_cells"),
+        Column("in use", "plain", "n_used"), Column("reserved MiB", "mib", "size_bytes"),
+        Column("used MiB", "mib", "used_bytes"),
+    )  # fmt: skip
+    rows = records(report.caches)
+    for row in rows:
+        row["kind"] = _NAMES.get(row["kind"], row["kind"])
+        row["types"] = ",".join(row["types"])
+        if row["n_streams"] > 1:
+            row["n_cells"] = f"{row['n_streams']}x{row['n_cells']}"
     title = f"Caches with {report.n_past} tokens in the context"
-    return Section(title, (Table(columns, cells),))
-
-
-def _cells(row: dict[str, Any]) -> str:
-    streams = row["n_streams"]
-    return f"{streams}x{row['n_cells']}" if streams > 1 else str(row["n_cells"])
+    return Section(title, (Table.of(columns, rows),))
 
 
 def _points(report: MemoryReport) -> Section:
     columns = (
-        Column("point"),
-        Column("tokens", "plain"),
-        Column("RSS", "mib"),
-        Column("PSS", "mib"),
-        Column("anonymous", "mib"),
-        Column("files", "mib"),
-        Column("minor faults", "plain"),
-        Column("major", "plain"),
-    )
-    cells = [
-        (
-            seen.point,
-            seen.n_past,
-            seen.rss_bytes,
-            seen.pss_bytes,
-            seen.anonymous_bytes,
-            seen.file_bytes,
-            seen.minor_faults,
-            seen.major_faults,
-        )
-        for seen in report.observations
-    ]
+        Column("point"), Column("tokens", "plain", "n_past"), Column("RSS", "mib", "rss_bytes"),
+        Column("PSS", "mib", "pss_bytes"), Column("anonymous", "mib", "anonymous_bytes"),
+        Column("files", "mib", "file_bytes"), Column("minor faults", "plain", "minor_faults"),
+        Column("major", "plain", "major_faults"),
+    )  # fmt: skip
+    table = Table.of(columns, report.observations)
     text = "MiB; faults since the process began. Prefill and decode are those of the warm-up."
-    return Section("The process at fixed points", (Table(columns, cells), *notes(text)))
+    return Section("The process at fixed points", (table, *notes(text)))
 
 
 def place_section(breakdown: Breakdown) -> Section:
     """Every tensor of weights and caches, where it lies."""
     columns = (
-        Column("tensor", most=30),
-        Column("type"),
-        Column("shape", "shape", is_wide=True),
-        Column("bits", "bits", is_wide=True),
-        Column("layer", "plain", is_wide=True),
-        Column("kind", is_wide=True),
-        Column("device", is_wide=True),
-        Column("buffer"),
-        Column("no.", "plain"),
-        Column("offset", "plain"),
-        Column("size", "plain"),
-        Column("in the file", "plain", is_wide=True),
-    )
+        Column("tensor", most=30), Column("type"), Column("shape", "shape", is_wide=True),
+        Column("bits", "bits", "bits_per_weight", is_wide=True),
+        Column("layer", "plain", is_wide=True), Column("kind", is_wide=True),
+        Column("device", is_wide=True), Column("buffer", key="buffer_type"),
+        Column("no.", "plain", "buffer"), Column("offset", "plain", "offset_bytes"),
+        Column("size", "plain", "size_bytes"),
+        Column("in the file", "plain", "file_offset_bytes", is_wide=True),
+    )  # fmt: skip
     rows = records(breakdown.tables["place"])
-    cells = [
-        (
-            row["tensor"],
-            row["type"],
-            row["shape"],
-            row["bits_per_weight"],
-            row["layer"],
-            row["kind"],
-            row["device"],
-            row["buffer_type"],
-            row["buffer"],
-            row["offset_bytes"],
-            row["size_bytes"],
-            row["file_offset_bytes"],
-        )
-        for row in rows
-    ]
     title = "Places of tensors, bytes"
     n_all = len(breakdown.uncut["place"])
-    if len(cells) < n_all:
-        title = f"{title} ({len(cells)} of {n_all})"
-    return Section(title, (Table(columns, cells),))
+    if len(rows) < n_all:
+        title = f"{title} ({len(rows)} of {n_all})"
+    return Section(title, (Table.of(columns, rows),))

@@ -40,13 +40,14 @@ class Column:
     """A column. Numbers stand right.
 
     Attributes:
-        title: of the column; where it has two lines, the first is what several columns are of.
+        key: what its values are called in records, where that is not the title.
         is_wide: left out where there is not much room.
         most: characters of a text, which is cut in its middle where that is not enough.
     """
 
     title: str
     unit: Unit = "text"
+    key: str = ""
     is_wide: bool = False
     most: int | None = None
 
@@ -69,6 +70,18 @@ class Table:
     columns: tuple[Column, ...]
     rows: Sequence[Row]
     total: Row | None = None
+
+    @classmethod
+    def of(cls, columns: tuple[Column, ...], records: Iterable[Any]) -> Table:
+        """A row for each of the records: dicts, or objects with attributes."""
+        keys = [column.key or column.title for column in columns]
+        return cls(
+            columns,
+            [
+                tuple(row[key] if isinstance(row, dict) else getattr(row, key) for key in keys)
+                for row in records
+            ],
+        )
 
 
 @dataclass(frozen=True)

@@ -267,17 +267,12 @@ def _fit_section(report: MemoryReport) -> Section:
     fits = report.fits
     names = [name for name in report.varying if name not in ("n_ctx", "file_type")]
     asked = next((fit.asked_n_ctx for fit in fits if fit.asked_n_ctx is not None), None)
-    columns = [
-        Column("type"),
-        *(Column(name, most=_LABEL_WIDTH) for name in names),
-        Column("model", "mib"),
-        Column("bits", "bits"),
-        Column("n_ctx", "plain"),
-        Column("kv_cache", "mib"),
-        Column("compute", "mib"),
-        Column("total", "mib"),
+    columns = (
+        Column("type"), *(Column(name, most=_LABEL_WIDTH) for name in names),
+        Column("model", "mib"), Column("bits", "bits"), Column("n_ctx", "plain"),
+        Column("kv_cache", "mib"), Column("compute", "mib"), Column("total", "mib"),
         *([Column(f"at {asked}", "mib"), Column("fits")] if asked is not None else []),
-    ]
+    )  # fmt: skip
     rows = [
         (
             fit.file_type,
@@ -292,19 +287,14 @@ def _fit_section(report: MemoryReport) -> Section:
         )
         for fit in fits
     ]
-    limited = any(fit.is_limited_by_training for fit in fits)
-    below = notes(
-        "Sizes in MiB; n_ctx is the largest context that fits, in steps of 256.",
-        "*: the context that the model was trained for; a larger one was not tried."
-        if limited
-        else "",
-        ""
-        if all(fit.n_ctx for fit in fits)
-        else "-: not even the smallest context fits; the total is what it takes.",
-    )
-    table = Table(tuple(columns), rows)
-    sentences = tuple(map(Finding, _fit_sentences(report)))
-    return Section(f"What fits into {bytes_text(budget)}", (table, *below, *sentences))
+    texts = ["Sizes in MiB; n_ctx is the largest context that fits, in steps of 256."]
+    if any(fit.is_limited_by_training for fit in fits):
+        texts.append("*: the context that the model was trained for; a larger one was not tried.")
+    if not all(fit.n_ctx for fit in fits):
+        texts.append("-: not even the smallest context fits; the total is what it takes.")
+    sentences = [Finding(text) for text in _fit_sentences(report)]
+    title, table = f"What fits into {bytes_text(budget)}", Table(columns, rows)
+    return Section(title, (table, *notes(*texts), *sentences))
 
 
 def _fits(fit: Fit, budget: int) -> str | None:

@@ -42,33 +42,22 @@ def kinds(plan: MemoryPlan) -> Section:
     total = totals["total"]
     shown = [kind for kind in MEMORY_KINDS if totals[kind]]
     rows = [(kind, totals[kind], totals[kind] / total, totals[kind] / total) for kind in shown]
-    columns = (
-        Column("kind"),
-        Column("size", "bytes"),
-        Column("share", "share"),
-        Column("", "bar"),
-    )
+    columns = (Column("kind"), Column("size", "bytes"), Column("share", "share"), Column("", "bar"))
     return Section("Memory", (Table(columns, rows, ("total", total, "", "")),))
 
 
 def _buffers(plan: MemoryPlan) -> Section:
     columns = (
-        Column("kind"),
-        Column("buffer"),
-        Column("device"),
-        Column("size", "bytes"),
-        Column("bytes", "plain"),
-    )
-    rows = [
-        (row.kind, row.buffer_type, row.device, row.size_bytes, row.size_bytes)
-        for row in plan.buffers
-    ]
+        Column("kind"), Column("buffer", key="buffer_type"), Column("device"),
+        Column("size", "bytes", "size_bytes"), Column("bytes", "plain", "size_bytes"),
+    )  # fmt: skip
+    table = Table.of(columns, plan.buffers)
     repacked = _repacked_bytes(plan)
     text = (
         f"{bytes_text(repacked)} of weights are repacked copies; a memory-mapped file holds "
         "them a second time."
     )
-    return Section("Buffers", (Table(columns, rows), *notes(text if repacked else "")))
+    return Section("Buffers", (table, *notes(text if repacked else "")))
 
 
 def _repacked_bytes(plan: MemoryPlan) -> int:
@@ -139,27 +128,11 @@ def _tensors(plan: MemoryPlan, top: int | None) -> Section:
         tensors = sorted(tensors, key=lambda tensor: -tensor.size_bytes)[:top]
         count = f"{len(tensors)} of {count}"
     columns = (
-        Column("tensor", most=26),
-        Column("type"),
-        Column("shape", "shape"),
-        Column("bits", "bits"),
-        Column("size", "bytes"),
-        Column("buffer"),
-        Column("block", is_wide=True),
-    )
-    rows = [
-        (
-            row.tensor,
-            row.type,
-            row.shape,
-            row.bits_per_weight,
-            row.size_bytes,
-            row.buffer_type,
-            row.block,
-        )
-        for row in tensors
-    ]
-    return Section(f"Tensors ({count})", (Table(columns, rows),))
+        Column("tensor", most=26), Column("type"), Column("shape", "shape"),
+        Column("bits", "bits", "bits_per_weight"), Column("size", "bytes", "size_bytes"),
+        Column("buffer", key="buffer_type"), Column("block", is_wide=True),
+    )  # fmt: skip
+    return Section(f"Tensors ({count})", (Table.of(columns, tensors),))
 
 
 def _peaks(plan: MemoryPlan, phase: str | None, top: int | None) -> list[Section]:
@@ -167,29 +140,16 @@ def _peaks(plan: MemoryPlan, phase: str | None, top: int | None) -> list[Section
     if not peaks:
         return []
     columns = (
-        Column("phase"),
-        Column("tokens", "plain"),
-        Column("size", "bytes"),
-        Column("live", "bytes"),
-        Column("fragmentation", "bytes"),
-        Column("lower bound", "bytes"),
-    )
-    rows = [
-        (
-            peak.phase,
-            peak.n_tokens,
-            peak.size_bytes,
-            peak.live_bytes,
-            peak.hole_bytes,
-            peak.lower_bound_bytes,
-        )
-        for peak in peaks
-    ]
+        Column("phase"), Column("tokens", "plain", "n_tokens"),
+        Column("size", "bytes", "size_bytes"), Column("live", "bytes", "live_bytes"),
+        Column("fragmentation", "bytes", "hole_bytes"),
+        Column("lower bound", "bytes", "lower_bound_bytes"),
+    )  # fmt: skip
     text = (
         "live: tensors in the buffer at its peak; fragmentation: the unused rest. Lower bound: the "
         "most that is live at once, which no allocator could go below."
     )
-    found = [Section("Compute buffer", (Table(columns, rows), *notes(text)))]
+    found = [Section("Compute buffer", (Table.of(columns, peaks), *notes(text)))]
     found += [_live(peak, top or _DEFAULT_TOP) for peak in peaks]
     if len(plan.ubatch) > 1:
         found.append(_ubatches(plan))
@@ -208,13 +168,9 @@ def _ubatches(plan: MemoryPlan) -> Section:
 
 def _live(peak: ComputePeak, top: int) -> Section:
     columns = (
-        Column("tensor", most=_NAME_WIDTH),
-        Column("op"),
-        Column("block"),
-        Column("shape", "shape"),
-        Column("size", "bytes"),
-        Column("share", "share"),
-    )
+        Column("tensor", most=_NAME_WIDTH), Column("op"), Column("block"),
+        Column("shape", "shape"), Column("size", "bytes"), Column("share", "share"),
+    )  # fmt: skip
     shown = peak.tensors[:top]
     rows = [
         (

@@ -29,17 +29,11 @@ _Key = tuple[Any, ...]
 def latency(breakdown: Breakdown) -> Section:
     """One row a phase."""
     columns = (
-        Column("phase"),
-        Column("tokens", "plain"),
-        Column("ms/step", "ms"),
-        Column("±MAD", "ms"),
-        Column("p90", "ms"),
-        Column("tokens/s", "rate"),
-        Column("overhead", "change"),
-        Column("its 95 % CI", "range"),
-        Column("attributed", "share", is_wide=True),
+        Column("phase"), Column("tokens", "plain"), Column("ms/step", "ms"), Column("±MAD", "ms"),
+        Column("p90", "ms"), Column("tokens/s", "rate"), Column("overhead", "change"),
+        Column("its 95 % CI", "range"), Column("attributed", "share", is_wide=True),
         Column("samples", "plain", is_wide=True),
-    )
+    )  # fmt: skip
     rows = [_latency_row(summary) for summary in breakdown.phases]
     text = "ms/step: whole prompt or one token, unprofiled; overhead: what profiling adds."
     return Section("Latency", (Table(columns, rows), Note(text)))
@@ -188,91 +182,51 @@ def main_kernels(breakdown: Breakdown, most: int) -> Section:
 def layer_spread(breakdown: Breakdown) -> Section:
     """How equal the layers are, and whether any stand out."""
     columns = (
-        Column("phase"),
-        Column("layers", "plain"),
-        Column("median ms", "ms"),
-        Column("fastest ms", "ms"),
-        Column("(layer)", "plain"),
-        Column("slowest ms", "ms"),
-        Column("(layer)", "plain"),
-        Column("outside ms", "ms"),
-    )
-    rows = [
-        (
-            spread.phase,
-            spread.n_layers,
-            spread.median_ms,
-            spread.fastest_ms,
-            spread.fastest_layer,
-            spread.slowest_ms,
-            spread.slowest_layer,
-            spread.outside_ms,
-        )
-        for spread in breakdown.layer_spreads
-    ]
+        Column("phase"), Column("layers", "plain", "n_layers"),
+        Column("median ms", "ms", "median_ms"), Column("fastest ms", "ms", "fastest_ms"),
+        Column("(layer)", "plain", "fastest_layer"), Column("slowest ms", "ms", "slowest_ms"),
+        Column("(layer)", "plain", "slowest_layer"), Column("outside ms", "ms", "outside_ms"),
+    )  # fmt: skip
+    table = Table.of(columns, breakdown.layer_spreads)
     n = len(breakdown.layer_flags)
     text = f"Layers stand out in {n} way{'s' if n > 1 else ''}: --by layer says which and why."
-    return Section("Layers", (Table(columns, rows), *notes(text if n else "")))
+    return Section("Layers", (table, *notes(text if n else "")))
 
 
 def _ops(breakdown: Breakdown, phase: str) -> Section:
     # On 80 columns there is room for one of the two; a bound tells more than a bandwidth.
     is_bounded = bool(breakdown.uncut["op"]["bound"].notna().any())
     columns: tuple[Column, ...] = (
-        Column("tensor", most=_TENSOR_WIDTH),
-        Column("kernel", most=_OP_KERNEL_WIDTH),
-        Column("part", most=_PART_WIDTH),
-        Column("types", is_wide=True),
-        Column("shape", "shape", is_wide=True),
-        Column("impl", is_wide=True),
-        Column("ms", "ms"),
-        Column("wait", "ms", is_wide=True),
-        Column("imbalance", "ratio", is_wide=True),
-        Column("share", "share"),
-        Column("GB/s", "rate", is_wide=is_bounded),
-        Column("GFLOP/s", "rate", is_wide=True),
-    )
+        Column("tensor", most=_TENSOR_WIDTH), Column("kernel", most=_OP_KERNEL_WIDTH),
+        Column("part", most=_PART_WIDTH), Column("types", key="dtypes", is_wide=True),
+        Column("shape", "shape", is_wide=True), Column("impl", is_wide=True),
+        Column("ms", "ms", "time_ms"), Column("wait", "ms", "wait_ms", is_wide=True),
+        Column("imbalance", "ratio", is_wide=True), Column("share", "share"),
+        Column("GB/s", "rate", "gbps", is_wide=is_bounded),
+        Column("GFLOP/s", "rate", "gflops", is_wide=True),
+    )  # fmt: skip
     if is_bounded:
-        columns += (Column("ceiling", "share", is_wide=True), Column("bound"))
+        columns += (Column("ceiling", "share", "ceiling_share", is_wide=True), Column("bound"))
     # The whole list is asked for by name; the usual set shows its head.
     top = breakdown.top or (None if breakdown.by == "op" else TOP_OPS)
-    rows = [
-        (
-            row["tensor"] or row["op"],
-            "+".join(row["fused"]).lower() or row["kernel"],
-            "/".join(p for p in (row["block"], row["part"]) if p),
-            row["dtypes"],
-            row["shape"],
-            row["impl"] or None,
-            row["time_ms"],
-            row["wait_ms"],
-            row["imbalance"],
-            row["share"],
-            row["gbps"],
-            row["gflops"],
-            *((row["ceiling_share"], row["bound"]) if is_bounded else ()),
-        )
-        for row in records(_phase_rows(breakdown, "op", phase, top))
-    ]
-    return Section(_title(breakdown, "op", phase, "Ops", len(rows)), (Table(columns, rows),))
+    rows = records(_phase_rows(breakdown, "op", phase, top))
+    for row in rows:
+        row["tensor"] = row["tensor"] or row["op"]
+        row["kernel"] = "+".join(row["fused"]).lower() or row["kernel"]
+        row["part"] = "/".join(p for p in (row["block"], row["part"]) if p)
+        row["impl"] = row["impl"] or None
+    title = _title(breakdown, "op", phase, "Ops", len(rows))
+    return Section(title, (Table.of(columns, rows),))
 
 
 def _tensors(breakdown: Breakdown, phase: str) -> Section:
     columns = (
-        Column("tensor", most=28),
-        Column("layer", "plain"),
-        Column("block"),
-        Column("calls", "count"),
-        Column("ms", "ms"),
-        Column("share", "share"),
-    )
-    names = ("layer", "block", "calls", "time_ms", "share")
-    rows = [
-        (row["tensor"] or None, *(row[name] for name in names))
-        for row in records(_phase_rows(breakdown, "tensor", phase, breakdown.top or TOP_TENSORS))
-    ]
+        Column("tensor", most=28), Column("layer", "plain"), Column("block"),
+        Column("calls", "count"), Column("ms", "ms", "time_ms"), Column("share", "share"),
+    )  # fmt: skip
+    rows = records(_phase_rows(breakdown, "tensor", phase, breakdown.top or TOP_TENSORS))
     title = _title(breakdown, "tensor", phase, "Tensors", len(rows))
-    return Section(title, (Table(columns, rows),))
+    return Section(title, (Table.of(columns, rows),))
 
 
 def _phase_rows(breakdown: Breakdown, by: str, phase: str, top: int | None) -> pd.DataFrame:
@@ -290,32 +244,20 @@ def waiting(breakdown: Breakdown) -> Section:
     """What waiting costs: one row a block, and one for all ops of each phase with several
     threads."""
     columns = (
-        Column("phase"),
-        Column("block"),
-        Column("ms", "ms"),
-        Column("compute", "ms"),
-        Column("wait", "ms"),
-        Column("share", "share"),
-        Column("imbalance", "ratio"),
-        Column("costs", "ms"),
-        Column("barrier", "ms"),
-    )
-    names = (
-        *("time_ms", "compute_ms", "wait_ms", "wait_share"),
-        *("imbalance", "imbalance_ms", "barrier_ms"),
-    )
-    rows: list[Row] = []
-    for summary in breakdown.phases:
-        phase = summary.phase
-        if breakdown.n_threads.get(phase, 0) < 2:
-            continue
-        for table in (breakdown.waits, breakdown.wait_totals):
-            rows += [
-                (phase, row.get("block", "all"), *(row[name] for name in names))
-                for row in records(table[table["phase"] == phase])
-            ]
+        Column("phase"), Column("block"), Column("ms", "ms", "time_ms"),
+        Column("compute", "ms", "compute_ms"), Column("wait", "ms", "wait_ms"),
+        Column("share", "share", "wait_share"), Column("imbalance", "ratio"),
+        Column("costs", "ms", "imbalance_ms"), Column("barrier", "ms", "barrier_ms"),
+    )  # fmt: skip
+    rows = [
+        {"block": "all", **row}
+        for summary in breakdown.phases
+        if breakdown.n_threads.get(summary.phase, 0) > 1
+        for table in (breakdown.waits, breakdown.wait_totals)
+        for row in records(table[table["phase"] == summary.phase])
+    ]
     text = (
         "wait: mean over the threads. imbalance: slowest thread over mean, and what it costs. "
         "barrier: starting, synchronising and waking threads; the rest of the time."
     )
-    return Section("Waiting", (Table(columns, rows), Note(text)))
+    return Section("Waiting", (Table.of(columns, rows), Note(text)))
