@@ -69,7 +69,7 @@ class Places(TypedDict):
     n_swa: NDArray[np.int64]  # tokens of the sliding window; 0 without one
     cache: NDArray[np.int32]  # number of the cache within the context; -1 for weights
 
-# Of one allocation. A mapped file also holds weights that were copied elsewhere: the originals.
+# Of one allocation. `original`: the source, in a mapped file, of weights that were repacked.
 @type_check_only
 class BufferObservation(TypedDict):
     buffer: int  # number of the allocation in Places; -1 for compute, output and work
