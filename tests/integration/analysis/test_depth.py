@@ -83,7 +83,7 @@ def test_the_command(small_model: ModelMaker, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--n-depth", "0,,x"], "empty place"),
+        (["--n-depth", "0,,x"], "empty item"),
         (["--n-depth", "0,-5"], "too small"),
         (["--n-depth", "4000", "--n-ctx", "2048"], "--n-ctx 4100"),
     ],
