@@ -37,12 +37,12 @@ void Recorder::start() {
     // Graphs may have been rebuilt at known addresses while the hooks were off.
     graphs_.forget_addresses();
     active_recorder = this;
-    slmprof_threads = cpu_.slots();
+    __atomic_store_n(&slmprof_threads, cpu_.slots(), __ATOMIC_RELEASE);
 }
 
 void Recorder::stop() {
     if (active_recorder == this) {
-        slmprof_threads = nullptr;
+        __atomic_store_n(&slmprof_threads, static_cast<slmprof_thread *>(nullptr), __ATOMIC_RELEASE);
         active_recorder = nullptr;
     }
 }

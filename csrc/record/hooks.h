@@ -47,8 +47,8 @@ enum slmprof_segment {
 
 struct slmprof_thread;
 
-// The slots of the threads while an op pass runs, else null. Written only while no graph runs; the
-// kick-off of the thread pool publishes it to the other threads.
+// The slots of the threads while an op pass runs, else null. Written only while no graph runs; but a thread
+// may leave the last barrier of a graph so late that it reads it just then: hence atomically, once a hook.
 extern struct slmprof_thread * slmprof_threads;
 
 void slmprof_run_begin(struct ggml_cgraph * graph, int n_threads);
@@ -66,31 +66,37 @@ void slmprof_enter_segment(int kind);
 }
 #endif
 
-#define SLMPROF_ON() __builtin_expect(slmprof_threads != NULL, 0)
+#define SLMPROF_IF_ON(call)                                                                        \
+    do {                                                                                           \
+        struct slmprof_thread * slmprof_on = __atomic_load_n(&slmprof_threads, __ATOMIC_ACQUIRE);  \
+        if (__builtin_expect(slmprof_on != NULL, 0)) {                                             \
+            call;                                                                                  \
+        }                                                                                          \
+    } while (0)
 
 #define SLMPROF_RUN_BEGIN(graph, n_threads) \
-    do { if (SLMPROF_ON()) { slmprof_run_begin(graph, n_threads); } } while (0)
+    SLMPROF_IF_ON(slmprof_run_begin(graph, n_threads))
 #define SLMPROF_RUN_END() \
-    do { if (SLMPROF_ON()) { slmprof_run_end(); } } while (0)
+    SLMPROF_IF_ON(slmprof_run_end())
 #define SLMPROF_OP_BEGIN(thread) \
-    do { if (SLMPROF_ON()) { slmprof_op_begin(slmprof_threads, thread); } } while (0)
+    SLMPROF_IF_ON(slmprof_op_begin(slmprof_on, thread))
 
 // Where ggml has a barrier of its own, the end of an op is read in it: by a thread that arrives early,
 // when it begins to wait; by the last one, after it has let the others go, and that reading is the
 // next op's begin as well. OpenMP's barrier has no such place.
 #ifdef GGML_USE_OPENMP
 #    define SLMPROF_OP_END(thread, n_threads, node, n_fused) \
-        do { if (SLMPROF_ON()) { slmprof_op_end(slmprof_threads, thread, node, n_fused, 0); } } while (0)
+        SLMPROF_IF_ON(slmprof_op_end(slmprof_on, thread, node, n_fused, 0))
 #else
 #    define SLMPROF_OP_END(thread, n_threads, node, n_fused) \
-        do { if (SLMPROF_ON()) { slmprof_op_end(slmprof_threads, thread, node, n_fused, (n_threads) > 1); } } while (0)
+        SLMPROF_IF_ON(slmprof_op_end(slmprof_on, thread, node, n_fused, (n_threads) > 1))
 #endif
 #define SLMPROF_ARRIVE(is_last) \
-    do { if (SLMPROF_ON()) { slmprof_arrive(is_last); } } while (0)
+    SLMPROF_IF_ON(slmprof_arrive(is_last))
 
 // A thread goes on behind that barrier.
 #define SLMPROF_RESUME(thread) \
-    do { if (SLMPROF_ON()) { slmprof_resume(slmprof_threads, thread); } } while (0)
+    SLMPROF_IF_ON(slmprof_resume(slmprof_on, thread))
 
 // A barrier that returns at once, on one thread, or that tells nothing of its inside is arrived at
 // when it is entered.
@@ -103,20 +109,20 @@ void slmprof_enter_segment(int kind);
 
 // A product begins to convert its activations; the next barrier within the op ends that.
 #define SLMPROF_CONVERT(thread) \
-    do { if (SLMPROF_ON()) { slmprof_convert(slmprof_threads, thread); } } while (0)
+    SLMPROF_IF_ON(slmprof_convert(slmprof_on, thread))
 
 // The experts that each token goes to, [n_used, n_tokens] of int32: only those matrices are read.
 #define SLMPROF_ROUTE(thread, experts) \
-    do { if (SLMPROF_ON()) { slmprof_route(slmprof_threads, thread, experts); } } while (0)
+    SLMPROF_IF_ON(slmprof_route(slmprof_on, thread, experts))
 
 #define SLMPROF_SEGMENT(kind) \
-    do { if (SLMPROF_ON()) { slmprof_enter_segment(kind); } } while (0)
+    SLMPROF_IF_ON(slmprof_enter_segment(kind))
 
 // A path code: what ran, the layout of repacked weights, the types of the two operands.
 #define SLMPROF_LAYOUT(n_cols, interleave) ((((uint32_t) (n_cols)) << 4) | ((uint32_t) (interleave)))
 #define SLMPROF_CODE(path, layout, type_a, type_b) \
     (((uint32_t) (path) << 24) | ((uint32_t) (layout) << 14) | ((uint32_t) (type_a) << 7) | (uint32_t) (type_b))
 #define SLMPROF_PATH(thread, path, layout, type_a, type_b) \
-    do { if (SLMPROF_ON()) { slmprof_set_path(slmprof_threads, thread, SLMPROF_CODE(path, layout, type_a, type_b), 0); } } while (0)
+    SLMPROF_IF_ON(slmprof_set_path(slmprof_on, thread, SLMPROF_CODE(path, layout, type_a, type_b), 0))
 #define SLMPROF_PATH_UNLESS_KNOWN(thread, path, layout, type_a, type_b) \
-    do { if (SLMPROF_ON()) { slmprof_set_path(slmprof_threads, thread, SLMPROF_CODE(path, layout, type_a, type_b), 1); } } while (0)
+    SLMPROF_IF_ON(slmprof_set_path(slmprof_on, thread, SLMPROF_CODE(path, layout, type_a, type_b), 1))
