@@ -60,3 +60,6 @@ def known_types(n_strings: int) -> tuple[TypeTable, tuple[str, ...]]:
         }
     )
     return types, tuple(entry[0] for entry in entries)
+
+
+GGML_TYPES = frozenset(known_types(0)[1])

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from ...profiles.ceilings import MEMORY, Ceilings
+from ...profiles.history import GGML_TYPES
 from ..timing.phases import NS_PER_MS
 
 Floats = npt.NDArray[np.float64]
@@ -230,10 +231,11 @@ def _compute_ms(ops: pd.DataFrame, ceilings: Ceilings) -> Floats:
 
 
 def _peak_gflops(ceilings: Ceilings, type_name: str, n_columns: int) -> float:
-    """Of a type that was not measured, as one of a custom scheme, that of the fastest type: what
-    follows from it is still a least time."""
+    """Of a type that neither ggml nor the measurement knows, as one of a custom scheme, that of the
+    fastest type: what follows from it is still a least time."""
     names = {row.type for row in ceilings.arithmetic}
-    asked = [type_name] if type_name in names else names if type_name else ()
+    is_known = type_name in names or type_name in GGML_TYPES
+    asked = [type_name] if is_known else names if type_name else ()
     rates = [ceilings.peak_gflops(name, n_columns) for name in asked]
     return max((rate for rate in rates if rate is not None), default=np.nan)
 
