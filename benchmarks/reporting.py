@@ -14,6 +14,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from slmprof.cores import usable_cores
 from slmprof.machine import environment
 
 
@@ -61,7 +62,7 @@ def publish(
     console = _console()
     for title, further in (tables or {}).items():
         console.print(_table(title, further, digits))
-    title = f"{name}, {environment.cpu_name()}, {environment.usable_cores()} cores"
+    title = f"{name}, {environment.cpu_name()}, {usable_cores()} cores"
     console.print(_table(title, rows, digits))
     if bars:
         verdicts = Table("bar", "value", "limit", "reached")
@@ -73,7 +74,7 @@ def publish(
     if options.json:
         document = {
             "benchmark": name,
-            "machine": {"cpu": environment.cpu_name(), "n_cores": environment.usable_cores(),
+            "machine": {"cpu": environment.cpu_name(), "n_cores": usable_cores(),
                         "python": platform.python_version()},
             "rows": list(rows),
             **({"tables": {title: list(rows) for title, rows in tables.items()}} if tables else {}),
