@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from slmprof.planning.records import (
-    BufferSize,
     ComputePeak,
     LayerSize,
     LiveTensor,
@@ -19,6 +18,7 @@ from slmprof.planning.records import (
     TensorPlace,
     UbatchSize,
 )
+from slmprof.profiles.meta import Buffer
 from slmprof.profiles.tables import TensorTable
 from slmprof.settings.resolved import ResolvedPlan
 
@@ -140,12 +140,12 @@ def example_plan(name: str = "blk.0.attn_q.weight", **config: Any) -> MemoryPlan
     return MemoryPlan(
         config=replace(CONFIG, **config),
         buffers=(
-            BufferSize("CPU", "CPU_Mapped", "weights", 10 * MIB),
-            BufferSize("CPU", "CPU_REPACK", "weights", 2 * MIB),
-            BufferSize("CPU", "CPU", "kv_cache", 3 * MIB),
-            BufferSize("CPU", "CPU", "compute", 9 * MIB),
-            BufferSize("CPU", "CPU", "output", 2048),
-            BufferSize("CPU", "CPU", "work", 4096),
+            Buffer("CPU", "CPU_Mapped", "weights", 10 * MIB),
+            Buffer("CPU", "CPU_REPACK", "weights", 2 * MIB),
+            Buffer("CPU", "CPU", "kv_cache", 3 * MIB),
+            Buffer("CPU", "CPU", "compute", 9 * MIB),
+            Buffer("CPU", "CPU", "output", 2048),
+            Buffer("CPU", "CPU", "work", 4096),
         ),
         layers=(*layers, LayerSize(None, 4 * MIB, 0, 0)),
         tensors=(

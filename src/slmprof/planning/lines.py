@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from .records import BufferSize, ComputePeak, LayerSize, LiveTensor, MemoryPlan, TensorPlace
+from ..profiles.decoding import Record
+from .records import ComputePeak, LiveTensor, MemoryPlan, TensorPlace
 
-_Row = TypeVar("_Row", BufferSize, LayerSize, TensorPlace, LiveTensor, ComputePeak)
+_Row = TypeVar("_Row", bound=Record)
 _Tensor = TypeVar("_Tensor", TensorPlace, LiveTensor)
 _PEAK_FIELDS = ("size_bytes", "live_bytes", "hole_bytes", "lower_bound_bytes")
 _LAYER_FIELDS = ("weights_bytes", "kv_bytes", "recurrent_bytes")
@@ -22,8 +23,7 @@ def along_n_ctx(first: MemoryPlan, second: MemoryPlan, n_ctx: int) -> MemoryPlan
     before, after = first.n_ctx, second.n_ctx
     line = _Line(n_ctx - after, after - before)
     known = {(row.device, row.buffer_type, row.kind): row for row in first.buffers}
-    return replace(
-        second,
+    return second.replace(
         config=replace(second.config, n_ctx=n_ctx),
         buffers=tuple(
             line.row(known.get((row.device, row.buffer_type, row.kind), row), row, "size_bytes")
@@ -52,14 +52,14 @@ class _Line:
         return b + (b - a) * self.beyond // self.apart
 
     def row(self, a: _Row, b: _Row, *fields: str) -> _Row:
-        values: dict[str, Any] = {n: self.at(getattr(a, n), getattr(b, n)) for n in fields}
-        return replace(b, **values)
+        return b.replace(**{n: self.at(getattr(a, n), getattr(b, n)) for n in fields})
 
     def tensor(self, a: _Tensor, b: _Tensor) -> _Tensor:
-        return replace(self.row(a, b, "size_bytes"), shape=tuple(map(self.at, a.shape, b.shape)))
+        grown = self.row(a, b, "size_bytes")
+        return grown.replace(shape=tuple(map(self.at, a.shape, b.shape)))
 
     def peak(self, a: ComputePeak, b: ComputePeak) -> ComputePeak:
         known = {(t.tensor, t.op, t.layer): t for t in a.tensors}
         tensors = [self.tensor(known.get((t.tensor, t.op, t.layer), t), t) for t in b.tensors]
         tensors.sort(key=lambda t: -t.size_bytes)
-        return replace(self.row(a, b, *_PEAK_FIELDS), tensors=tuple(tensors))
+        return self.row(a, b, *_PEAK_FIELDS).replace(tensors=tuple(tensors))

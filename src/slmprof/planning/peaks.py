@@ -27,8 +27,7 @@ class PeakFinder:
         """
         strings: list[str] = graph["strings"]
         tensors = TensorTable.from_columns(graph["tensors"])
-        lives = find_lives(tensors, strings)
-        lives = _of_largest_buffer(lives)
+        lives = _of_largest_buffer(find_lives(tensors, strings))
         moment = find_peak(lives)
         sizes = [b["size_bytes"] for b in graph["buffers"] if b["kind"] == "compute"]
         # The allocator rounds the end up; its own figure counts where it is the same buffer's.
@@ -56,20 +55,10 @@ def _of_largest_buffer(lives: Lives) -> Lives:
     ends = lives.offset_bytes + lives.size_bytes
     largest = max(buffers, key=lambda b: int(ends[lives.buffer == b].max()))
     chosen = lives.buffer == largest
+    columns = ("row", "buffer", "offset_bytes", "size_bytes", "birth", "death", "last_use")
     return Lives(
         n_steps=lives.n_steps,
-        **{
-            name: getattr(lives, name)[chosen]
-            for name in (
-                "row",
-                "buffer",
-                "offset_bytes",
-                "size_bytes",
-                "birth",
-                "death",
-                "last_use",
-            )
-        },
+        **{name: getattr(lives, name)[chosen] for name in columns},
         place=np.full(int(chosen.sum()), -1, np.int32),
     )
 

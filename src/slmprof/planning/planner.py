@@ -9,13 +9,15 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..children.native_errors import guarded
 from ..errors import EngineError, UsageError
 from ..models.resolve import model_name
+from ..profiles.decoding import decode
+from ..profiles.meta import Buffer
 from ..profiles.tables import trimmed_shape
 from ..settings.planning import AskedPlan, MemoryRequest
 from ..settings.resolved import ResolvedPlan, used_buffers
@@ -23,7 +25,7 @@ from ..settings.table import MAX
 from . import notes as plan_notes
 from .lines import along_n_ctx
 from .peaks import PeakFinder
-from .records import BufferSize, LayerSize, MemoryPlan, PlannedModel, TensorPlace
+from .records import LayerSize, MemoryPlan, PlannedModel, TensorPlace
 
 if TYPE_CHECKING:
     from .. import _core
@@ -57,7 +59,7 @@ class ModelPlanner:
         info: dict[str, Any] = {**self._planner(True, True).model_info()}
         info["name"] = model_name(info["name"], self._path)
         info["path"] = self._request.model
-        return PlannedModel(**{field.name: info[field.name] for field in fields(PlannedModel)})
+        return decode(PlannedModel, info)
 
     def n_ctx_train(self) -> int:
         """The context that the model was trained for.
@@ -123,11 +125,10 @@ class ModelPlanner:
         ]
         if config.n_ctx != setting.n_ctx:
             notes.append(f"llama.cpp makes {config.n_ctx} of a context of {setting.n_ctx}")
-        buffers = tuple(BufferSize(**buffer) for buffer in plan["buffers"])
         notes += _outputs_notes(planner.model_info(), native, plan)
         return MemoryPlan(
             config=config,
-            buffers=buffers,
+            buffers=decode(tuple[Buffer, ...], plan["buffers"]),
             layers=_layers(tensors),
             tensors=tensors if self._request.tensors else (),
             compute_phases=tuple(map(self._peaks.peak, plan["graphs"])) if details else (),

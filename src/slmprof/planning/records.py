@@ -5,28 +5,15 @@ The process that plans hands them over as JSON, and `slmprof memory --format jso
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from functools import cached_property
-from typing import Any
+import math
 
+from ..profiles.decoding import Json, Record
+from ..profiles.meta import Buffer
 from ..profiles.vocabulary import MEMORY_KINDS
 from ..settings.resolved import ResolvedPlan
 
-Json = dict[str, Any]
 
-
-@dataclass(frozen=True)
-class BufferSize:
-    """Buffers of one device, buffer type and kind."""
-
-    device: str
-    buffer_type: str
-    kind: str
-    size_bytes: int
-
-
-@dataclass(frozen=True)
-class LayerSize:
+class LayerSize(Record, frozen=True):
     """What one layer holds as long as the context lives; `layer` is None outside the layers.
 
     `n_swa` are the tokens of its sliding window, None where there is none.
@@ -39,8 +26,7 @@ class LayerSize:
     n_swa: int | None = None
 
 
-@dataclass(frozen=True)
-class TensorPlace:
+class TensorPlace(Record, frozen=True):
     """A weight, or a tensor of a cache. `shape` has the fastest dimension first.
 
     `n_swa` are the tokens of a cache's sliding window, None where there is none.
@@ -59,12 +45,10 @@ class TensorPlace:
     @property
     def bits_per_weight(self) -> float | None:
         """Bits of one element; None where there are none."""
-        n_elements = 1
-        for n in self.shape:
-            n_elements *= n
+        n_elements = math.prod(self.shape)
         return 8 * self.size_bytes / n_elements if n_elements else None
 
-    @cached_property
+    @property
     def block(self) -> str:
         """The block by the tensor's name: `attention`, `ffn`, …, or `other`."""
         if self.kind == "kv_cache":
@@ -78,12 +62,11 @@ class TensorPlace:
 
     def to_json(self) -> Json:
         """The fields, with `bits_per_weight` and `block`."""
-        values = asdict(self)
-        return {**values, "bits_per_weight": self.bits_per_weight, "block": self.block}
+        derived = {"bits_per_weight": self.bits_per_weight, "block": self.block}
+        return {**super().to_json(), **derived}
 
 
-@dataclass(frozen=True)
-class LiveTensor:
+class LiveTensor(Record, frozen=True):
     """A tensor in the compute buffer at its peak; `op` is NONE for what the host fills."""
 
     tensor: str
@@ -95,8 +78,7 @@ class LiveTensor:
     size_bytes: int
 
 
-@dataclass(frozen=True)
-class ComputePeak:
+class ComputePeak(Record, frozen=True):
     """The compute buffer of one phase when it is fullest.
 
     Attributes:
@@ -116,16 +98,14 @@ class ComputePeak:
     tensors: tuple[LiveTensor, ...]
 
 
-@dataclass(frozen=True)
-class UbatchSize:
+class UbatchSize(Record, frozen=True):
     """The compute buffers with another physical batch."""
 
     n_ubatch: int
     compute_bytes: int
 
 
-@dataclass(frozen=True)
-class MemoryPlan:
+class MemoryPlan(Record, frozen=True):
     """What the model takes with one setting.
 
     Attributes:
@@ -139,7 +119,7 @@ class MemoryPlan:
     """
 
     config: ResolvedPlan
-    buffers: tuple[BufferSize, ...]
+    buffers: tuple[Buffer, ...]
     layers: tuple[LayerSize, ...] = ()
     tensors: tuple[TensorPlace, ...] = ()
     compute_phases: tuple[ComputePeak, ...] = ()
@@ -170,16 +150,14 @@ class MemoryPlan:
         return max(self.compute_phases, key=lambda peak: peak.size_bytes, default=None)
 
 
-@dataclass(frozen=True)
-class Refusal:
+class Refusal(Record, frozen=True):
     """A setting that llama.cpp does not allow, and why; of a file type it is all that is known."""
 
     config: ResolvedPlan
     message: str
 
 
-@dataclass(frozen=True)
-class Fit:
+class Fit(Record, frozen=True):
     """The largest context of one model file, with one setting, in a given amount of memory.
 
     Attributes:
@@ -202,8 +180,7 @@ class Fit:
     asked_total_bytes: int | None = None
 
 
-@dataclass(frozen=True)
-class PlannerCost:
+class PlannerCost(Record, frozen=True):
     """What the planning itself took.
 
     `planner_ms` is the time within llama.cpp's planner, loading included; `read_bytes` what the
@@ -216,8 +193,7 @@ class PlannerCost:
     rss_peak_bytes: int | None
 
 
-@dataclass(frozen=True)
-class PlannedModel:
+class PlannedModel(Record, frozen=True):
     """A model as its file, or the outline made for it, describes it."""
 
     name: str
@@ -241,11 +217,10 @@ class PlannedModel:
 
     def to_json(self) -> Json:
         """The fields, with `bits_per_weight`."""
-        return {**asdict(self), "bits_per_weight": self.bits_per_weight}
+        return {**super().to_json(), "bits_per_weight": self.bits_per_weight}
 
 
-@dataclass(frozen=True)
-class MemoryReport:
+class MemoryReport(Record, frozen=True):
     """The plans of a model with all settings that were asked for.
 
     Attributes:

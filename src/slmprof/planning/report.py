@@ -146,7 +146,7 @@ class _Report:
         if self.request.details and self.request.n_settings == 1:
             ubatch = tuple(self._ubatches(planner, setting, plan))
             notes += self._advice(planner, setting, plan)
-        return replace(plan, notes=tuple(notes), ubatch=ubatch)
+        return plan.replace(notes=tuple(notes), ubatch=ubatch)
 
     @staticmethod
     def _advice(planner: ModelPlanner, setting: AskedPlan, plan: MemoryPlan) -> list[str]:

@@ -17,27 +17,14 @@ _COLUMNS: dict[str, tuple[str, ...]] = {
     "buffer": ("device", "buffer_type", "kind", "size_bytes"),
     "layer": ("layer", "weights_bytes", "kv_bytes", "recurrent_bytes", "n_swa"),
     "tensor": (
-        "tensor",
-        "type",
-        "shape",
-        "size_bytes",
-        "bits_per_weight",
-        "layer",
-        "block",
-        "kind",
-        "device",
-        "buffer_type",
-        "n_swa",
+        "tensor", "type", "shape", "size_bytes", "bits_per_weight", "layer", "block", "kind",
+        "device", "buffer_type", "n_swa",
     ),
     "peak": ("phase", "tensor", "op", "block", "layer", "type", "shape", "size_bytes"),
-}
+}  # fmt: skip
 _FIT = (
-    "size_bytes",
-    "bits_per_weight",
-    "is_limited_by_training",
-    "asked_n_ctx",
-    "asked_total_bytes",
-)
+    "size_bytes", "bits_per_weight", "is_limited_by_training", "asked_n_ctx", "asked_total_bytes",
+)  # fmt: skip
 
 Row = dict[str, Any]
 

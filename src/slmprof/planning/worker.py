@@ -5,7 +5,6 @@ Its question is a MemoryRequest, its answer the report.
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from .report import make_report
 def _answer(question: dict[str, Any], folder: str, on_progress: OnProgress) -> dict[str, Any]:
     _core.log_to_stderr(True)
     request = MemoryRequest.from_json(question)
-    return asdict(make_report(request, Path(folder), on_progress))
+    return make_report(request, Path(folder), on_progress).to_json()
 
 
 if __name__ == "__main__":

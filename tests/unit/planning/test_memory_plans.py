@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import pytest
 from plan_builder import CONFIG, MIB, example_plan, example_report
@@ -12,7 +12,6 @@ from slmprof.planning import notes as plan_notes
 from slmprof.planning.fit import choose_types, largest_context
 from slmprof.planning.lines import along_n_ctx
 from slmprof.planning.records import (
-    BufferSize,
     Fit,
     LayerSize,
     MemoryPlan,
@@ -21,6 +20,7 @@ from slmprof.planning.records import (
     TensorPlace,
 )
 from slmprof.profiles.decoding import decode
+from slmprof.profiles.meta import Buffer
 
 
 def test_totals() -> None:
@@ -39,27 +39,26 @@ def test_records_survive_json() -> None:
         varying=("n_ctx",),
         budget_bytes=9,
     )
-    again = decode(MemoryReport, json.loads(json.dumps(asdict(report))))
+    again = decode(MemoryReport, json.loads(json.dumps(report.to_json())))
     assert again == report
 
 
 def test_bits_and_blocks_of_tensors() -> None:
     weight = example_plan().tensors[0]
     assert weight.bits_per_weight == 4.5 and weight.block == "attention"
-    assert replace(weight, shape=(0,)).bits_per_weight is None
-    assert replace(weight, tensor="who.knows").block == "other"
-    assert replace(weight, kind="recurrent_state").block == "recurrent"
+    assert weight.replace(shape=(0,)).bits_per_weight is None
+    assert weight.replace(tensor="who.knows").block == "other"
+    assert weight.replace(kind="recurrent_state").block == "recurrent"
 
 
 def grown(n_ctx: int) -> MemoryPlan:
     plan = example_plan(n_ctx=n_ctx)
     cache = TensorPlace("cache_k_l0", "f16", (64, n_ctx), 128 * n_ctx, 0, "kv_cache", "CPU", "CPU")
-    return replace(
-        plan,
-        buffers=(*plan.buffers[:2], BufferSize("CPU", "CPU", "kv_cache", 128 * n_ctx)),
+    return plan.replace(
+        buffers=(*plan.buffers[:2], Buffer("CPU", "CPU", "kv_cache", 128 * n_ctx)),
         layers=(LayerSize(0, 5, 128 * n_ctx, 7),),
         tensors=(plan.tensors[0], cache),
-        compute_phases=tuple(replace(p, size_bytes=9 + 2 * n_ctx) for p in plan.compute_phases),
+        compute_phases=tuple(p.replace(size_bytes=9 + 2 * n_ctx) for p in plan.compute_phases),
     )
 
 
@@ -81,16 +80,15 @@ def test_notes() -> None:
     assert "20.00 GiB" in note and "16.00 GiB" in note
     plan = example_plan()
     assert plan_notes.logits_bytes(plan) == 8 * MIB
-    few = replace(plan, config=replace(plan.config, n_outputs_max=1), buffers=plan.buffers[:3])
+    few = plan.replace(config=replace(plan.config, n_outputs_max=1), buffers=plan.buffers[:3])
     assert "--n-outputs-max 1" in plan_notes.logits_notes(plan, few)[0]
     assert plan_notes.logits_notes(plan, plan) == []
     assert plan_notes.scores_bytes(plan) == 0
     peak = plan.compute_phases[0]
-    scores = replace(peak.tensors[0], block="attention")
-    off = replace(
-        plan,
+    scores = peak.tensors[0].replace(block="attention")
+    off = plan.replace(
         config=replace(plan.config, flash_attn="off"),
-        compute_phases=(replace(peak, tensors=(scores,)),),
+        compute_phases=(peak.replace(tensors=(scores,)),),
     )
     assert plan_notes.scores_bytes(off) == 8 * MIB
     assert "--flash-attn on" in plan_notes.scores_notes(off, few)[0]
@@ -112,9 +110,7 @@ def test_the_largest_context(budget: int, limit: int, n_ctx: int) -> None:
     """One byte a token and 1000 bytes of weights; llama.cpp rounds a context up to 256."""
 
     def plan(n: int) -> MemoryPlan:
-        return replace(
-            example_plan(n_ctx=n), buffers=(BufferSize("CPU", "CPU", "kv_cache", 1000 + n),)
-        )
+        return example_plan(n_ctx=n).replace(buffers=(Buffer("C", "C", "kv_cache", 1000 + n),))
 
     found = largest_context(plan, budget, limit)
     assert found.n_ctx == n_ctx and found.total_bytes <= budget
@@ -122,7 +118,7 @@ def test_the_largest_context(budget: int, limit: int, n_ctx: int) -> None:
 
 def test_nothing_fits() -> None:
     def plan(n: int) -> MemoryPlan:
-        return replace(example_plan(n_ctx=n), buffers=(BufferSize("C", "C", "weights", 1000 + n),))
+        return example_plan(n_ctx=n).replace(buffers=(Buffer("C", "C", "weights", 1000 + n),))
 
     assert largest_context(plan, 500, 8192).n_ctx == 256
     assert largest_context(plan, 500, 100).n_ctx == 100

@@ -97,9 +97,7 @@ def test_views() -> None:
 def test_many_layers_of_two_kinds_take_two_rows() -> None:
     plan = example_plan()
     layers = tuple(LayerSize(i, MIB * (1 + i % 2), MIB, 0) for i in range(40))
-    report = example_report(
-        type(plan)(**{**vars(plan), "layers": (*layers, LayerSize(None, 5 * MIB, 0, 0))})
-    )
+    report = example_report(plan.replace(layers=(*layers, LayerSize(None, 5 * MIB, 0, 0))))
     text = shown(report, by="layer").partition("Layers")[2]
     assert len(text.partition("Bytes of")[0].strip().splitlines()) == 2 + 3
     assert "20" in text
@@ -108,7 +106,7 @@ def test_many_layers_of_two_kinds_take_two_rows() -> None:
 def test_layers_with_a_sliding_window_say_so() -> None:
     assert "window" not in shown(example_report(), by="layer")
     layers = (LayerSize(0, MIB, MIB, 0, n_swa=1024), LayerSize(1, MIB, MIB, 0))
-    report = example_report(replace(example_plan(), layers=layers))
+    report = example_report(example_plan().replace(layers=layers))
     rows = [line.split() for line in shown(report, by="layer").splitlines()]
     assert [row[:3] for row in rows if row[:1] in (["0"], ["1"])] == [
         ["0", "1", "1024"],
@@ -140,7 +138,7 @@ def test_many_settings_have_a_row_each() -> None:
 
 def test_many_settings_share_a_line_in_the_order_of_one() -> None:
     plans = [
-        replace(plan, config=replace(plan.config, n_outputs_max=7, n_seq_max=3))
+        plan.replace(config=replace(plan.config, n_outputs_max=7, n_seq_max=3))
         for plan in (example_plan(n_ctx=256), example_plan(n_ctx=512))
     ]
     header = " ".join(shown(example_report(*plans, varying=("n_ctx",))).split("\n\n")[0].split())
@@ -202,7 +200,7 @@ def test_csv_of_what_fits() -> None:
 
 def test_hostile_names() -> None:
     report = example_report(example_plan(HOSTILE))
-    report = replace(report, model=replace(report.model, name=HOSTILE))
+    report = report.replace(model=report.model.replace(name=HOSTILE))
     for by in (None, "tensor"):
         for form in ("table", "markdown"):
             text = shown(report, form, by=by)

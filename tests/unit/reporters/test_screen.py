@@ -94,6 +94,6 @@ def test_planned_memory_leads_with_totals_and_fit() -> None:
     text = shown(plan_document(report))
     assert fits(text) and "Buffers" not in text and "--full" in text
     assert text.index("Memory") < text.index("fits into this machine's memory")
-    small = shown(plan_document(replace(report, memory_bytes=1024)))
+    small = shown(plan_document(report.replace(memory_bytes=1024)))
     assert "does not fit into this machine's memory" in small
     assert "Buffers" in shown(plan_document(report, is_full=True))

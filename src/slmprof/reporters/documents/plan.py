@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from ...planning.records import ComputePeak, Fit, MemoryPlan, MemoryReport, Refusal
+from ...planning.records import Fit, MemoryPlan, MemoryReport
 from ...planning.rows import view_rows
 from ...profiles.vocabulary import MEMORY_KINDS
 from ...settings.planning import AskedPlan
@@ -72,44 +72,36 @@ def _data(report: MemoryReport, by: str | None, phase: str | None) -> dict[str, 
         "memory_bytes": report.memory_bytes,
         "varying": list(report.varying),
         "settings": [_plan(plan, by, phase) for plan in report.settings],
-        "refusals": [_with_config(refusal) for refusal in report.refusals],
-        "planner": vars(report.planner),
+        "refusals": [refusal.to_json() for refusal in report.refusals],
+        "planner": report.planner.to_json(),
     }
     if report.budget_bytes is not None:
         result["fit"] = {
             "budget_bytes": report.budget_bytes,
             "lightest": report.lightest,
             "least_compressed": report.least_compressed,
-            "found": [_with_config(fit) for fit in report.fits],
+            "found": [fit.to_json() for fit in report.fits],
         }
     return result
-
-
-def _with_config(record: Fit | Refusal) -> dict[str, Any]:
-    return {**vars(record), "config": record.config.to_json()}
 
 
 def _plan(plan: MemoryPlan, by: str | None, phase: str | None) -> dict[str, Any]:
     peaks = [peak for peak in plan.compute_phases if phase in (None, peak.phase)]
     largest = max(peaks, key=lambda peak: peak.size_bytes, default=None)
     views: dict[str, dict[str, Any]] = {
-        "buffer": {"buffers": [vars(buffer) for buffer in plan.buffers]},
+        "buffer": {"buffers": [buffer.to_json() for buffer in plan.buffers]},
         "total": {"totals_bytes": plan.totals_bytes},
-        "layer": {"layers": [vars(layer) for layer in plan.layers]},
+        "layer": {"layers": [layer.to_json() for layer in plan.layers]},
         "tensor": {"tensors": [tensor.to_json() for tensor in plan.tensors]},
         "peak": {
-            "compute_peak": None if largest is None else _peak(largest),
-            "compute_phases": [_peak(peak) for peak in peaks],
-            "ubatch": [vars(row) for row in plan.ubatch],
+            "compute_peak": None if largest is None else largest.to_json(),
+            "compute_phases": [peak.to_json() for peak in peaks],
+            "ubatch": [row.to_json() for row in plan.ubatch],
         },
     }
     shown = views if by is None else {by: views[by]}
     merged = {key: value for view in shown.values() for key, value in view.items()}
     return {"config": plan.config.to_json(), **merged, "notes": list(plan.notes)}
-
-
-def _peak(peak: ComputePeak) -> dict[str, Any]:
-    return {**vars(peak), "tensors": [vars(tensor) for tensor in peak.tensors]}
 
 
 def _rows(report: MemoryReport, by: str | None, phase: str | None) -> Rows:
