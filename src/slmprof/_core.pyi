@@ -186,22 +186,16 @@ class Engine:
     def score(
         self, tokens: ArrayLike, consumer: Callable[[int, NDArray[np.float32]], object]
     ) -> None: ...
+    # fmt: off
     def prefill(
-        self,
-        tokens: ArrayLike,
-        pass_kind: int,
-        repeat: int = 0,
-        depth: int = 0,
+        self, tokens: ArrayLike, pass_kind: int, repeat: int = 0, depth: int = 0,
         aggregate: bool = False,
     ) -> None: ...
     def decode(
-        self,
-        tokens: ArrayLike,
-        pass_kind: int,
-        repeat: int = 0,
-        depth: int = 0,
+        self, tokens: ArrayLike, pass_kind: int, repeat: int = 0, depth: int = 0,
         aggregate: bool = False,
     ) -> None: ...
+    # fmt: on
     def last_logits(self) -> NDArray[np.float32]: ...
     def take(self) -> Harvest: ...
 

@@ -42,7 +42,8 @@ def plan_buffers(
     if (
         available is not None
         and n_ctx * _CELL_BYTES > available
-        and _has_cells(plan(min(n_ctx, _SMALL_N_CTX)))
+        # Of recurrent states, which are of one size, no cells are noted.
+        and any(b["kind"] == "kv_cache" for b in plan(min(n_ctx, _SMALL_N_CTX))["buffers"])
     ):
         raise _too_many_cells(n_ctx, available)
     try:
@@ -62,11 +63,6 @@ def plan_buffers(
         f"({state / _GIB:.2f} GiB of it for the context), {available / _GIB:.2f} GiB are free; "
         f"{_ADVICE}"
     )
-
-
-def _has_cells(plan: _core.Plan) -> bool:
-    """Whether something is noted for every token of the context: states are of one size."""
-    return any(buffer["kind"] == "kv_cache" for buffer in plan["buffers"])
 
 
 def _too_many_cells(n_ctx: int, available: int) -> CaptureError:

@@ -29,11 +29,7 @@ def started(module: str) -> Iterator[subprocess.Popen[bytes]]:
         stderr=subprocess.PIPE,
         bufsize=0,
         # numpy's own threads would take time to start, and cores from what is measured.
-        env={
-            "OPENBLAS_NUM_THREADS": "1",
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join(paths),
-        },
+        env={"OPENBLAS_NUM_THREADS": "1", **os.environ, "PYTHONPATH": os.pathsep.join(paths)},
         # A Ctrl-C of the terminal is for the parent, which ends the child in its own way.
         start_new_session=True,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -37,9 +38,8 @@ def data_caches(cpus: Path = _CPUS) -> tuple[Cache, ...]:
     for folder in sorted((cpus / f"cpu{min(usable)}" / "cache").glob("index*")):
         size_bytes = _size(_read(folder / "size"))
         level = _read(folder / "level")
-        if _read(folder / "type") not in ("Data", "Unified") or not size_bytes:
-            continue
-        if not level.isdecimal():
+        is_of_data = _read(folder / "type") in ("Data", "Unified")
+        if not (is_of_data and size_bytes and level.isdecimal()):
             continue
         sharing = _cores(_read(folder / "shared_cpu_list")) & usable
         found[f"L{int(level)}"] = Cache(f"L{int(level)}", size_bytes, max(len(sharing), 1))
@@ -110,14 +110,9 @@ def _cores(text: str) -> set[int]:
 
 def _from_sysconf() -> tuple[Cache, ...]:
     """Sizes alone: which cores share a cache is not told, so only L3 counts as shared."""
-    sizes = []
+    found = []
     for level, name in _SYSCONF.items():
-        try:
-            size_bytes = os.sysconf(name)
-        except (ValueError, OSError):
-            continue
-        if size_bytes > 0:
-            sizes.append((level, size_bytes))
-    return tuple(
-        Cache(level, size, usable_cores() if level == "L3" else 1) for level, size in sizes
-    )
+        with contextlib.suppress(ValueError, OSError):
+            if (size_bytes := os.sysconf(name)) > 0:
+                found.append(Cache(level, size_bytes, usable_cores() if level == "L3" else 1))
+    return tuple(found)

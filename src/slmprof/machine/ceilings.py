@@ -21,6 +21,11 @@ from .environment import cpu_name
 # Raised when the same machine would be measured differently, so that no older file is used.
 METHOD_VERSION = 1
 
+# What of the build changes the speed of an op.
+_OF_BUILD = (
+    "llama_cpp_version", "ggml_version", "build_type", "compiler", "native", "openmp", "llamafile",
+    "repack",
+)  # fmt: skip
 _RETRY_AFTER = timedelta(minutes=10)
 _SHOWN_DIFFERENCES = 3
 _SHOWN_LENGTH = 60
@@ -173,15 +178,8 @@ def fingerprint() -> Fingerprint:
             f"{c.level} {c.size_bytes} bytes, {c.n_sharing} sharing" for c in data_caches()
         ),
         cpu_features=_core.cpu_features().strip(),
-        llama_cpp_version=build["llama_cpp_version"],
-        ggml_version=build["ggml_version"],
-        build_type=build["build_type"],
-        compiler=build["compiler"],
-        native=build["native"],
-        openmp=build["openmp"],
-        llamafile=build["llamafile"],
-        repack=build["repack"],
         method_version=METHOD_VERSION,
+        **{name: build[name] for name in _OF_BUILD},
     )
 
 

@@ -28,14 +28,7 @@ MAX_META_BYTES = 256 * 2**20
 MAX_TABLE_BYTES = 8 * 2**30
 MAX_MEMBERS = 1000
 # What numpy, zipfile and json answer odd bytes with.
-_ODD_BYTES = (
-    ValueError,
-    SyntaxError,
-    TokenError,
-    NotImplementedError,
-    RuntimeError,
-    OverflowError,
-)
+_ODD_BYTES = (ValueError, SyntaxError, TokenError, RuntimeError, OverflowError)
 _PLAIN_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
@@ -52,13 +45,11 @@ def write_archive(
     Raises:
         OSError: the file cannot be written.
     """
-    with whole_file(path, durable=durable) as stream:
-        _write_members(stream, meta, tables)
-
-
-def _write_members(stream: IO[bytes], meta: Mapping[str, Any], tables: Mapping[str, Table]) -> None:
     text = json.dumps(meta, allow_nan=False).encode()
-    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+    with (
+        whole_file(path, durable=durable) as stream,
+        zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+    ):
         _write_member(archive, META, np.frombuffer(text, np.uint8))
         for table_name, table in tables.items():
             for column_name, column in table.columns().items():

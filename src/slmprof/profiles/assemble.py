@@ -65,11 +65,6 @@ def write_chunk(directory: str | os.PathLike[str], number: int, chunk: Mapping[s
     write_archive(Path(directory) / f"chunk-{number:06d}.slmpart", meta, tables, durable=False)
 
 
-def count_chunks(directory: str | os.PathLike[str]) -> int:
-    """How many chunks there are."""
-    return len(_chunk_paths(Path(directory)))
-
-
 def assemble(directory: str | os.PathLike[str], error: str | None = None) -> ProfileData:
     """Puts the chunks together in their order.
 

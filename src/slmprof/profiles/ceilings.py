@@ -19,7 +19,6 @@ FORMAT = "slmprof-ceilings"
 FORMAT_VERSION = 1
 
 MEMORY = "memory"
-OPERATIONS = ("read", "copy", "triad")
 
 _MAX_FILE_BYTES = 2**20
 _Rate = Annotated[float, Meta(ge=1e-9, le=1e15)]
@@ -139,18 +138,11 @@ class Ceilings(Record, frozen=True):
                 return cache_capacity_bytes(cache, self.n_threads, n_cores)
         return 0.0
 
-    @property
-    def last_cache_bytes(self) -> float:
-        """What the caches of the last level hold together; 0 where none is known."""
-        return self.capacity_bytes(self.caches[-1].level) if self.caches else 0.0
-
     def level_holding(self, size_bytes: float) -> str:
         """The nearest level with a known bandwidth whose caches hold so much, else `memory`."""
         for cache in self.caches:
-            if (
-                size_bytes <= self.capacity_bytes(cache.level)
-                and self.gbps(cache.level) is not None
-            ):
+            is_measured = self.gbps(cache.level) is not None
+            if is_measured and size_bytes <= self.capacity_bytes(cache.level):
                 return cache.level
         return MEMORY
 

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 PHASES: tuple[str, ...] = ("prefill", "decode")
 PASSES: tuple[str, ...] = ("warmup", "timing", "op")
-SEGMENTS: tuple[str, ...] = (
-    "batch",
-    "graph_build",
-    "graph_alloc",
-    "inputs",
-    "launch",
-    "copies",
-    "outputs",
-)
+
+# Which part of a step each host segment belongs to (docs/measurement.md, conservation).
+HOST_PREPARE: tuple[str, ...] = ("batch", "graph_build", "graph_alloc", "inputs", "launch")
+COPIES: tuple[str, ...] = ("copies",)
+HOST_FINISH: tuple[str, ...] = ("outputs",)
+SEGMENTS: tuple[str, ...] = (*HOST_PREPARE, *COPIES, *HOST_FINISH)
+
 USAGES: tuple[str, ...] = ("none", "weights", "compute", "state")
 
 # What a row of `stats` is about: the op itself, or the conversion of a product's activations in it.
@@ -38,20 +36,10 @@ PASS_WARMUP = PASSES.index("warmup")
 PASS_TIMING = PASSES.index("timing")
 PASS_OP = PASSES.index("op")
 
-# Which part of a step each host segment belongs to (docs/measurement.md, conservation).
-HOST_PREPARE: tuple[str, ...] = ("batch", "graph_build", "graph_alloc", "inputs", "launch")
-COPIES: tuple[str, ...] = ("copies",)
-HOST_FINISH: tuple[str, ...] = ("outputs",)
-
 # Kinds of memory, as `memory.buffers[].kind` spells them.
 MEMORY_KINDS: tuple[str, ...] = (
-    "weights",
-    "kv_cache",
-    "recurrent_state",
-    "compute",
-    "output",
-    "other",
-)
+    "weights", "kv_cache", "recurrent_state", "compute", "output", "other",
+)  # fmt: skip
 
 
 def enums() -> dict[str, list[str]]:

@@ -15,7 +15,7 @@ from slmprof.cores import usable_cores
 from slmprof.errors import CaptureError, EngineError
 from slmprof.machine import ceilings as capture
 from slmprof.machine.caches import data_caches
-from slmprof.profiles.ceilings import OPERATIONS, Ceilings
+from slmprof.profiles.ceilings import Ceilings
 
 KIB = 2**10
 SHORT = 0.001  # seconds for each figure, where only its being there counts
@@ -37,13 +37,13 @@ def measured(progress: list[Progress]) -> Ceilings:
 @pytest.mark.parametrize("n_threads", [1, 2, 5])
 def test_bandwidth_of_any_number_of_threads(n_threads: int) -> None:
     figures = _core.measure_bandwidth(48 * KIB * n_threads, n_threads=n_threads, seconds=SHORT)
-    assert list(figures) == list(OPERATIONS)
+    assert list(figures) == ["read", "copy", "triad"]
     assert all(math.isfinite(gbps) and gbps > 0 for gbps in figures.values())
 
 
 def test_bandwidth_of_a_set_that_is_cut_into_chunks() -> None:
     figures = _core.measure_bandwidth(64 * 2**20, n_threads=N_THREADS, seconds=SHORT)
-    assert list(figures) == list(OPERATIONS)
+    assert list(figures) == ["read", "copy", "triad"]
 
 
 @pytest.mark.parametrize(

@@ -109,7 +109,6 @@ def test_capacities() -> None:
     ceilings = example_ceilings()
     assert ceilings.capacity_bytes("L1") == 64 * KIB  # two threads, a cache each
     assert ceilings.capacity_bytes("L3") == 8 * MIB  # one for all four cores
-    assert ceilings.last_cache_bytes == 8 * MIB
     assert ceilings.capacity_bytes("L4") == 0
     assert ceilings.level_holding(64 * KIB) == "L1"
     assert ceilings.level_holding(9 * MIB) == "memory"

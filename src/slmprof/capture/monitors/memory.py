@@ -22,13 +22,13 @@ class MemoryMonitor:
     """
 
     def __init__(self, predicted: Sequence[Mapping[str, Any]]) -> None:
-        self._predicted = _buffers(predicted)
+        self._predicted = decode(tuple[Buffer, ...], predicted)
         self._buffers: tuple[Buffer, ...] = ()
         self._observations: dict[str, Observation] = {}
 
     def reach(self, point: Point, engine: _core.Engine) -> None:
         """Looks at the buffers, and but for the ends of repeats at what is resident."""
-        self._buffers = _buffers(engine.buffers())
+        self._buffers = decode(tuple[Buffer, ...], engine.buffers())
         if point == "context":
             seen = engine.observations()
         elif point in ("prefill", "decode", "end"):
@@ -49,7 +49,3 @@ class MemoryMonitor:
             rss_peak_bytes=rss_peak_bytes(),
         )
         return meta.replace(memory=memory)
-
-
-def _buffers(rows: Sequence[Mapping[str, Any]]) -> tuple[Buffer, ...]:
-    return decode(tuple[Buffer, ...], rows)

@@ -9,12 +9,7 @@ from typing import TYPE_CHECKING, TextIO
 if TYPE_CHECKING:
     from ..documents.parts import Document
 
-RENDERERS: dict[str, str] = {
-    "table": "terminal",
-    "json": "json",
-    "csv": "csv",
-    "markdown": "markdown",
-}
+RENDERERS = {"table": "terminal", "json": "json", "csv": "csv", "markdown": "markdown"}
 """The name that `--format` gives a renderer, and its module, loaded when it is used."""
 
 
