@@ -232,20 +232,14 @@ def clear_log() -> None: ...
 def log_to_stderr(enabled: bool) -> None: ...
 def synth_file_types() -> dict[str, int]: ...
 def synth_file_type_number(file_type: str) -> int: ...
+
+# fmt: off
 def choose_tensor_types(
-    architecture: str,
-    file_type: str,
-    tensors: Sequence[tuple[str, Sequence[int]]],
-    *,
-    n_embd: int,
-    n_ff: int,
-    n_layer: int,
-    n_head: int,
-    n_head_kv: int,
-    n_expert: int,
-    head_dim: int,
-    patterns: Sequence[tuple[str, str]] = ...,
+    architecture: str, file_type: str, tensors: Sequence[tuple[str, Sequence[int]]], *,
+    n_embd: int, n_ff: int, n_layer: int, n_head: int, n_head_kv: int, n_expert: int,
+    head_dim: int, patterns: Sequence[tuple[str, str]] = ...,
 ) -> list[str]: ...
+# fmt: on
 def tensor_size_bytes(type: str, shape: Sequence[int]) -> int: ...
 def write_random_gguf(
     path: str,

@@ -18,6 +18,7 @@ from msgspec import UNSET
 from ..children.protocol import OnProgress
 from ..errors import ModelError, ProfileFormatError, SlmprofError, UsageError
 from ..profiles.meta import SweptModel, SweptPoint
+from ..profiles.writing import reason
 from ..settings.capture import CaptureConfig
 from ..settings.model_source import ModelSource
 from ..settings.table import SWEEP, table
@@ -128,8 +129,7 @@ def open_folder(folder: str | os.PathLike[str]) -> Path:
     except FileExistsError:
         raise UsageError(f"{path} is a file; a sweep needs a folder") from None
     except (OSError, ValueError) as error:
-        cause = error.strerror if isinstance(error, OSError) else error
-        raise UsageError(f"cannot write to the folder {path}: {cause}") from None
+        raise UsageError(f"cannot write to the folder {path}: {reason(error)}") from None
     return path
 
 
@@ -198,8 +198,8 @@ def _settings_of(config: CaptureConfig) -> dict[str, Any]:
         try:
             content = Path(config.prompt_file).read_bytes()
         except (OSError, ValueError) as error:
-            cause = error.strerror if isinstance(error, OSError) else error
-            raise UsageError(f"cannot read the prompt {config.prompt_file}: {cause}") from None
+            why = reason(error)
+            raise UsageError(f"cannot read the prompt {config.prompt_file}: {why}") from None
         settings["prompt_file"] = hashlib.sha256(content).hexdigest()
     return settings
 

@@ -13,7 +13,7 @@ from msgspec import Meta
 
 from ..errors import ProfileFormatError, UsageError
 from .decoding import Amount, Count, Json, Record, Whole, decode
-from .writing import whole_file
+from .writing import reason, whole_file
 
 FORMAT = "slmprof-ceilings"
 FORMAT_VERSION = 1
@@ -190,7 +190,7 @@ def read_ceilings(path: str | os.PathLike[str]) -> Ceilings:
     except ProfileFormatError as error:
         raise ProfileFormatError(f"cannot read ceilings {source}: {error}") from error
     except OSError as error:
-        raise UsageError(f"cannot read {source}: {error.strerror or error}") from error
+        raise UsageError(f"cannot read {source}: {reason(error)}") from error
     except (ValueError, RecursionError) as error:
         # Damaged JSON, bytes that are no UTF-8, brackets without end, or a path with a NUL in it.
         if "\0" in str(source):
@@ -213,8 +213,7 @@ def write_ceilings(ceilings: Ceilings, path: str | os.PathLike[str]) -> None:
         with whole_file(target) as stream:
             stream.write(text.encode())
     except (OSError, ValueError) as error:
-        cause = error.strerror if isinstance(error, OSError) and error.strerror else error
-        raise UsageError(f"cannot write {path}: {cause}") from error
+        raise UsageError(f"cannot write {path}: {reason(error)}") from error
 
 
 def _check_version(values: Mapping[str, object]) -> None:

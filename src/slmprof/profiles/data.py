@@ -4,20 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from . import tables
 from .meta import Meta
-from .tables import (
-    EventTable,
-    GraphTable,
-    LaneTable,
-    MaskTable,
-    PlaceTable,
-    RunTable,
-    SegmentTable,
-    StatTable,
-    StepTable,
-    TensorTable,
-    TypeTable,
-)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -26,17 +14,17 @@ class ProfileData:
 
     meta: Meta
     strings: tuple[str, ...]
-    steps: StepTable
-    segments: SegmentTable
-    runs: RunTable
-    events: EventTable
-    stats: StatTable
-    masks: MaskTable
-    graphs: GraphTable
-    tensors: TensorTable
-    places: PlaceTable
-    lanes: LaneTable
-    types: TypeTable
+    steps: tables.StepTable
+    segments: tables.SegmentTable
+    runs: tables.RunTable
+    events: tables.EventTable
+    stats: tables.StatTable
+    masks: tables.MaskTable
+    graphs: tables.GraphTable
+    tensors: tables.TensorTable
+    places: tables.PlaceTable
+    lanes: tables.LaneTable
+    types: tables.TypeTable
 
     def __repr__(self) -> str:
         name = self.meta.model.name or "unnamed model"

@@ -17,6 +17,7 @@ from .meta import FORMAT, FORMAT_VERSION, Meta, check_enums
 from .tables import TABLES, LaneTable
 from .validation import check_profile
 from .vocabulary import enums
+from .writing import reason
 
 
 def save(profile: ProfileData, path: str | os.PathLike[str]) -> None:
@@ -64,17 +65,14 @@ def load(path: str | os.PathLike[str]) -> ProfileData:
         strings = _strings(meta.get("strings"))
         if version < LaneTable.SINCE:
             tables, strings = with_lanes_and_types(tables, strings)
-        profile = ProfileData(
-            meta=Meta.from_json(meta),
-            strings=strings,
-            **tables,  # type: ignore[arg-type]
-        )
+        read = Meta.from_json(meta)
+        profile = ProfileData(meta=read, strings=strings, **tables)  # type: ignore[arg-type]
         check_profile(profile)
     except ProfileFormatError as error:
         raise ProfileFormatError(f"cannot read profile {source}: {error}") from error
     except (OSError, ValueError) as error:
         # ValueError: a path with a NUL in it.
-        raise UsageError(f"cannot read {source}: {_reason(error)}") from error
+        raise UsageError(f"cannot read {source}: {reason(error)}") from error
     return profile
 
 
@@ -113,13 +111,7 @@ def _cannot_write(path: str | os.PathLike[str], error: Exception) -> UsageError:
     hint = ""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         hint = "; free some space or choose another folder"
-    return UsageError(f"cannot write {path}: {_reason(error)}{hint}")
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return str(error) or type(error).__name__
+    return UsageError(f"cannot write {path}: {reason(error)}{hint}")
 
 
 def _checked_version(meta: Mapping[str, Any]) -> int:

@@ -10,6 +10,13 @@ from pathlib import Path
 from typing import IO
 
 
+def reason(error: Exception) -> str:
+    """Why a file could not be read or written, in the system's words where it has some."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error) or type(error).__name__
+
+
 @contextlib.contextmanager
 def whole_file(path: Path, *, durable: bool = False) -> Iterator[IO[bytes]]:
     """A stream to a temporary file beside `path`, which takes its place when all is written.

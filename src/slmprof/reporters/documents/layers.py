@@ -10,8 +10,8 @@ from typing import Any
 from ...analysis.layers import flags
 from ...analysis.layers.flags import LayerFlag
 from ...analysis.verdicts.breakdown import Breakdown
-from .parts import Finding, HeatMap, Note, Section, listed
-from .quantities import milliseconds, printable, ratio
+from .parts import Finding, HeatMap, Note, Section, listed, ranges
+from .quantities import milliseconds, printable, ratio, shape_text
 from .records import records
 
 _MOST_RUNS = 16
@@ -116,9 +116,17 @@ def flag_record(flag: LayerFlag) -> dict[str, Any]:
 def _said(flag: LayerFlag) -> str:
     figures = flag.figures
     if isinstance(figures, flags.OddTypes):
-        return _types(figures.weights)
+        types = [
+            (one.weight, one.type, f"{'mostly ' if one.n_types > 2 else ''}{one.usual_type}")
+            for one in figures.weights
+        ]
+        return _unlike("is", "are", types)
     if isinstance(figures, flags.OddShapes):
-        return _shapes(figures.weights)
+        shapes = [
+            (one.weight, f"{shape_text(one.shape)} elements", shape_text(one.usual_shape))
+            for one in figures.weights
+        ]
+        return _unlike("has", "have", shapes)
     if isinstance(figures, flags.OddColumns):
         return _columns(flag.block, figures)
     if isinstance(figures, flags.OddImpl):
@@ -141,25 +149,18 @@ def _said(flag: LayerFlag) -> str:
     return f"{flag.block} {', '.join(text for text in said if text)}, unlike other layers"
 
 
-def _types(weights: Sequence[flags.WeightType]) -> str:
-    groups: dict[tuple[str, str, bool], list[str]] = {}
-    for one in weights:
-        key = (one.type, one.usual_type, one.n_types > 2)
-        groups.setdefault(key, []).append(one.weight)
-    return "; ".join(
-        f"{listed(names)} {'are' if len(names) > 1 else 'is'} {own}, "
-        f"elsewhere {'mostly ' if mixed else ''}{usual}"
-        for (own, usual, mixed), names in groups.items()
-    )
+def _unlike(one: str, many: str, weights: Sequence[tuple[str, str, str]]) -> str:
+    """What weights are or have and others elsewhere, those that are alike in one clause.
 
-
-def _shapes(weights: Sequence[flags.WeightShape]) -> str:
+    Args:
+        one, many: the verb.
+        weights: name, what it is or has, and what is usual.
+    """
     groups: dict[tuple[str, str], list[str]] = {}
-    for one in weights:
-        own, usual = ("x".join(map(str, shape)) for shape in (one.shape, one.usual_shape))
-        groups.setdefault((own, usual), []).append(one.weight)
+    for weight, own, usual in weights:
+        groups.setdefault((own, usual), []).append(weight)
     return "; ".join(
-        f"{listed(names)} {'have' if len(names) > 1 else 'has'} {own} elements, elsewhere {usual}"
+        f"{listed(names)} {many if len(names) > 1 else one} {own}, elsewhere {usual}"
         for (own, usual), names in groups.items()
     )
 
@@ -204,13 +205,9 @@ def _compared(flag: LayerFlag) -> str:
 def _layers(numbers: Sequence[int]) -> str:
     if len(numbers) == 1:
         return f"Layer {numbers[0]}"
-    runs: list[list[int]] = []
-    for number in numbers:
-        if runs and number == runs[-1][1] + 1:
-            runs[-1][1] = number
-        else:
-            runs.append([number, number])
-    texts = [f"{a}" if a == b else f"{a}{', ' if b == a + 1 else '-'}{b}" for a, b in runs]
+    texts = [
+        f"{a}" if a == b else f"{a}{', ' if b == a + 1 else '-'}{b}" for a, b in ranges(numbers)
+    ]
     if len(texts) > _MOST_RUNS:
         texts = [*texts[:_MOST_RUNS], "and others"]
         return f"Layers {', '.join(texts[:-1])} {texts[-1]} ({len(numbers)} layers)"

@@ -75,13 +75,11 @@ class Table:
     def of(cls, columns: tuple[Column, ...], records: Iterable[Any]) -> Table:
         """A row for each of the records: dicts, or objects with attributes."""
         keys = [column.key or column.title for column in columns]
-        return cls(
-            columns,
-            [
-                tuple(row[key] if isinstance(row, dict) else getattr(row, key) for key in keys)
-                for row in records
-            ],
-        )
+        rows = [
+            tuple(row[key] if isinstance(row, dict) else getattr(row, key) for key in keys)
+            for row in records
+        ]
+        return cls(columns, rows)
 
 
 @dataclass(frozen=True)
@@ -190,6 +188,17 @@ def listed(names: Sequence[str], most: int = 4) -> str:
     if len(shown) < 2:
         return "".join(shown)
     return f"{', '.join(shown[:-1])} and {shown[-1]}"
+
+
+def ranges(numbers: Iterable[int]) -> list[tuple[int, int]]:
+    """First and last of each run of neighbours, in the order of the numbers."""
+    found: list[tuple[int, int]] = []
+    for number in numbers:
+        if found and number == found[-1][1] + 1:
+            found[-1] = (found[-1][0], number)
+        else:
+            found.append((number, number))
+    return found
 
 
 def setting_text(value: Any, joint: str = ",") -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ...planning.records import ComputePeak, LayerSize, MemoryPlan, TensorPlace
 from ...profiles.vocabulary import MEMORY_KINDS
-from .parts import Column, Row, Section, Table, notes
+from .parts import Column, Row, Section, Table, notes, ranges
 from .quantities import bytes_text
 
 _NAME_WIDTH = 22
@@ -109,15 +109,10 @@ def _layers(plan: MemoryPlan) -> Section:
 
 def _numbers(rows: Sequence[LayerSize]) -> str:
     """Numbers of layers, in ranges: `0-3,7,9-12`."""
-    ranges: list[list[int]] = []
-    for row in rows:
-        if row.layer is None:
-            return "outside"
-        if ranges and ranges[-1][-1] == row.layer - 1:
-            ranges[-1].append(row.layer)
-        else:
-            ranges.append([row.layer])
-    return ",".join(str(r[0]) if len(r) == 1 else f"{r[0]}-{r[-1]}" for r in ranges)
+    numbers = [row.layer for row in rows if row.layer is not None]
+    if len(numbers) < len(rows):
+        return "outside"
+    return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in ranges(numbers))
 
 
 def _tensors(plan: MemoryPlan, top: int | None) -> Section:
@@ -169,19 +164,11 @@ def _ubatches(plan: MemoryPlan) -> Section:
 def _live(peak: ComputePeak, top: int) -> Section:
     columns = (
         Column("tensor", most=_NAME_WIDTH), Column("op"), Column("block"),
-        Column("shape", "shape"), Column("size", "bytes"), Column("share", "share"),
+        Column("shape", "shape"), Column("size", "bytes", "size_bytes"), Column("share", "share"),
     )  # fmt: skip
-    shown = peak.tensors[:top]
-    rows = [
-        (
-            row.tensor,
-            "input" if row.op == "NONE" else row.op,
-            row.block,
-            row.shape,
-            row.size_bytes,
-            row.size_bytes / peak.size_bytes if peak.size_bytes else None,
-        )
-        for row in shown
-    ]
-    title = f"Live at the peak of {peak.phase} ({len(shown)} of {len(peak.tensors)})"
-    return Section(title, (Table(columns, rows),))
+    rows = [tensor.to_json() for tensor in peak.tensors[:top]]
+    for row in rows:
+        row["op"] = "input" if row["op"] == "NONE" else row["op"]
+        row["share"] = row["size_bytes"] / peak.size_bytes if peak.size_bytes else None
+    title = f"Live at the peak of {peak.phase} ({len(rows)} of {len(peak.tensors)})"
+    return Section(title, (Table.of(columns, rows),))

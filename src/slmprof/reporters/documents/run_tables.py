@@ -209,13 +209,12 @@ def _ops(breakdown: Breakdown, phase: str) -> Section:
         columns += (Column("ceiling", "share", "ceiling_share", is_wide=True), Column("bound"))
     # The whole list is asked for by name; the usual set shows its head.
     top = breakdown.top or (None if breakdown.by == "op" else TOP_OPS)
-    rows = records(_phase_rows(breakdown, "op", phase, top))
+    title, rows = _of_phase(breakdown, "op", phase, "Ops", top)
     for row in rows:
         row["tensor"] = row["tensor"] or row["op"]
         row["kernel"] = "+".join(row["fused"]).lower() or row["kernel"]
         row["part"] = "/".join(p for p in (row["block"], row["part"]) if p)
         row["impl"] = row["impl"] or None
-    title = _title(breakdown, "op", phase, "Ops", len(rows))
     return Section(title, (Table.of(columns, rows),))
 
 
@@ -224,20 +223,20 @@ def _tensors(breakdown: Breakdown, phase: str) -> Section:
         Column("tensor", most=28), Column("layer", "plain"), Column("block"),
         Column("calls", "count"), Column("ms", "ms", "time_ms"), Column("share", "share"),
     )  # fmt: skip
-    rows = records(_phase_rows(breakdown, "tensor", phase, breakdown.top or TOP_TENSORS))
-    title = _title(breakdown, "tensor", phase, "Tensors", len(rows))
+    top = breakdown.top or TOP_TENSORS
+    title, rows = _of_phase(breakdown, "tensor", phase, "Tensors", top)
     return Section(title, (Table.of(columns, rows),))
 
 
-def _phase_rows(breakdown: Breakdown, by: str, phase: str, top: int | None) -> pd.DataFrame:
+def _of_phase(
+    breakdown: Breakdown, by: str, phase: str, what: str, top: int | None
+) -> tuple[str, list[dict[str, Any]]]:
+    """The first rows of a phase, all without `top`, and a title that says how many they are."""
     rows = breakdown.tables[by]
-    chosen: pd.DataFrame = rows[rows["phase"] == phase]
-    return chosen if top is None else chosen.head(top)
-
-
-def _title(breakdown: Breakdown, by: str, phase: str, what: str, n_shown: int) -> str:
+    shown = records(rows[rows["phase"] == phase][:top])
     n_all = int((breakdown.uncut[by]["phase"] == phase).sum())
-    return f"{what} of {phase} ({n_shown} of {n_all})" if n_shown < n_all else f"{what} of {phase}"
+    title = f"{what} of {phase}"
+    return f"{title} ({len(shown)} of {n_all})" if len(shown) < n_all else title, shown
 
 
 def waiting(breakdown: Breakdown) -> Section:
