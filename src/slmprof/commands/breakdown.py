@@ -7,14 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from ..errors import EngineError, SlmprofError
-from .options import (
-    add_model,
-    add_output_options,
-    add_save,
-    add_settings,
-    given,
-    print_profile,
-)
+from .options import add_model, add_output_options, add_save, add_settings, given, print_profile
 
 if TYPE_CHECKING:
     from ..views import Profile

@@ -11,14 +11,7 @@ from ..errors import UsageError
 from ..profiles.vocabulary import PHASES
 from ..reporters.renderers import load, render
 from ..settings.kinds import Whole
-from .options import (
-    FORMATS,
-    add_full,
-    add_model,
-    add_settings,
-    given,
-    value_of,
-)
+from .options import FORMATS, add_full, add_model, add_settings, given, value_of
 
 if TYPE_CHECKING:
     from ..planning.records import MemoryReport

@@ -44,11 +44,7 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     """The positional MODEL."""
     from ..settings.model_source import FORMS
 
-    parser.add_argument(
-        "model",
-        metavar="MODEL",
-        help=FORMS,
-    )
+    parser.add_argument("model", metavar="MODEL", help=FORMS)
 
 
 def add_settings(parser: argparse.ArgumentParser, command: str, *classes: type[Any]) -> None:
@@ -81,11 +77,7 @@ def add_setting(
     if is_on:
         group = group.add_mutually_exclusive_group()
     group.add_argument(
-        name,
-        type=value_of(kind),
-        metavar=kind.metavar,
-        help=f"{setting.help}{default}",
-        **option,
+        name, type=value_of(kind), metavar=kind.metavar, help=f"{setting.help}{default}", **option
     )
     if is_on:
         off = (False,) if several else False

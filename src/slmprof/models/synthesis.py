@@ -142,11 +142,7 @@ def plan_model(
 
 
 def plan_source(
-    source: Source,
-    file_type: str | None = None,
-    seed: int = 0,
-    *,
-    tensor_types: TensorTypes = (),
+    source: Source, file_type: str | None = None, seed: int = 0, *, tensor_types: TensorTypes = ()
 ) -> ModelPlan:
     """As `plan_model`, of a source; None is the type behind its `@`, or Q4_K_M."""
     found = ModelSource.described(source)

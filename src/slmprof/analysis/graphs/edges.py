@@ -6,7 +6,7 @@ table. Rows stand in execution order, so a smaller row number means 'earlier'; l
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 
 from ...profiles.tables import TensorTable
@@ -111,21 +111,25 @@ class GraphEdges:
         """Whether the row stores into a cache or a recurrent state."""
         return self.executed[row] and self.op[row] in ("SET_ROWS", "CPY") and self.state[row] >= 0
 
+    def walk(
+        self, start: int, passes: Callable[[int], bool], *, back: bool = False
+    ) -> Iterator[int]:
+        """The rows that read a row, or that it reads, and so on from those that `passes` lets
+        through; each once."""
+        near = self.sources if back else self.consumers
+        queue, seen = [start], {start}
+        while queue:
+            for row in near[queue.pop()]:
+                if row not in seen:
+                    seen.add(row)
+                    yield row
+                    if passes(row):
+                        queue.append(row)
+
     def readers(self, row: int) -> list[int]:
         """The executed rows that read this row, directly or through views."""
-        found: list[int] = []
-        seen: set[int] = set()
-        queue = list(self.consumers[row])
-        while queue:
-            reader = queue.pop()
-            if reader in seen:
-                continue
-            seen.add(reader)
-            if self.is_view[reader]:
-                queue.extend(self.consumers[reader])
-            else:
-                found.append(reader)
-        return sorted(found)
+        is_view = self.is_view
+        return sorted(r for r in self.walk(row, is_view.__getitem__) if not is_view[r])
 
     def behind_views(self, row: int) -> int:
         """The row whose storage a view shows; a row that is no view is its own."""
@@ -243,15 +247,7 @@ class GraphEdges:
 
     def _feeds(self, row: int, readers: int) -> bool:
         """Whether one of a set of rows reads this row, directly or scaled, or with rows chosen."""
-        queue, seen = [row], {row}
-        while queue:
-            for reader in self.consumers[queue.pop()]:
-                if readers >> reader & 1:
-                    return True
-                if reader not in seen and self.carries(reader):
-                    seen.add(reader)
-                    queue.append(reader)
-        return False
+        return any(readers >> reader & 1 for reader in self.walk(row, self.carries))
 
     def _carried_from(self, row: int) -> int:
         """The activation that a row passes on, by chosen rows or scaled; -1 if it makes another."""
@@ -279,18 +275,11 @@ class GraphEdges:
 
     def ends(self, row: int) -> set[int]:
         """The executed rows that read this row, directly or scaled, or with rows chosen."""
-        found: set[int] = set()
-        queue, seen = [row], {row}
-        while queue:
-            for reader in self.consumers[queue.pop()]:
-                if reader in seen:
-                    continue
-                seen.add(reader)
-                if reader not in self.joins and self.carries(reader):
-                    queue.append(reader)
-                elif self.executed[reader]:
-                    found.add(reader)
-        return found
+
+        def passes(reader: int) -> bool:
+            return reader not in self.joins and self.carries(reader)
+
+        return {r for r in self.walk(row, passes) if self.executed[r] and not passes(r)}
 
     @cached_property
     def joins(self) -> frozenset[int]:
@@ -351,15 +340,10 @@ class GraphEdges:
     @cached_property
     def value_rows(self) -> frozenset[int]:
         """The products of a soft max over scores with the values."""
-        found: set[int] = set()
-        for core in self.attention_cores:
-            if self.op[core] != "SOFT_MAX":
-                continue
-            queue = [core]
-            while queue:
-                for reader in self.consumers[queue.pop()]:
-                    if self.op[reader] == "MUL_MAT" and not self.is_linear(reader):
-                        found.add(reader)
-                    elif self.op[reader] in CARRYING_OPS:
-                        queue.append(reader)
-        return frozenset(found)
+        return frozenset(
+            row
+            for core in self.attention_cores
+            if self.op[core] == "SOFT_MAX"
+            for row in self.walk(core, lambda passed: self.op[passed] in CARRYING_OPS)
+            if self.op[row] == "MUL_MAT" and not self.is_linear(row)
+        )

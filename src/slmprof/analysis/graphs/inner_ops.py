@@ -142,15 +142,8 @@ INNER_RULES: tuple[InnerRule, ...] = (
 def _starts_stream(placing: Placing, row: int) -> bool:
     """Whether a row made of inputs alone is the stream: normed, or joined by residuals."""
     edges = placing.edges
-    queue, seen = [row], {row}
-    while queue:
-        for reader in edges.consumers[queue.pop()]:
-            if reader in edges.residuals:
-                return True
-            if reader not in seen and reader not in placing.region:
-                seen.add(reader)
-                queue.append(reader)
-    return False
+    readers = edges.walk(row, lambda reader: reader not in placing.region)
+    return any(reader in edges.residuals for reader in readers)
 
 
 def _by_state(placing: Placing, row: int, owners: dict[int, Region]) -> Region:

@@ -13,12 +13,7 @@ UNRECORDED = "unrecorded"
 
 _FAMILIES: dict[str, str] = {
     "FLASH_ATTN_EXT": "flash_attn",
-    "ADD": "bin_bcast",
-    "ADD1": "bin_bcast",
-    "SUB": "bin_bcast",
-    "MUL": "bin_bcast",
-    "DIV": "bin_bcast",
-    "REPEAT": "bin_bcast",
+    **dict.fromkeys(("ADD", "ADD1", "SUB", "MUL", "DIV", "REPEAT"), "bin_bcast"),
 }
 
 

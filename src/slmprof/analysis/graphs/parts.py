@@ -29,24 +29,17 @@ class _Parts:
         self.part: dict[int, str] = {}
 
     def run(self) -> dict[int, str]:
-        edges = self.edges
-        for row in range(edges.n_nodes):
-            if row in self.regions:
-                known = self._from_op(row)
-                if known is not None:
-                    self.part[row] = known
+        placed = [row for row in range(self.edges.n_nodes) if row in self.regions]
         # Forward: what a part's own product goes through on its way. Backward: what prepares one.
-        for row in range(edges.n_nodes):
-            if row in self.regions and row not in self.part:
-                follow = self._following(row)
-                if follow is not None:
-                    self.part[row] = follow
-        for row in range(edges.n_nodes - 1, -1, -1):
-            if row in self.regions and row not in self.part:
+        for rule in (self._from_op, self._following):
+            for row in placed:
+                if row not in self.part and (part := rule(row)) is not None:
+                    self.part[row] = part
+        for row in reversed(placed):
+            if row not in self.part:
                 self.part[row] = self._preparing(row) or self._default(row)
-        for row in range(edges.n_nodes - 1, -1, -1):
-            if row in self.regions:
-                self._move_with_reader(row)
+        for row in reversed(placed):
+            self._move_with_reader(row)
         return self.part
 
     def _from_op(self, row: int) -> str | None:
@@ -115,15 +108,10 @@ class _Parts:
     def _is_input_made(self, row: int) -> bool:
         """Whether a row depends on the host's inputs alone, as masks and positions do."""
         edges = self.edges
-        queue, seen = [row], {row}
-        while queue:
-            for source in edges.sources[queue.pop()]:
-                if edges.weight[source] >= 0 or edges.state[source] >= 0:
-                    return False
-                if source not in seen:
-                    seen.add(source)
-                    queue.append(source)
-        return True
+        return all(
+            edges.weight[source] < 0 and edges.state[source] < 0
+            for source in edges.walk(row, lambda _: True, back=True)
+        )
 
     def _norm_part(self, row: int, block: str) -> str:
         role = self.roles.get(row)
@@ -146,19 +134,16 @@ class _Parts:
 
     def _next_linear_parts(self, row: int) -> set[str]:
         edges = self.edges
-        found: set[str] = set()
-        queue, seen = [row], {row}
-        while queue:
-            for reader in edges.consumers[queue.pop()]:
-                if reader in edges.residuals:
-                    # A norm of the block's own output: no norm of queries or keys.
-                    found.add("out_proj")
-                elif reader in self.roles and self.roles[reader].kind == "use":
-                    found.add(self.roles[reader].part)
-                elif reader not in seen and reader not in edges.attention_cores:
-                    seen.add(reader)
-                    queue.append(reader)
-        return found
+
+        def part(reader: int) -> str | None:
+            if reader in edges.residuals:
+                # A norm of the block's own output: no norm of queries or keys.
+                return "out_proj"
+            role = self.roles.get(reader)
+            return role.part if role is not None and role.kind == "use" else None
+
+        reached = edges.walk(row, lambda r: part(r) is None and r not in edges.attention_cores)
+        return {found for found in map(part, reached) if found is not None}
 
     @staticmethod
     def _translated(part: str, block: str) -> str:

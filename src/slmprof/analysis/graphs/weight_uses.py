@@ -102,35 +102,22 @@ def _linear_role(edges: GraphEdges, row: int, known: dict[int, WeightRole]) -> W
 def _reach_forward(edges: GraphEdges, row: int) -> tuple[set[int], set[int], bool]:
     """Rows that a product leads to before the next product or residual addition, those next
     products, and whether it leads to nothing but the end of the graph."""
-    found: set[int] = set()
-    products: set[int] = set()
-    joined = False
-    queue = [row]
-    while queue:
-        for reader in edges.consumers[queue.pop()]:
-            if edges.is_linear(reader):
-                products.add(reader)
-            elif reader in edges.residuals:
-                joined = True
-            elif reader not in found:
-                found.add(reader)
-                queue.append(reader)
-    ends = not products and not joined and not any(edges.writes_state(r) for r in found)
-    return found, products, ends
+    reached = set(edges.walk(row, lambda r: _is_within(edges, r)))
+    found = {r for r in reached if _is_within(edges, r)}
+    products = {r for r in reached if edges.is_linear(r)}
+    goes_on = bool(products) or not reached.isdisjoint(edges.residuals)
+    return found, products, not goes_on and not any(edges.writes_state(r) for r in found)
 
 
 def _reach_backward(edges: GraphEdges, row: int) -> set[int]:
     """Rows that a product comes from, back to the last product or residual addition."""
-    found: set[int] = set()
-    queue = [row]
-    while queue:
-        for source in edges.sources[queue.pop()]:
-            if source >= edges.n_nodes or source in found:
-                continue
-            if not edges.is_linear(source) and source not in edges.residuals:
-                found.add(source)
-                queue.append(source)
-    return found
+    reached = edges.walk(row, lambda r: _is_within(edges, r), back=True)
+    return {r for r in reached if r < edges.n_nodes and _is_within(edges, r)}
+
+
+def _is_within(edges: GraphEdges, row: int) -> bool:
+    """Whether a row is neither a product with a weight nor a residual addition."""
+    return not edges.is_linear(row) and row not in edges.residuals
 
 
 def _layers_by_counting(edges: GraphEdges, roles: dict[int, WeightRole]) -> dict[int, int]:

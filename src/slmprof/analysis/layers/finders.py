@@ -170,10 +170,7 @@ def _with_ratios(layers: Layers, flag: LayerFlag) -> LayerFlag:
 
 
 def _ends(layers: Layers, chosen: tuple[int, ...]) -> dict[str, bool]:
-    return {
-        "is_first": chosen == (layers.numbers[0],),
-        "is_last": chosen == (layers.numbers[-1],),
-    }
+    return {"is_first": chosen == (layers.numbers[0],), "is_last": chosen == (layers.numbers[-1],)}
 
 
 @dataclass(frozen=True)

@@ -96,9 +96,7 @@ def reconcile(meta: Meta, places: PlaceTable) -> Reconciliation:
         known = [term.resident_bytes for term in terms]
         if None not in known:
             difference = peak - sum(value for value in known if value is not None)
-        terms.append(
-            _Term(TERMS[DIFFERENCE], DIFFERENCE, resident_bytes=difference),
-        )
+        terms.append(_Term(TERMS[DIFFERENCE], DIFFERENCE, resident_bytes=difference))
     return Reconciliation(
         rows=_table(terms),
         point=at.point if at else None,
@@ -162,16 +160,9 @@ def _parts(seen: ObservedBuffer, windows: Mapping[int, int]) -> list[_Term]:
     resident, of_originals = seen.resident_bytes, seen.original_resident_bytes
     used = None if resident is None or of_originals is None else resident - of_originals
     return [
+        replace(whole, allocated_bytes=seen.size_bytes - seen.original_bytes, resident_bytes=used),
         replace(
-            whole,
-            allocated_bytes=seen.size_bytes - seen.original_bytes,
-            resident_bytes=used,
-        ),
-        replace(
-            whole,
-            term=ORIGINALS,
-            allocated_bytes=seen.original_bytes,
-            resident_bytes=of_originals,
+            whole, term=ORIGINALS, allocated_bytes=seen.original_bytes, resident_bytes=of_originals
         ),
     ]
 

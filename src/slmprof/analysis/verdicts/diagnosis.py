@@ -18,17 +18,7 @@ from ..graphs.kernel_names import UNRECORDED
 from ..memory.weights import LOOKED_UP, ROUTED
 from ..tables.waits import wait_table, wait_totals
 from ..timing.phases import PhaseSummary
-from .findings import (
-    Finding,
-    Host,
-    Limit,
-    MemoryLimit,
-    Most,
-    NoCeilings,
-    Read,
-    Types,
-    Waiting,
-)
+from .findings import Finding, Host, Limit, MemoryLimit, Most, NoCeilings, Read, Types, Waiting
 from .gains import gains, is_product
 from .tensor_types import named_type, rows_unfit
 
@@ -219,11 +209,7 @@ def _hosts(phases: Sequence[PhaseSummary]) -> list[tuple[str, Host]]:
         named = {k: v for k, v in summary.host_segments_ms.items() if k != "copies"}
         most = max(named, key=lambda name: named[name])
         figures = Host(
-            host_ms=host,
-            time_ms=wall.mean,
-            share=host / wall.mean,
-            most=most,
-            most_ms=named[most],
+            host_ms=host, time_ms=wall.mean, share=host / wall.mean, most=most, most_ms=named[most]
         )
         found.append((summary.phase, figures))
     return found

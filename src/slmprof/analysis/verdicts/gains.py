@@ -65,12 +65,7 @@ def _at_ceiling(rows: pd.DataFrame, total: float) -> list[Gain]:
     gain = float(sums.max())
     return [
         CeilingGain(
-            block=block,
-            ops=ops,
-            gain_ms=gain,
-            time_ms=total,
-            share=gain / total,
-            is_modelled=True,
+            block=block, ops=ops, gain_ms=gain, time_ms=total, share=gain / total, is_modelled=True
         )
     ]
 

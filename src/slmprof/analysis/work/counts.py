@@ -150,11 +150,7 @@ class GraphWork:
             n_bytes = weight_bytes = None
         return Work(flops, n_bytes, weight_bytes)
 
-    def of_conversion(
-        self,
-        node: int,
-        converted_type: str,
-    ) -> Work:
+    def of_conversion(self, node: int, converted_type: str) -> Work:
         """Work of converting the activations of a product to another type before it.
 
         All rows are converted, whatever experts they go to. The conversion reads the second factor

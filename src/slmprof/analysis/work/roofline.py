@@ -108,11 +108,7 @@ def product_roofs(ceilings: Ceilings) -> list[ProductRoof]:
 
 
 def add_bounds(
-    ops: pd.DataFrame,
-    ceilings: Ceilings | None,
-    *,
-    n_threads: int,
-    step_bytes: Mapping[str, float],
+    ops: pd.DataFrame, ceilings: Ceilings | None, *, n_threads: int, step_bytes: Mapping[str, float]
 ) -> pd.DataFrame:
     """The ops with `ceiling_share` and `bound` filled in, as docs/roofline.md says.
 
