@@ -4,7 +4,6 @@
 #include <chrono>
 
 namespace slmprof {
-
 namespace {
 
 struct Reading {
@@ -31,9 +30,7 @@ Reading read_both() {
 const Reading k_at_load = read_both();
 
 TickScale calibrate() {
-    TickScale scale;
-    scale.base_ticks = k_at_load.ticks;
-    scale.base_ns    = k_at_load.ns;
+    TickScale scale{ k_at_load.ticks, k_at_load.ns };
     if (!k_invariant_ticks) {
         return scale;
     }

@@ -1,10 +1,8 @@
 // From what the buffers hold to columns.
 
-#include "record/clock.h"
 #include "record/recorder.h"
 
 #include <algorithm>
-#include <cstdint>
 
 namespace slmprof {
 
@@ -32,19 +30,12 @@ void Recorder::collect(EventMode mode) {
         const RunRecord &  run  = runs_[r];
         const LaneEvents & lead = events.lanes[0];
         run_begin_ticks.push_back(lead.first == lead.last ? run.end_ticks : lead.first->begin_ticks);
-        RunColumns::Row row;
-        row.step      = run.step;
-        row.graph     = run.graph;
-        row.lane      = run.lane;
-        row.n_threads = run.n_threads;
         // Which run lost them is not known; the last one is where the room ended.
-        row.n_dropped = r + 1 == runs_.size() ? cpu_.n_dropped() : 0;
-        row.begin_ns  = scale.to_ns(run_begin_ticks.back());
-        row.end_ns    = scale.to_ns(run.end_ticks);
-        recording_.runs.append(row);
-
-        events.record = &run;
-        events.end_ns = row.end_ns;
+        const int64_t n_dropped = r + 1 == runs_.size() ? cpu_.n_dropped() : 0;
+        events.record           = &run;
+        events.end_ns           = scale.to_ns(run.end_ticks);
+        recording_.runs.append({ run.step, run.graph, run.lane, run.n_threads, n_dropped,
+                                 scale.to_ns(run_begin_ticks.back()), events.end_ns });
         if (mode == EventMode::all) {
             collect_events(events, routing);
         } else {

@@ -3,23 +3,19 @@
 #include "ggml-backend.h"
 
 #include <algorithm>
+#include <numeric>
 #include <thread>
 
 namespace slmprof {
 
-namespace {
-
 constexpr size_t k_routings_capacity = 1 << 16;
-
-}  // namespace
 
 std::string cpu_device_name() {
     return ggml_backend_dev_name(ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU));
 }
 
-CpuLanes::CpuLanes(int n_threads, size_t capacity, bool is_exact) :
-    slots_(static_cast<size_t>(n_threads)),
-    n_events_at_step_(slots_.size()) {
+CpuLanes::CpuLanes(int n_threads, size_t capacity, bool is_exact)
+    : slots_(static_cast<size_t>(n_threads)), n_events_at_step_(slots_.size()) {
     reserve(capacity);
     for (slmprof_thread & thread : slots_) {
         thread.is_exact = is_exact;
@@ -72,10 +68,6 @@ void CpuLanes::abandon_step() {
     }
 }
 
-bool CpuLanes::is_nearly_full() const {
-    return static_cast<size_t>(slots_[0].end - slots_[0].next) < 2 * largest_step_;
-}
-
 void CpuLanes::begin_run(size_t run, bool is_alone) {
     // The other threads are idle until the graph is launched.
     for (slmprof_thread & thread : slots_) {
@@ -99,11 +91,9 @@ const std::vector<RoutingRecord> & CpuLanes::end_routings() {
 }
 
 int64_t CpuLanes::n_dropped() const {
-    uint64_t n = 0;
-    for (const slmprof_thread & thread : slots_) {
-        n += thread.n_dropped;
-    }
-    return static_cast<int64_t>(n);
+    return std::accumulate(slots_.begin(), slots_.end(), int64_t{ 0 }, [](int64_t n, const slmprof_thread & thread) {
+        return n + static_cast<int64_t>(thread.n_dropped);
+    });
 }
 
 void CpuLanes::clear() {

@@ -9,11 +9,7 @@
 #include "record/records.h"
 
 #include <atomic>
-#include <cstddef>
-#include <cstdint>
 #include <memory>
-#include <string>
-#include <vector>
 
 // What the hot path of one thread reads and writes, on cache lines of its own.
 struct alignas(128) slmprof_thread {
@@ -90,7 +86,7 @@ class CpuLanes {
     void abandon_step();
 
     // True when one more step like the largest so far may not fit.
-    bool is_nearly_full() const;
+    bool is_nearly_full() const { return static_cast<size_t>(slots_[0].end - slots_[0].next) < 2 * largest_step_; }
 
     void begin_run(size_t run, bool is_alone);
 

@@ -5,13 +5,11 @@
 
 #include <algorithm>
 #include <array>
+#include <bitset>
 #include <cstring>
-#include <string>
 #include <tuple>
-#include <utility>
 
 namespace slmprof {
-
 namespace {
 
 static_assert(GGML_MAX_DIMS == k_n_dims);
@@ -72,42 +70,28 @@ const ggml_backend_buffer * buffer_of(const ggml_tensor * tensor) {
 
 // The input that a mask is made of by casts and views; null where the graph computes it.
 const ggml_tensor * mask_input(const ggml_tensor * mask) {
-    while (mask != nullptr) {
-        switch (mask->op) {
-            case GGML_OP_NONE:
-                if (mask->view_src != nullptr) {
-                    mask = mask->view_src;
-                    continue;
-                }
-                return (mask->type == GGML_TYPE_F32 || mask->type == GGML_TYPE_F16) &&
-                               (mask->flags & GGML_TENSOR_FLAG_INPUT) != 0 && ggml_is_contiguous(mask)
-                           ? mask
-                           : nullptr;
-            case GGML_OP_CPY:
-            case GGML_OP_DUP:
-            case GGML_OP_CONT:
-            case GGML_OP_VIEW:
-            case GGML_OP_RESHAPE:
-            case GGML_OP_PERMUTE:
-            case GGML_OP_TRANSPOSE:
-                mask = mask->src[0];
-                continue;
-            default:
-                return nullptr;
+    constexpr std::array<ggml_op, 7> k_passes_on = { GGML_OP_CPY,     GGML_OP_DUP,     GGML_OP_CONT,     GGML_OP_VIEW,
+                                                     GGML_OP_RESHAPE, GGML_OP_PERMUTE, GGML_OP_TRANSPOSE };
+    while (mask != nullptr && (mask->op != GGML_OP_NONE || mask->view_src != nullptr)) {
+        if (mask->op == GGML_OP_NONE) {
+            mask = mask->view_src;
+        } else {
+            const bool passes_on = std::find(k_passes_on.begin(), k_passes_on.end(), mask->op) != k_passes_on.end();
+            mask                 = passes_on ? mask->src[0] : nullptr;
         }
     }
-    return nullptr;
+    const bool is_readable = mask != nullptr && (mask->type == GGML_TYPE_F32 || mask->type == GGML_TYPE_F16) &&
+                             (mask->flags & GGML_TENSOR_FLAG_INPUT) != 0 && ggml_is_contiguous(mask);
+    return is_readable ? mask : nullptr;
 }
 
 std::vector<const ggml_tensor *> find_masks(ggml_cgraph * graph) {
     std::vector<const ggml_tensor *> masks;
-    const int                        n_nodes = ggml_graph_n_nodes(graph);
-    for (int i = 0; i < n_nodes; i++) {
+    for (int i = 0; i < ggml_graph_n_nodes(graph); i++) {
         const ggml_tensor * node = ggml_graph_node(graph, i);
-        const ggml_tensor * mask = node->op == GGML_OP_FLASH_ATTN_EXT ? node->src[3]
-                                   : node->op == GGML_OP_SOFT_MAX     ? node->src[1]
-                                                                      : nullptr;
-        mask                     = mask_input(mask);
+        const ggml_tensor * mask = mask_input(node->op == GGML_OP_FLASH_ATTN_EXT ? node->src[3]
+                                              : node->op == GGML_OP_SOFT_MAX     ? node->src[1]
+                                                                                 : nullptr);
         if (mask != nullptr && std::find(masks.begin(), masks.end(), mask) == masks.end()) {
             masks.push_back(mask);
         }
@@ -141,8 +125,7 @@ std::vector<const ggml_tensor *> placed_tensors(const GraphPlaces & places) {
         }
     }
     std::sort(tensors.begin(), tensors.end(), [&](const ggml_tensor * a, const ggml_tensor * b) {
-        const GraphPlace & left = places.at(a);
-        const GraphPlace & right = places.at(b);
+        const GraphPlace & left = places.at(a), & right = places.at(b);
         return std::tie(left.buffer, left.offset) < std::tie(right.buffer, right.offset);
     });
     return tensors;
@@ -163,30 +146,25 @@ uint8_t usage_of(const ggml_backend_buffer * buffer) {
 }  // namespace
 
 int32_t GraphRegistry::find_or_copy(ggml_cgraph * graph, int32_t backend) {
-    const auto known = by_address_.find(graph);
-    if (known != by_address_.end()) {
-        return known->second;
+    if (const int32_t known = find_known(graph); known >= 0) {
+        return known;
     }
     const uint64_t hash = hash_graph(graph);
     const auto [entry, is_new] = by_hash_.try_emplace(hash, n_graphs_);
     if (is_new) {
         copy(graph, hash, backend, nullptr);
-        n_graphs_++;
     }
-    by_address_[graph] = entry->second;
-    return entry->second;
+    return by_address_[graph] = entry->second;
 }
 
 void GraphRegistry::copy_planned(ggml_cgraph * graph, const GraphPlaces & places) {
     copy(graph, hash_graph(graph), -1, &places);
-    n_graphs_++;
 }
 
 void GraphRegistry::copy(ggml_cgraph * graph, uint64_t hash, int32_t backend, const GraphPlaces * places) {
-    const int n_nodes = ggml_graph_n_nodes(graph);
-
-    std::unordered_map<const ggml_tensor *, int32_t> rows;
-    std::vector<const ggml_tensor *>                 order;
+    const int                        n_nodes = ggml_graph_n_nodes(graph);
+    TensorRows                       rows;
+    std::vector<const ggml_tensor *> order;
     order.reserve(static_cast<size_t>(n_nodes) * 2);
     for (int i = 0; i < n_nodes; i++) {
         rows.emplace(ggml_graph_node(graph, i), i);
@@ -213,7 +191,7 @@ void GraphRegistry::copy(ggml_cgraph * graph, uint64_t hash, int32_t backend, co
     }
 
     for (size_t i = 0; i < order.size(); i++) {
-        append(order[i], n_graphs_, i < static_cast<size_t>(n_nodes) ? static_cast<int32_t>(i) : -1, rows, places);
+        append(order[i], i < static_cast<size_t>(n_nodes) ? static_cast<int32_t>(i) : -1, rows, places);
     }
     std::vector<int32_t> mask_rows;
     for (const ggml_tensor * mask : find_masks(graph)) {
@@ -221,10 +199,7 @@ void GraphRegistry::copy(ggml_cgraph * graph, uint64_t hash, int32_t backend, co
     }
     mask_rows_.push_back(std::move(mask_rows));
     graphs_.append({ hash, n_nodes, backend });
-}
-
-int32_t GraphRegistry::number_of(const ggml_backend_buffer * buffer) {
-    return buffers_.try_emplace(buffer, static_cast<int32_t>(buffers_.size())).first->second;
+    n_graphs_++;
 }
 
 void GraphRegistry::find_place(const ggml_tensor * tensor, TensorColumns::Row & row) {
@@ -234,7 +209,7 @@ void GraphRegistry::find_place(const ggml_tensor * tensor, TensorColumns::Row & 
     }
     row.buffer_type = strings_.intern(ggml_backend_buft_name(ggml_backend_buffer_get_type(buffer)));
     row.usage       = usage_of(buffer);
-    row.buffer      = number_of(buffer);
+    row.buffer      = buffers_.try_emplace(buffer, static_cast<int32_t>(buffers_.size())).first->second;
     if (tensor->data != nullptr) {
         row.offset_bytes =
             static_cast<const char *>(tensor->data) - static_cast<const char *>(ggml_backend_buffer_get_base(buffer));
@@ -253,8 +228,7 @@ void GraphRegistry::plan_place(const ggml_tensor * tensor, const GraphPlaces & p
     }
 }
 
-void GraphRegistry::append(const ggml_tensor * tensor, int32_t graph, int32_t node,
-                           const std::unordered_map<const ggml_tensor *, int32_t> & rows, const GraphPlaces * places) {
+void GraphRegistry::append(const ggml_tensor * tensor, int32_t node, const TensorRows & rows, const GraphPlaces * places) {
     const auto row_of = [&](const ggml_tensor * other) {
         const auto found = other != nullptr ? rows.find(other) : rows.end();
         return found != rows.end() ? found->second : -1;
@@ -262,7 +236,7 @@ void GraphRegistry::append(const ggml_tensor * tensor, int32_t graph, int32_t no
     const bool has_detail = tensor->op == GGML_OP_UNARY || tensor->op == GGML_OP_GLU;
 
     TensorColumns::Row row;
-    row.graph       = graph;
+    row.graph       = n_graphs_;
     row.node        = node;
     row.op          = strings_.intern(ggml_op_name(tensor->op));
     row.op_detail   = has_detail ? strings_.intern(ggml_op_desc(tensor)) : -1;
@@ -296,8 +270,7 @@ const std::vector<const ggml_tensor *> & GraphRegistry::masks_of(ggml_cgraph * g
 }
 
 int32_t GraphRegistry::mask_row(int32_t graph, int32_t mask) const {
-    const auto & rows = mask_rows_.at(static_cast<size_t>(graph));
-    return rows.at(static_cast<size_t>(mask));
+    return mask_rows_.at(static_cast<size_t>(graph)).at(static_cast<size_t>(mask));
 }
 
 std::pair<int64_t, int64_t> count_unmasked(const ggml_tensor * mask, std::vector<uint8_t> & seen) {
@@ -323,7 +296,7 @@ uint32_t count_experts(const ggml_tensor * experts) {
     if (experts->ne[1] == 1) {
         return static_cast<uint32_t>(experts->ne[0]);  // the choices of one token are different ones
     }
-    std::array<uint64_t, k_most_experts / 64> chosen{};
+    std::bitset<k_most_experts> chosen;
     for (int64_t token = 0; token < experts->ne[1]; token++) {
         for (int64_t i = 0; i < experts->ne[0]; i++) {
             const auto expert = *reinterpret_cast<const int32_t *>(static_cast<const char *>(experts->data) +
@@ -332,14 +305,10 @@ uint32_t count_experts(const ggml_tensor * experts) {
             if (expert < 0 || expert >= k_most_experts) {
                 return 0;
             }
-            chosen[static_cast<size_t>(expert) / 64] |= uint64_t{ 1 } << (expert % 64);
+            chosen[static_cast<size_t>(expert)] = true;
         }
     }
-    uint32_t n = 0;
-    for (const uint64_t word : chosen) {
-        n += static_cast<uint32_t>(__builtin_popcountll(word));
-    }
-    return n;
+    return static_cast<uint32_t>(chosen.count());
 }
 
 void GraphRegistry::take(GraphColumns & graphs, TensorColumns & tensors) {

@@ -5,10 +5,7 @@
 #include "record/places.h"
 #include "record/records.h"
 
-#include <cstdint>
-#include <unordered_map>
 #include <utility>
-#include <vector>
 
 struct ggml_cgraph;
 struct ggml_backend_buffer;
@@ -51,12 +48,12 @@ class GraphRegistry {
     void take(GraphColumns & graphs, TensorColumns & tensors);
 
   private:
-    void    copy(ggml_cgraph * graph, uint64_t hash, int32_t backend, const GraphPlaces * places);
-    int32_t number_of(const ggml_backend_buffer * buffer);
-    void    append(const ggml_tensor * tensor, int32_t graph, int32_t node,
-                   const std::unordered_map<const ggml_tensor *, int32_t> & rows, const GraphPlaces * places);
-    void    find_place(const ggml_tensor * tensor, TensorColumns::Row & row);
-    void    plan_place(const ggml_tensor * tensor, const GraphPlaces & places, TensorColumns::Row & row);
+    using TensorRows = std::unordered_map<const ggml_tensor *, int32_t>;
+
+    void copy(ggml_cgraph * graph, uint64_t hash, int32_t backend, const GraphPlaces * places);
+    void append(const ggml_tensor * tensor, int32_t node, const TensorRows & rows, const GraphPlaces * places);
+    void find_place(const ggml_tensor * tensor, TensorColumns::Row & row);
+    void plan_place(const ggml_tensor * tensor, const GraphPlaces & places, TensorColumns::Row & row);
 
     StringTable &                                               strings_;
     int32_t                                                     n_graphs_ = 0;

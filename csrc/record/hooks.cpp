@@ -1,6 +1,5 @@
 #include "record/hooks.h"
 
-#include "record/clock.h"
 #include "record/recorder.h"
 
 #include <algorithm>
@@ -9,7 +8,6 @@
 slmprof_thread * slmprof_threads = nullptr;
 
 namespace slmprof {
-
 namespace {
 
 // Where the hooks lead; set before slmprof_threads.
@@ -17,10 +15,6 @@ Recorder * active_recorder = nullptr;
 
 // The slot of this thread, for the barrier, which does not know the thread's number.
 __attribute__((tls_model("initial-exec"))) thread_local slmprof_thread * own_slot = nullptr;
-
-}  // namespace
-
-namespace {
 
 // More than the value that means that a conversion is under way; an op does not last long enough for
 // the upper limit.
@@ -56,9 +50,7 @@ void slmprof_run_begin(ggml_cgraph * graph, int n_threads) {
     slmprof::active_recorder->run_begin(graph, n_threads);
 }
 
-void slmprof_run_end(void) {
-    slmprof::active_recorder->run_end();
-}
+void slmprof_run_end(void) { slmprof::active_recorder->run_end(); }
 
 void slmprof_op_begin(slmprof_thread * threads, int thread) {
     slmprof_thread & own = threads[thread];
@@ -109,9 +101,7 @@ void slmprof_resume(slmprof_thread * threads, int thread) {
     }
 }
 
-void slmprof_convert(slmprof_thread * threads, int thread) {
-    threads[thread].op.convert_ticks = slmprof::k_converting;
-}
+void slmprof_convert(slmprof_thread * threads, int thread) { threads[thread].op.convert_ticks = slmprof::k_converting; }
 
 void slmprof_route(slmprof_thread * threads, int thread, const ggml_tensor * experts) {
     if (thread == 0) {
@@ -126,8 +116,6 @@ void slmprof_set_path(slmprof_thread * threads, int thread, uint32_t code, int o
     }
 }
 
-void slmprof_enter_segment(int kind) {
-    slmprof::active_recorder->enter_segment(kind);
-}
+void slmprof_enter_segment(int kind) { slmprof::active_recorder->enter_segment(kind); }
 
 }  // extern "C"

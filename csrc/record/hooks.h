@@ -74,49 +74,33 @@ void slmprof_enter_segment(int kind);
         }                                                                                          \
     } while (0)
 
-#define SLMPROF_RUN_BEGIN(graph, n_threads) \
-    SLMPROF_IF_ON(slmprof_run_begin(graph, n_threads))
-#define SLMPROF_RUN_END() \
-    SLMPROF_IF_ON(slmprof_run_end())
-#define SLMPROF_OP_BEGIN(thread) \
-    SLMPROF_IF_ON(slmprof_op_begin(slmprof_on, thread))
+#define SLMPROF_RUN_BEGIN(graph, n_threads) SLMPROF_IF_ON(slmprof_run_begin(graph, n_threads))
+#define SLMPROF_RUN_END()                   SLMPROF_IF_ON(slmprof_run_end())
+#define SLMPROF_OP_BEGIN(thread)            SLMPROF_IF_ON(slmprof_op_begin(slmprof_on, thread))
 
 // Where ggml has a barrier of its own, the end of an op is read in it: by a thread that arrives early,
 // when it begins to wait; by the last one, after it has let the others go, and that reading is the
-// next op's begin as well. OpenMP's barrier has no such place.
+// next op's begin as well. OpenMP's barrier has no such place. A barrier that returns at once, on one
+// thread, or that tells nothing of its inside is arrived at when it is entered.
 #ifdef GGML_USE_OPENMP
-#    define SLMPROF_OP_END(thread, n_threads, node, n_fused) \
-        SLMPROF_IF_ON(slmprof_op_end(slmprof_on, thread, node, n_fused, 0))
-#else
-#    define SLMPROF_OP_END(thread, n_threads, node, n_fused) \
-        SLMPROF_IF_ON(slmprof_op_end(slmprof_on, thread, node, n_fused, (n_threads) > 1))
-#endif
-#define SLMPROF_ARRIVE(is_last) \
-    SLMPROF_IF_ON(slmprof_arrive(is_last))
-
-// A thread goes on behind that barrier.
-#define SLMPROF_RESUME(thread) \
-    SLMPROF_IF_ON(slmprof_resume(slmprof_on, thread))
-
-// A barrier that returns at once, on one thread, or that tells nothing of its inside is arrived at
-// when it is entered.
-#ifdef GGML_USE_OPENMP
+#    define SLMPROF_BARRIER_TELLS(n_threads) 0
 #    define SLMPROF_ENTER_BARRIER(n_threads) SLMPROF_ARRIVE(1)
 #else
-#    define SLMPROF_ENTER_BARRIER(n_threads) \
-        do { if ((n_threads) == 1) { SLMPROF_ARRIVE(1); } } while (0)
+#    define SLMPROF_BARRIER_TELLS(n_threads) ((n_threads) > 1)
+#    define SLMPROF_ENTER_BARRIER(n_threads) do { if ((n_threads) == 1) { SLMPROF_ARRIVE(1); } } while (0)
 #endif
+#define SLMPROF_OP_END(thread, n_threads, node, n_fused) \
+    SLMPROF_IF_ON(slmprof_op_end(slmprof_on, thread, node, n_fused, SLMPROF_BARRIER_TELLS(n_threads)))
+#define SLMPROF_ARRIVE(is_last) SLMPROF_IF_ON(slmprof_arrive(is_last))
+// A thread goes on behind that barrier.
+#define SLMPROF_RESUME(thread) SLMPROF_IF_ON(slmprof_resume(slmprof_on, thread))
 
 // A product begins to convert its activations; the next barrier within the op ends that.
-#define SLMPROF_CONVERT(thread) \
-    SLMPROF_IF_ON(slmprof_convert(slmprof_on, thread))
-
+#define SLMPROF_CONVERT(thread) SLMPROF_IF_ON(slmprof_convert(slmprof_on, thread))
 // The experts that each token goes to, [n_used, n_tokens] of int32: only those matrices are read.
-#define SLMPROF_ROUTE(thread, experts) \
-    SLMPROF_IF_ON(slmprof_route(slmprof_on, thread, experts))
+#define SLMPROF_ROUTE(thread, experts) SLMPROF_IF_ON(slmprof_route(slmprof_on, thread, experts))
 
-#define SLMPROF_SEGMENT(kind) \
-    SLMPROF_IF_ON(slmprof_enter_segment(kind))
+#define SLMPROF_SEGMENT(kind) SLMPROF_IF_ON(slmprof_enter_segment(kind))
 
 // A path code: what ran, the layout of repacked weights, the types of the two operands.
 #define SLMPROF_LAYOUT(n_cols, interleave) ((((uint32_t) (n_cols)) << 4) | ((uint32_t) (interleave)))

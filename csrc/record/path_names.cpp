@@ -5,13 +5,9 @@
 
 namespace slmprof {
 
-namespace {
-
-const char * type_name(uint32_t type) {
+static std::string type_name(uint32_t type) {
     return type < GGML_TYPE_COUNT ? ggml_type_name(static_cast<ggml_type>(type)) : "?";
 }
-
-}  // namespace
 
 std::string path_name(uint32_t code) {
     const uint32_t    path   = code >> 24;
@@ -36,9 +32,7 @@ std::string path_name(uint32_t code) {
 }
 
 std::string conversion_name(uint32_t code) {
-    const uint32_t    path   = code >> 24;
-    const uint32_t    layout = (code >> 14) & 0x3FF;
-    const uint32_t    type   = code & 0x7F;
+    const uint32_t type = code & 0x7F;
     switch (type) {
         // The float types' own functions bear no name of a type; wide ones are made of narrow ones.
         case GGML_TYPE_F16:  return "fp32_to_fp16";
@@ -46,10 +40,10 @@ std::string conversion_name(uint32_t code) {
         case GGML_TYPE_F32:  return "to_fp32";
         default:             break;
     }
-    if (path == SLMPROF_PATH_REPACK_GEMM) {
-        return std::string("quantize_mat_") + type_name(type) + "_4x" + std::to_string(layout & 0xF);
+    if (code >> 24 == SLMPROF_PATH_REPACK_GEMM) {
+        return "quantize_mat_" + type_name(type) + "_4x" + std::to_string(code >> 14 & 0xF);
     }
-    return std::string("quantize_row_") + type_name(type);
+    return "quantize_row_" + type_name(type);
 }
 
 }  // namespace slmprof

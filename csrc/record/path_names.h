@@ -4,10 +4,6 @@
 
 #include "record/records.h"
 
-#include <cstdint>
-#include <string>
-#include <unordered_map>
-
 namespace slmprof {
 
 // Name of a path code: `vec_dot_q6_K_q8_K`, `repack gemv_q4_K_8x8_q8_K`, `tiled`, ...; empty for

@@ -1,16 +1,11 @@
 #include "record/recorder.h"
 
-#include "record/clock.h"
 #include "ggml-backend.h"
 #include "ggml.h"
 
 #include <algorithm>
-#include <cstdint>
-#include <string>
-#include <utility>
 
 namespace slmprof {
-
 namespace {
 
 constexpr size_t k_marks_capacity = 1 << 16;
@@ -29,13 +24,9 @@ void list_types(TypeColumns & types, StringTable & strings) {
 
 }  // namespace
 
-Recorder::Recorder(int n_threads, size_t capacity, bool is_exact) :
-    texts_(strings_),
-    graphs_(strings_),
-    reducer_(texts_, tick_scale()),
-    cpu_(n_threads, capacity, is_exact),
-    cpu_lane_(static_cast<int32_t>(recording_.lanes.n_rows)),
-    cpu_device_(strings_.intern(cpu_device_name())) {
+Recorder::Recorder(int n_threads, size_t capacity, bool is_exact)
+    : texts_(strings_), graphs_(strings_), reducer_(texts_, tick_scale()), cpu_(n_threads, capacity, is_exact),
+      cpu_lane_(static_cast<int32_t>(recording_.lanes.n_rows)), cpu_device_(strings_.intern(cpu_device_name())) {
     cpu_.list(recording_.lanes, strings_);
     list_types(recording_.types, strings_);
     runs_.reserve(k_runs_capacity);
@@ -43,9 +34,7 @@ Recorder::Recorder(int n_threads, size_t capacity, bool is_exact) :
     marks_.reserve(k_marks_capacity);
 }
 
-Recorder::~Recorder() {
-    stop();
-}
+Recorder::~Recorder() { stop(); }
 
 std::vector<AddressRange> Recorder::memory() const {
     std::vector<AddressRange> ranges;

@@ -4,13 +4,8 @@
 
 #include "record/cpu_lanes.h"
 #include "record/graph.h"
-#include "record/path_names.h"
-#include "record/places.h"
-#include "record/records.h"
 #include "record/reduction.h"
 
-#include <cstddef>
-#include <cstdint>
 #include <utility>
 #include <vector>
 

@@ -12,12 +12,9 @@
 namespace slmprof {
 
 enum class Phase : uint8_t { prefill = 0, decode = 1 };
-
 enum class Pass : uint8_t { warmup = 0, timing = 1, op = 2 };
-
 // Whether all events are kept, or the statistics of each op.
 enum class EventMode : uint8_t { all = 0, aggregate = 1 };
-
 enum class LaneClock : uint8_t { host = 0 };
 
 constexpr uint32_t k_converting = 1;
@@ -43,9 +40,7 @@ struct OpEvent {
 static_assert(sizeof(OpEvent) == 32);
 
 // What tells the events of a run from those of the runs before and after it.
-constexpr uint32_t run_tag(size_t run) {
-    return static_cast<uint32_t>(run & 0xFF);
-}
+constexpr uint32_t run_tag(size_t run) { return static_cast<uint32_t>(run & 0xFF); }
 
 // How many experts' matrices an op of a mixture of experts read.
 struct RoutingRecord {
@@ -67,14 +62,12 @@ constexpr int32_t k_step_end = 101;
 // Begin of a host segment, in ticks. `run` is the graph run that ends a launch, or -1.
 struct SegmentMark {
     uint64_t ticks;
-    int32_t  kind;
-    int32_t  run;
+    int32_t  kind, run;
 };
 
 // One execution of a graph.
 struct RunRecord {
-    int32_t  step;
-    int32_t  graph;
+    int32_t  step, graph;
     int32_t  lane;       // its first one; the others follow it
     int32_t  n_threads;
     Phase    phase;      // of its step, as is the next one
@@ -102,134 +95,89 @@ class StringTable {
 
 // The columns mean what docs/profile-format.md says. Text columns hold numbers of a StringTable.
 
-#define SLMPROF_STEP_COLUMNS(COLUMN, COLUMNS) \
-    COLUMN(uint8_t, phase)                    \
-    COLUMN(uint8_t, pass)                     \
-    COLUMN(int32_t, repeat)                   \
-    COLUMN(int32_t, index)                    \
-    COLUMN(int32_t, depth)                    \
-    COLUMN(int32_t, n_tokens)                 \
-    COLUMN(int32_t, n_past)                   \
-    COLUMN(int64_t, begin_ns)                 \
-    COLUMN(int64_t, end_ns)
+#define SLMPROF_STEP_COLUMNS(COLUMN, COLUMNS)                                \
+    COLUMN(uint8_t, phase) COLUMN(uint8_t, pass)                             \
+    COLUMN(int32_t, repeat) COLUMN(int32_t, index)                           \
+    COLUMN(int32_t, depth) COLUMN(int32_t, n_tokens) COLUMN(int32_t, n_past) \
+    COLUMN(int64_t, begin_ns) COLUMN(int64_t, end_ns)
 SLMPROF_TABLE(StepColumns, SLMPROF_STEP_COLUMNS)
 
 #define SLMPROF_SEGMENT_COLUMNS(COLUMN, COLUMNS) \
-    COLUMN(int32_t, step)                        \
-    COLUMN(uint8_t, kind)                        \
-    COLUMN(int64_t, begin_ns)                    \
-    COLUMN(int64_t, end_ns)
+    COLUMN(int32_t, step) COLUMN(uint8_t, kind)  \
+    COLUMN(int64_t, begin_ns) COLUMN(int64_t, end_ns)
 SLMPROF_TABLE(SegmentColumns, SLMPROF_SEGMENT_COLUMNS)
 
-#define SLMPROF_LANE_COLUMNS(COLUMN, COLUMNS) \
-    COLUMN(int32_t, kind)                     \
-    COLUMN(int32_t, device)                   \
-    COLUMN(int32_t, index)                    \
+#define SLMPROF_LANE_COLUMNS(COLUMN, COLUMNS)                            \
+    COLUMN(int32_t, kind) COLUMN(int32_t, device) COLUMN(int32_t, index) \
     COLUMN(uint8_t, clock)
 SLMPROF_TABLE(LaneColumns, SLMPROF_LANE_COLUMNS)
 
-#define SLMPROF_RUN_COLUMNS(COLUMN, COLUMNS) \
-    COLUMN(int32_t, step)                    \
-    COLUMN(int32_t, graph)                   \
-    COLUMN(int32_t, lane)                    \
-    COLUMN(int32_t, n_threads)               \
-    COLUMN(int64_t, n_dropped)               \
-    COLUMN(int64_t, begin_ns)                \
-    COLUMN(int64_t, end_ns)
+#define SLMPROF_RUN_COLUMNS(COLUMN, COLUMNS)         \
+    COLUMN(int32_t, step) COLUMN(int32_t, graph)     \
+    COLUMN(int32_t, lane) COLUMN(int32_t, n_threads) \
+    COLUMN(int64_t, n_dropped)                       \
+    COLUMN(int64_t, begin_ns) COLUMN(int64_t, end_ns)
 SLMPROF_TABLE(RunColumns, SLMPROF_RUN_COLUMNS)
 
-#define SLMPROF_EVENT_COLUMNS(COLUMN, COLUMNS) \
-    COLUMN(int32_t, run)                       \
-    COLUMN(int32_t, node)                      \
-    COLUMN(uint16_t, n_fused)                  \
-    COLUMN(int32_t, lane)                      \
-    COLUMN(int32_t, path)                      \
-    COLUMN(int64_t, begin_ns)                  \
-    COLUMN(int64_t, end_ns)                    \
-    COLUMN(int32_t, convert)                   \
-    COLUMN(int64_t, convert_ns)                \
-    COLUMN(int64_t, resume_ns)                 \
+#define SLMPROF_EVENT_COLUMNS(COLUMN, COLUMNS)                                      \
+    COLUMN(int32_t, run) COLUMN(int32_t, node) COLUMN(uint16_t, n_fused)            \
+    COLUMN(int32_t, lane) COLUMN(int32_t, path)                                     \
+    COLUMN(int64_t, begin_ns) COLUMN(int64_t, end_ns)                               \
+    COLUMN(int32_t, convert) COLUMN(int64_t, convert_ns) COLUMN(int64_t, resume_ns) \
     COLUMN(int32_t, n_experts)
 SLMPROF_TABLE(EventColumns, SLMPROF_EVENT_COLUMNS)
 
-#define SLMPROF_STAT_COLUMNS(COLUMN, COLUMNS) \
-    COLUMN(uint8_t, phase)                    \
-    COLUMN(int32_t, depth)                    \
-    COLUMN(int32_t, graph)                    \
-    COLUMN(int32_t, lane)                     \
-    COLUMN(int32_t, node)                     \
-    COLUMN(uint16_t, n_fused)                 \
-    COLUMN(uint8_t, stage)                    \
-    COLUMN(int32_t, path)                     \
-    COLUMN(int64_t, calls)                    \
-    COLUMN(int64_t, span_sum_ns)              \
-    COLUMN(int64_t, span_min_ns)              \
-    COLUMN(int64_t, span_max_ns)              \
-    COLUMN(double, span_sq_sum)               \
-    COLUMN(double, compute_sum_ns)            \
-    COLUMN(double, compute_max_sum_ns)        \
-    COLUMN(double, wait_sum_ns)               \
+#define SLMPROF_STAT_COLUMNS(COLUMN, COLUMNS)                                                     \
+    COLUMN(uint8_t, phase) COLUMN(int32_t, depth)                                                 \
+    COLUMN(int32_t, graph) COLUMN(int32_t, lane) COLUMN(int32_t, node)                            \
+    COLUMN(uint16_t, n_fused)                                                                     \
+    COLUMN(uint8_t, stage) COLUMN(int32_t, path)                                                  \
+    COLUMN(int64_t, calls)                                                                        \
+    COLUMN(int64_t, span_sum_ns) COLUMN(int64_t, span_min_ns) COLUMN(int64_t, span_max_ns)        \
+    COLUMN(double, span_sq_sum)                                                                   \
+    COLUMN(double, compute_sum_ns) COLUMN(double, compute_max_sum_ns) COLUMN(double, wait_sum_ns) \
     COLUMN(int64_t, n_experts_sum)
 SLMPROF_TABLE(StatColumns, SLMPROF_STAT_COLUMNS)
 
-#define SLMPROF_MASK_COLUMNS(COLUMN, COLUMNS) \
-    COLUMN(int32_t, run)                      \
-    COLUMN(int32_t, tensor)                   \
-    COLUMN(int64_t, n_pairs)                  \
-    COLUMN(int64_t, n_keys)
+#define SLMPROF_MASK_COLUMNS(COLUMN, COLUMNS)    \
+    COLUMN(int32_t, run) COLUMN(int32_t, tensor) \
+    COLUMN(int64_t, n_pairs) COLUMN(int64_t, n_keys)
 SLMPROF_TABLE(MaskColumns, SLMPROF_MASK_COLUMNS)
 
 #define SLMPROF_GRAPH_COLUMNS(COLUMN, COLUMNS) \
     COLUMN(uint64_t, hash)                     \
-    COLUMN(int32_t, n_nodes)                   \
-    COLUMN(int32_t, backend)
+    COLUMN(int32_t, n_nodes) COLUMN(int32_t, backend)
 SLMPROF_TABLE(GraphColumns, SLMPROF_GRAPH_COLUMNS)
 
 constexpr int k_n_dims    = 4;
 constexpr int k_n_sources = 10;
 constexpr int k_n_params  = 4;
 
-#define SLMPROF_TENSOR_COLUMNS(COLUMN, COLUMNS) \
-    COLUMN(int32_t, graph)                      \
-    COLUMN(int32_t, node)                       \
-    COLUMN(int32_t, op)                         \
-    COLUMN(int32_t, op_detail)                  \
-    COLUMN(int32_t, name)                       \
-    COLUMN(int32_t, type)                       \
-    COLUMN(int32_t, buffer_type)                \
-    COLUMN(uint8_t, usage)                      \
-    COLUMN(int32_t, buffer)                     \
-    COLUMN(int64_t, offset_bytes)               \
-    COLUMN(uint32_t, flags)                     \
-    COLUMN(int32_t, view_src)                   \
-    COLUMN(int64_t, view_offset)                \
-    COLUMNS(int64_t, ne, k_n_dims)              \
-    COLUMNS(int64_t, nb, k_n_dims)              \
-    COLUMNS(int32_t, src, k_n_sources)          \
-    COLUMN(int64_t, size_bytes)                 \
+#define SLMPROF_TENSOR_COLUMNS(COLUMN, COLUMNS)                                                \
+    COLUMN(int32_t, graph) COLUMN(int32_t, node)                                               \
+    COLUMN(int32_t, op) COLUMN(int32_t, op_detail) COLUMN(int32_t, name) COLUMN(int32_t, type) \
+    COLUMN(int32_t, buffer_type) COLUMN(uint8_t, usage)                                        \
+    COLUMN(int32_t, buffer) COLUMN(int64_t, offset_bytes)                                      \
+    COLUMN(uint32_t, flags)                                                                    \
+    COLUMN(int32_t, view_src) COLUMN(int64_t, view_offset)                                     \
+    COLUMNS(int64_t, ne, k_n_dims) COLUMNS(int64_t, nb, k_n_dims)                              \
+    COLUMNS(int32_t, src, k_n_sources)                                                         \
+    COLUMN(int64_t, size_bytes)                                                                \
     COLUMNS(int32_t, param, k_n_params)
 SLMPROF_TABLE(TensorColumns, SLMPROF_TENSOR_COLUMNS)
 
-#define SLMPROF_TYPE_COLUMNS(COLUMN, COLUMNS) \
-    COLUMN(int32_t, name)                     \
-    COLUMN(int32_t, block_size)               \
-    COLUMN(int32_t, type_size)                \
+#define SLMPROF_TYPE_COLUMNS(COLUMN, COLUMNS)                                    \
+    COLUMN(int32_t, name) COLUMN(int32_t, block_size) COLUMN(int32_t, type_size) \
     COLUMN(uint8_t, is_quantized)
 SLMPROF_TABLE(TypeColumns, SLMPROF_TYPE_COLUMNS)
 
 // What is handed over at once: all that was recorded since the last time. Lanes, graphs, their
 // tensors and types are there the first time only.
-#define SLMPROF_TABLES(TABLE)       \
-    TABLE(StepColumns, steps)       \
-    TABLE(SegmentColumns, segments) \
-    TABLE(LaneColumns, lanes)       \
-    TABLE(RunColumns, runs)         \
-    TABLE(EventColumns, events)     \
-    TABLE(StatColumns, stats)       \
-    TABLE(MaskColumns, masks)       \
-    TABLE(GraphColumns, graphs)     \
-    TABLE(TensorColumns, tensors)   \
-    TABLE(TypeColumns, types)
+#define SLMPROF_TABLES(TABLE)                                                        \
+    TABLE(StepColumns, steps) TABLE(SegmentColumns, segments)                        \
+    TABLE(LaneColumns, lanes) TABLE(RunColumns, runs)                                \
+    TABLE(EventColumns, events) TABLE(StatColumns, stats) TABLE(MaskColumns, masks)  \
+    TABLE(GraphColumns, graphs) TABLE(TensorColumns, tensors) TABLE(TypeColumns, types)
 #define SLMPROF_MEMBER(Table, name)      Table name;
 #define SLMPROF_VISIT_TABLE(Table, name) visitor(#name, name);
 

@@ -9,24 +9,20 @@ void Reducer::add(const RunEvents & run, RoutingCursor & routing) {
     // Each lane executes the ops in the order of their nodes, but may lack some: the next op is the
     // smallest node that any lane is at.
     std::vector<LaneEvents> rest = run.lanes;
+    const auto node_of = [](const LaneEvents & lane) { return lane.first != lane.last ? lane.first->node() : UINT32_MAX; };
     while (true) {
-        uint32_t node  = 0;
-        bool     found = false;
+        uint32_t node = UINT32_MAX;
         for (const LaneEvents & lane : rest) {
-            if (lane.first != lane.last && (!found || lane.first->node() < node)) {
-                node  = lane.first->node();
-                found = true;
-            }
+            node = std::min(node, node_of(lane));
         }
-        if (!found) {
+        if (node == UINT32_MAX) {
             return;
         }
-        const LaneEvents & lead      = rest.front();
-        const bool         has_lead  = lead.first != lead.last && lead.first->node() == node;
-        const int32_t      n_experts = has_lead ? routing.experts_of(*lead.first) : 0;
+        const bool    has_lead  = node_of(rest.front()) == node;
+        const int32_t n_experts = has_lead ? routing.experts_of(*rest.front().first) : 0;
         parts_.clear();
         for (LaneEvents & lane : rest) {
-            if (lane.first != lane.last && lane.first->node() == node) {
+            if (node_of(lane) == node) {
                 const OpEvent & event = *lane.first++;
                 Part            part{ &event, scale_.to_ns(event.begin_ticks), scale_.to_ns(event.end_ticks), run.end_ns, 0, 0 };
                 if (lane.first != lane.last) {

@@ -7,13 +7,9 @@
 #include "record/path_names.h"
 #include "record/records.h"
 
-#include <cstddef>
-#include <cstdint>
 #include <functional>
 #include <string_view>
 #include <type_traits>
-#include <unordered_map>
-#include <vector>
 
 namespace slmprof {
 
