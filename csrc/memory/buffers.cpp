@@ -5,12 +5,10 @@
 
 #include <algorithm>
 #include <array>
-#include <iterator>
 #include <map>
 #include <tuple>
 
 namespace slmprof {
-
 namespace {
 
 constexpr std::array<const char *, 6> k_kinds = { "weights", "kv_cache", "recurrent_state", "compute", "output", "work" };
@@ -30,27 +28,20 @@ std::string device_of(ggml_backend_buffer_type * type) {
 std::vector<BufferRecord> merge_buffers(const std::vector<BufferRecord> & records) {
     std::map<std::tuple<size_t, std::string, std::string>, BufferRecord> merged;
     for (const BufferRecord & record : records) {
-        BufferRecord & sum = merged[{ order_of(record.kind), record.device, record.buffer_type }];
-        sum.device      = record.device;
-        sum.buffer_type = record.buffer_type;
-        sum.kind        = record.kind;
-        sum.size_bytes += record.size_bytes;
+        const auto [sum, is_new] = merged.try_emplace({ order_of(record.kind), record.device, record.buffer_type }, record);
+        sum->second.size_bytes += is_new ? 0 : record.size_bytes;
     }
     std::vector<BufferRecord> rows;
-    for (auto & [key, sum] : merged) {
+    for (const auto & [key, sum] : merged) {
         if (sum.size_bytes > 0) {
-            rows.push_back(std::move(sum));
+            rows.push_back(sum);
         }
     }
     return rows;
 }
 
 std::vector<BufferRecord> merge_buffers(const std::vector<RealBuffer> & buffers) {
-    std::vector<BufferRecord> records;
-    for (const RealBuffer & buffer : buffers) {
-        records.push_back({ buffer.device, buffer.buffer_type, buffer.kind, buffer.size_bytes });
-    }
-    return merge_buffers(records);
+    return merge_buffers(std::vector<BufferRecord>(buffers.begin(), buffers.end()));
 }
 
 }  // namespace slmprof

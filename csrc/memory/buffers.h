@@ -5,49 +5,30 @@
 
 #include "record/records.h"
 
-#include <cstdint>
-#include <string>
-#include <vector>
-
 struct ggml_backend_buffer_type;
 
 namespace slmprof {
 
 // All buffers of a kind and type together.
 struct BufferRecord {
-    std::string device;
-    std::string buffer_type;
-    std::string kind;
+    std::string device, buffer_type, kind;
     uint64_t    size_bytes = 0;
 };
 
 // One allocation.
-struct RealBuffer {
+struct RealBuffer : BufferRecord {
     const void * base = nullptr;
-    uint64_t     size_bytes = 0;
-    std::string  device;
-    std::string  buffer_type;
-    std::string  kind;
 };
 
 // One row a tensor that has a place as long as its model or context lives; see _core.pyi.
-#define SLMPROF_PLACE_COLUMNS(COLUMN, COLUMNS) \
-    COLUMN(std::string, name)                  \
-    COLUMN(std::string, type)                  \
-    COLUMN(std::string, kind)                  \
-    COLUMN(std::string, device)                \
-    COLUMN(std::string, buffer_type)           \
-    COLUMN(int32_t, layer)                     \
-    COLUMNS(int64_t, ne, k_n_dims)             \
-    COLUMN(int64_t, size_bytes)                \
-    COLUMN(int32_t, buffer)                    \
-    COLUMN(int64_t, offset_bytes)              \
-    COLUMN(int32_t, file)                      \
-    COLUMN(int64_t, file_offset_bytes)         \
-    COLUMN(int64_t, n_cells)                   \
-    COLUMN(int64_t, n_streams)                 \
-    COLUMN(int64_t, n_swa)                     \
-    COLUMN(int32_t, cache)
+#define SLMPROF_PLACE_COLUMNS(COLUMN, COLUMNS)                                                      \
+    COLUMN(std::string, name) COLUMN(std::string, type) COLUMN(std::string, kind)                   \
+    COLUMN(std::string, device) COLUMN(std::string, buffer_type)                                    \
+    COLUMN(int32_t, layer)                                                                          \
+    COLUMNS(int64_t, ne, k_n_dims) COLUMN(int64_t, size_bytes)                                      \
+    COLUMN(int32_t, buffer) COLUMN(int64_t, offset_bytes)                                           \
+    COLUMN(int32_t, file) COLUMN(int64_t, file_offset_bytes)                                        \
+    COLUMN(int64_t, n_cells) COLUMN(int64_t, n_streams) COLUMN(int64_t, n_swa) COLUMN(int32_t, cache)
 SLMPROF_TABLE(PlaceColumns, SLMPROF_PLACE_COLUMNS)
 
 // Summed by device, type and kind, in the order of the kinds above; nothing of 0 bytes.

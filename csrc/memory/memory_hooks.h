@@ -72,11 +72,9 @@ void slmprof_note_place(const struct ggml_tensor * tensor, ggml_backend_buffer_t
 
 // Within ggml's graph allocator, whose structs are its own.
 #define SLMPROF_NOTE_PLACE(galloc, tensor, place)                                                                      \
-    do {                                                                                                               \
-        if ((tensor) != NULL && (place).buffer_id >= 0 && (place).size_max > 0) {                                      \
-            slmprof_note_place(tensor, (galloc)->bufts[(place).buffer_id], (place).addr.chunk, (place).addr.offset);   \
-        }                                                                                                              \
-    } while (0)
+    if ((tensor) != NULL && (place).buffer_id >= 0 && (place).size_max > 0) {                                          \
+        slmprof_note_place(tensor, (galloc)->bufts[(place).buffer_id], (place).addr.chunk, (place).addr.offset);       \
+    }
 #define SLMPROF_NOTE_GRAPH(galloc, graph)                                                                              \
     do {                                                                                                               \
         if (slmprof_is_planning()) {                                                                                   \

@@ -1,9 +1,7 @@
 #include "memory/memory_notes.h"
 
 #include "ggml-alloc.h"
-#include "ggml-backend.h"
 #include "ggml-cpu.h"
-#include "ggml.h"
 #include "memory/memory_hooks.h"
 
 #include <algorithm>
@@ -11,7 +9,6 @@
 #include <utility>
 
 namespace slmprof {
-
 namespace {
 
 thread_local MemoryNotes * current_notes = nullptr;
@@ -46,18 +43,15 @@ BufferRecord record(ggml_backend_buffer_type_t type, const char * kind, uint64_t
 }
 
 RealBuffer describe(ggml_backend_buffer_t buffer, const char * kind) {
-    const ggml_backend_buffer_type_t type = ggml_backend_buffer_get_type(buffer);
-    return { ggml_backend_buffer_get_base(buffer), ggml_backend_buffer_get_size(buffer), device_of(type),
-             ggml_backend_buft_name(type), kind };
+    ggml_backend_buffer_type_t type = ggml_backend_buffer_get_type(buffer);
+    return { record(type, kind, ggml_backend_buffer_get_size(buffer)), ggml_backend_buffer_get_base(buffer) };
 }
 
 }  // namespace
 
 MemoryNotes::Scope::Scope(MemoryNotes & notes) : before_(std::exchange(current_notes, &notes)) {}
 
-MemoryNotes::Scope::~Scope() {
-    current_notes = before_;
-}
+MemoryNotes::Scope::~Scope() { current_notes = before_; }
 
 MemoryNotes MemoryNotes::planned(bool maps) {
     MemoryNotes notes;
@@ -80,11 +74,7 @@ void MemoryNotes::begin_weights(ggml_context * tensors, ggml_backend_buffer_type
 }
 
 void MemoryNotes::add_weight(ggml_tensor * tensor, int file, int64_t offset) {
-    Row row{ tensor, "weights" };
-    row.type        = type_;
-    row.file        = file;
-    row.file_offset = offset;
-    rows_.push_back(row);
+    rows_.push_back({ tensor, "weights", type_, file, offset });
     if (is_planning_ && is_mapped_ && file >= 0) {
         const auto end   = offset + static_cast<int64_t>(ggml_nbytes(tensor));
         Range &    range = ranges_.back().try_emplace(file, Range{ offset, end }).first->second;
@@ -117,19 +107,6 @@ void MemoryNotes::add_cache(const char * kind, const void * owner, ggml_context 
     }
 }
 
-void MemoryNotes::set_output(ggml_backend_buffer * buffer) {
-    output_ = buffer;
-}
-
-void MemoryNotes::set_work(void * data, size_t size_bytes) {
-    work_       = data;
-    work_bytes_ = size_bytes;
-}
-
-void MemoryNotes::add_compute(ggml_backend_buffer * buffer) {
-    compute_.push_back(buffer);
-}
-
 void MemoryNotes::remove_compute(ggml_backend_buffer * buffer) {
     compute_.erase(std::remove(compute_.begin(), compute_.end(), buffer), compute_.end());
 }
@@ -142,9 +119,7 @@ void MemoryNotes::begin_graph(ggml_cgraph * graph) {
 
 void MemoryNotes::add_to(GraphPlaces & places) const {
     for (const Row & row : rows_) {
-        GraphPlace place;
-        place.type = row.type;
-        places.try_emplace(row.tensor, place);
+        places.try_emplace(row.tensor, GraphPlace{ row.type });
     }
 }
 
@@ -158,10 +133,8 @@ void MemoryNotes::add_place(const ggml_tensor * tensor, ggml_backend_buffer_type
 }
 
 std::vector<ggml_tensor *> MemoryNotes::tensors() const {
-    std::vector<ggml_tensor *> tensors;
-    for (const Row & row : rows_) {
-        tensors.push_back(row.tensor);
-    }
+    std::vector<ggml_tensor *> tensors(rows_.size());
+    std::transform(rows_.begin(), rows_.end(), tensors.begin(), [](const Row & row) { return row.tensor; });
     return tensors;
 }
 
@@ -179,8 +152,7 @@ std::vector<ggml_backend_buffer *> MemoryNotes::buffers_of_rows() const {
 std::vector<RealBuffer> MemoryNotes::real_buffers() const {
     std::vector<RealBuffer> described;
     for (ggml_backend_buffer_t buffer : buffers_of_rows()) {
-        const auto row = std::find_if(rows_.begin(), rows_.end(),
-                                      [&](const Row & candidate) { return candidate.tensor->buffer == buffer; });
+        const auto row = std::find_if(rows_.begin(), rows_.end(), [&](const Row & r) { return r.tensor->buffer == buffer; });
         described.push_back(describe(buffer, row->kind));
     }
     for (ggml_backend_buffer_t buffer : compute_) {
@@ -190,8 +162,7 @@ std::vector<RealBuffer> MemoryNotes::real_buffers() const {
         described.push_back(describe(output_, "output"));
     }
     if (work_bytes_ > 0) {
-        ggml_backend_buffer_type_t type = ggml_backend_cpu_buffer_type();
-        described.push_back({ work_, work_bytes_, device_of(type), ggml_backend_buft_name(type), "work" });
+        described.push_back({ record(ggml_backend_cpu_buffer_type(), "work", work_bytes_), work_ });
     }
     return described;
 }
@@ -245,6 +216,19 @@ PlaceColumns MemoryNotes::places() const {
 }  // namespace slmprof
 
 using slmprof::current_notes;
+using slmprof::MemoryNotes;
+
+namespace {
+
+// Tells this thread's notes, if it has any.
+template <typename... Parameters, typename... Arguments>
+void tell(void (MemoryNotes::*what)(Parameters...), Arguments... arguments) {
+    if (current_notes != nullptr) {
+        (current_notes->*what)(arguments...);
+    }
+}
+
+}  // namespace
 
 extern "C" {
 
@@ -265,58 +249,28 @@ ggml_backend_buffer_t slmprof_allocate_tensors(ggml_context * tensors, ggml_back
 }
 
 void slmprof_note_weights(ggml_context * tensors, ggml_backend_buffer_type_t type, bool is_lazy, bool is_mappable) {
-    if (current_notes != nullptr) {
-        current_notes->begin_weights(tensors, type, is_lazy, is_mappable);
-    }
+    tell(&MemoryNotes::begin_weights, tensors, type, is_lazy, is_mappable);
 }
 
 void slmprof_note_weight(ggml_tensor * tensor, int file, int64_t offset) {
-    if (current_notes != nullptr) {
-        current_notes->add_weight(tensor, file, offset);
-    }
+    tell(&MemoryNotes::add_weight, tensor, file, offset);
 }
 
 void slmprof_note_kv_cache(const void * owner, ggml_context * tensors, ggml_backend_buffer_t buffer, uint32_t n_cells,
                            uint32_t n_streams, uint32_t window) {
-    if (current_notes != nullptr) {
-        current_notes->add_cache("kv_cache", owner, tensors, buffer, n_cells, n_streams, window);
-    }
+    tell(&MemoryNotes::add_cache, "kv_cache", owner, tensors, buffer, n_cells, n_streams, window);
 }
 
 void slmprof_note_recurrent_state(const void * owner, ggml_context * tensors, ggml_backend_buffer_t buffer, uint32_t n_cells,
                                   uint32_t n_streams) {
-    if (current_notes != nullptr) {
-        current_notes->add_cache("recurrent_state", owner, tensors, buffer, n_cells, n_streams, 0);
-    }
+    tell(&MemoryNotes::add_cache, "recurrent_state", owner, tensors, buffer, n_cells, n_streams, 0);
 }
 
-void slmprof_note_output_buffer(ggml_backend_buffer_t buffer) {
-    if (current_notes != nullptr) {
-        current_notes->set_output(buffer);
-    }
-}
-
-void slmprof_note_work_buffer(void * data, size_t size_bytes) {
-    if (current_notes != nullptr) {
-        current_notes->set_work(data, size_bytes);
-    }
-}
-
-void slmprof_note_compute_buffer(ggml_backend_buffer_t buffer) {
-    if (current_notes != nullptr) {
-        current_notes->add_compute(buffer);
-    }
-}
-
-void slmprof_forget_compute_buffer(ggml_backend_buffer_t buffer) {
-    if (current_notes != nullptr) {
-        current_notes->remove_compute(buffer);
-    }
-}
-
-void slmprof_note_graph(ggml_cgraph * graph) {
-    current_notes->begin_graph(graph);
-}
+void slmprof_note_output_buffer(ggml_backend_buffer_t buffer) { tell(&MemoryNotes::set_output, buffer); }
+void slmprof_note_work_buffer(void * data, size_t size_bytes) { tell(&MemoryNotes::set_work, data, size_bytes); }
+void slmprof_note_compute_buffer(ggml_backend_buffer_t buffer) { tell(&MemoryNotes::add_compute, buffer); }
+void slmprof_forget_compute_buffer(ggml_backend_buffer_t buffer) { tell(&MemoryNotes::remove_compute, buffer); }
+void slmprof_note_graph(ggml_cgraph * graph) { current_notes->begin_graph(graph); }
 
 void slmprof_note_place(const ggml_tensor * tensor, ggml_backend_buffer_type_t type, int chunk, size_t offset) {
     current_notes->add_place(tensor, type, chunk, offset);

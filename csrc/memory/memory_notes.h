@@ -2,20 +2,12 @@
 
 #pragma once
 
+#include "ggml-backend.h"
+#include "ggml.h"
 #include "memory/buffers.h"
 #include "record/places.h"
 
-#include <cstddef>
-#include <cstdint>
 #include <map>
-#include <utility>
-#include <vector>
-
-struct ggml_backend_buffer;
-struct ggml_backend_buffer_type;
-struct ggml_cgraph;
-struct ggml_context;
-struct ggml_tensor;
 
 namespace slmprof {
 
@@ -64,9 +56,9 @@ class MemoryNotes {
     void add_weight(ggml_tensor * tensor, int file, int64_t offset);
     void add_cache(const char * kind, const void * owner, ggml_context * tensors, ggml_backend_buffer * buffer,
                    int64_t n_cells, int64_t n_streams, int64_t window);
-    void set_output(ggml_backend_buffer * buffer);
-    void set_work(void * data, size_t size_bytes);
-    void add_compute(ggml_backend_buffer * buffer);
+    void set_output(ggml_backend_buffer * buffer) { output_ = buffer; }
+    void set_work(void * data, size_t size_bytes) { work_ = data; work_bytes_ = size_bytes; }
+    void add_compute(ggml_backend_buffer * buffer) { compute_.push_back(buffer); }
     void remove_compute(ggml_backend_buffer * buffer);
     void begin_graph(ggml_cgraph * graph);
     void add_place(const ggml_tensor * tensor, ggml_backend_buffer_type * type, int chunk, size_t offset);

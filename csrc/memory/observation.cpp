@@ -1,9 +1,9 @@
 #include "memory/observation.h"
 
 #include <algorithm>
+#include <numeric>
 
 namespace slmprof {
-
 namespace {
 
 bool is_mapped(const RealBuffer & buffer) {
@@ -49,11 +49,8 @@ std::vector<AddressRange> originals_in(int32_t number, const RealBuffer & buffer
 }
 
 uint64_t size_of(const std::vector<AddressRange> & ranges) {
-    uint64_t sum = 0;
-    for (const AddressRange & range : ranges) {
-        sum += range.size;
-    }
-    return sum;
+    return std::accumulate(ranges.begin(), ranges.end(), uint64_t{ 0 },
+                           [](uint64_t sum, const AddressRange & range) { return sum + range.size; });
 }
 
 std::optional<uint64_t> resident_bytes(const PageMap & pages, const std::vector<AddressRange> & ranges) {
@@ -84,10 +81,7 @@ void reduce_heap(ProcessMemory & process, const PageMap & pages, const std::vect
 
 Observation observe(const std::string & point, int32_t n_past, const std::vector<AddressRange> & recorder,
                     const std::vector<RealBuffer> & buffers, const PlaceColumns & places) {
-    Observation observation;
-    observation.point  = point;
-    observation.n_past = n_past;
-
+    Observation observation{ point, n_past };
     std::vector<AddressRange> models, others = recorder;
     for (const RealBuffer & buffer : buffers) {
         (is_mapped(buffer) ? models : others).push_back(range_of(buffer));
@@ -103,13 +97,7 @@ Observation observe(const std::string & point, int32_t n_past, const std::vector
     for (size_t i = 0; i < buffers.size(); i++) {
         const RealBuffer & buffer = buffers[i];
         const auto         number = static_cast<int32_t>(i);
-        BufferObservation  seen;
-        seen.buffer         = number < n_placed ? number : -1;
-        seen.device         = buffer.device;
-        seen.buffer_type    = buffer.buffer_type;
-        seen.kind           = buffer.kind;
-        seen.size_bytes     = buffer.size_bytes;
-        seen.resident_bytes = pages.resident_bytes(range_of(buffer));
+        BufferObservation  seen{ buffer, number < n_placed ? number : -1, pages.resident_bytes(range_of(buffer)) };
         if (is_mapped(buffer)) {
             const std::vector<AddressRange> originals = originals_in(number, buffer, places);
             seen.original_bytes                       = size_of(originals);

@@ -5,31 +5,24 @@
 #include "memory/buffers.h"
 #include "memory/residency.h"
 
-#include <cstdint>
-#include <optional>
-#include <string>
-#include <vector>
-
 namespace slmprof {
 
 // One allocation, with the number that its tensors' places have for it; of weights and caches only.
-struct BufferObservation {
+struct BufferObservation : BufferRecord {
     int32_t                 buffer = -1;
-    std::string             device, buffer_type, kind;
-    uint64_t                size_bytes = 0;
     std::optional<uint64_t> resident_bytes;
     // The part of a mapped file whose weights have been copied elsewhere, and how much of it is in memory.
     uint64_t                original_bytes = 0;
-    std::optional<uint64_t> original_resident_bytes;
+    std::optional<uint64_t> original_resident_bytes{};
 };
 
 struct Observation {
     std::string                    point;
     int32_t                        n_past = 0;
-    ProcessMemory                  process;             // its heap without the buffers in it
+    ProcessMemory                  process{};           // its heap without the buffers in it
     uint64_t                       recorder_bytes = 0;  // slmprof's own buffers
-    std::optional<uint64_t>        recorder_resident_bytes;
-    std::vector<BufferObservation> buffers;
+    std::optional<uint64_t>        recorder_resident_bytes{};
+    std::vector<BufferObservation> buffers{};
 };
 
 // `buffers` are those of `places`, in the order of their numbers, and the others behind them.

@@ -4,62 +4,39 @@
 #include <cstdio>
 #include <fcntl.h>
 #include <fstream>
+#include <map>
 #include <sstream>
 #include <sys/resource.h>
 #include <sys/types.h>
 #include <unistd.h>
 
 namespace slmprof {
-
 namespace {
 
-constexpr uint64_t k_kib = 1024;
+constexpr uint64_t k_kib        = 1024;
 constexpr uint64_t k_is_present = uint64_t(1) << 63;
 // Entries of the page map that are read at once.
 constexpr uint64_t k_entries = 1 << 14;
 
 // The number behind `KEY:` in a line of status or smaps, which count in KiB.
-std::optional<uint64_t> kib_of(const std::string & line, const char * key) {
-    const std::string start = std::string(key) + ":";
-    if (line.compare(0, start.size(), start) != 0) {
-        return std::nullopt;
-    }
-    std::istringstream text(line.substr(start.size()));
-    uint64_t           value = 0;
-    if (!(text >> value)) {
+std::optional<uint64_t> kib_of(const std::string & line, const std::string & key) {
+    uint64_t value = 0;
+    if (line.compare(0, key.size() + 1, key + ":") != 0 || !(std::istringstream(line.substr(key.size() + 1)) >> value)) {
         return std::nullopt;
     }
     return value * k_kib;
 }
 
-void read_rollup(const std::string & process, ProcessMemory & memory) {
-    std::ifstream file(process + "/smaps_rollup");
+// The numbers behind these keys; those that the file lacks stay as they are.
+void read_numbers(const std::string & path, const std::map<std::string, std::optional<uint64_t> *> & numbers) {
+    std::ifstream file(path);
     for (std::string line; std::getline(file, line);) {
-        if (const auto rss = kib_of(line, "Rss")) {
-            memory.rss_bytes = rss;
-        } else if (const auto pss = kib_of(line, "Pss")) {
-            memory.pss_bytes = pss;
-        } else if (const auto anonymous = kib_of(line, "Anonymous")) {
-            memory.anonymous_bytes = anonymous;
+        const auto number = numbers.find(line.substr(0, line.find(':')));
+        if (number != numbers.end()) {
+            *number->second = kib_of(line, number->first);
         }
     }
-    if (memory.rss_bytes && memory.anonymous_bytes) {
-        memory.file_bytes = *memory.rss_bytes - std::min(*memory.rss_bytes, *memory.anonymous_bytes);
-    }
 }
-
-std::optional<uint64_t> read_peak(const std::string & process) {
-    std::ifstream file(process + "/status");
-    for (std::string line; std::getline(file, line);) {
-        if (const auto peak = kib_of(line, "VmHWM")) {
-            return peak;
-        }
-    }
-    return std::nullopt;
-}
-
-// What a mapping holds, by the line that heads it in smaps.
-enum class Content { other, library, heap };
 
 // The heap, and all mapped files but those whose mapping holds some of a model.
 void read_mappings(const std::string & process, const std::vector<AddressRange> & models, ProcessMemory & memory) {
@@ -67,9 +44,8 @@ void read_mappings(const std::string & process, const std::vector<AddressRange> 
     if (!file) {
         return;
     }
-    memory.library_bytes = 0;
-    memory.heap_bytes    = 0;
-    Content content      = Content::other;
+    memory.library_bytes = memory.heap_bytes = 0;
+    std::optional<uint64_t> * sum = nullptr;  // that the mapping counts to, by the line that heads it
     for (std::string line; std::getline(file, line);) {
         unsigned long begin = 0, end = 0;
         int           path = 0;
@@ -78,13 +54,13 @@ void read_mappings(const std::string & process, const std::vector<AddressRange> 
             const std::string  name     = path > 0 ? line.substr(std::min<size_t>(path, line.size())) : "";
             const bool         is_model = std::any_of(models.begin(), models.end(),
                                                       [&](const AddressRange & model) { return model.overlaps(range); });
-            content = name[0] == '/' && !is_model ? Content::library : Content::other;
+            sum = name[0] == '/' && !is_model ? &memory.library_bytes : nullptr;
             if (name == "[heap]") {
-                content     = Content::heap;
+                sum         = &memory.heap_bytes;
                 memory.heap = range;
             }
-        } else if (const auto rss = content != Content::other ? kib_of(line, "Rss") : std::nullopt) {
-            *(content == Content::heap ? memory.heap_bytes : memory.library_bytes) += *rss;
+        } else if (const auto rss = sum != nullptr ? kib_of(line, "Rss") : std::nullopt) {
+            **sum += *rss;
         }
     }
 }
@@ -93,9 +69,13 @@ void read_mappings(const std::string & process, const std::vector<AddressRange> 
 
 ProcessMemory observe_process(const std::vector<AddressRange> & models, const std::string & process) {
     ProcessMemory memory;
-    read_rollup(process, memory);
+    read_numbers(process + "/smaps_rollup",
+                 { { "Rss", &memory.rss_bytes }, { "Pss", &memory.pss_bytes }, { "Anonymous", &memory.anonymous_bytes } });
+    if (memory.rss_bytes && memory.anonymous_bytes) {
+        memory.file_bytes = *memory.rss_bytes - std::min(*memory.rss_bytes, *memory.anonymous_bytes);
+    }
     read_mappings(process, models, memory);
-    memory.rss_peak_bytes = read_peak(process);
+    read_numbers(process + "/status", { { "VmHWM", &memory.rss_peak_bytes } });
     struct rusage usage {};
     if (getrusage(RUSAGE_SELF, &usage) == 0) {
         memory.minor_faults = usage.ru_minflt;
