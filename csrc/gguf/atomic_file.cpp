@@ -3,15 +3,13 @@
 #include <atomic>
 #include <cerrno>
 #include <cstdio>
-#include <system_error>
-#include <utility>
-
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <system_error>
+#include <utility>
 #include <unistd.h>
 
 namespace slmprof {
-
 namespace {
 
 constexpr int    k_name_attempts = 100;
@@ -39,13 +37,11 @@ AtomicFile::AtomicFile(std::string path) : path_(std::move(path)) {
 #ifdef O_TMPFILE
     descriptor_ = open(folder_.empty() ? "." : folder_.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, k_mode);
 #endif
-    for (int attempt = 0; attempt < k_name_attempts && descriptor_ < 0; ++attempt) {
-        choose_temporary_path();
-        descriptor_ = open(temporary_path_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, k_mode);
-        has_name_   = descriptor_ >= 0;
-        if (descriptor_ < 0 && errno != EEXIST) {
-            break;
-        }
+    if (descriptor_ < 0) {
+        take_name([this](const char * name) {
+            descriptor_ = open(name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, k_mode);
+            return descriptor_ >= 0;
+        });
     }
     if (descriptor_ < 0) {
         fail("create", errno);
@@ -62,10 +58,15 @@ AtomicFile::~AtomicFile() {
 }
 
 // The destination's name is not part of it, so that a name of maximal length still works.
-void AtomicFile::choose_temporary_path() {
+void AtomicFile::take_name(const std::function<bool(const char *)> & create) {
     static std::atomic<unsigned> counter{ 0 };
-    temporary_path_ = folder_ + ".slmprof-" + std::to_string(getpid()) + "-" +
-                      std::to_string(counter.fetch_add(1)) + ".tmp";
+    for (int attempt = 0; attempt < k_name_attempts && !has_name_; ++attempt) {
+        temporary_path_ = folder_ + ".slmprof-" + std::to_string(getpid()) + "-" + std::to_string(counter++) + ".tmp";
+        has_name_       = create(temporary_path_.c_str());
+        if (!has_name_ && errno != EEXIST) {
+            break;
+        }
+    }
 }
 
 void AtomicFile::resize(uint64_t size_bytes) {
@@ -78,15 +79,13 @@ void AtomicFile::write_at(const void * data, size_t size_bytes, uint64_t offset_
     const auto * bytes = static_cast<const char *>(data);
     while (size_bytes > 0) {
         const ssize_t n = pwrite(descriptor_, bytes, size_bytes, off_t(offset_bytes));
-        if (n < 0) {
-            if (errno == EINTR) {
-                continue;
-            }
+        if (n >= 0) {
+            bytes += n;
+            size_bytes -= size_t(n);
+            offset_bytes += uint64_t(n);
+        } else if (errno != EINTR) {
             fail("write", errno);
         }
-        bytes += n;
-        size_bytes -= size_t(n);
-        offset_bytes += uint64_t(n);
     }
 }
 
@@ -96,13 +95,7 @@ void AtomicFile::commit() {
     }
     // A file without a name can be given one, but not that of a file that exists: hence two steps.
     const std::string self = "/proc/self/fd/" + std::to_string(descriptor_);
-    for (int attempt = 0; attempt < k_name_attempts && !has_name_; ++attempt) {
-        choose_temporary_path();
-        has_name_ = linkat(AT_FDCWD, self.c_str(), AT_FDCWD, temporary_path_.c_str(), AT_SYMLINK_FOLLOW) == 0;
-        if (!has_name_ && errno != EEXIST) {
-            break;
-        }
-    }
+    take_name([&](const char * name) { return linkat(AT_FDCWD, self.c_str(), AT_FDCWD, name, AT_SYMLINK_FOLLOW) == 0; });
     if (!has_name_ || std::rename(temporary_path_.c_str(), path_.c_str()) != 0) {
         fail("write", errno);
     }
@@ -112,8 +105,7 @@ void AtomicFile::commit() {
 }
 
 void AtomicFile::fail(const char * action, int error_number) const {
-    throw std::system_error(error_number, std::generic_category(),
-                            std::string("cannot ") + action + " " + path_);
+    throw std::system_error(error_number, std::generic_category(), std::string("cannot ") + action + " " + path_);
 }
 
 } // namespace slmprof

@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <string>
 
 namespace slmprof {
@@ -25,7 +26,8 @@ class AtomicFile {
     void commit();
 
   private:
-    void choose_temporary_path();
+    // Has the file created under temporary names until one of them is new; errno says why not.
+    void take_name(const std::function<bool(const char *)> & create);
     [[noreturn]] void fail(const char * action, int error_number) const;
 
     std::string path_;

@@ -2,63 +2,58 @@
 
 #include "failures.h"
 
-#include <cctype>
+#include <algorithm>
 #include <new>
+#include <numeric>
 #include <stdexcept>
-#include <type_traits>
+#include <strings.h>
 
 namespace slmprof {
-
 namespace {
 
 constexpr int64_t k_max_bytes = int64_t(1) << 46; // no tensor is larger; keeps products in range
 
-bool equals_ignoring_case(const std::string & a, const char * b) {
-    size_t i = 0;
-    for (; i < a.size() && b[i] != '\0'; ++i) {
-        if (std::tolower(static_cast<unsigned char>(a[i])) != std::tolower(static_cast<unsigned char>(b[i]))) {
-            return false;
-        }
+// Sets a key to each kind of value that MetadataValue can hold.
+struct MetadataSetter {
+    gguf_context * context;
+    const char *   key;
+
+    void operator()(uint32_t value) const { gguf_set_val_u32(context, key, value); }
+    void operator()(uint64_t value) const { gguf_set_val_u64(context, key, value); }
+    void operator()(float value) const { gguf_set_val_f32(context, key, value); }
+    void operator()(bool value) const { gguf_set_val_bool(context, key, value); }
+    void operator()(const std::string & value) const { gguf_set_val_str(context, key, value.c_str()); }
+    void operator()(const std::vector<int32_t> & values) const {
+        gguf_set_arr_data(context, key, GGUF_TYPE_INT32, values.data(), values.size());
     }
-    return i == a.size() && b[i] == '\0';
+    void operator()(const std::vector<float> & values) const {
+        gguf_set_arr_data(context, key, GGUF_TYPE_FLOAT32, values.data(), values.size());
+    }
+    void operator()(const std::vector<std::string> & values) const {
+        std::vector<const char *> texts(values.size());
+        std::transform(values.begin(), values.end(), texts.begin(), [](const std::string & text) { return text.c_str(); });
+        gguf_set_arr_str(context, key, texts.data(), texts.size());
+    }
+};
+
+void check_blocks(const std::string & what, int64_t row_length, ggml_type type) {
+    if (row_length % ggml_blck_size(type) != 0) {
+        throw std::invalid_argument("rows of " + what + " do not divide into blocks of " + ggml_type_name(type));
+    }
 }
 
-void set_metadata(gguf_context * context, const std::string & key, const MetadataValue & value) {
-    std::visit([context, &key](const auto & held) {
-        using Held = std::decay_t<decltype(held)>;
-        const char * name = key.c_str();
-        if constexpr (std::is_same_v<Held, uint32_t>) {
-            gguf_set_val_u32(context, name, held);
-        } else if constexpr (std::is_same_v<Held, uint64_t>) {
-            gguf_set_val_u64(context, name, held);
-        } else if constexpr (std::is_same_v<Held, float>) {
-            gguf_set_val_f32(context, name, held);
-        } else if constexpr (std::is_same_v<Held, bool>) {
-            gguf_set_val_bool(context, name, held);
-        } else if constexpr (std::is_same_v<Held, std::string>) {
-            gguf_set_val_str(context, name, held.c_str());
-        } else if constexpr (std::is_same_v<Held, std::vector<int32_t>>) {
-            gguf_set_arr_data(context, name, GGUF_TYPE_INT32, held.data(), held.size());
-        } else if constexpr (std::is_same_v<Held, std::vector<std::string>>) {
-            std::vector<const char *> texts;
-            texts.reserve(held.size());
-            for (const std::string & text : held) {
-                texts.push_back(text.c_str());
-            }
-            gguf_set_arr_str(context, name, texts.data(), texts.size());
-        } else {
-            gguf_set_arr_data(context, name, GGUF_TYPE_FLOAT32, held.data(), held.size());
-        }
-    }, value);
+// ggml gives out null where there is no memory.
+template <typename Pointer> Pointer checked(Pointer pointer) {
+    if (!pointer) {
+        throw std::bad_alloc();
+    }
+    return pointer;
 }
 
 gguf_context_ptr make_metadata(const Metadata & metadata) {
-    gguf_context_ptr gguf(gguf_init_empty());
-    if (!gguf) {
-        throw std::bad_alloc();
-    }
+    gguf_context_ptr gguf = checked(gguf_context_ptr(gguf_init_empty()));
     for (const auto & [key, value] : metadata) {
-        set_metadata(gguf.get(), key, value);
+        std::visit(MetadataSetter{ gguf.get(), key.c_str() }, value);
     }
     return gguf;
 }
@@ -68,7 +63,7 @@ gguf_context_ptr make_metadata(const Metadata & metadata) {
 ggml_type tensor_type_from_name(const std::string & name) {
     for (int type = 0; type < GGML_TYPE_COUNT; ++type) {
         const char * known = ggml_type_name(ggml_type(type));
-        if (known != nullptr && ggml_blck_size(ggml_type(type)) > 0 && equals_ignoring_case(name, known)) {
+        if (known != nullptr && ggml_blck_size(ggml_type(type)) > 0 && strcasecmp(name.c_str(), known) == 0) {
             return ggml_type(type);
         }
     }
@@ -77,15 +72,8 @@ ggml_type tensor_type_from_name(const std::string & name) {
 
 size_t tensor_size_bytes(ggml_type type, const std::vector<int64_t> & shape) {
     check_tensor({ "of this shape", shape, type });
-    if (shape[0] % ggml_blck_size(type) != 0) {
-        throw std::invalid_argument("rows of " + std::to_string(shape[0]) + " do not divide into blocks of " +
-                                    ggml_type_name(type));
-    }
-    size_t size_bytes = ggml_row_size(type, shape[0]);
-    for (size_t i = 1; i < shape.size(); ++i) {
-        size_bytes *= size_t(shape[i]);
-    }
-    return size_bytes;
+    check_blocks(std::to_string(shape[0]), shape[0], type);
+    return std::accumulate(shape.begin() + 1, shape.end(), ggml_row_size(type, shape[0]), std::multiplies<size_t>());
 }
 
 void check_tensor(const TensorSpec & tensor) {
@@ -109,11 +97,7 @@ ggml_context_ptr make_header_context(size_t n_tensors, size_t n_nodes) {
     ggml_init_params params = {};
     params.mem_size = (n_tensors + 1) * ggml_tensor_overhead() + ggml_graph_overhead_custom(n_nodes, false);
     params.no_alloc = true;
-    ggml_context_ptr context(ggml_init(params));
-    if (!context) {
-        throw std::bad_alloc();
-    }
-    return context;
+    return checked(ggml_context_ptr(ggml_init(params)));
 }
 
 ggml_tensor * make_header(ggml_context * context, const TensorSpec & tensor, ggml_type type) {
@@ -150,10 +134,7 @@ GgufHeader::GgufHeader(gguf_context * gguf, const std::vector<TensorSpec> & spec
     const ggml_context_ptr headers = make_header_context(specs.size());
     for (const TensorSpec & tensor : specs) {
         check_tensor(tensor);
-        if (tensor.shape[0] % ggml_blck_size(tensor.type) != 0) {
-            throw std::invalid_argument("rows of tensor " + tensor.name + " do not divide into blocks of " +
-                                        ggml_type_name(tensor.type));
-        }
+        check_blocks("tensor " + tensor.name, tensor.shape[0], tensor.type);
         if (gguf_find_tensor(gguf, tensor.name.c_str()) >= 0) {
             throw std::invalid_argument("tensor " + tensor.name + " stands twice in the model");
         }
@@ -164,9 +145,8 @@ GgufHeader::GgufHeader(gguf_context * gguf, const std::vector<TensorSpec> & spec
 
     file_bytes = bytes.size();
     for (size_t i = 0; i < specs.size(); ++i) {
-        const DataRange range = { bytes.size() + gguf_get_tensor_offset(gguf, int64_t(i)),
-                                  gguf_get_tensor_size(gguf, int64_t(i)) };
-        tensors.push_back(range);
+        const DataRange & range = tensors.emplace_back(DataRange{
+            bytes.size() + gguf_get_tensor_offset(gguf, int64_t(i)), gguf_get_tensor_size(gguf, int64_t(i)) });
         // the data section ends padded, as the loader expects
         file_bytes = GGML_PAD(range.begin_bytes + range.size_bytes, gguf_get_alignment(gguf));
     }

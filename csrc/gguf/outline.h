@@ -5,8 +5,6 @@
 
 #include "gguf/header.h"
 
-#include <string>
-
 namespace slmprof {
 
 // Writes the outline of what this header belongs to. It appears whole or not at all and has the real file's

@@ -18,11 +18,7 @@ namespace slmprof {
 
 // What a tensor's values are spread around. Weights lie around 0 with a deviation that keeps
 // activations finite through many layers; norms lie around 1 and biases close to 0.
-enum class TensorFill : uint8_t {
-    weight = 0,
-    norm   = 1,
-    bias   = 2,
-};
+enum class TensorFill : uint8_t { weight = 0, norm = 1, bias = 2 };
 
 // SplitMix64 (Steele, Lea, Flood 2014): one multiply-free state step, so that any stream can be
 // started anywhere from a seed of its own.
@@ -72,9 +68,7 @@ class RandomPool {
         Random             random(mix_seeds(seed, (uint64_t(type) << 8) | uint64_t(fill)));
         const float        centre = fill == TensorFill::norm ? 1.0f : 0.0f;
         std::vector<float> values(n_rows * k_row_length);
-        for (float & value : values) {
-            value = centre + k_deviation * random.normal();
-        }
+        std::generate(values.begin(), values.end(), [&] { return centre + k_deviation * random.normal(); });
 
         // Very low-bit types demand an importance matrix; a flat one means "all columns alike".
         const std::vector<float> importance(k_row_length, 1.0f);

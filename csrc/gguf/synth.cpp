@@ -13,7 +13,6 @@
 #include <thread>
 
 namespace slmprof {
-
 namespace {
 
 constexpr size_t k_chunk_bytes = size_t(4) << 20; // written at a time, and what a thread takes at a time
@@ -29,8 +28,7 @@ uint64_t hash_name(const std::string & name) {
 // A piece of one tensor: what one thread fills and writes in one go.
 struct Chunk {
     const RandomPool * pool;
-    uint64_t           stream_seed;
-    uint64_t           offset_bytes;
+    uint64_t           stream_seed, offset_bytes;
     size_t             size_bytes;
 };
 
@@ -38,11 +36,8 @@ struct Chunk {
 
 void write_random_gguf(const std::string & path, const Metadata & metadata, const std::vector<RandomTensor> & tensors,
                        uint64_t seed, int n_threads, const PollFunction & poll) {
-    std::vector<TensorSpec> specs;
-    specs.reserve(tensors.size());
-    for (const RandomTensor & tensor : tensors) {
-        specs.push_back(tensor.spec);
-    }
+    std::vector<TensorSpec> specs(tensors.size());
+    std::transform(tensors.begin(), tensors.end(), specs.begin(), [](const RandomTensor & tensor) { return tensor.spec; });
     const GgufHeader header(metadata, specs);
 
     std::map<std::pair<ggml_type, TensorFill>, std::unique_ptr<RandomPool>> pools;

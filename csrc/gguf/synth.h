@@ -6,10 +6,7 @@
 #include "gguf/header.h"
 #include "gguf/random_blocks.h"
 
-#include <cstdint>
 #include <functional>
-#include <string>
-#include <vector>
 
 namespace slmprof {
 

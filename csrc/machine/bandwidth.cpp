@@ -6,16 +6,11 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdlib>
-#include <cstring>
 #include <functional>
 #include <memory>
 #include <new>
-#include <stdexcept>
-#include <system_error>
-#include <thread>
 
 namespace slmprof {
-
 namespace {
 
 constexpr int64_t k_repetition_ns  = 200'000;  // so long that reading the clock and starting together do not count
@@ -95,39 +90,28 @@ void run_together(int n_threads, const std::function<void(int)> & work) {
 }
 
 struct Span {
-    int64_t begin_ns = 0;
-    int64_t end_ns   = 0;
+    int64_t begin_ns = 0, end_ns = 0;
 };
 
-// One operation on one thread's part. Returns what nobody may optimise away.
-using Pass = uint32_t (*)(float * part, size_t n_floats, uint32_t zero);
-
-size_t share_of(size_t n_floats, size_t n_arrays) {
-    return n_floats / n_arrays / k_loop_granule * k_loop_granule;
-}
-
-uint32_t read_pass(float * part, size_t n_floats, uint32_t /*zero*/) {
-    return read_once(part, share_of(n_floats, 1));
-}
-
-uint32_t copy_pass(float * part, size_t n_floats, uint32_t zero) {
-    const size_t n = share_of(n_floats, 2);
-    copy_once(part, part + n, n, zero);
-    return 0;
-}
-
-uint32_t triad_pass(float * part, size_t n_floats, uint32_t /*zero*/) {
-    const size_t n = share_of(n_floats, 3);
-    triad_once(part, part + n, part + 2 * n, 0.5f, n);
-    return 0;
-}
-
+// An operation on arrays of n floats, one behind the other. It returns what nobody may optimise away.
 struct Operation {
     const char * name;
     size_t       n_arrays;
-    Pass         pass;
+    uint32_t (*pass)(float * arrays, size_t n, uint32_t zero);
+
+    size_t share_of(size_t n_floats) const { return n_floats / n_arrays / k_loop_granule * k_loop_granule; }
 };
-constexpr Operation k_operations[] = { { "read", 1, read_pass }, { "copy", 2, copy_pass }, { "triad", 3, triad_pass } };
+constexpr Operation k_operations[] = {
+    { "read", 1, [](float * a, size_t n, uint32_t) { return read_once(a, n); } },
+    { "copy", 2, [](float * a, size_t n, uint32_t zero) {
+         copy_once(a, a + n, n, zero);
+         return 0U;
+     } },
+    { "triad", 3, [](float * a, size_t n, uint32_t) {
+         triad_once(a, a + n, a + 2 * n, 0.5f, n);
+         return 0U;
+     } },
+};
 
 // Passes of all threads together; a repetition is as many as are long beside the clock's reading.
 class BandwidthMeter {
@@ -172,7 +156,7 @@ class BandwidthMeter {
                 meeting_.wait();
             }
             if (thread == 0) {
-                const size_t n     = share_of(chunk_floats(), operation.n_arrays) * operation.n_arrays;
+                const size_t n     = operation.share_of(chunk_floats()) * operation.n_arrays;
                 const double bytes = double(n * sizeof(float)) * double(n_passes_) * double(spans_.size());
                 records_.push_back({ operation.name, bytes / double(best_.ns()) });
             }
@@ -182,8 +166,8 @@ class BandwidthMeter {
     size_t chunk_floats() const { return n_floats_ / n_chunks_ / k_part_granule * k_part_granule; }
 
     void repeat(const Operation & operation, float * part, Span & span) {
-        const size_t n = chunk_floats();
-        part += chunk_ * n;
+        part += chunk_ * chunk_floats();
+        const size_t n = operation.share_of(chunk_floats());
         span.begin_ns = monotonic_ns();
         uint32_t sum  = 0;
         for (int64_t i = 0; i < n_passes_; i++) {

@@ -3,14 +3,11 @@
 namespace slmprof {
 
 uint32_t read_once(const float * source, size_t n) {
-    const auto * words = reinterpret_cast<const uint32_t *>(source);
     // Four streams with an accumulator each: a single one would wait for its own last result.
-    const size_t     quarter = n / 4;
-    const uint32_t * a       = words;
-    const uint32_t * b       = words + quarter;
-    const uint32_t * c       = words + 2 * quarter;
-    const uint32_t * d       = words + 3 * quarter;
-    uint32_t         sum_a = 0, sum_b = 0, sum_c = 0, sum_d = 0;
+    const size_t quarter = n / 4;
+    const auto * a       = reinterpret_cast<const uint32_t *>(source);
+    const auto * b = a + quarter, * c = b + quarter, * d = c + quarter;
+    uint32_t     sum_a = 0, sum_b = 0, sum_c = 0, sum_d = 0;
     for (size_t i = 0; i < quarter; i++) {
         sum_a ^= a[i];
         sum_b ^= b[i];

@@ -15,7 +15,6 @@
 #include <stdexcept>
 
 namespace slmprof {
-
 namespace {
 
 constexpr int64_t k_rows_of_thread = 192;      // ggml hands out 64 rows at a time: three chunks for each thread
@@ -29,9 +28,7 @@ struct PoolDeleter {
 };
 
 // Of as many tensors, and a graph of them.
-ggml_context_ptr make_context(size_t n_tensors) {
-    return make_header_context(n_tensors, n_tensors);
-}
+ggml_context_ptr make_context(size_t n_tensors) { return make_header_context(n_tensors, n_tensors); }
 
 ggml_backend_buffer_ptr allocate(ggml_context * context, ggml_backend_buffer_type_t type) {
     ggml_backend_buffer_ptr buffer(ggml_backend_alloc_ctx_tensors_from_buft(context, type));
@@ -66,9 +63,8 @@ class CpuBackend {
 
     // The plain buffer type first, then those that store matrices in an order of their own.
     std::vector<ggml_backend_buffer_type_t> matrix_buffer_types() const {
-        std::vector<ggml_backend_buffer_type_t> types = { ggml_backend_cpu_buffer_type() };
-        const std::vector<ggml_backend_buffer_type_t> extra = extra_buffer_types(device());
-        types.insert(types.end(), extra.begin(), extra.end());
+        std::vector<ggml_backend_buffer_type_t> types = extra_buffer_types(device());
+        types.insert(types.begin(), ggml_backend_cpu_buffer_type());
         return types;
     }
 
@@ -93,33 +89,22 @@ class CpuBackend {
     ggml_backend_ptr                              backend_;  // goes first: it knows the pool
 };
 
-//
-// arithmetic
-//
-
 bool has_product(ggml_type type) {
     const bool is_activation = type == GGML_TYPE_Q8_1 || type == GGML_TYPE_Q8_K;  // never a matrix
     return ggml_blck_size(type) > 0 && k_row_granule % ggml_blck_size(type) == 0 && !is_activation &&
            ggml_get_type_traits_cpu(type)->vec_dot != nullptr;
 }
 
-ggml_type product_type(const std::string & name) {
-    initialize_backends();
-    for (int i = 0; i < GGML_TYPE_COUNT; i++) {
-        const auto   type  = static_cast<ggml_type>(i);
-        const char * known = ggml_type_name(type);
-        if (known != nullptr && name == known && has_product(type)) {
-            return type;
-        }
-    }
-    throw std::invalid_argument("no matrix product of type '" + name + "'");
-}
-
 // Types whose quantizer takes seconds to set up its tables of codes.
 bool is_slow_to_quantize(ggml_type type) {
-    return type == GGML_TYPE_IQ1_S || type == GGML_TYPE_IQ1_M || type == GGML_TYPE_IQ2_XXS ||
-           type == GGML_TYPE_IQ2_XS || type == GGML_TYPE_IQ2_S || type == GGML_TYPE_IQ3_XXS ||
-           type == GGML_TYPE_IQ3_S;
+    return type == GGML_TYPE_IQ1_S || type == GGML_TYPE_IQ1_M || type == GGML_TYPE_IQ2_XXS || type == GGML_TYPE_IQ2_XS ||
+           type == GGML_TYPE_IQ2_S || type == GGML_TYPE_IQ3_XXS || type == GGML_TYPE_IQ3_S;
+}
+
+std::vector<float> normal_values(Random random, int64_t n) {
+    std::vector<float> values(static_cast<size_t>(n));
+    std::generate(values.begin(), values.end(), [&random] { return random.normal(); });
+    return values;
 }
 
 // A matrix whose rows are few random ones in turn. The time of a product does not depend on the
@@ -135,8 +120,7 @@ std::vector<uint8_t> make_matrix(ggml_type type, int64_t n_values, int64_t n_row
         std::generate_n(matrix.begin(), row_bytes * static_cast<size_t>(n_made),
                         [&random] { return static_cast<uint8_t>(random.next()); });
     } else {
-        std::vector<float> values(static_cast<size_t>(n_made * n_values));
-        std::generate(values.begin(), values.end(), [&random] { return random.normal(); });
+        const std::vector<float> values = normal_values(random, n_made * n_values);
         const std::vector<float> importance(static_cast<size_t>(n_values), 1.0f);
         ggml_quantize_chunk(type, values.data(), matrix.data(), 0, n_made, n_values,
                             ggml_quantize_requires_imatrix(type) ? importance.data() : nullptr);
@@ -197,9 +181,7 @@ class ProductBench {
             ggml_build_forward_expand(graph, ggml_mul_mat(context.get(), matrix_, columns));
         }
         const ggml_backend_buffer_ptr buffer = allocate(context.get(), ggml_backend_cpu_buffer_type());
-        Random             random(2);
-        std::vector<float> values(static_cast<size_t>(ggml_nelements(columns)));
-        std::generate(values.begin(), values.end(), [&random] { return random.normal(); });
+        const std::vector<float> values = normal_values(Random(2), ggml_nelements(columns));
         ggml_backend_tensor_set(columns, values.data(), 0, ggml_nbytes(columns));
         return backend_.best_ns(graph, seconds);
     }
@@ -229,12 +211,11 @@ std::vector<ArithmeticRecord> measure_arithmetic(const std::string & type, const
                                                  uint64_t matrix_bytes_per_thread, double seconds) {
     check_threads(n_threads);
     check_seconds(seconds);
-    for (const int n : n_columns) {
-        if (n < 1 || n > 4096) {
-            throw std::invalid_argument("n_columns must lie between 1 and 4096");
-        }
+    if (std::any_of(n_columns.begin(), n_columns.end(), [](int n) { return n < 1 || n > 4096; })) {
+        throw std::invalid_argument("n_columns must lie between 1 and 4096");
     }
-    const ggml_type matrix_type = product_type(type);
+    const ggml_type matrix_type = tensor_type_from_name(find_named(
+        "matrix product of type", type, arithmetic_types(), [](const std::string & known) { return known; }));
     const int64_t   n_rows      = k_rows_of_thread * n_threads;
     const double    row_values  = double(std::min<uint64_t>(matrix_bytes_per_thread, uint64_t(1) << 40)) /
                                   double(k_rows_of_thread) * double(ggml_blck_size(matrix_type)) /
