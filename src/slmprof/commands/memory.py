@@ -8,10 +8,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..errors import UsageError
-from ..profiles.vocabulary import PHASES
 from ..reporters.renderers import load, render
-from ..settings.kinds import Whole
-from .options import FORMATS, add_full, add_model, add_settings, given, value_of
+from .options import add_model, add_output_options, add_settings, given
 
 if TYPE_CHECKING:
     from ..planning.records import MemoryReport
@@ -35,16 +33,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add_model(parser)
     add_settings(parser, NAME, AskedPlan, MemoryRequest)
-    group = parser.add_argument_group("output")
-    group.add_argument("--format", choices=FORMATS, default="table")
-    group.add_argument("--by", choices=VIEWS, help="one view only")
-    add_full(group)
-    group.add_argument("--phase", choices=PHASES, help="of the peaks, one phase only")
-    group.add_argument(
-        "--top",
-        type=value_of(Whole()),
-        metavar="N",
-        help="rows of tensors, the largest (10 at a peak)",
+    add_output_options(
+        parser,
+        VIEWS,
+        phase="of the peaks, one phase only",
+        top="rows of tensors, the largest (10 at a peak)",
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..errors import UsageError
@@ -97,27 +97,22 @@ def given(args: argparse.Namespace, *classes: type[Any]) -> dict[str, Any]:
     return {n: getattr(args, n) for of in classes for n in table(of) if hasattr(args, n)}
 
 
-def add_output_options(parser: argparse.ArgumentParser) -> None:
-    """Which views to print, and how."""
+def add_output_options(
+    parser: argparse.ArgumentParser,
+    views: Sequence[str] = VIEWS,
+    *,
+    phase: str = "one phase only",
+    top: str = "rows of the view, or of the ops",
+) -> None:
+    """Which views to print, and how; `phase` and `top` are the help of these options."""
     group = parser.add_argument_group("output")
     group.add_argument("--format", choices=FORMATS, default="table")
-    group.add_argument("--by", choices=VIEWS, help="one view only")
-    add_full(group)
-    group.add_argument("--phase", choices=PHASES, help="one phase only")
-    group.add_argument(
-        "--top", type=value_of(Whole()), metavar="N", help="rows of the view, or of the ops"
-    )
-
-
-def add_full(group: argparse._ArgumentGroup) -> None:
-    """Whether people are shown everything."""
+    group.add_argument("--by", choices=views, help="one view only")
     group.add_argument(
         "--full", action="store_true", help="every table, not one screen of what matters most"
     )
-
-
-def add_save(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--save", metavar="FILE", help="write the profile, for `slmprof show`")
+    group.add_argument("--phase", choices=PHASES, help=phase)
+    group.add_argument("--top", type=value_of(Whole()), metavar="N", help=top)
 
 
 def print_profile(profile: Profile, args: argparse.Namespace) -> None:

@@ -148,17 +148,9 @@ def _print_presets(file_type: str | None) -> None:
     for preset in PRESETS.values():
         d = preset.dimensions
         plan = plan_model(d, file_type)
-        rows.append(
-            (
-                preset.name,
-                d.architecture,
-                str(d.n_layer),
-                str(d.n_embd),
-                str(d.n_vocab),
-                f"{plan.n_params / 1e6:.2f}",
-                f"{plan.size_bytes / 2**20:.2f}",
-            )
-        )
+        sizes = f"{plan.n_params / 1e6:.2f}", f"{plan.size_bytes / 2**20:.2f}"
+        lengths = str(d.n_layer), str(d.n_embd), str(d.n_vocab)
+        rows.append((preset.name, d.architecture, *lengths, *sizes))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for name, arch, *numbers in rows:
         names = f"{name:<{widths[0]}}  {arch:<{widths[1]}}"

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -54,13 +55,7 @@ class ModelPlan:
     @property
     def n_params(self) -> int:
         """Elements of all tensors, as llama.cpp counts them."""
-        total = 0
-        for tensor in self.tensors:
-            n_elements = 1
-            for length in tensor.shape:
-                n_elements *= length
-            total += n_elements
-        return total
+        return sum(math.prod(tensor.shape) for tensor in self.tensors)
 
     @property
     def size_bytes(self) -> int:
@@ -166,18 +161,11 @@ def _choose_types(
     from .. import _core
 
     return _core.choose_tensor_types(
-        d.architecture,
-        file_type,
-        [(spec.name, spec.shape) for spec in specs],
-        n_embd=d.n_embd,
-        n_ff=d.n_ff_of(0),
-        n_layer=d.n_layer,
-        n_head=d.n_head_of(0),
-        n_head_kv=d.n_head_kv_of(0),
-        n_expert=d.n_expert,
-        head_dim=d.head_length,
+        d.architecture, file_type, [(spec.name, spec.shape) for spec in specs],
+        n_embd=d.n_embd, n_ff=d.n_ff_of(0), n_layer=d.n_layer, n_head=d.n_head_of(0),
+        n_head_kv=d.n_head_kv_of(0), n_expert=d.n_expert, head_dim=d.head_length,
         patterns=patterns,
-    )
+    )  # fmt: skip
 
 
 def write_plan(plan: ModelPlan, path: Path) -> None:

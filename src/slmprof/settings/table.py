@@ -189,24 +189,10 @@ class _Tokens(Generic[U]):
     """How many tokens a run has."""
 
     n_prompt: int | U = setting(
-        Whole(),
-        50,
-        "tokens of the prompt",
-        group=RUN,
-        axes=(SWEEP,),
-        short="p",
-        tells_apart=ALWAYS,
-        caption=FIRST,
+        Whole(), 50, "tokens of the prompt", group=RUN, axes=(SWEEP,), short="p", **_MAIN
     )
     n_gen: int | U = setting(
-        Whole(),
-        50,
-        "tokens to generate",
-        group=RUN,
-        axes=(SWEEP,),
-        short="g",
-        tells_apart=ALWAYS,
-        caption=FIRST,
+        Whole(), 50, "tokens to generate", group=RUN, axes=(SWEEP,), short="g", **_MAIN
     )
     n_depth: int | tuple[int, ...] | U = setting(
         Several(Whole(0), alone=True), 0, "tokens before the prompt; several to compare",

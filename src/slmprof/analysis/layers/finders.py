@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -173,13 +173,8 @@ def _ends(layers: Layers, chosen: tuple[int, ...]) -> dict[str, bool]:
     return {"is_first": chosen == (layers.numbers[0],), "is_last": chosen == (layers.numbers[-1],)}
 
 
-@dataclass(frozen=True)
-class _Odd:
-    """A layer, its time, and the median of the layers that are built alike."""
-
-    layer: int
-    time_ms: float
-    median_ms: float
+_Odd = tuple[LayerBlock, float]
+"""A block of a layer, and the median time of those that are built alike."""
 
 
 def _other_times(layers: Layers) -> Iterator[LayerFlag]:
@@ -195,9 +190,8 @@ def _other_times(layers: Layers) -> Iterator[LayerFlag]:
             if len(members) >= MIN_ALIKE
             for odd in _far_from_median(members, whole)
         ]
-        slow = [odd for odd in far if odd.time_ms > odd.median_ms]
-        fast = [odd for odd in far if odd.time_ms < odd.median_ms]
-        for chosen in (slow, fast):
+        for is_slow in (True, False):
+            chosen = [odd for odd in far if (odd[0].time_ms > odd[1]) is is_slow]
             if chosen:
                 yield _time_flag(layers, phase, block, chosen)
 
@@ -209,21 +203,17 @@ def _far_from_median(members: Sequence[LayerBlock], layer_ms: float) -> Iterable
     spread = _MAD_TO_SIGMA * float(np.median(np.abs(times - median)))
     limit = max(MIN_DIFFERENCE * median, MIN_DEVIATIONS * spread, MIN_OF_LAYER * layer_ms)
     # Without a median there is nothing to compare with.
-    return [
-        _Odd(one.layer, one.time_ms, median)
-        for one in members
-        if median > 0 and abs(one.time_ms - median) > limit
-    ]
+    return [(one, median) for one in members if median > 0 and abs(one.time_ms - median) > limit]
 
 
 def _time_flag(layers: Layers, phase: str, block: str, odd: Sequence[_Odd]) -> LayerFlag:
-    ratios = [one.time_ms / one.median_ms for one in odd]
-    extreme = odd[int(np.argmax(np.abs(np.log(np.maximum(ratios, 1e-12)))))]
-    chosen = tuple(sorted(one.layer for one in odd))
+    ratios = [one.time_ms / median for one, median in odd]
+    extreme, median = odd[int(np.argmax(np.abs(np.log(np.maximum(ratios, 1e-12)))))]
+    chosen = tuple(sorted(one.layer for one, _ in odd))
     figures = OddTime(
         layer=extreme.layer,
         time_ms=extreme.time_ms,
-        median_ms=extreme.median_ms,
+        median_ms=median,
         ratio=(min(ratios), max(ratios)),
         **_ends(layers, chosen),
     )

@@ -30,33 +30,31 @@ def place_table(profile: ProfileData) -> pd.DataFrame:
     `shape` has the row's length first, and no ones at its end. What does not apply is null: the
     layer outside the layers, the file of a cache, the cache of a weight.
     """
-    places = profile.places
-    shapes = places.shapes()
-    made = []
-    for row in range(len(places)):
-        size = int(places.size_bytes[row])
-        n_elements = float(np.prod(shapes[row].astype(np.float64)))
-        cache = int(places.cache[row])
-        made.append(
-            {
-                "tensor": profile.text(int(places.name[row])),
-                "type": profile.text(int(places.type[row])),
-                "shape": list(trimmed_shape(shapes[row])),
-                "size_bytes": size,
-                "bits_per_weight": 8 * size / n_elements if n_elements else None,
-                "layer": _known(places.layer[row]),
-                "kind": profile.text(int(places.kind[row])),
-                "device": profile.text(int(places.device[row])),
-                "buffer_type": profile.text(int(places.buffer_type[row])),
-                "buffer": _known(places.buffer[row]),
-                "offset_bytes": _known(places.offset_bytes[row]),
-                "file": _known(places.file[row]),
-                "file_offset_bytes": _known(places.file_offset_bytes[row]),
-                "cache": _known(cache),
-                "n_cells": int(places.n_cells[row]) if cache >= 0 else None,
-            }
-        )
-    return typed_table(made, PLACE_COLUMNS)
+    places, shapes = profile.places, profile.places.shapes()
+    n_elements = shapes.astype(np.float64).prod(axis=1)
+    known = {
+        name: [int(value) if value >= 0 else None for value in getattr(places, name)]
+        for name in ("layer", "buffer", "offset_bytes", "file", "file_offset_bytes", "cache")
+    }
+    columns: dict[str, Any] = {
+        "tensor": map(profile.text, places.name.tolist()),
+        **{
+            name: map(profile.text, getattr(places, name).tolist())
+            for name in ("type", "kind", "device", "buffer_type")
+        },
+        **known,
+        "shape": [list(trimmed_shape(shape)) for shape in shapes],
+        "size_bytes": places.size_bytes,
+        "bits_per_weight": 8.0 * places.size_bytes / np.where(n_elements, n_elements, np.nan),
+        "n_cells": [
+            n if cache is not None else None
+            for n, cache in zip(places.n_cells.tolist(), known["cache"], strict=True)
+        ],
+    }
+    table: pd.DataFrame = pd.DataFrame(
+        {n: pd.Series(list(columns[n]), dtype=dtype) for n, dtype in PLACE_COLUMNS.items()}
+    )
+    return table
 
 
 def cache_table(profile: ProfileData) -> pd.DataFrame:
@@ -100,7 +98,3 @@ def deepest(profile: ProfileData) -> int:
     if len(steps) == 0:
         return 0
     return int((steps.n_past.astype(np.int64) + steps.n_tokens).max())
-
-
-def _known(value: Any) -> int | None:
-    return int(value) if value >= 0 else None

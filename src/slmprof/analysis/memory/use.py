@@ -10,10 +10,14 @@ import pandas as pd
 from ...profiles.data import ProfileData
 from ...profiles.meta import Buffer, Observation
 from ...profiles.vocabulary import MEMORY_KINDS
+from ..tables.typed import typed_table
 from .places import cache_table, deepest
 from .reconciliation import Reconciliation, reconcile
 
 _REPACK = "REPACK"
+_BUFFER_COLUMNS = {
+    "device": "object", "buffer_type": "object", "kind": "object", "size_bytes": "int64",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,10 +86,6 @@ def repacked_bytes(profile: ProfileData) -> int:
 
 
 def _buffers(buffers: Sequence[Buffer]) -> pd.DataFrame:
-    columns = {
-        name: pd.Series([getattr(buffer, name) for buffer in buffers], dtype="object")
-        for name in ("device", "buffer_type", "kind")
-    }
-    sizes = pd.Series([buffer.size_bytes for buffer in buffers], dtype="int64")
-    table: pd.DataFrame = pd.DataFrame({**columns, "size_bytes": sizes})
-    return table
+    return typed_table(
+        [{n: getattr(b, n) for n in _BUFFER_COLUMNS} for b in buffers], _BUFFER_COLUMNS
+    )

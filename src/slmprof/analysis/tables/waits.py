@@ -11,17 +11,9 @@ from ..timing.phases import op_steps
 from .grouping import sum_by
 
 COLUMNS = (
-    "phase",
-    "block",
-    "time_ms",
-    "compute_ms",
-    "wait_ms",
-    "wait_share",
-    "slowest_ms",
-    "imbalance",
-    "imbalance_ms",
-    "barrier_ms",
-)
+    "phase", "block", "time_ms", "compute_ms", "wait_ms", "wait_share", "slowest_ms", "imbalance",
+    "imbalance_ms", "barrier_ms",
+)  # fmt: skip
 _SUMMED = ["time_ms", "compute_ms", "wait_ms", "slowest_ms"]
 
 

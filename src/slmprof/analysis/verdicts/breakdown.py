@@ -118,8 +118,7 @@ def break_down(
     tables = dict(uncut)
     if top is not None:
         view = by or "op"
-        cut = largest_places if view == "place" else top_rows
-        tables[view] = cut(uncut[view], top)
+        tables[view] = top_rows(uncut[view], top)
     weights = weight_table(data)
     n_threads = {s.phase: thread_count(data, PHASES.index(s.phase)) for s in phases}
     return Breakdown(
@@ -162,14 +161,9 @@ def _caveats(profile: Derived) -> tuple[str, ...]:
 
 
 def top_rows(rows: pd.DataFrame, top: int) -> pd.DataFrame:
-    """The `top` rows of each phase that took the most time, in the order of the table."""
-    largest = rows["time_ms"].groupby(rows["phase"]).rank(method="first", ascending=False) <= top
-    kept: pd.DataFrame = rows[largest].reset_index(drop=True)
-    return kept
-
-
-def largest_places(rows: pd.DataFrame, top: int) -> pd.DataFrame:
-    """The `top` largest tensors, in the order of the table."""
-    largest = rows["size_bytes"].rank(method="first", ascending=False) <= top
+    """The `top` rows of each phase that took the most time, or the `top` largest tensors of
+    places, in the order of the table."""
+    values = rows["time_ms"].groupby(rows["phase"]) if "phase" in rows else rows["size_bytes"]
+    largest = values.rank(method="first", ascending=False) <= top
     kept: pd.DataFrame = rows[largest].reset_index(drop=True)
     return kept

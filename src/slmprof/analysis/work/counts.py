@@ -5,6 +5,7 @@ The rules stand in `op_flops` and `op_traffic`; docs/measurement.md says what th
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -136,19 +137,14 @@ class GraphWork:
             return Work()
         if not members:
             return Work(0.0, 0.0, 0.0)
-        flops: float | None
-        n_bytes: float | None
-        weight_bytes: float | None
-        try:
+        work = Work()
+        with contextlib.suppress(*_FAULTS):
             flops = math.fsum(count_flops(member) for member in members)
-            flops = flops if 0 <= flops < math.inf else None
-        except _FAULTS:
-            flops = None
-        try:
+            work = Work(flops=flops if 0 <= flops < math.inf else None)
+        with contextlib.suppress(*_FAULTS):
             n_bytes, weight_bytes = self._bytes(members)
-        except _FAULTS:
-            n_bytes = weight_bytes = None
-        return Work(flops, n_bytes, weight_bytes)
+            work = Work(work.flops, n_bytes, weight_bytes)
+        return work
 
     def of_conversion(self, node: int, converted_type: str) -> Work:
         """Work of converting the activations of a product to another type before it.

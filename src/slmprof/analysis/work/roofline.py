@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,15 +24,10 @@ SYNC_SHARE = 0.5
 # Ops that read what the context holds: the KV cache or a recurrent state.
 _STATE_KERNELS = frozenset(
     {
-        "flash_attn",
-        "ssm_scan",
-        "ssm_conv",
-        "rwkv_wkv6",
-        "rwkv_wkv7",
-        "gated_linear_attn",
+        "flash_attn", "ssm_scan", "ssm_conv", "rwkv_wkv6", "rwkv_wkv7", "gated_linear_attn",
         "gated_delta_net",
     }
-)
+)  # fmt: skip
 # Products with the cache where attention is not one op, and copies of recurrent states.
 _STATE_PRODUCTS = frozenset({"scores", "values"})
 _STATE_PART = "state"
@@ -90,20 +86,14 @@ def product_roofs(ceilings: Ceilings) -> list[ProductRoof]:
     """One row for each measured type, in the order of the measurement."""
     memory = ceilings.gbps(MEMORY)
     rows = []
-    for type_name in dict.fromkeys(row.type for row in ceilings.arithmetic):
-        gemv = ceilings.best_arithmetic(type_name, 1)
-        gemm = ceilings.best_arithmetic(type_name, 2)
-        rows.append(
-            ProductRoof(
-                type=type_name,
-                gemv_gflops=gemv.gflops if gemv else None,
-                gemv_impl=gemv.impl if gemv else None,
-                gemv_ridge=gemv.gflops / memory if gemv and memory else None,
-                gemm_gflops=gemm.gflops if gemm else None,
-                gemm_impl=gemm.impl if gemm else None,
-                gemm_ridge=gemm.gflops / memory if gemm and memory else None,
-            )
-        )
+    for name in dict.fromkeys(row.type for row in ceilings.arithmetic):
+        roof: dict[str, Any] = {}
+        for product, n_columns in (("gemv", 1), ("gemm", 2)):
+            best = ceilings.best_arithmetic(name, n_columns)
+            roof[f"{product}_gflops"] = best.gflops if best else None
+            roof[f"{product}_impl"] = best.impl if best else None
+            roof[f"{product}_ridge"] = best.gflops / memory if best and memory else None
+        rows.append(ProductRoof(name, **roof))
     return rows
 
 
@@ -147,8 +137,7 @@ def add_bounds(
         ).astype(object)
     roof[~known] = None
     roof[_is_sync(ops, ceilings)] = "sync"
-    unrecorded = (ops["op"] == "UNRECORDED").to_numpy()
-    roof[unrecorded] = None
+    roof[(ops["op"] == "UNRECORDED").to_numpy()] = None
     result["ceiling_share"] = share
     result["bound"] = pd.Series(roof, index=ops.index, dtype="object")
     return result
@@ -191,7 +180,7 @@ def _stream_bytes(ops: pd.DataFrame) -> Floats:
     is_state |= ops["part"].isin(_STATE_PRODUCTS) & _is_product(ops)
     is_state &= ops["phase"] == _DECODE
     total, weights = _floats(ops, "bytes"), _floats(ops, "weight_bytes")
-    return np.where(is_state.to_numpy(), total, np.where(np.isnan(total), total, _zero(weights)))
+    return np.where(is_state | np.isnan(total), total, np.nan_to_num(weights))
 
 
 def _local_ms(ops: pd.DataFrame, ceilings: Ceilings) -> tuple[Floats, npt.NDArray[np.bool_]]:
@@ -278,10 +267,6 @@ def _floats(ops: pd.DataFrame, name: str) -> Floats:
     if name not in ops:
         return np.full(len(ops), np.nan)
     return ops[name].to_numpy(dtype=np.float64, na_value=np.nan)
-
-
-def _zero(values: Floats) -> Floats:
-    return np.nan_to_num(values, nan=0.0)
 
 
 def _or_nan(value: float | None) -> float:

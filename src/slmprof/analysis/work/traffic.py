@@ -247,33 +247,17 @@ def _masked_diagonal(op: Operation) -> Traffic:
 
 
 _RULES: dict[str, Callable[[Operation], Traffic]] = {
-    "MUL_MAT": _product,
-    "MUL_MAT_ID": _routed_product,
-    "ADD_ID": _add_routed,
-    "FLASH_ATTN_EXT": _flash_attention,
-    "SOFT_MAX": _soft_max,
-    "LIGHTNING_INDEXER": _lightning_indexer,
-    "GET_ROWS": _get_rows,
-    "SET_ROWS": _set_rows,
-    "DUP": _copy,
-    "CPY": _copy,
-    "CONT": _copy,
-    "SET": _set,
-    "ACC": _set,
-    "FILL": _writes_only,
-    "ARANGE": _writes_only,
-    "TRI": _triangle,
-    "SOLVE_TRI": _solve_triangular,
-    "SSM_SCAN": _ssm_scan,
-    "GATED_DELTA_NET": _gated_delta_net,
-    "DSV4_HC_COMB": _hyper_mix,
+    "MUL_MAT": _product, "MUL_MAT_ID": _routed_product, "ADD_ID": _add_routed,
+    "FLASH_ATTN_EXT": _flash_attention, "SOFT_MAX": _soft_max,
+    "LIGHTNING_INDEXER": _lightning_indexer, "GET_ROWS": _get_rows, "SET_ROWS": _set_rows,
+    "DUP": _copy, "CPY": _copy, "CONT": _copy, "SET": _set, "ACC": _set,
+    "FILL": _writes_only, "ARANGE": _writes_only, "TRI": _triangle, "SOLVE_TRI": _solve_triangular,
+    "SSM_SCAN": _ssm_scan, "GATED_DELTA_NET": _gated_delta_net, "DSV4_HC_COMB": _hyper_mix,
     "GET_REL_POS": _relative_positions,
-    "DIAG_MASK_INF": _masked_diagonal,
-    "DIAG_MASK_ZERO": _masked_diagonal,
+    "DIAG_MASK_INF": _masked_diagonal, "DIAG_MASK_ZERO": _masked_diagonal,
     # The kernel lends its shape alone.
-    "IM2COL": lambda op: _reads(op, 1),
-    "IM2COL_3D": lambda op: _reads(op, 1),
-}
+    "IM2COL": lambda op: _reads(op, 1), "IM2COL_3D": lambda op: _reads(op, 1),
+}  # fmt: skip
 
 
 def add_up(
