@@ -102,26 +102,16 @@ class _Executions:
             converting, np.clip(passed, events.begin_ns, events.end_ns), events.begin_ns
         )
         ops = self._rows(
-            STAGE_OP,
-            slice(None),
-            events.path,
-            begin + converted,
-            span - converted,
-            events.end_ns - resumed,
-            np.maximum(self.following - events.end_ns, 0),
-        )
+            STAGE_OP, slice(None), events.path, begin + converted, span - converted,
+            events.end_ns - resumed, np.maximum(self.following - events.end_ns, 0),
+        )  # fmt: skip
         chosen = np.flatnonzero(converted > 0)
         if len(chosen) == 0:
             return ops
         conversions = self._rows(
-            STAGE_CONVERSION,
-            chosen,
-            events.convert,
-            begin,
-            converted,
-            events.convert_ns,
+            STAGE_CONVERSION, chosen, events.convert, begin, converted, events.convert_ns,
             np.maximum(resumed - events.begin_ns - events.convert_ns, 0),
-        )
+        )  # fmt: skip
         return _joined(ops, conversions)
 
     def _rows(
@@ -171,10 +161,7 @@ def reduce_spans(profile: ProfileData, spans: OpSpans) -> StatTable:
             "depth": profile.steps.depth[step][keep],
             "graph": profile.runs.graph[spans.run][keep],
             "lane": profile.runs.lane[spans.run][keep],
-            "node": spans.node[keep],
-            "n_fused": spans.n_fused[keep],
-            "stage": spans.stage[keep],
-            "path": spans.path[keep],
+            **{n: getattr(spans, n)[keep] for n in ("node", "n_fused", "stage", "path")},
             "calls": np.ones(len(span), np.int64),
             "span_sum_ns": span,
             "span_min_ns": span,

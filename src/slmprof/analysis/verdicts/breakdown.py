@@ -121,6 +121,8 @@ def break_down(
         tables[view] = top_rows(uncut[view], top)
     weights = weight_table(data)
     n_threads = {s.phase: thread_count(data, PHASES.index(s.phase)) for s in phases}
+    types, n_cores = data.types.by_name(data.strings), meta.environment.n_cores
+    diagnosis = diagnose(ops, phases, meta.model, meta.ceilings, weights, types, n_threads, n_cores)
     return Breakdown(
         meta=meta,
         phases=phases,
@@ -135,16 +137,7 @@ def break_down(
         n_threads=n_threads,
         waits=wait_table(ops),
         wait_totals=wait_totals(ops),
-        diagnosis=diagnose(
-            ops,
-            phases,
-            meta.model,
-            meta.ceilings,
-            weights,
-            data.types.by_name(data.strings),
-            n_threads,
-            meta.environment.n_cores,
-        ),
+        diagnosis=diagnosis,
         memory=memory,
         caveats=doubts,
         depths=depths,
