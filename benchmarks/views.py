@@ -17,7 +17,7 @@ import numpy as np
 from reporting import Bar, parser, publish
 
 import slmprof
-from slmprof.commands.options import VIEWS
+from slmprof.profiles.vocabulary import VIEWS
 
 _MOST_SECONDS = 2.0
 _MOST_BYTES = 2**30

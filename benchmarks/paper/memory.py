@@ -99,9 +99,9 @@ def peak_row(model: PlannedModel, survey: Survey | None) -> Row:
         named.append(f"{len(model.peak) - _SHOWN_AT_PEAK} more {rest / _MIB:.2f}")
     live = sum(size for _, size in model.peak)
     return {
-        "alive": live / _MIB,
+        "live": live / _MIB,
         "not read": model.unread_bytes / _MIB,
-        "tensors alive at the peak": ", ".join(named),
+        "tensors live at the peak": ", ".join(named),
     }
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..children.memory import available_bytes
 from ..errors import CaptureError, EngineError
+from ..settings.devices import is_mapped, is_repacked
 
 if TYPE_CHECKING:
     from .. import _core
@@ -76,7 +77,7 @@ def _droppable_bytes(planned: Sequence[Mapping[str, Any]]) -> int:
     """Bytes of a memory-mapped file whose weights are repacked: nobody reads them again."""
     weights = [buffer for buffer in planned if buffer["kind"] == "weights"]
     mapped, repacked = (
-        sum(int(buffer["size_bytes"]) for buffer in weights if sign in buffer["buffer_type"])
-        for sign in ("_Mapped", "REPACK")
+        sum(int(buffer["size_bytes"]) for buffer in weights if is_one(buffer["buffer_type"]))
+        for is_one in (is_mapped, is_repacked)
     )
     return min(mapped, repacked)

@@ -25,9 +25,8 @@ def profile(
     Args:
         model: a GGUF file, `preset:NAME[@TYPE]` or a Hugging Face `config.json`.
         on_progress: called with a Progress as the run goes on.
-        settings: further fields of `slmprof.settings.capture.CaptureConfig`: n_prompt, n_gen,
-            n_depth, n_ctx, n_batch, n_ubatch, threads, flash_attn, type_k, type_v,
-            override_tensor, mmap, repack, repeats, prompt_file, seed, timeout, events.
+        settings: the other options of `slmprof breakdown --help`, by their names in
+            `slmprof.settings.table`: `n_prompt`, `threads`, `repeats`, `timeout`, …
 
     Raises:
         UsageError: an invalid setting; ModelError: the model is unusable;

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..errors import UsageError
+from ..profiles.vocabulary import MEMORY_VIEWS
 from ..reporters.renderers import load, render
 from .options import add_model, add_output_options, add_settings, given
 
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
 
 NAME = "memory"
 HELP = "what a model takes in memory, without reading its weights"
-
-# As in `capture.memory`, which takes too long to load for `--help`; a test compares the two.
-VIEWS = ("total", "buffer", "layer", "tensor", "peak")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -35,7 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_settings(parser, NAME, AskedPlan, MemoryRequest)
     add_output_options(
         parser,
-        VIEWS,
+        MEMORY_VIEWS,
         phase="of the peaks, one phase only",
         top="rows of tensors, the largest (10 at a peak)",
     )

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..errors import UsageError
-from ..profiles.vocabulary import PHASES
+from ..profiles.vocabulary import PHASES, VIEWS
 from ..reporters.renderers import RENDERERS, render
 from ..settings.kinds import Kind, Several, Whole
 
@@ -17,12 +17,17 @@ if TYPE_CHECKING:
     from ..views import Profile
 
 FORMATS = tuple(RENDERERS)
-# As in `analysis.breakdown`, which takes too long to load for `--help`; a test compares the two.
-VIEWS = ("block", "layer", "kernel", "op", "part", "tensor", "depth", "place")
 
 
 class Parser(argparse.ArgumentParser):
     """An argument parser whose errors are one line and reach `main` as any other error."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        # A command's parser would leave what it does not know to the one above, with its `--help`.
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return found, unknown
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message} (see {self.prog} --help)")

@@ -270,11 +270,6 @@ def list_tensors(d: Dimensions) -> list[TensorSpec]:
     return tensors
 
 
-def count_parameters(d: Dimensions) -> int:
-    """Elements of all tensors, as llama.cpp counts them: tied matrices once."""
-    return sum(tensor.n_elements for tensor in list_tensors(d))
-
-
 def list_metadata(d: Dimensions) -> list[tuple[str, MetadataValue]]:
     """The keys that llama.cpp needs to load the model, in the order its converter writes them."""
     rules = architecture_of(d)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ..children.protocol import OnProgress
 from ..children.question import Answer, asked
 from ..errors import UsageError
+from ..profiles.vocabulary import MEMORY_VIEWS
 from ..settings.planning import MemoryRequest
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
     from .records import MemoryReport
 
-VIEWS = ("total", "buffer", "layer", "tensor", "peak")
 _WORKER = "slmprof.planning.worker"
 
 
@@ -35,10 +35,9 @@ def memory(model: str | os.PathLike[str], *, by: str = "buffer", **settings: Any
             buffer_type, kind, size_bytes), `layer` (layer, which is null outside the layers,
             weights_bytes, kv_bytes, recurrent_bytes), `tensor` (each weight and each tensor of a
             cache), or `peak` (each tensor in the compute buffer when it is fullest, by phase).
-        settings: further fields of `slmprof.settings.planning.MemoryRequest`, each a value or
-            a sequence of values: n_ctx (`max` for the trained context), n_seq_max, n_batch,
-            n_ubatch, n_outputs_max, flash_attn, type_k, type_v, swa_full, mmap, repack, file_type;
-            and threads, override_tensor, fit_bytes. Every combination is planned.
+        settings: the other options of `slmprof memory --help`, by their names in
+            `slmprof.settings.table`: `n_ctx`, `type_k`, `file_type`, `fit_bytes`, … A setting of
+            the grid may be a sequence of values; every combination is planned.
 
     Returns:
         pandas.DataFrame; the settings stand in the first columns, sizes are bytes. Settings that
@@ -48,8 +47,8 @@ def memory(model: str | os.PathLike[str], *, by: str = "buffer", **settings: Any
         UsageError: an invalid setting, or that llama.cpp does not allow;
         ModelError: the model is unusable; EngineError: llama.cpp died.
     """
-    if by not in VIEWS:
-        raise UsageError(f"by is {by!r}, not one of {', '.join(VIEWS)}")
+    if by not in MEMORY_VIEWS:
+        raise UsageError(f"by is {by!r}, not one of {', '.join(MEMORY_VIEWS)}")
     request = MemoryRequest.of(
         model, **{**settings, "details": by == "peak", "tensors": by == "tensor"}
     )

@@ -41,6 +41,10 @@ MEMORY_KINDS: tuple[str, ...] = (
     "weights", "kv_cache", "recurrent_state", "compute", "output", "other",
 )  # fmt: skip
 
+# What a row of a profile's breakdown can be, and of a plan of memory: the values of `--by`.
+VIEWS: tuple[str, ...] = ("block", "layer", "kernel", "op", "part", "tensor", "depth", "place")
+MEMORY_VIEWS: tuple[str, ...] = ("total", "buffer", "layer", "tensor", "peak")
+
 
 def enums() -> dict[str, list[str]]:
     """What a profile's `meta["enums"]` holds."""

@@ -32,6 +32,16 @@ def find_device(name: str) -> Device:
     return _KNOWN[name]
 
 
+def is_mapped(buffer_type: str) -> bool:
+    """Whether a buffer of ggml's type maps a file."""
+    return "Mapped" in buffer_type
+
+
+def is_repacked(buffer_type: str) -> bool:
+    """Whether a buffer of ggml's type holds weights in another layout than the file's."""
+    return "REPACK" in buffer_type.upper()
+
+
 class DeviceName(Kind):
     """The kind of values of `--device`."""
 

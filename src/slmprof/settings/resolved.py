@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, TypeVar, cast
 
+from .devices import is_mapped, is_repacked
 from .table import PlanSettings, RunSettings
 
 _Record = TypeVar("_Record")
@@ -43,6 +44,6 @@ def used_buffers(buffer_types: Iterable[str]) -> dict[str, bool]:
     """`mmap` and `repack` as the types of the buffers show them."""
     names = list(buffer_types)
     return {
-        "mmap": any("Mapped" in name for name in names),
-        "repack": any("REPACK" in name for name in names),
+        "mmap": any(map(is_mapped, names)),
+        "repack": any(map(is_repacked, names)),
     }

@@ -10,8 +10,8 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from model_sizes import count_parameters
 
-from slmprof.models.architectures import count_parameters
 from slmprof.models.presets import PRESETS
 
 _BENCHMARKS = Path(__file__).parents[3] / "benchmarks"

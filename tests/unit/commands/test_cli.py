@@ -195,6 +195,7 @@ def test_partial_results_are_saved_and_printed(
         (["breakdown", "m", "--flash-attn", "maybe"], "'maybe' is not one of auto, on, off"),
         (["breakdown", "m", "--by", "colour"], "invalid choice: 'colour'"),
         (["breakdown", "m", "--n-p", "5"], "unrecognized arguments"),
+        (["synth", "--name", "x"], "(see slmprof synth --help)"),
         (["breakdown", "m", "--n-ctx", "60"], "do not fit in a context of 60"),
         (["show", "none.slmprof"], "No such file"),
         (["show", "."], "is a directory"),
@@ -298,13 +299,6 @@ def test_show_needs_no_native_library(saved: str) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["schema_version"] == 1
-
-
-def test_the_views_of_the_options_are_those_of_the_analysis() -> None:
-    from slmprof.analysis.verdicts import breakdown
-    from slmprof.commands import options
-
-    assert options.VIEWS == breakdown.VIEWS
 
 
 def test_a_save_that_fails_does_not_cost_the_report(

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from model_sizes import count_parameters
 
 from slmprof.errors import ModelError
-from slmprof.models.architectures import count_parameters
 from slmprof.models.huggingface import read_config
 from slmprof.models.presets import PRESETS
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from model_sizes import count_parameters
 
 from slmprof.errors import ModelError
 from slmprof.models.architectures import (
     ARCHITECTURES,
-    count_parameters,
     list_metadata,
     list_tensors,
 )

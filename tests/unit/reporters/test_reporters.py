@@ -14,11 +14,11 @@ from meta_builder import example_meta
 from op_rows import op_rows
 from reports import data, shown
 
-from slmprof.analysis.verdicts.breakdown import VIEWS, break_down
+from slmprof.analysis.verdicts.breakdown import break_down
 from slmprof.analysis.verdicts.caveats import caveats
 from slmprof.errors import UsageError
 from slmprof.profiles.meta import Meta
-from slmprof.profiles.vocabulary import PASS_TIMING
+from slmprof.profiles.vocabulary import PASS_TIMING, VIEWS
 from slmprof.reporters.documents.quantities import (
     bytes_text,
     calls_text,

@@ -9,7 +9,6 @@ import pytest
 
 from slmprof.commands import memory as command
 from slmprof.errors import UsageError
-from slmprof.planning.process import VIEWS
 from slmprof.settings.kinds import Bytes
 from slmprof.settings.planning import MemoryRequest
 from slmprof.settings.table import MAX
@@ -71,10 +70,6 @@ def test_amounts_of_memory(text: str, size_bytes: int) -> None:
 def test_what_is_no_amount_of_memory(text: str) -> None:
     with pytest.raises(ValueError):
         Bytes().check(Bytes().read(text))
-
-
-def test_the_views_have_one_list() -> None:
-    assert command.VIEWS == VIEWS
 
 
 def test_options_become_a_request() -> None:

@@ -60,7 +60,7 @@ class Lives:
     def __len__(self) -> int:
         return len(self.row)
 
-    def alive(self, step: int) -> Int64:
+    def live(self, step: int) -> Int64:
         """The storages that are there while a row is computed."""
         return np.flatnonzero((self.birth <= step) & (step <= self.death))
 

@@ -40,7 +40,7 @@ def find_peak(lives: Lives) -> PeakMoment:
     if not len(moments):  # only what was taken over at once
         moments = lives.birth[highest]
     step = int(moments[np.argmax(live[moments + 1])])
-    there = lives.alive(step)
+    there = lives.live(step)
     order = np.argsort(-lives.size_bytes[there], kind="stable")
     return PeakMoment(
         step=step,

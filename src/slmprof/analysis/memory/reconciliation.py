@@ -9,6 +9,7 @@ import pandas as pd
 
 from ...profiles.meta import Meta, Observation, ObservedBuffer
 from ...profiles.tables import PlaceTable
+from ...settings.devices import is_mapped, is_repacked
 
 COLUMNS: dict[str, str] = {
     "term": "object", "kind": "object", "device": "object", "buffer_type": "object",
@@ -32,7 +33,6 @@ TERMS: dict[str, str] = {
     BETWEEN: "peak between the points",
     DIFFERENCE: "difference",
 }
-_MAPPED, _REPACK = "_Mapped", "REPACK"
 _MOST = 2**63 - 1
 
 
@@ -169,9 +169,9 @@ def _parts(seen: ObservedBuffer, windows: Mapping[int, int]) -> list[_Term]:
 
 def _name(kind: str, buffer_type: str, window: int | None) -> str:
     if kind == "weights":
-        if _MAPPED in buffer_type:
+        if is_mapped(buffer_type):
             return "weights, memory-mapped"
-        return "weights, repacked" if _REPACK in buffer_type.upper() else "weights"
+        return "weights, repacked" if is_repacked(buffer_type) else "weights"
     if kind == "kv_cache" and window:
         return f"sliding-window cache ({window})"
     return TERMS.get(kind, kind)

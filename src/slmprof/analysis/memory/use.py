@@ -10,11 +10,11 @@ import pandas as pd
 from ...profiles.data import ProfileData
 from ...profiles.meta import Buffer, Observation
 from ...profiles.vocabulary import MEMORY_KINDS
+from ...settings.devices import is_repacked
 from ..tables.typed import typed_table
 from .places import cache_table, deepest
 from .reconciliation import Reconciliation, reconcile
 
-_REPACK = "REPACK"
 _BUFFER_COLUMNS = {
     "device": "object", "buffer_type": "object", "kind": "object", "size_bytes": "int64",
 }  # fmt: skip
@@ -81,7 +81,7 @@ def repacked_bytes(profile: ProfileData) -> int:
     return sum(
         buffer.size_bytes
         for buffer in profile.meta.memory.buffers
-        if buffer.kind == "weights" and _REPACK in buffer.buffer_type.upper()
+        if buffer.kind == "weights" and is_repacked(buffer.buffer_type)
     )
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from ...errors import UsageError
 from ...profiles.meta import Meta, Model
-from ...profiles.vocabulary import PHASES
+from ...profiles.vocabulary import PHASES, VIEWS
 from ..layers.finders import layer_flags
 from ..layers.flags import LayerFlag
 from ..layers.table import LayerSpread, layer_map, layer_spreads, layer_table, tensor_table
@@ -33,7 +33,6 @@ _TABLES: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
     "part": part_table,
     "tensor": tensor_table,
 }
-VIEWS: tuple[str, ...] = (*_TABLES, "depth", "place")
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +88,7 @@ def break_down(
     """Computes what a report shows of a profile.
 
     Args:
-        by: one of `VIEWS`, to show that one only.
+        by: one of `vocabulary.VIEWS`, to show that one only.
         phase: `prefill` or `decode`, to show that one only.
         top: rows of a phase to keep, at least 1.
 

@@ -16,7 +16,6 @@ from ..timing.phases import NS_PER_MS
 
 Floats = npt.NDArray[np.float64]
 
-BOUNDS = ("memory", "cache", "compute", "sync")
 
 # An op is bound by waiting or by its start from this share of its span on.
 SYNC_SHARE = 0.5

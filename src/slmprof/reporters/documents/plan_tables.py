@@ -8,6 +8,7 @@ from typing import Any
 
 from ...planning.records import ComputePeak, LayerSize, MemoryPlan, TensorPlace
 from ...profiles.vocabulary import MEMORY_KINDS
+from ...settings.devices import is_mapped, is_repacked
 from .parts import Column, Row, Section, Table, notes, ranges
 from .quantities import bytes_text
 
@@ -63,8 +64,8 @@ def _buffers(plan: MemoryPlan) -> Section:
 def _repacked_bytes(plan: MemoryPlan) -> int:
     """Bytes of repacked weights that a memory-mapped file holds as well."""
     weights = {row.buffer_type: row.size_bytes for row in plan.buffers if row.kind == "weights"}
-    repacked = sum(size for name, size in weights.items() if "REPACK" in name)
-    return repacked if any("Mapped" in name for name in weights) else 0
+    repacked = sum(size for name, size in weights.items() if is_repacked(name))
+    return repacked if any(map(is_mapped, weights)) else 0
 
 
 def _layers(plan: MemoryPlan) -> Section:

@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from ...analysis.timing.phases import phase_record
-from ...analysis.verdicts.breakdown import VIEWS, Breakdown
+from ...analysis.verdicts.breakdown import Breakdown
 from ...profiles.decoding import finite
+from ...profiles.vocabulary import VIEWS
 from ...settings.resolved import ResolvedConfig
 from ...settings.table import FIRST, captions, table
 from .depths import depth_data, depth_sections, depth_summary

@@ -1,4 +1,4 @@
-"""Lives of storages, the peak of a compute buffer, its holes and its lower bound."""
+"""Lives of storages, the peak of a compute buffer, its fragmentation and its lower bound."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_no_place_is_taken_over_that_others_need() -> None:
         assert (lives.place < 0).all(), change
 
 
-def test_the_peak_is_where_the_buffer_ends_with_its_holes() -> None:
+def test_the_peak_is_where_the_buffer_ends_with_its_fragmentation() -> None:
     graph = PlannedGraph()
     x = graph.leaf("inp", offset=0)
     a = graph.op("MUL_MAT", x, x, name="a", offset=64, size_bytes=128)

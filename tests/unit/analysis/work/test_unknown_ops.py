@@ -9,7 +9,8 @@ import pytest
 from builders import example_profile
 from reports import data, shown
 
-from slmprof.analysis.verdicts.breakdown import VIEWS, break_down
+from slmprof.analysis.verdicts.breakdown import break_down
+from slmprof.profiles.vocabulary import VIEWS
 from slmprof.views import Profile
 
 WORK = ["flops", "bytes", "weight_bytes", "gflops", "gbps"]
