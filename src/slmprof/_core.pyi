@@ -46,33 +46,10 @@ class ContextInfo(TypedDict):
     has_memory: bool
     flash_attn: bool
 
-# One row a tensor of weights or caches: it has its place as long as the model or the context lives.
-@type_check_only
-class Places(TypedDict):
-    name: list[str]
-    type: list[str]
-    kind: list[str]  # weights | kv_cache | recurrent_state
-    device: list[str]
-    buffer_type: list[str]
-    layer: NDArray[np.int32]  # -1 outside the layers
-    ne0: NDArray[np.int64]
-    ne1: NDArray[np.int64]
-    ne2: NDArray[np.int64]
-    ne3: NDArray[np.int64]
-    size_bytes: NDArray[np.int64]
-    buffer: NDArray[np.int32]  # number of the allocation; -1 planned
-    offset_bytes: NDArray[np.int64]  # within it; -1 planned
-    file: NDArray[np.int32]  # part of a split model; -1 where not from a file
-    file_offset_bytes: NDArray[np.int64]
-    n_cells: NDArray[np.int64]  # tokens of one stream (a state: rows); 0 for weights
-    n_streams: NDArray[np.int64]  # sequences that are kept apart; 0 for weights
-    n_swa: NDArray[np.int64]  # tokens of the sliding window; 0 without one
-    cache: NDArray[np.int32]  # number of the cache within the context; -1 for weights
-
 # Of one allocation. `original`: the source, in a mapped file, of weights that were repacked.
 @type_check_only
 class BufferObservation(TypedDict):
-    buffer: int  # number of the allocation in Places; -1 for compute, output and work
+    buffer: int  # number of the allocation in places(); -1 for compute, output and work
     device: str
     buffer_type: str
     kind: str
@@ -119,7 +96,7 @@ class PlannedGraph(TypedDict):
 class Plan(TypedDict):
     context: ContextInfo
     buffers: list[BufferRecord]  # `work`, the larger one of the graphs', only with graphs
-    caches: Places
+    caches: dict[str, Any]  # as Engine.places
     graphs: list[PlannedGraph]  # a model that only encodes has no decode graph
     duration_ns: int
 
@@ -175,7 +152,9 @@ class Engine:
     def model_info(self) -> ModelInfo: ...
     def context_info(self) -> ContextInfo: ...
     def buffers(self) -> list[BufferRecord]: ...
-    def places(self) -> Places: ...
+    # One row a tensor of weights or caches, which has its place as long as the model or the context
+    # lives: the columns of PlaceTable, texts as lists of them.
+    def places(self) -> dict[str, Any]: ...
     def observe(self, point: str) -> Observation: ...
     def observations(self) -> list[Observation]: ...
     def tokenize(self, text: str) -> NDArray[np.int32]: ...
@@ -204,7 +183,7 @@ class Planner:
     @property
     def duration_ns(self) -> int: ...
     def model_info(self) -> ModelInfo: ...
-    def weights(self) -> Places: ...
+    def weights(self) -> dict[str, Any]: ...  # as Engine.places
     def plan(self, settings: EngineSettings, graphs: bool = True) -> Plan: ...
 
 def build_info() -> dict[str, Any]: ...

@@ -72,7 +72,7 @@ assert all(in_vocabulary(block, part) for _, block, part in PLACES.values())
 
 
 class Rows:
-    """Rows of one table, gathered as dicts."""
+    """Rows of one table, gathered as dicts; what a row leaves out is 0, or no text."""
 
     def __init__(self, table: type[Table]) -> None:
         self.table = table
@@ -83,7 +83,10 @@ class Rows:
         return len(self.rows) - 1
 
     def columns(self) -> dict[str, Any]:
-        return {name: [row[name] for row in self.rows] for name in self.table.schema()}
+        return {
+            name: [row.get(name, -1 if column.is_text else 0) for row in self.rows]
+            for name, column in self.table.schema().items()
+        }
 
     def build(self) -> Any:
         return self.table.from_columns(self.columns())

@@ -63,8 +63,8 @@ def _in_places(planner: _core.Planner, plan: _core.Plan, engine: _core.Engine) -
     """All of a tensor's place is planned but which allocation it is in, and where in it."""
     found = []
     real, weights, caches = engine.places(), planner.weights(), plan["caches"]
-    planned_weights, planned_caches = dict[str, Any](weights), dict[str, Any](caches)
-    for column, values in dict[str, Any](real).items():
+    planned_weights, planned_caches = dict(weights), dict(caches)
+    for column, values in real.items():
         planned = [*planned_weights[column], *planned_caches[column]]
         if column not in ("buffer", "offset_bytes") and planned != list(values):
             found.append(f"places: {column} differs")
@@ -80,7 +80,7 @@ def _in_places(planner: _core.Planner, plan: _core.Plan, engine: _core.Engine) -
     return found
 
 
-def _are_apart(places: _core.Places) -> bool:
+def _are_apart(places: dict[str, Any]) -> bool:
     order = np.lexsort((places["offset_bytes"], places["buffer"]))
     begin, size = places["offset_bytes"][order], places["size_bytes"][order]
     same = places["buffer"][order][1:] == places["buffer"][order][:-1]

@@ -111,9 +111,10 @@ def _read_meta(archive: zipfile.ZipFile, members: Mapping[str, zipfile.ZipInfo])
         raise ProfileFormatError("it is not a profile: it has no member 'meta'")
     if info.file_size > MAX_META_BYTES:
         raise ProfileFormatError(f"its meta data has {info.file_size} bytes; that is too much")
+    what = f"member {META}"
     with _open(archive, info) as stream:
-        length = _read_header(stream, META, np.dtype(np.uint8), info)
-        text = _read_data(stream, META, np.dtype(np.uint8), length).tobytes()
+        length = _read_header(stream, what, np.dtype(np.uint8), info)
+        text = _read_data(stream, what, np.dtype(np.uint8), length).tobytes()
     try:
         meta = json.loads(text.decode("utf-8"), parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
@@ -148,8 +149,8 @@ def _read_tables(
             if stored := column.in_version(version):
                 where, dtype = f"{table.NAME}.{stored[0]}", stored[1]
                 with _open(archive, found[where]) as stream:
-                    length = _read_header(stream, where, dtype, found[where])
-                    columns[name] = _read_data(stream, where, dtype, length)
+                    length = _read_header(stream, f"column {where}", dtype, found[where])
+                    columns[name] = _read_data(stream, f"column {where}", dtype, length)
         n_rows = len(next(iter(columns.values()), ()))
         for name in table.schema().keys() - columns.keys():
             column = table.schema()[name]
@@ -166,7 +167,7 @@ def _open(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> IO[bytes]:
     return archive.open(info)
 
 
-def _read_header(stream: IO[bytes], name: str, dtype: np.dtype[Any], info: zipfile.ZipInfo) -> int:
+def _read_header(stream: IO[bytes], what: str, dtype: np.dtype[Any], info: zipfile.ZipInfo) -> int:
     """Reads up to the data of a member; returns its length in elements."""
     version = npy.read_magic(stream)
     if version == (1, 0):
@@ -174,22 +175,22 @@ def _read_header(stream: IO[bytes], name: str, dtype: np.dtype[Any], info: zipfi
     elif version == (2, 0):
         shape, _, found = npy.read_array_header_2_0(stream)
     else:
-        raise ProfileFormatError(f"member {name} has an unknown .npy version")
+        raise ProfileFormatError(f"{what} has an unknown .npy version")
     if len(shape) != 1:
-        raise ProfileFormatError(f"member {name} has {len(shape)} dimensions, not one")
+        raise ProfileFormatError(f"{what} has {len(shape)} dimensions, not one")
     if found != dtype:
-        raise ProfileFormatError(f"member {name} has type {found}, not {dtype}")
+        raise ProfileFormatError(f"{what} has type {found}, not {dtype}")
     length = int(shape[0])
     if length < 0 or stream.tell() + length * dtype.itemsize != info.file_size:
-        raise ProfileFormatError(f"member {name} does not have the size that it declares")
+        raise ProfileFormatError(f"{what} does not have the size that it declares")
     return length
 
 
-def _read_data(stream: IO[bytes], name: str, dtype: np.dtype[Any], length: int) -> Column:
+def _read_data(stream: IO[bytes], what: str, dtype: np.dtype[Any], length: int) -> Column:
     # read() past the end makes zipfile compare the checksum.
     data = stream.read(length * dtype.itemsize)
     if len(data) != length * dtype.itemsize or stream.read(1):
-        raise ProfileFormatError(f"member {name} is truncated")
+        raise ProfileFormatError(f"{what} is truncated")
     return np.frombuffer(data, dtype)
 
 

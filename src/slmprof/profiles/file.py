@@ -50,6 +50,8 @@ def load(path: str | os.PathLike[str]) -> ProfileData:
         UsageError: there is no such file, or it cannot be read.
         ProfileFormatError: it is not a profile, is damaged, or is of a newer version.
     """
+    if not os.fspath(path):
+        raise UsageError("no file is named; name a profile")
     source = Path(path)
     try:
         if source.is_dir():

@@ -169,7 +169,8 @@ class Meta(Record, frozen=True):
         """The inverse of `to_json`. Unknown keys are dropped; absent and null ones are alike.
 
         Raises:
-            ProfileFormatError: a known key has the wrong type; names part and key.
+            ProfileFormatError: a known key has the wrong type, or a setting a value that it cannot
+                have; names part and key.
         """
         known = {
             name: {key: item for key, item in part.items() if item is not None}
@@ -184,7 +185,11 @@ class Meta(Record, frozen=True):
             known["config"] = {**ResolvedConfig.from_json({}).to_json(), **config}
         ceilings = parts.get("ceilings")
         measured = Ceilings.from_json(ceilings) if ceilings else None
-        return decode(cls, known).replace(ceilings=measured)
+        read = decode(cls, known)
+        if wrong := read.config.impossible():
+            # The value is not quoted: it may be anything.
+            raise ProfileFormatError(f"config.{wrong} has an impossible value")
+        return read.replace(ceilings=measured)
 
     def to_json(self) -> Json:
         """The parts as one JSON object, without numbers that JSON does not have."""
@@ -204,13 +209,16 @@ class Meta(Record, frozen=True):
 def check_enums(value: Any) -> None:
     """Refuses a profile whose small integers mean something else.
 
-    Enums that the file's version did not have yet may be absent.
+    Enums, and values at the end of one, that the file's writer did not have yet may be absent.
 
     Raises:
-        ProfileFormatError: `value` is neither absent nor names this version's values.
+        ProfileFormatError: `value` is neither absent nor names values as this version does.
     """
-    if value is None:
-        return
     own = enums()
-    if not isinstance(value, dict) or any(own.get(name) != texts for name, texts in value.items()):
-        raise ProfileFormatError("the profile names its phases, passes or segments differently")
+    if not isinstance(value, dict | None):
+        raise ProfileFormatError("enums is not an object")
+    for name, texts in (value or {}).items():
+        if not isinstance(texts, list) or name not in own or own[name][: len(texts)] != texts:
+            raise ProfileFormatError(
+                f"enums.{name[:50]!r} has other values than this slmprof knows"
+            )

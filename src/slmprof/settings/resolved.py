@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 from typing import Any, TypeVar, cast
 
 from .devices import is_mapped, is_repacked
-from .table import PlanSettings, RunSettings
+from .table import PlanSettings, RunSettings, table
 
 _Record = TypeVar("_Record")
 
@@ -33,6 +33,17 @@ class ResolvedConfig(RunSettings[None], _Told):
     A MODEL stands elsewhere in a profile; `n_prompt` and `n_gen` are the tokens that there were.
     `type_k` and `type_v` are None where a model has no such cache.
     """
+
+    def impossible(self) -> str | None:
+        """The first setting with a value that it cannot have; None where there is none."""
+        for name, setting in table(ResolvedConfig).items():
+            value = getattr(self, name)
+            try:
+                if value is not None:
+                    (setting.told or setting.kind).check(value)
+            except ValueError:
+                return name
+        return None
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,7 @@ class Setting:
 
     Attributes:
         kind: which values there are.
+        told: which values a profile may hold, where they are more than can be asked for.
         default: the value where none is given; None may then stand for a value that follows from
             others.
         help: the option's help.
@@ -71,6 +72,7 @@ class Setting:
     short: str = ""
     tells_apart: str = CHANGED
     caption: str = NEVER
+    told: Kind | None = None
     name: str = ""
 
     @property
@@ -160,6 +162,7 @@ class LlamaSettings(Generic[U]):
     )  # fmt: skip
     device: str | U = setting(
         DeviceName(), CPU, "where to run", tells_apart=ALWAYS, caption=CHANGED,
+        told=Text("DEVICE", "the name of a device"),  # another build's, too
         native={
             "devices": lambda name: list(find_device(name).devices),
             "n_gpu_layers": lambda name: find_device(name).n_gpu_layers,
@@ -192,8 +195,9 @@ class _Tokens(Generic[U]):
         Whole(), 50, "tokens of the prompt", group=RUN, axes=(SWEEP,), short="p", **_MAIN
     )
     n_gen: int | U = setting(
-        Whole(), 50, "tokens to generate", group=RUN, axes=(SWEEP,), short="g", **_MAIN
-    )
+        Whole(), 50, "tokens to generate", group=RUN, axes=(SWEEP,), short="g", **_MAIN,
+        told=Whole(0),  # of a model that only encodes
+    )  # fmt: skip
     n_depth: int | tuple[int, ...] | U = setting(
         Several(Whole(0), alone=True), 0, "tokens before the prompt; several to compare",
         group=RUN, short="d", **_SHOWN,

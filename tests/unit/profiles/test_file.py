@@ -19,8 +19,9 @@ import slmprof
 from slmprof.errors import ProfileFormatError, UsageError
 from slmprof.profiles import archive
 from slmprof.profiles.file import check_writable, load, save
-from slmprof.profiles.meta import FORMAT_VERSION, Meta
+from slmprof.profiles.meta import FORMAT_VERSION
 from slmprof.profiles.tables import TABLES
+from slmprof.settings.resolved import ResolvedConfig
 from slmprof.views import Profile
 
 
@@ -62,8 +63,8 @@ def test_equal_profiles_give_equal_files(tmp_path: Path) -> None:
 
 def test_numbers_that_json_has_not_become_null(tmp_path: Path) -> None:
     profile = example_profile()
-    meta = {**profile.meta.to_json(), "config": {"timeout": float("nan"), "future": [float("inf")]}}
-    replace(profile, meta=Meta.from_json(meta)).save(tmp_path / "p")
+    config = ResolvedConfig.from_json({"timeout": float("nan")})
+    replace(profile, meta=profile.meta.replace(config=config)).save(tmp_path / "p")
     config = load(tmp_path / "p").meta.config
     assert config.timeout is None and config.n_batch is None
 
@@ -143,6 +144,8 @@ def test_missing_file_and_directory(tmp_path: Path) -> None:
         load(tmp_path / "none")
     with pytest.raises(UsageError, match="is a directory"):
         load(tmp_path)
+    with pytest.raises(UsageError, match="no file is named"):
+        slmprof.load("")
     with pytest.raises(UsageError, match=r"null byte|null character"):
         load("a\0b")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,10 @@ from archive_edits import edit, meta_bytes, npy
 from memory_builder import observation
 
 from slmprof.errors import ProfileFormatError
+from slmprof.profiles import vocabulary
 from slmprof.profiles.file import load
+from slmprof.settings.resolved import ResolvedConfig
+from slmprof.settings.table import table
 
 
 @pytest.mark.parametrize(
@@ -40,7 +44,6 @@ def test_bad_meta_text(path: Path, text: bytes) -> None:
         (["strings"], None),
         (["strings"], [1]),
         (["strings"], []),
-        (["enums"], {"phase": ["decode", "prefill"]}),
         (["model"], []),
         (["model", "n_params"], "many"),
         (["model", "n_layer"], 1.5),
@@ -79,15 +82,72 @@ def test_bad_meta_text(path: Path, text: bytes) -> None:
     ],
 )
 def test_bad_meta_values(path: Path, keys: list[str], value: Any) -> None:
+    edit(path, meta_bytes(setting(keys, value)))
+    with pytest.raises(ProfileFormatError):
+        load(path)
+
+
+def setting(keys: list[str], value: Any) -> Callable[[dict[str, Any]], None]:
     def change(meta: dict[str, Any]) -> None:
         part = meta
         for key in keys[:-1]:
             part = part[key]
         part[keys[-1]] = value
 
-    edit(path, meta_bytes(change))
-    with pytest.raises(ProfileFormatError):
+    return change
+
+
+@pytest.mark.parametrize(
+    ("name", "texts"),
+    [
+        ("phase", ["decode", "prefill"]),
+        ("usage", ["none", "weights", "state", "compute"]),
+        ("clock", ["host", "device"]),
+        ("clock", "host"),
+        ("weather", ["rain"]),
+    ],
+)
+def test_other_enums(path: Path, name: str, texts: Any) -> None:
+    edit(path, meta_bytes(setting(["enums", name], texts)))
+    with pytest.raises(ProfileFormatError, match=rf"enums\.'{name}'"):
         load(path)
+
+
+@pytest.mark.parametrize("name", list(vocabulary.ENUMS))
+def test_an_enum_may_have_grown(path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setitem(vocabulary.ENUMS, name, (*vocabulary.ENUMS[name], "new"))
+    assert len(load(path).events)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("n_ctx", -5),
+        ("n_ctx", 2**31),
+        ("threads", 0),
+        ("threads", 10**30),
+        ("n_prompt", 0),
+        ("n_depth", [0, -1]),
+        ("flash_attn", "perhaps"),
+        ("type_k", ""),
+        ("override_tensor", ["no buffer"]),
+        ("device", ""),
+        ("timeout", 0),
+    ],
+)
+def test_settings_that_cannot_be(path: Path, name: str, value: Any) -> None:
+    edit(path, meta_bytes(setting(["config", name], value)))
+    with pytest.raises(ProfileFormatError, match=rf"config\.{name} has an impossible value"):
+        load(path)
+
+
+def test_settings_that_can_be(path: Path) -> None:
+    # No decoding in a model that only encodes; a device that this build does not have.
+    told = {"n_gen": 0, "device": "cuda0", "n_depth": [0, 512], "flash_attn": "on", "seed": None}
+    defaults = {name: setting.default for name, setting in table(ResolvedConfig).items()}
+    edit(path, meta_bytes(lambda meta: meta.update(config={**defaults, **told})))
+    config = load(path).meta.config
+    assert (config.n_gen, config.device, config.n_depth) == (0, "cuda0", (0, 512))
 
 
 def test_absent_meta_values_are_null(path: Path) -> None:

@@ -9,7 +9,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-from builders import example_profile
+from builders import Rows, example_profile
 from memory_builder import with_memory
 
 from slmprof.analysis.timing.spans import op_stats
@@ -114,6 +114,10 @@ def test_a_new_column_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert set(segments.lane.tolist()) == {1}
     with pytest.raises(ProfileFormatError, match=r"no column segments\.lane"):
         archive.read_archive(path, version=5)
+    # The builders of the tests need no line for it.
+    rows = Rows(LaterSegments)
+    rows.add(step=0, begin_ns=3)
+    assert rows.columns() == {"step": [0], "kind": [0], "begin_ns": [3], "end_ns": [0], "lane": [0]}
 
 
 def test_tables_are_frozen() -> None:
