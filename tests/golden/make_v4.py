@@ -17,7 +17,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "builders")]
 
 from builders import with_custom_type  # noqa: E402
 from make_v3 import example as example_of_version_3  # noqa: E402
-from test_golden import memory_numbers, numbers  # noqa: E402
+from test_golden import memory_numbers, numbers, report, write_report  # noqa: E402
 
 from slmprof.profiles.tables import LaneTable  # noqa: E402
 from slmprof.views import Profile  # noqa: E402
@@ -43,6 +43,7 @@ def main() -> None:
     profile.save(HERE / "profile-v4.slmprof")
     text = json.dumps({**numbers(profile), **memory_numbers(profile)}, indent=1)
     (HERE / "profile-v4.json").write_text(text + "\n", encoding="utf-8")
+    write_report(report(profile), 4)
 
 
 if __name__ == "__main__":
