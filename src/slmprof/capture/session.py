@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -70,6 +71,7 @@ class Session:
         self.path = resolve_model(self.config.source, seed=self.config.seed)
         self._native = _core
         self._engine: _core.Engine | None = None
+        self._ends = contextlib.ExitStack()
         self._chunks: list[Chunk] = []
         self._graphs = SeenGraphs()
         self._has_places = False  # in a chunk
@@ -80,11 +82,17 @@ class Session:
         planned = plan_buffers(self._plan, self.path.name, self.config.n_ctx_made)
         self._monitors: tuple[Monitor, ...] = (MemoryMonitor(planned), LoadMonitor())
         self._engine = self.guard(lambda: _core.Engine(settings))
-        self.reach("context")
         # What the ops are compared with, where it is known.
         self.ceilings: Ceilings | None = None
         self.model_info: Mapping[str, Any] = self.engine.model_info()
         self.context_info: Mapping[str, Any] = self.engine.context_info()
+        try:
+            for monitor in self._monitors:
+                self._ends.callback(monitor.end)
+                monitor.begin(self.engine)
+        except BaseException:
+            self.close()
+            raise
 
     def __enter__(self) -> Session:
         return self
@@ -93,8 +101,11 @@ class Session:
         self.close()
 
     def close(self) -> None:
-        """Frees the model and the context; the session cannot be used after it."""
-        self._engine = None
+        """Ends the monitors, frees model and context; the session cannot be used after it."""
+        try:
+            self._ends.close()
+        finally:
+            self._engine = None
 
     @property
     def engine(self) -> _core.Engine:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from slmprof.capture import session
 from slmprof.capture.monitors import load
 from slmprof.capture.monitors.load import LoadMonitor
 from slmprof.capture.monitors.memory import MemoryMonitor
-from slmprof.capture.monitors.protocol import Monitor
+from slmprof.capture.monitors.protocol import Monitor, Point
+from slmprof.capture.session import Session
+from slmprof.errors import UsageError
 from slmprof.profiles.meta import Buffer, Environment, Meta
 
 BUFFER = {"device": "CPU", "buffer_type": "CPU", "kind": "weights", "size_bytes": 7}
@@ -39,7 +45,8 @@ def seen(monitor: MemoryMonitor) -> list[tuple[str, int]]:
 def test_memory_is_seen_at_its_points_and_no_others() -> None:
     engine: Any = FakeEngine()
     monitor = MemoryMonitor([BUFFER])
-    for point in ("context", "prefill", "decode", "warm-up", "repeat", "repeat", "end"):
+    monitor.begin(engine)
+    for point in ("prefill", "decode", "warm-up", "repeat", "repeat", "end"):
         monitor.reach(point, engine)  # type: ignore[arg-type]
     assert engine.n_looks == 6
     points = ["start", "load", "context", "prefill", "decode", "end"]
@@ -73,10 +80,76 @@ def test_the_load_is_measured_from_the_warm_up_to_the_last_repeat(
     engine: Any = None
     monitor: Monitor = LoadMonitor()
     meta = Meta(environment=Environment(warnings=("known",)))
-    monitor.reach("context", engine)
+    monitor.begin(engine)
     monitor.reach("repeat", engine)
     assert monitor.describe(meta) == meta
     for time, point in (("warm", "warm-up"), ("1", "repeat"), ("2", "repeat"), ("late", "end")):
         now[0] = time
         monitor.reach(point, engine)  # type: ignore[arg-type]
     assert monitor.describe(meta).environment.warnings == ("known", "warm to 2")
+
+
+class FakeMonitor(Monitor):
+    """Notes what it is told; `fails` names what raises."""
+
+    def __init__(self, fails: str = "") -> None:
+        self.told: list[str] = []
+        self.fails = fails
+
+    def begin(self, _: Any) -> None:
+        self._note("begin")
+
+    def reach(self, point: Point, _: Any) -> None:
+        self._note(point)
+
+    def end(self) -> None:
+        self._note("end")
+
+    def _note(self, what: str) -> None:
+        self.told.append(what)
+        if what == self.fails:
+            raise RuntimeError(what)
+
+
+@pytest.fixture
+def watched(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Session]:
+    """Makes a session without a model, with the monitors given."""
+
+    def make(first: FakeMonitor, second: FakeMonitor) -> Session:
+        engine = SimpleNamespace(model_info=dict, context_info=dict)
+        monkeypatch.setattr("slmprof._core.Engine", lambda _: engine)
+        monkeypatch.setattr(session, "resolve_model", lambda *_, **__: Path("m.gguf"))
+        monkeypatch.setattr(session, "plan_buffers", lambda *_: [])
+        monkeypatch.setattr(session, "MemoryMonitor", lambda _: first)
+        monkeypatch.setattr(session, "LoadMonitor", lambda: second)
+        return Session("m.gguf")
+
+    return make
+
+
+def test_monitors_end_once_with_the_session(watched: Callable[..., Session]) -> None:
+    first, second = FakeMonitor(), FakeMonitor()
+    with watched(first, second) as run:
+        run.reach("warm-up")
+        run.close()
+    run.close()
+    assert first.told == second.told == ["begin", "warm-up", "end"]
+
+
+@pytest.mark.parametrize("fails", ["warm-up", "end"])
+def test_monitors_end_once_after_a_failure(fails: str, watched: Callable[..., Session]) -> None:
+    first, second = FakeMonitor(), FakeMonitor(fails)
+    with pytest.raises(RuntimeError, match=fails), watched(first, second) as run:
+        run.reach("warm-up")
+    run.close()
+    assert first.told == second.told == ["begin", "warm-up", "end"]
+    with pytest.raises(UsageError, match="closed"):
+        run.engine  # noqa: B018
+
+
+def test_monitors_end_when_one_cannot_begin(watched: Callable[..., Session]) -> None:
+    first, second = FakeMonitor("begin"), FakeMonitor()
+    with pytest.raises(RuntimeError, match="begin"):
+        watched(first, second)
+    assert first.told == ["begin", "end"]
+    assert second.told == []

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ...machine.load import LoadMeter
-from .protocol import Point
+from .protocol import Monitor, Point
 
 if TYPE_CHECKING:
     from ... import _core
     from ...profiles.meta import Meta
 
 
-class LoadMonitor:
+class LoadMonitor(Monitor):
     """Measures from the end of the warm-up on."""
 
     def __init__(self) -> None:

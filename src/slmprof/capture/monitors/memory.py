@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 from ...children.memory import rss_peak_bytes
 from ...profiles.decoding import decode
 from ...profiles.meta import Buffer, Memory, Meta, Observation
-from .protocol import Point
+from .protocol import Monitor, Point
 
 if TYPE_CHECKING:
     from ... import _core
 
 
-class MemoryMonitor:
+class MemoryMonitor(Monitor):
     """What is planned for an engine, and what is seen of it.
 
     Args:
@@ -26,15 +26,17 @@ class MemoryMonitor:
         self._buffers: tuple[Buffer, ...] = ()
         self._observations: dict[str, Observation] = {}
 
+    def begin(self, engine: _core.Engine) -> None:
+        """Takes what the engine has seen itself."""
+        self._look(engine, engine.observations())
+
     def reach(self, point: Point, engine: _core.Engine) -> None:
         """Looks at the buffers, and but for the ends of repeats at what is resident."""
+        is_looked_at = point in ("prefill", "decode", "end")
+        self._look(engine, [engine.observe(point)] if is_looked_at else [])
+
+    def _look(self, engine: _core.Engine, seen: Sequence[Mapping[str, Any]]) -> None:
         self._buffers = decode(tuple[Buffer, ...], engine.buffers())
-        if point == "context":
-            seen = engine.observations()
-        elif point in ("prefill", "decode", "end"):
-            seen = [engine.observe(point)]
-        else:
-            return
         for observation in decode(list[Observation], seen):
             # The order is that of time.
             self._observations.pop(observation.point, None)
