@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import UsageError
 from ..profiles.vocabulary import MEMORY_VIEWS
-from ..reporters.renderers import load, render
+from ..reporters.renderers import RENDERERS, load, render
 from .options import add_model, add_output_options, add_settings, given
 
 if TYPE_CHECKING:
@@ -86,8 +86,9 @@ def make_request(args: argparse.Namespace) -> MemoryRequest:
     if request.fit_bytes is not None and args.by is not None:
         raise UsageError("--fit has one view of its own; --by shows plans of settings")
     # What is not shown is not worked out.
-    tells_all = args.by is None and args.format == "json"
-    shows_peaks = args.by is None and args.format != "csv" and request.n_settings == 1
+    reads = RENDERERS[args.format].reads
+    tells_all = args.by is None and reads == "data"
+    shows_peaks = args.by is None and reads == "parts" and request.n_settings == 1
     return replace(
         request,
         details=tells_all or shows_peaks or args.by == "peak",

@@ -131,9 +131,7 @@ def _print(
             points.append(summarize_point(path.name, load(path)))
         except (ProfileFormatError, UsageError) as error:
             failures.append((path.name, str(error)))
-    # Tables of nothing say nothing; a script wants its document.
-    if points or form == "json":
-        render(sweep_document(in_order(points), failures), form, sys.stdout)
+    render(sweep_document(in_order(points), failures), form, sys.stdout)
     return failures
 
 

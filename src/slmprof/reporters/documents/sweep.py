@@ -75,7 +75,9 @@ def _rows(points: Sequence[SweepPoint]) -> Rows:
 
 
 def _parts(points: Sequence[SweepPoint]) -> list[Part]:
-    """A table for each phase, and notes."""
+    """A table for each phase, and notes; nothing where there is no point."""
+    if not points:
+        return []
     rows = records(sweep_table(points))
     names = varying(points)
     models = list(dict.fromkeys(str(point.meta.model.name) for point in points))

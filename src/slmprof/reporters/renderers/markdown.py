@@ -10,7 +10,7 @@ from .cells import UNICODE, Grid, grid, heat_grids, printable
 
 
 def render(document: Document, stream: TextIO) -> None:
-    """Writes headings and tables with every column; ends with a newline."""
+    """Writes headings and tables with every column; ends with a newline; no part, no text."""
     texts: list[str] = []
     for part in document.parts():
         if isinstance(part, Caveat):
@@ -21,7 +21,7 @@ def render(document: Document, stream: TextIO) -> None:
                 texts.append(line)
         else:
             texts += _part(part)
-    stream.write("\n\n".join(texts) + "\n")
+    stream.write("\n\n".join(texts) + "\n" if texts else "")
 
 
 def _part(part: Part) -> Iterator[str]:

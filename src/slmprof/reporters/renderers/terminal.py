@@ -41,7 +41,7 @@ def render(document: Document, stream: TextIO, width: int | None = None) -> None
             _print(part, console, glyphs)
             before = part
     # rich fills every line of a table up to its width.
-    stream.writelines(f"{line.rstrip()}\n" for line in text.get().removesuffix("\n").split("\n"))
+    stream.writelines(f"{line.rstrip()}\n" for line in text.get().split("\n")[:-1])
 
 
 def _print(part: Part, console: Console, glyphs: Glyphs) -> None:
