@@ -10,23 +10,12 @@ void Recorder::collect(EventMode mode) {
     const TickScale & scale = tick_scale();
     cpu_.await_pending();
     const auto first_row = static_cast<int32_t>(recording_.runs.n_rows);
-    const auto & threads = cpu_.threads();
 
-    // The events of each run on each thread: they lie one run after another.
-    RunEvents events;
-    for (const slmprof_thread & thread : threads) {
-        events.lanes.push_back({ thread.first, thread.first });
-    }
-    RoutingCursor         routing(threads[0].first, cpu_.end_routings());
+    RunEvents             events;
+    RoutingCursor         routing = cpu_.read_routings();
     std::vector<uint64_t> run_begin_ticks;
     for (size_t r = 0; r < runs_.size(); r++) {
-        for (size_t t = 0; t < threads.size(); t++) {
-            LaneEvents & lane = events.lanes[t];
-            lane.first        = lane.last;
-            while (lane.last != threads[t].next && lane.last->run() == run_tag(r)) {
-                lane.last++;
-            }
-        }
+        cpu_.read_run(r, events.lanes);
         const RunRecord &  run  = runs_[r];
         const LaneEvents & lead = events.lanes[0];
         run_begin_ticks.push_back(lead.first == lead.last ? run.end_ticks : lead.first->begin_ticks);

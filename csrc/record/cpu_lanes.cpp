@@ -85,9 +85,20 @@ void CpuLanes::await_pending() const {
     }
 }
 
-const std::vector<RoutingRecord> & CpuLanes::end_routings() {
+void CpuLanes::read_run(size_t run, std::vector<LaneEvents> & lanes) const {
+    lanes.resize(slots_.size());
+    for (size_t t = 0; t < slots_.size(); t++) {
+        LaneEvents & lane = lanes[t];
+        lane.first = lane.last = run == 0 ? slots_[t].first : lane.last;
+        while (lane.last != slots_[t].next && lane.last->run() == run_tag(run)) {
+            lane.last++;
+        }
+    }
+}
+
+RoutingCursor CpuLanes::read_routings() {
     slots_[0].routings.push_back({ UINT32_MAX, 0 });
-    return slots_[0].routings;
+    return { slots_[0].first, slots_[0].routings };
 }
 
 int64_t CpuLanes::n_dropped() const {

@@ -7,6 +7,7 @@
 #include "record/hooks.h"
 #include "record/places.h"
 #include "record/records.h"
+#include "record/reduction.h"
 
 #include <atomic>
 #include <memory>
@@ -78,8 +79,6 @@ class CpuLanes {
     // For the hooks: by number of the thread.
     slmprof_thread * slots() { return slots_.data(); }
 
-    const std::vector<slmprof_thread> & threads() const { return slots_; }
-
     // Around one step; in place of `end_step`, `abandon_step` makes it as if it had not begun.
     void begin_step();
     void end_step();
@@ -93,8 +92,10 @@ class CpuLanes {
     // Until every thread has written its last event down.
     void await_pending() const;
 
-    // What the first thread's events have routed, with an end that no event reaches.
-    const std::vector<RoutingRecord> & end_routings();
+    // The events of a run on each lane, which lie one run after another: `lanes` are those of the run
+    // before. Then what the first lane's events have routed.
+    void          read_run(size_t run, std::vector<LaneEvents> & lanes) const;
+    RoutingCursor read_routings();
 
     int64_t n_dropped() const;
     void    clear();
