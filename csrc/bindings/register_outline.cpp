@@ -3,7 +3,7 @@
 #include "bindings/registers.h"
 
 #include "engine/retype.h"
-#include "gguf/outline.h"
+#include "gguf/header.h"
 #include "bindings/gguf_values.h"
 
 #include <pybind11/pybind11.h>

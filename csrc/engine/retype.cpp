@@ -4,7 +4,7 @@
 #include "engine/model.h"
 #include "engine/settings.h"
 #include "engine/tensor_choice.h"
-#include "gguf/outline.h"
+#include "gguf/header.h"
 #include "memory/memory_notes.h"
 
 #include "gguf.h"

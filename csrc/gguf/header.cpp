@@ -1,6 +1,7 @@
 #include "gguf/header.h"
 
 #include "failures.h"
+#include "gguf/atomic_file.h"
 
 #include <algorithm>
 #include <new>
@@ -150,6 +151,13 @@ GgufHeader::GgufHeader(gguf_context * gguf, const std::vector<TensorSpec> & spec
         // the data section ends padded, as the loader expects
         file_bytes = GGML_PAD(range.begin_bytes + range.size_bytes, gguf_get_alignment(gguf));
     }
+}
+
+void write_outline(const std::string & path, const GgufHeader & header) {
+    AtomicFile file(path);
+    file.resize(header.file_bytes);
+    file.write_at(header.bytes.data(), header.bytes.size(), 0);
+    file.commit();
 }
 
 } // namespace slmprof

@@ -70,4 +70,9 @@ struct GgufHeader {
     GgufHeader(gguf_context * gguf, const std::vector<TensorSpec> & tensors);
 };
 
+// Writes an outline: the header of a file, and a hole where its data is, so that it takes no room. llama.cpp
+// plans memory on it as on the real file. It appears whole or not at all. Throws std::system_error (no
+// permission, a file longer than the file system allows, ...).
+void write_outline(const std::string & path, const GgufHeader & header);
+
 } // namespace slmprof

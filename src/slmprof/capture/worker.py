@@ -42,10 +42,7 @@ def capture(question: dict[str, Any], spool: str, on_progress: OnProgress) -> di
             write_chunk(spool, number, chunk)
             run = Run(n_repeats=config.repeats, warmup=passes.warmup, events=passes.events)
             meta = session.describe(
-                run,
-                n_prompt=len(passes.prompt),
-                n_gen=len(passes.generated),
-                events=passes.events,
+                run, n_prompt=len(passes.prompt), n_gen=len(passes.generated), events=passes.events
             )
             write_header(spool, meta.with_warnings(doubts))
     return {}

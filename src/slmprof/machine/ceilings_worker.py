@@ -14,14 +14,7 @@ from ..children.memory import available_bytes
 from ..children.protocol import OnProgress, Progress
 from ..children.serving import serve
 from ..cores import usable_cores
-from ..profiles.ceilings import (
-    MEMORY,
-    Arithmetic,
-    Bandwidth,
-    Cache,
-    Ceilings,
-    cache_capacity_bytes,
-)
+from ..profiles.ceilings import MEMORY, Arithmetic, Bandwidth, Cache, Ceilings, cache_capacity_bytes
 from .caches import data_caches, spread_cores, working_sets
 from .ceilings import fingerprint
 from .environment import find_warnings, memory_bytes

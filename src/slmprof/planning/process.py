@@ -94,11 +94,7 @@ class Planning:
     answer: Answer
 
     def result(self, on_progress: OnProgress | None = None) -> MemoryReport:
-        """Waits for the report.
-
-        Raises:
-            UsageError, ModelError, EngineError: as `plan_memory`.
-        """
+        """Waits for the report. Raises what `plan_memory` raises."""
         # Loaded while the child is still at work.
         from ..profiles.decoding import decode
         from .records import MemoryReport

@@ -18,15 +18,7 @@ from ..settings.resolved import ResolvedPlan
 from . import notes as plan_notes
 from .fit import choose_types, find_fit
 from .planner import ModelPlanner
-from .records import (
-    Fit,
-    MemoryPlan,
-    MemoryReport,
-    PlannedModel,
-    PlannerCost,
-    Refusal,
-    UbatchSize,
-)
+from .records import Fit, MemoryPlan, MemoryReport, PlannedModel, PlannerCost, Refusal, UbatchSize
 
 _ALL_TYPES = "all"
 _Made = TypeVar("_Made")

@@ -54,7 +54,4 @@ class ResolvedPlan(PlanSettings[None], _Told):
 def used_buffers(buffer_types: Iterable[str]) -> dict[str, bool]:
     """`mmap` and `repack` as the types of the buffers show them."""
     names = list(buffer_types)
-    return {
-        "mmap": any(map(is_mapped, names)),
-        "repack": any(map(is_repacked, names)),
-    }
+    return {"mmap": any(map(is_mapped, names)), "repack": any(map(is_repacked, names))}
