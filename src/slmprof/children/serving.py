@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -16,6 +17,8 @@ from typing import Any, NoReturn
 from ..errors import EngineError, SlmprofError
 from .memory import limit_memory
 from .protocol import Json, OnProgress, Progress
+
+_leaving = threading.Lock()
 
 
 def serve(job: str, answer: Callable[[Json, str, OnProgress], Json]) -> NoReturn:
@@ -85,9 +88,10 @@ def _leave_with_parent(folder: str) -> None:
 
 def _leave(folder: str) -> NoReturn:
     """Ends this process after its parent, which could not clear up what it had made for us."""
-    # The work goes on meanwhile and may write one more file between two tries.
-    for _ in range(10):
-        shutil.rmtree(folder, ignore_errors=True)
-        if not Path(folder).exists():
-            break
+    _leaving.acquire()  # for good: the work goes on meanwhile and may end here as well
+    # Under another name nothing more can be written into it.
+    gone = f"{folder}.gone"
+    with contextlib.suppress(OSError):
+        Path(folder).rename(gone)
+    shutil.rmtree(gone, ignore_errors=True)
     os._exit(1)
