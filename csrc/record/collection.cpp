@@ -23,8 +23,15 @@ void Recorder::collect(EventMode mode) {
         const int64_t n_dropped = r + 1 == runs_.size() ? cpu_.n_dropped() : 0;
         events.record           = &run;
         events.end_ns           = scale.to_ns(run.end_ticks);
-        recording_.runs.append({ run.step, run.graph, run.lane, run.n_threads, n_dropped,
-                                 scale.to_ns(run_begin_ticks.back()), events.end_ns });
+        RunColumns::Row row;
+        row.step      = run.step;
+        row.graph     = run.graph;
+        row.lane      = run.lane;
+        row.n_threads = run.n_threads;
+        row.n_dropped = n_dropped;
+        row.begin_ns  = scale.to_ns(run_begin_ticks.back());
+        row.end_ns    = events.end_ns;
+        recording_.runs.append(row);
         if (mode == EventMode::all) {
             collect_events(events, routing);
         } else {
@@ -78,8 +85,12 @@ void Recorder::collect_segments(const std::vector<uint64_t> & run_begin_ticks) {
                 continue;
             }
             const uint64_t end = mark.run >= 0 ? run_begin_ticks[static_cast<size_t>(mark.run)] : marks_[m + 1].ticks;
-            recording_.segments.append({ step_marks_[s].first, static_cast<uint8_t>(mark.kind), scale.to_ns(mark.ticks),
-                                         scale.to_ns(end) });
+            SegmentColumns::Row row;
+            row.step     = step_marks_[s].first;
+            row.kind     = static_cast<uint8_t>(mark.kind);
+            row.begin_ns = scale.to_ns(mark.ticks);
+            row.end_ns   = scale.to_ns(end);
+            recording_.segments.append(row);
         }
     }
 }
@@ -87,7 +98,12 @@ void Recorder::collect_segments(const std::vector<uint64_t> & run_begin_ticks) {
 void Recorder::collect_masks(int32_t first_row) {
     for (const MaskCount & count : mask_counts_) {
         const int32_t graph = runs_[static_cast<size_t>(count.run)].graph;
-        recording_.masks.append({ first_row + count.run, graphs_.mask_row(graph, count.mask), count.n_pairs, count.n_keys });
+        MaskColumns::Row row;
+        row.run     = first_row + count.run;
+        row.tensor  = graphs_.mask_row(graph, count.mask);
+        row.n_pairs = count.n_pairs;
+        row.n_keys  = count.n_keys;
+        recording_.masks.append(row);
     }
 }
 

@@ -39,9 +39,13 @@ void CpuLanes::reserve(size_t capacity) {
 }
 
 void CpuLanes::list(LaneColumns & lanes, StringTable & strings) const {
-    const int32_t kind = strings.intern("cpu_thread"), device = strings.intern(cpu_device_name());
+    LaneColumns::Row row;
+    row.kind   = strings.intern("cpu_thread");
+    row.device = strings.intern(cpu_device_name());
+    row.clock  = static_cast<uint8_t>(LaneClock::host);
     for (size_t t = 0; t < slots_.size(); t++) {
-        lanes.append({ kind, device, static_cast<int32_t>(t), static_cast<uint8_t>(LaneClock::host) });
+        row.index = static_cast<int32_t>(t);
+        lanes.append(row);
     }
 }
 

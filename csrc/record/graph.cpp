@@ -198,7 +198,11 @@ void GraphRegistry::copy(ggml_cgraph * graph, uint64_t hash, int32_t backend, co
         mask_rows.push_back(rows.at(mask));
     }
     mask_rows_.push_back(std::move(mask_rows));
-    graphs_.append({ hash, n_nodes, backend });
+    GraphColumns::Row row;
+    row.hash    = hash;
+    row.n_nodes = n_nodes;
+    row.backend = backend;
+    graphs_.append(row);
     n_graphs_++;
 }
 

@@ -16,8 +16,12 @@ void list_types(TypeColumns & types, StringTable & strings) {
     for (int i = 0; i < GGML_TYPE_COUNT; i++) {
         const auto type = static_cast<ggml_type>(i);
         if (ggml_type_name(type) != nullptr && ggml_blck_size(type) > 0 && ggml_type_size(type) > 0) {
-            types.append({ strings.intern(ggml_type_name(type)), static_cast<int32_t>(ggml_blck_size(type)),
-                           static_cast<int32_t>(ggml_type_size(type)), ggml_is_quantized(type) });
+            TypeColumns::Row row;
+            row.name         = strings.intern(ggml_type_name(type));
+            row.block_size   = static_cast<int32_t>(ggml_blck_size(type));
+            row.type_size    = static_cast<int32_t>(ggml_type_size(type));
+            row.is_quantized = ggml_is_quantized(type);
+            types.append(row);
         }
     }
 }

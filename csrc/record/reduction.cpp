@@ -86,8 +86,17 @@ void Reducer::reduce(const RunEvents & run, bool has_lead, int32_t n_experts) {
 void Reducer::add_row(const Key & key, const Times & times, int32_t n_experts) {
     const auto [entry, is_new] = rows_.try_emplace(key, stats_.n_rows);
     if (is_new) {
-        stats_.append({ key.phase, key.depth, key.graph, key.lane, key.node, key.n_fused, key.stage, key.path, 0, 0,
-                        INT64_MAX, 0, 0, 0, 0, 0, 0 });
+        StatColumns::Row row;
+        row.phase       = key.phase;
+        row.depth       = key.depth;
+        row.graph       = key.graph;
+        row.lane        = key.lane;
+        row.node        = key.node;
+        row.n_fused     = key.n_fused;
+        row.stage       = key.stage;
+        row.path        = key.path;
+        row.span_min_ns = INT64_MAX;
+        stats_.append(row);
     }
     const size_t r = entry->second;
     const auto   n = static_cast<double>(times.n_lanes);

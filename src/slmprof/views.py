@@ -7,9 +7,9 @@ from dataclasses import fields
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from .profiles import file
 from .profiles.data import ProfileData
 from .profiles.selection import measured_depths, select_depth
+from .profiles.storage import file
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from slmprof.analysis.work.counts import GraphWork, Work
-from slmprof.profiles.history import known_types
+from slmprof.profiles.storage.history import known_types
 from slmprof.profiles.tables import TensorTable, TensorType
 
 INPUT, WEIGHT, COMPUTE, STATE = 0, 1, 2, 3

@@ -12,8 +12,8 @@ from builders import example_profile
 
 import slmprof
 from slmprof import errors
-from slmprof.profiles import file
 from slmprof.profiles.data import ProfileData
+from slmprof.profiles.storage import file
 
 SOURCE = Path(__file__).resolve().parents[2] / "src"
 HEAVY = ("numpy", "pandas", "rich", "slmprof._core")

@@ -42,7 +42,7 @@ def profile_in_worker(config: CaptureConfig, on_progress: OnProgress) -> Profile
 
     The worker only spools; whatever becomes of it, what it spooled is put together here.
     """
-    from ..profiles.assemble import assemble
+    from ..profiles.storage.assemble import assemble
     from ..views import Profile
 
     question = config.to_json()

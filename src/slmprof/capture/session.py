@@ -216,7 +216,7 @@ class Session:
         import tempfile
 
         from ..machine.ceilings import find_ceilings
-        from ..profiles.assemble import assemble, write_chunk, write_header
+        from ..profiles.storage.assemble import assemble, write_chunk, write_header
         from ..views import Profile
 
         if self.ceilings is None and self.config.ceilings == "auto":

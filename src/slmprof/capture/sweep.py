@@ -135,7 +135,7 @@ def open_folder(folder: str | os.PathLike[str]) -> Path:
 
 def why_to_measure(point: Point, path: Path) -> str | None:
     """Why a point has to be measured: empty where it was never, None where its file is good."""
-    from ..profiles.file import load
+    from ..profiles.storage.file import load
 
     if not path.exists():
         return ""
@@ -161,7 +161,7 @@ def run_points(points: Sequence[Point], folder: Path, on_progress: OnProgress) -
     Raises:
         UsageError: a profile cannot be saved, as on a full disk.
     """
-    from ..profiles.file import check_writable
+    from ..profiles.storage.file import check_writable
     from .process import profile_in_worker
 
     for point in in_order_of_running(points):

@@ -18,8 +18,8 @@ def capture(question: dict[str, Any], spool: str, on_progress: OnProgress) -> di
     """One capture into `spool`."""
     from ..machine.ceilings import ceilings_of_run
     from ..models.resolve import resolve_model
-    from ..profiles.assemble import write_chunk, write_header
     from ..profiles.meta import Run
+    from ..profiles.storage.assemble import write_chunk, write_header
     from .passes import Passes
     from .session import Session
 

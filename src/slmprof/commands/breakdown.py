@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
 
     config = CaptureConfig(args.model, **given(args, CaptureConfig))
     if args.save is not None:
-        from ..profiles.file import check_writable
+        from ..profiles.storage.file import check_writable
 
         check_writable(args.save)
     from ..capture.process import profile_in_worker

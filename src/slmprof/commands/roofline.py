@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     if args.refresh and args.ceilings is not None:
         raise UsageError("--refresh measures, --ceilings FILE takes figures from a file: one only")
     if args.output is not None:
-        from ..profiles.file import check_writable
+        from ..profiles.storage.file import check_writable
 
         check_writable(args.output)
     n_threads: int = getattr(args, "threads", None) or usable_cores()

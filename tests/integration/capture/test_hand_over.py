@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from engines import open_engine
 
-from slmprof.profiles.history import known_types
+from slmprof.profiles.storage.history import known_types
 from slmprof.profiles.tables import TABLES, Table, TypeTable
 from slmprof.profiles.vocabulary import PASS_OP
 

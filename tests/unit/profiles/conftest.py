@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from builders import example_profile
 
-from slmprof.profiles.file import save
+from slmprof.profiles.storage.file import save
 
 
 @pytest.fixture

@@ -17,9 +17,9 @@ from builders import example_profile
 
 import slmprof
 from slmprof.errors import ProfileFormatError, UsageError
-from slmprof.profiles import archive
-from slmprof.profiles.file import check_writable, load, save
 from slmprof.profiles.meta import FORMAT_VERSION
+from slmprof.profiles.storage import archive
+from slmprof.profiles.storage.file import check_writable, load, save
 from slmprof.profiles.tables import TABLES
 from slmprof.settings.resolved import ResolvedConfig
 from slmprof.views import Profile

@@ -17,8 +17,8 @@ from builders import example_profile
 from memory_builder import with_memory
 
 from slmprof.errors import ProfileFormatError, SlmprofError
-from slmprof.profiles import archive
-from slmprof.profiles.file import load, save
+from slmprof.profiles.storage import archive
+from slmprof.profiles.storage.file import load, save
 from slmprof.views import Profile
 
 

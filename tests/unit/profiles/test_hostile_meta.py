@@ -13,7 +13,7 @@ from memory_builder import observation
 
 from slmprof.errors import ProfileFormatError
 from slmprof.profiles import vocabulary
-from slmprof.profiles.file import load
+from slmprof.profiles.storage.file import load
 from slmprof.settings.resolved import ResolvedConfig
 from slmprof.settings.table import table
 

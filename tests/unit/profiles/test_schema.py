@@ -14,10 +14,10 @@ from memory_builder import with_memory
 
 from slmprof.analysis.timing.spans import op_stats
 from slmprof.errors import ProfileFormatError
-from slmprof.profiles import archive
 from slmprof.profiles.data import ProfileData
-from slmprof.profiles.file import save
 from slmprof.profiles.schema import Column, Int32, Int64, Table, UInt8, column, enum, row
+from slmprof.profiles.storage import archive
+from slmprof.profiles.storage.file import save
 from slmprof.profiles.tables import TABLES, MaskTable
 from slmprof.profiles.validation import check_profile
 from slmprof.profiles.vocabulary import ENUMS

@@ -76,6 +76,7 @@ def test_a_setting_of_a_run_reaches_every_place(name: str) -> None:
     assert CaptureConfig.from_json(json.loads(json.dumps(config.to_json()))) == config
     native = SimpleNamespace()
     config.fill(native)
+    assert bool(entry.native) == (name in NATIVE)
     assert {**vars(native), **NATIVE.get(name, {})} == vars(native)
     if name not in ("ceilings",):
         assert getattr(ResolvedConfig.from_json(config.to_json()), name) == value

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from ...profiles.ceilings import MEMORY, Ceilings
-from ...profiles.history import GGML_TYPES
+from ...profiles.storage.history import GGML_TYPES
 from ..timing.phases import NS_PER_MS
 
 Floats = npt.NDArray[np.float64]

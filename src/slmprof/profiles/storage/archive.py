@@ -14,11 +14,11 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib import format as npy
 
-from ..errors import ProfileFormatError
-from .meta import FORMAT_VERSION
-from .schema import Table
-from .tables import TABLES
-from .writing import whole_file
+from ...errors import ProfileFormatError
+from ..meta import FORMAT_VERSION
+from ..schema import Table
+from ..tables import TABLES
+from ..writing import whole_file
 
 Column = npt.NDArray[Any]
 

@@ -18,15 +18,15 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ProfileFormatError
+from ...errors import ProfileFormatError
+from ..data import ProfileData
+from ..meta import Meta
+from ..reduction import merge_stats
+from ..schema import Int32, Table
+from ..tables import TABLES
+from ..validation import check_profile
+from ..vocabulary import PASS_OP, PASS_TIMING
 from .archive import read_archive, write_archive
-from .data import ProfileData
-from .meta import Meta
-from .reduction import merge_stats
-from .schema import Int32, Table
-from .tables import TABLES
-from .validation import check_profile
-from .vocabulary import PASS_OP, PASS_TIMING
 
 _HEADER = "header.slmpart"
 _CHUNK = re.compile(r"chunk-(\d+)\.slmpart")

@@ -9,15 +9,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..errors import ProfileFormatError, UsageError
+from ...errors import ProfileFormatError, UsageError
+from ..data import ProfileData
+from ..meta import FORMAT, FORMAT_VERSION, Meta, check_enums
+from ..tables import TABLES, LaneTable
+from ..validation import check_profile
+from ..vocabulary import enums
+from ..writing import reason
 from .archive import read_archive, write_archive
-from .data import ProfileData
 from .history import with_lanes_and_types
-from .meta import FORMAT, FORMAT_VERSION, Meta, check_enums
-from .tables import TABLES, LaneTable
-from .validation import check_profile
-from .vocabulary import enums
-from .writing import reason
 
 
 def save(profile: ProfileData, path: str | os.PathLike[str]) -> None:

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from .schema import Table
-from .tables import GraphTable, LaneTable, RunTable, TypeTable
+from ..schema import Table
+from ..tables import GraphTable, LaneTable, RunTable, TypeTable
 
 # ggml's types when files before version 4 were written: elements and bytes of a block.
 _PLAIN = "f64 1 8, f32 1 4, f16 1 2, bf16 1 2, i8 1 1, i16 1 2, i32 1 4, i64 1 8"
