@@ -10,6 +10,8 @@ import pytest
 from engines import open_engine
 
 import slmprof
+from slmprof.analysis.layers.flags import OddWindows
+from slmprof.analysis.verdicts.breakdown import break_down
 
 ModelMaker = Callable[..., Path]
 WINDOW, N_CTX, N_CELLS = 64, 1024, 256
@@ -56,3 +58,19 @@ def test_depths_beyond_the_window_are_measured(model: Path) -> None:
     assert profile.depths == (0, DEPTH)
     steps = profile.at_depth(DEPTH).steps
     assert set(steps.n_past[steps.phase == 0].tolist()) == {DEPTH}
+
+
+def test_layers_of_the_whole_context_are_named_and_nothing_else_of_them(
+    small_model: ModelMaker,
+) -> None:
+    path = small_model(
+        "gemma2", n_layer=6, extra=(("attention.sliding_window", WINDOW),), n_ctx_train=N_CTX
+    )
+    profile = slmprof.profile(
+        path, n_prompt=20, n_gen=2, n_ctx=N_CTX, n_ubatch=64, repeats=1, threads=1, ceilings="off"
+    )
+    flags = [flag for flag in break_down(profile).layer_flags if flag.kind == "structure"]
+    assert [flag.layers for flag in flags] == [(1, 3, 5)]
+    figures = flags[0].figures
+    assert isinstance(figures, OddWindows)
+    assert (figures.window, figures.usual_window) == (None, WINDOW)

@@ -18,6 +18,7 @@ from .flags import (
     OddParts,
     OddShapes,
     OddTypes,
+    OddWindows,
     WeightShape,
     WeightType,
 )
@@ -33,9 +34,11 @@ class Difference:
         phase: where it was seen; None for both phases.
         block: "" for the layer as a whole.
         kind: as the flag's.
-        about: what is compared: `blocks`, `parts`, `weights`, `columns`, `impls` or `ops`.
+        about: what is compared: `blocks`, `parts`, `weights`, `columns`, `impls`, `windows` or
+            `ops`.
         subject: the weight or part that it is about, where there is one.
         n_values: how many values there are in all layers.
+        n_usual: how many layers have the usual one.
     """
 
     phase: str | None
@@ -47,6 +50,7 @@ class Difference:
     usual: Hashable
     subject: str = ""
     n_values: int = 2
+    n_usual: int = 0
 
 
 def differences(
@@ -66,7 +70,10 @@ def differences(
             odd.setdefault(value, []).append(layer)
     for value, found in odd.items():
         layers = tuple(sorted(found))
-        yield Difference(phase, layers, block, kind, about, value, common, subject, len(odd) + 1)
+        yield Difference(
+            phase, layers, block, kind, about, value, common, subject,
+            n_values=len(odd) + 1, n_usual=len(values) - sum(map(len, odd.values())),
+        )  # fmt: skip
 
 
 def joined(found: Iterable[Difference]) -> list[LayerFlag]:
@@ -89,6 +96,7 @@ _JOINED_BY: dict[str, Callable[[Difference], tuple[Any, ...]]] = {
     "weights": lambda one: (one.kind,),
     "columns": lambda one: (one.block, one.what, one.usual),
     "impls": lambda one: (one.what, one.usual),
+    "windows": lambda one: (one.what,),
     "ops": lambda one: (one.block, one.what),
 }
 
@@ -118,6 +126,11 @@ def _figures(members: Sequence[Difference]) -> Builds:
             usual_impl=" + ".join(one.usual),
             parts=tuple(sorted(set(subjects))),
         )
+    if one.about == "windows":
+        return OddWindows(
+            window=one.what or None, usual_window=one.usual or None,
+            n_windows=one.n_values, n_usual=one.n_usual,
+        )  # fmt: skip
     if one.about == "ops":
         return OddOps(ops=one.what[:_N_NAMED_OPS], n_ops=len(one.what))
     typed: Sequence[Any] = members

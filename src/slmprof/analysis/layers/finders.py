@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -27,7 +27,9 @@ MIN_ALIKE = 4
 _MAD_TO_SIGMA = 1.4826
 
 
-def layer_flags(ops: pd.DataFrame, weights: pd.DataFrame) -> tuple[LayerFlag, ...]:
+def layer_flags(
+    ops: pd.DataFrame, weights: pd.DataFrame, windows: Mapping[int, int] | None = None
+) -> tuple[LayerFlag, ...]:
     """Flags of a profile's layers, structural ones first.
 
     A difference that several layers share is one flag; where both phases show it, too.
@@ -35,8 +37,9 @@ def layer_flags(ops: pd.DataFrame, weights: pd.DataFrame) -> tuple[LayerFlag, ..
     Args:
         ops: op rows (`analysis.tables.ops`).
         weights: `analysis.memory.weights.weight_table` of the same profile.
+        windows: `analysis.layers.windows.layer_windows` of the same profile, where it is known.
     """
-    layers = Layers(ops)
+    layers, windows = Layers(ops), windows or {}
     if len(layers.numbers) < 2:
         return ()
     found = [
@@ -46,13 +49,14 @@ def layer_flags(ops: pd.DataFrame, weights: pd.DataFrame) -> tuple[LayerFlag, ..
         *_other_columns(layers),
         *_other_impls(layers),
     ]
+    of_windows = list(_other_windows(layers, windows))
     explained = {
         (phase, layer, one.block)
         for one in found
         for phase in (layers.phases if one.phase is None else (one.phase,))
         for layer in one.layers
     }
-    found += _other_ops(layers, explained)
+    found += [*of_windows, *_other_ops(layers, explained, windows)]
     flags = [_with_ratios(layers, flag) for flag in joined(found)]
     return tuple(sorted([*flags, *_other_times(layers)], key=_order))
 
@@ -115,23 +119,34 @@ def _other_weights(layers: Layers, weights: pd.DataFrame) -> Iterator[Difference
         yield from differences(shapes, None, block, SIZE, "weights", str(stem))
 
 
-def _other_ops(layers: Layers, explained: set[tuple[str, int, str]]) -> Iterator[Difference]:
-    """Layers that are not built as the usual ones, and of which nothing else says why."""
+def _other_windows(layers: Layers, windows: Mapping[int, int]) -> Iterator[Difference]:
+    """Layers whose attention sees more of the context than most, or less."""
+    inside = {layer: windows[layer] for layer in layers.numbers if layer in windows}
+    yield from differences(inside, None, "attention", STRUCTURE, "windows")
+
+
+def _other_ops(
+    layers: Layers, explained: set[tuple[str, int, str]], windows: Mapping[int, int]
+) -> Iterator[Difference]:
+    """Layers that are not built as the usual ones, and of which nothing else says why.
+
+    Those of another window have a cache, and so rows and scores, of another size: each is compared
+    with those of its own.
+    """
     for (phase, block), group in layers.groups.items():
-        rest = [
-            one
-            for one in group
-            if explained.isdisjoint({(phase, one.layer, block), (phase, one.layer, "")})
-        ]
-        if not rest:
-            continue
-        common = usual(one.build for one in rest)
+        alike: dict[int | None, list[LayerBlock]] = {}
+        for one in group:
+            if explained.isdisjoint({(phase, one.layer, block), (phase, one.layer, "")}):
+                window = windows.get(one.layer) if block == "attention" else None
+                alike.setdefault(window, []).append(one)
         odd: dict[tuple[str, ...], list[int]] = {}
-        for one in rest:
-            if one.build is not common and (names := _ops_of_one(one.build, common)):
-                odd.setdefault(names, []).append(one.layer)
+        for rest in alike.values():
+            common = usual(one.build for one in rest)
+            for one in rest:
+                if one.build is not common and (names := _ops_of_one(one.build, common)):
+                    odd.setdefault(names, []).append(one.layer)
         for names, numbers in odd.items():
-            yield Difference(phase, tuple(numbers), block, STRUCTURE, "ops", names, ())
+            yield Difference(phase, tuple(sorted(numbers)), block, STRUCTURE, "ops", names, ())
 
 
 def _ops_of_one(build: Build, common: Build) -> tuple[str, ...]:

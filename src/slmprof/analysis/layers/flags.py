@@ -96,6 +96,17 @@ class OddParts(OddBuild, frozen=True, kw_only=True):
     parts_missing: tuple[str, ...]
 
 
+class OddWindows(OddBuild, frozen=True, kw_only=True):
+    """Attention that sees more of the context, or less: a window of so many tokens, None for all of
+    it. There are `n_windows` windows, and `n_usual` layers with the usual one."""
+
+    kind: ClassVar[str] = STRUCTURE
+    window: int | None
+    usual_window: int | None
+    n_windows: int
+    n_usual: int
+
+
 class OddOps(OddBuild, frozen=True, kw_only=True):
     """Operators of the block that run otherwise, some of `n_ops`."""
 
@@ -113,7 +124,7 @@ class OddImpl(OddBuild, frozen=True, kw_only=True):
     parts: tuple[str, ...]
 
 
-Builds = OddTypes | OddShapes | OddColumns | OddBlocks | OddParts | OddOps | OddImpl
+Builds = OddTypes | OddShapes | OddColumns | OddBlocks | OddParts | OddWindows | OddOps | OddImpl
 
 
 @dataclass(frozen=True)

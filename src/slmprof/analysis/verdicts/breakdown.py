@@ -13,6 +13,7 @@ from ...profiles.vocabulary import PHASES, VIEWS
 from ..layers.finders import layer_flags
 from ..layers.flags import LayerFlag
 from ..layers.table import LayerSpread, layer_map, layer_spreads, layer_table, tensor_table
+from ..layers.windows import layer_windows
 from ..memory.places import place_table
 from ..memory.use import MemoryReport, memory_report
 from ..memory.weights import weight_table
@@ -132,7 +133,7 @@ def break_down(
         impls=impl_table(ops),
         layer_spreads=layer_spreads(uncut["layer"]),
         layer_map=layer_map(uncut["layer"]),
-        layer_flags=layer_flags(ops, weights),
+        layer_flags=layer_flags(ops, weights, layer_windows(data)),
         n_threads=n_threads,
         waits=wait_table(ops),
         wait_totals=wait_totals(ops),

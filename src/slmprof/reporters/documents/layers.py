@@ -137,6 +137,10 @@ def _said(flag: LayerFlag) -> str:
     if isinstance(figures, flags.OddBlocks):
         mostly = "mostly " if figures.n_kinds > 2 else ""
         return f"{listed(figures.blocks)}, elsewhere {mostly}{listed(figures.usual_blocks)}"
+    if isinstance(figures, flags.OddWindows):
+        others = "mostly" if figures.n_windows > 2 else f"the other {figures.n_usual}"
+        own, usual = _window(figures.window), _window(figures.usual_window)
+        return f"attention to {own}, {others} to {usual}"
     if isinstance(figures, flags.OddOps):
         more = figures.n_ops - len(figures.ops)
         names = [*figures.ops, *([f"{more} more"] if more else [])]
@@ -147,6 +151,10 @@ def _said(flag: LayerFlag) -> str:
         f"without {listed(missing)}" if missing else "",
     ]
     return f"{flag.block} {', '.join(text for text in said if text)}, unlike other layers"
+
+
+def _window(n_tokens: int | None) -> str:
+    return "the whole context" if n_tokens is None else f"a window of {n_tokens} tokens"
 
 
 def _unlike(one: str, many: str, weights: Sequence[tuple[str, str, str]]) -> str:

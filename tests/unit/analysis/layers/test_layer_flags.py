@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
+from builders import example_profile
+from memory_builder import with_memory
 from op_rows import in_layers, op_rows, weight_rows
 
 from slmprof.analysis.layers.finders import layer_flags
 from slmprof.analysis.layers.flags import LayerFlag
+from slmprof.analysis.layers.windows import layer_windows
 from slmprof.analysis.memory.weights import weight_table
 from slmprof.reporters.documents.layers import flag_record, flag_text, flag_texts
 from slmprof.reporters.documents.parts import listed
@@ -157,6 +162,62 @@ def test_other_differences_name_the_ops() -> None:
     (flag,) = layer_flags(op_rows(*rows), NO_WEIGHTS)
     assert (flag.kind, flag.layers) == ("structure", (0, 4))
     assert "SOFT_MAX (softmax)" in text(flag)
+
+
+def test_windows_explain_what_follows_from_them() -> None:
+    """Gemma 3's: every sixth layer sees the whole context; the last one keeps a single row."""
+    full = (5, 11, 17)
+    cells = in_layers(
+        18, block="attention", op="SET_ROWS", kernel="set_rows", part="kv_write",
+        shape=lambda n: [256, 2048 if n in full else 1024],
+    )  # fmt: skip
+    select = {"layer": 17, "block": "attention", "op": "GET_ROWS", "part": "row_select"}
+    windows = {n: 0 if n in full else 512 for n in range(18)}
+    (flag,) = layer_flags(op_rows(*cells, select), NO_WEIGHTS, windows)
+    assert (flag.phase, flag.layers, flag.block, flag.kind) == (
+        *(None, full, "attention", "structure"),
+    )
+    assert text(flag).startswith(
+        "Layers 5, 11, 17: attention to the whole context, the other 15 to a window of 512 tokens;"
+    )
+    assert flag_record(flag)["figures"] == {
+        "is_first": False, "is_last": False, "window": None, "usual_window": 512, "n_windows": 2,
+        "n_usual": 15, "time_ratio": {"decode": {"attention": 1.0}},
+    }  # fmt: skip
+
+
+def test_what_a_window_does_not_explain_is_told() -> None:
+    windows = {n: 512 if n % 2 else 0 for n in range(8)}
+    cells = in_layers(
+        8, block="attention", op="SET_ROWS", kernel="set_rows", part="kv_write",
+        shape=lambda n: [256, 2048, 3] if n == 4 else [256, 1024 if n % 2 else 2048],
+    )  # fmt: skip
+    window, ops = layer_flags(op_rows(*cells), NO_WEIGHTS, windows)
+    assert window.layers == (1, 3, 5, 7) and "a window of 512 tokens, the other 4" in text(window)
+    assert ops.layers == (4,) and "SET_ROWS (kv_write)" in text(ops)
+    # An FFN has no window.
+    shapes = in_layers(8, shape=lambda n: [64 if n % 2 else 128])
+    assert [f.kind for f in layer_flags(op_rows(*shapes), NO_WEIGHTS, windows)] == [
+        *("structure", "structure"),
+    ]
+
+
+def test_equal_windows_are_no_flag_and_three_are_not_said_to_be_two() -> None:
+    rows = op_rows(*in_layers(8, block="attention"))
+    assert layer_flags(rows, NO_WEIGHTS, dict.fromkeys(range(8), 512)) == ()
+    # Of layers that are not in the profile nothing is said.
+    assert layer_flags(rows, NO_WEIGHTS, {90: 1}) == ()
+    three = dict.fromkeys(range(6), 512) | {6: 0, 7: 1024}
+    texts = [text(flag) for flag in layer_flags(rows, NO_WEIGHTS, three)]
+    assert all("mostly to a window of 512 tokens" in one for one in texts) and len(texts) == 2
+
+
+def test_windows_of_a_profile() -> None:
+    profile = with_memory()
+    assert layer_windows(profile) == {0: 0}
+    places = profile.places.replace(n_swa=np.array([0, 0, 512, 512], np.int64))
+    assert layer_windows(replace(profile, places=places)) == {0: 512}
+    assert layer_windows(example_profile()) == {}
 
 
 def test_rows_selected_behind_the_last_attention_are_no_news() -> None:
