@@ -33,7 +33,7 @@ import numpy as np
 import numpy.typing as npt
 from perf_paths import SHARED, WAIT, path_of_impl, path_of_stack
 from perf_samples import NoPerfError, Samples, check_perf, check_symbols, record, sampling
-from reporting import Bar, parser, publish
+from reporting import Bar, add_models, model_text, parser, publish
 
 import slmprof
 from slmprof.models.resolve import resolve_model
@@ -239,9 +239,7 @@ def _row(path: str, share: float, n_samples: int, n_all: int) -> dict[str, Any]:
 
 def main() -> int:
     arguments = parser(__doc__)
-    arguments.add_argument(
-        "--models", default="tiny,qwen2-0.5b,qwen2-0.5b@Q8_0,qwen2-0.5b@F16", help="presets"
-    )
+    add_models(arguments, "tiny,qwen2-0.5b,qwen2-0.5b@Q8_0,qwen2-0.5b@F16")
     arguments.add_argument("--threads", default="1,2")
     arguments.add_argument("--clocks", default="fast,exact", help="settings of --clock")
     arguments.add_argument("--seconds", type=float, default=20, help="of each phase")
@@ -285,7 +283,7 @@ def _measure(
     """The rows of one model, number of threads and clock, and what they have to reach."""
     with TemporaryDirectory() as folder:
         output = Path(folder) / "steps.slmprof"
-        path = resolve_model(f"preset:{model}")
+        path = resolve_model(model_text(model))
         samples = record(
             [sys.executable, __file__, "--run-steps", str(path), str(threads), clock,
              str(options.seconds), str(output)],

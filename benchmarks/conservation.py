@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import sys
 
-from reporting import Bar, parser, publish
+from reporting import Bar, add_models, model_text, parser, publish
 
 import slmprof
 
 
 def main() -> int:
     arguments = parser(__doc__)
-    arguments.add_argument("--models", default="tiny,qwen2-0.5b")
+    add_models(arguments, "tiny,qwen2-0.5b")
     arguments.add_argument("--threads", type=int, default=None)
     options = arguments.parse_args()
     rows, bars = [], []
     for model in options.models.split(","):
-        profile = slmprof.profile(f"preset:{model}", threads=options.threads)
+        profile = slmprof.profile(model_text(model), threads=options.threads)
         views = {
             "blocks": profile.blocks(), "layers": profile.layers(),
             "kernels": profile.kernels(), "ops": profile.ops(),

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from reporting import Bar, median_interval, parser, publish
+from reporting import Bar, add_models, median_interval, model_text, parser, publish
 
 from slmprof import _core
 from slmprof.models.resolve import resolve_model
@@ -99,7 +99,7 @@ def compare(off: _Runner, on: _Runner, phase: str, pairs: int) -> tuple[list[flo
 
 def measure(model: str, threads: int, clock: str, seconds: float) -> list[dict[str, Any]]:
     """Rows of the table for one model and thread count."""
-    path = resolve_model(f"preset:{model}")
+    path = resolve_model(model_text(model))
     rows = []
     for phase in ("prefill", "decode"):
         engine = open_engine(path, threads, clock=clock)
@@ -133,7 +133,7 @@ def measure(model: str, threads: int, clock: str, seconds: float) -> list[dict[s
 
 def main() -> int:
     arguments = parser(__doc__)
-    arguments.add_argument("--models", default="tiny,qwen2-0.5b")
+    add_models(arguments, "tiny,qwen2-0.5b")
     arguments.add_argument("--threads", default="1,2")
     arguments.add_argument("--clock", choices=("fast", "exact"), default="fast")
     arguments.add_argument("--seconds", type=float, default=60, help="for each ratio, about")

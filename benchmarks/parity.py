@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from reporting import Bar, median_interval, parser, publish
+from reporting import Bar, add_models, median_interval, model_text, parser, publish
 
 from slmprof import Session
 from slmprof.models.resolve import resolve_model
@@ -84,7 +84,7 @@ def run_peer(path: Path, options: argparse.Namespace, threads: int) -> Samples:
 def main() -> int:
     arguments = parser(__doc__)
     arguments.add_argument("--peers", type=Path, default=Path("build/peers/peers/bin"))
-    arguments.add_argument("--models", default="tiny,qwen2-0.5b")
+    add_models(arguments, "tiny,qwen2-0.5b")
     arguments.add_argument("--threads", default="1,2")
     arguments.add_argument("--rounds", type=int, default=20)
     arguments.add_argument("--repeats", type=int, default=5)
@@ -97,7 +97,7 @@ def main() -> int:
         return 0
     rows: list[dict[str, Any]] = []
     for model in options.models.split(","):
-        path = resolve_model(f"preset:{model}")
+        path = resolve_model(model_text(model))
         for threads in map(int, options.threads.split(",")):
             print(f"{model}, {threads} threads ...", file=sys.stderr)
             samples: dict[str, Samples] = {

@@ -44,6 +44,22 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     return result
 
 
+def add_models(arguments: argparse.ArgumentParser, default: str) -> None:
+    """The option `--models`, whose values `model_text` turns into MODELs."""
+    arguments.add_argument(
+        "--models",
+        default=default,
+        help="presets, GGUF files or config.json files, separated by commas (default: %(default)s)",
+    )
+
+
+def model_text(name: str) -> str:
+    """A MODEL as every command takes it: of a preset the name alone is enough."""
+    is_file = name.lower().endswith((".gguf", ".json")) or Path(name).is_file()
+    is_typed_config = ".json@" in name.lower()
+    return name if is_file or is_typed_config or name.startswith("preset:") else f"preset:{name}"
+
+
 def publish(
     name: str,
     rows: Sequence[dict[str, Any]],

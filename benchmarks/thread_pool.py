@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from reporting import parser, publish
+from reporting import add_models, model_text, parser, publish
 
 from slmprof.models.resolve import resolve_model
 
@@ -50,14 +50,14 @@ def main() -> int:
     arguments = parser(__doc__)
     arguments.add_argument("pool", type=Path)
     arguments.add_argument("openmp", type=Path)
-    arguments.add_argument("--models", default="tiny,qwen2-0.5b")
+    add_models(arguments, "tiny,qwen2-0.5b")
     arguments.add_argument("--threads", default="1,2")
     arguments.add_argument("--rounds", type=int, default=5)
     arguments.add_argument("--load", action="store_true")
     options = arguments.parse_args()
     rows = []
     for model in options.models.split(","):
-        path = resolve_model(f"preset:{model}")
+        path = resolve_model(model_text(model))
         for threads in map(int, options.threads.split(",")):
             samples: dict[tuple[str, str], list[float]] = {}
             with busy_core(options.load):

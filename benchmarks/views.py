@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from reporting import Bar, parser, publish
+from reporting import Bar, model_text, parser, publish
 
 import slmprof
 from slmprof.profiles.vocabulary import VIEWS
@@ -39,6 +39,7 @@ def show(path: Path, *options: str) -> tuple[float, int]:
 def main() -> int:
     arguments = parser(__doc__)
     arguments.add_argument("--profile", type=Path, help="a saved profile, in place of a new one")
+    arguments.add_argument("--model", default="tiny", help="a preset or a GGUF file")
     arguments.add_argument("--n-gen", type=int, default=1000)
     arguments.add_argument("--rounds", type=int, default=5)
     options = arguments.parse_args()
@@ -47,8 +48,8 @@ def main() -> int:
         if options.profile is None:
             n_ctx = options.n_gen + 64
             profile = slmprof.profile(
-                "preset:tiny", n_prompt=16, n_gen=options.n_gen, n_ctx=n_ctx, repeats=1, threads=2,
-                events="all",
+                model_text(options.model), n_prompt=16, n_gen=options.n_gen, n_ctx=n_ctx,
+                repeats=1, threads=2, events="all",
             )  # fmt: skip
             profile.save(path)
         n_events = len(slmprof.load(path).events)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..children.protocol import OnProgress
@@ -12,6 +13,7 @@ from ..errors import EngineError, ProfileFormatError
 from ..settings.capture import CaptureConfig
 
 if TYPE_CHECKING:
+    from ..profiles.meta import Model
     from ..views import Profile
 
 _WORKER = "slmprof.capture.worker"
@@ -54,6 +56,18 @@ def profile_in_worker(config: CaptureConfig, on_progress: OnProgress) -> Profile
             with contextlib.suppress(ProfileFormatError, OSError):
                 partial = Profile.of(assemble(answer.folder, error=str(error)))
                 if partial.meta.run.n_repeats_done:
+                    # A file that was cut off while it was mapped ends the worker, too.
+                    _check_model(partial.meta.model)
                     error.profile = partial
             raise
         return Profile.of(assemble(answer.folder))
+
+
+def _check_model(model: Model) -> None:
+    """Raises CaptureError where the file is no longer the one that the worker opened."""
+    from msgspec import UNSET
+
+    from ..models.identity import check_unchanged
+
+    if model.path is not None and model.identity is not UNSET:
+        check_unchanged(Path(model.path), model.identity)

@@ -23,6 +23,7 @@ from .description import describe_run, model_record
 from .memory_check import plan_buffers
 from .monitors.load import LoadMonitor
 from .monitors.memory import MemoryMonitor
+from .monitors.model_file import ModelFileMonitor
 from .monitors.protocol import Monitor, Point
 from .places import numbered_places
 from .seen_graphs import SeenGraphs
@@ -80,7 +81,11 @@ class Session:
         _core.log_to_stderr(os.environ.get("SLMPROF_LOG") == "stderr")
         settings = self._settings()
         planned = plan_buffers(self._plan, self.path.name, self.config.n_ctx_made)
-        self._monitors: tuple[Monitor, ...] = (MemoryMonitor(planned), LoadMonitor())
+        self._monitors: tuple[Monitor, ...] = (
+            ModelFileMonitor(self.path),
+            MemoryMonitor(planned),
+            LoadMonitor(),
+        )
         self._engine = self.guard(lambda: _core.Engine(settings))
         # What the ops are compared with, where it is known.
         self.ceilings: Ceilings | None = None
@@ -212,6 +217,9 @@ class Session:
         """What this session has measured so far, as a Profile.
 
         Ceilings are those that the cache folder holds; a session does not measure them.
+
+        Raises:
+            CaptureError: the model's file has changed meanwhile.
         """
         import tempfile
 

@@ -6,7 +6,6 @@ import hashlib
 import itertools
 import json
 import os
-import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from msgspec import UNSET
 
 from ..children.protocol import OnProgress
-from ..errors import ModelError, ProfileFormatError, SlmprofError, UsageError
-from ..profiles.meta import SweptModel, SweptPoint
+from ..errors import ProfileFormatError, SlmprofError, UsageError
+from ..profiles.meta import Model, SweptModel, SweptPoint
 from ..profiles.writing import reason
 from ..settings.capture import CaptureConfig
 from ..settings.model_source import ModelSource
@@ -31,7 +30,7 @@ _TABLE = table(CaptureConfig)
 GRID: tuple[str, ...] = tuple(name for name, setting in _TABLE.items() if SWEEP in setting.axes)
 SUFFIX = ".slmprof"
 _LONGEST_NAME = 120
-_FIRST_PART = re.compile(r"(.*)-00001-of-(\d{5})\.gguf")
+_SINCE = "since the sweep began"
 
 
 @dataclass(frozen=True)
@@ -41,8 +40,8 @@ class Point:
     Attributes:
         config: what to run.
         settings: the configuration as it must stand in a file that is taken for this point.
-        model: what tells the model's content apart: size and time of a file, or the dimensions that
-            are synthesised.
+        model: what tells the model's content apart: the identity of its files, or the dimensions
+            that are synthesised.
     """
 
     config: CaptureConfig
@@ -145,7 +144,7 @@ def why_to_measure(point: Point, path: Path) -> str | None:
         return str(error)
     if run.sweep is UNSET or run.sweep.settings != point.settings:
         return f"{path.name} was measured with other settings"
-    if run.sweep.model != point.model:
+    if not run.sweep.model.is_same(point.model):
         return f"the model has changed since {path.name} was measured"
     if run.complete is not True:
         return f"{path.name} is incomplete"
@@ -155,8 +154,9 @@ def why_to_measure(point: Point, path: Path) -> str | None:
 def run_points(points: Sequence[Point], folder: Path, on_progress: OnProgress) -> Iterator[Outcome]:
     """Measures the points that are not in the folder yet, each in a worker process of its own.
 
-    A point that fails does not end the sweep. Files are written whole or not at all, so that
-    whatever ends it, the points before are kept.
+    A point that fails does not end the sweep, nor does a model's file that is no longer the one of
+    the grid: such a point fails, and nothing is kept of it. Files are written whole or not at all,
+    so that whatever ends it, the points before are kept.
 
     Raises:
         UsageError: a profile cannot be saved, as on a full disk.
@@ -172,12 +172,26 @@ def run_points(points: Sequence[Point], folder: Path, on_progress: OnProgress) -
             continue
         try:
             check_writable(path)
+            _check_model(point)
             profile = profile_in_worker(point.config, on_progress)
+            _check_model(point, profile.meta.model)
         except SlmprofError as error:
             yield Outcome(point, path, "failed", reason, error)
             continue
         _named(profile, point).save(path)
         yield Outcome(point, path, "measured", reason)
+
+
+def _check_model(point: Point, measured: Model | None = None) -> None:
+    """Raises CaptureError where the model, or the one measured, is not that of the grid."""
+    from ..models.identity import check_same, check_unchanged
+
+    path, known = point.config.source.path, point.model.files
+    if not known:
+        return
+    if measured is not None and measured.identity is not UNSET:
+        check_same(path, known, measured.identity, _SINCE)
+    check_unchanged(path, known, _SINCE)
 
 
 def _named(profile: Profile, point: Point) -> Profile:
@@ -205,24 +219,18 @@ def _settings_of(config: CaptureConfig) -> dict[str, Any]:
 
 
 def _content_of(source: ModelSource) -> SweptModel:
+    from ..models.identity import identify
     from ..models.resolve import check_gguf
 
     if source.is_synthesised:
         from ..models.synthesis import find_dimensions
 
         return SweptModel(dimensions=_digest(repr(find_dimensions(source))))
-    path = check_gguf(source.path)
-    parts = [path]
-    if match := _FIRST_PART.fullmatch(str(path)):
-        stem, count = match[1], int(match[2])
-        parts = [Path(f"{stem}-{i + 1:05d}-of-{count:05d}.gguf") for i in range(count)]
-    try:
-        found = [part.stat() for part in parts]
-    except OSError as error:
-        raise ModelError(f"cannot read {error.filename}: {error.strerror}") from None
+    files = identify(check_gguf(source.path))
     return SweptModel(
-        size_bytes=sum(entry.st_size for entry in found),
-        mtime_ns=max(entry.st_mtime_ns for entry in found),
+        size_bytes=sum(file.size_bytes for file in files),
+        mtime_ns=max(file.mtime_ns for file in files),
+        files=files,
     )
 
 

@@ -46,8 +46,29 @@ class Environment(Record, frozen=True):
     warnings: tuple[str, ...] = ()
 
 
+class FileIdentity(Record, frozen=True):
+    """What tells a model's file from any other; `sha256` is that of its metadata and tensor table.
+
+    `device` and `inode` hold on one machine only.
+    """
+
+    device: int
+    inode: int
+    size_bytes: int
+    mtime_ns: int
+    sha256: str
+
+    @property
+    def content(self) -> tuple[int, int, str]:
+        """The part that a copy, or a machine that was started again, keeps."""
+        return self.size_bytes, self.mtime_ns, self.sha256
+
+
 class Model(Record, frozen=True):
-    """The model; `tensor_types` has the bytes of each type."""
+    """The model; `tensor_types` has the bytes of each type, `identity` the file that was measured.
+
+    A split model has an identity for each of its parts.
+    """
 
     name: str | None = None
     path: str | None = None
@@ -62,6 +83,7 @@ class Model(Record, frozen=True):
     random_weights: bool | None = None
     n_ctx_train: Whole | UnsetType = UNSET
     n_expert: Whole | UnsetType = UNSET
+    identity: tuple[FileIdentity, ...] | UnsetType = UNSET
 
 
 class Warmup(Record, frozen=True):
@@ -74,12 +96,25 @@ class Warmup(Record, frozen=True):
 class SweptModel(Record, frozen=True, omit_defaults=True):
     """What tells the model of a sweep's point from one with other content.
 
-    Size and time of the files, or a digest of the dimensions of a synthesised one.
+    The files, with the size of all and the latest time (older folders have these alone), or a
+    digest of the dimensions of a synthesised one.
     """
 
     size_bytes: int | None = None
     mtime_ns: int | None = None
     dimensions: str | None = None
+    files: tuple[FileIdentity, ...] = ()
+
+    def is_same(self, other: SweptModel) -> bool:
+        """Whether both are of one content, as far as both tell."""
+        mine, others = ([file.content for file in model.files] for model in (self, other))
+        if mine and others:
+            return mine == others
+        return (self.size_bytes, self.mtime_ns, self.dimensions) == (
+            other.size_bytes,
+            other.mtime_ns,
+            other.dimensions,
+        )
 
 
 class SweptPoint(Record, frozen=True):

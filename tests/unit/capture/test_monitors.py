@@ -13,9 +13,10 @@ from slmprof.capture import session
 from slmprof.capture.monitors import load
 from slmprof.capture.monitors.load import LoadMonitor
 from slmprof.capture.monitors.memory import MemoryMonitor
+from slmprof.capture.monitors.model_file import ModelFileMonitor
 from slmprof.capture.monitors.protocol import Monitor, Point
 from slmprof.capture.session import Session
-from slmprof.errors import UsageError
+from slmprof.errors import CaptureError, UsageError
 from slmprof.profiles.meta import Buffer, Environment, Meta
 
 BUFFER = {"device": "CPU", "buffer_type": "CPU", "kind": "weights", "size_bytes": 7}
@@ -89,6 +90,22 @@ def test_the_load_is_measured_from_the_warm_up_to_the_last_repeat(
     assert monitor.describe(meta).environment.warnings == ("known", "warm to 2")
 
 
+def test_the_file_is_looked_at_when_it_is_loaded_and_behind_the_last_repeat(tmp_path: Path) -> None:
+    path = tmp_path / "m.gguf"
+    path.write_bytes(b"GGUF" + bytes(100))
+    engine: Any = None
+    monitor = ModelFileMonitor(path)
+    monitor.begin(engine)
+    monitor.reach("end", engine)
+    (identity,) = monitor.describe(Meta()).model.identity
+    assert identity.size_bytes == 104
+    path.write_bytes(b"GGUF" + bytes(101))
+    monitor.reach("repeat", engine)
+    for look in (monitor.begin, lambda engine: monitor.reach("end", engine)):
+        with pytest.raises(CaptureError, match=r"m.gguf changed while it was measured .104 bytes"):
+            look(engine)
+
+
 class FakeMonitor(Monitor):
     """Notes what it is told; `fails` names what raises."""
 
@@ -120,6 +137,7 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Session]:
         monkeypatch.setattr("slmprof._core.Engine", lambda _: engine)
         monkeypatch.setattr(session, "resolve_model", lambda *_, **__: Path("m.gguf"))
         monkeypatch.setattr(session, "plan_buffers", lambda *_: [])
+        monkeypatch.setattr(session, "ModelFileMonitor", lambda _: Monitor())
         monkeypatch.setattr(session, "MemoryMonitor", lambda _: first)
         monkeypatch.setattr(session, "LoadMonitor", lambda: second)
         return Session("m.gguf")

@@ -16,6 +16,7 @@ from slmprof.analysis.verdicts.sweep import in_order, summarize_point, sweep_tab
 from slmprof.capture.sweep import in_order_of_running, make_grid, open_folder, why_to_measure
 from slmprof.commands.main import main
 from slmprof.errors import EngineError, ModelError, UsageError
+from slmprof.profiles.meta import SweptModel
 from slmprof.settings.resolved import ResolvedConfig
 from slmprof.views import Profile, load
 
@@ -219,6 +220,48 @@ def test_a_failing_point_does_not_stop_the_others(
     capture()
     assert main(sweep) == 0
     assert len(list(folder.iterdir())) == 4
+
+
+def test_a_model_swapped_meanwhile_keeps_nothing_and_the_others_go_on(
+    model: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    other = tmp_path / "other.gguf"
+    other.write_bytes(b"GGUF" + bytes(200))
+    measured = []
+
+    def profile_in_worker(config: Any, on_progress: Callable[[Any], None]) -> Profile:  # noqa: ARG001
+        measured.append(config.model)
+        if config.model == model:
+            new = tmp_path / "new.gguf"
+            new.write_bytes(b"GGUF" + bytes(100))
+            new.replace(model)
+        used = {f.name: getattr(config, f.name) for f in fields(ResolvedConfig)}
+        return with_config(profile_at(config.n_depths), **{**used, "threads": config.n_threads})
+
+    monkeypatch.setattr("slmprof.capture.process.profile_in_worker", profile_in_worker)
+    folder = tmp_path / "sweep"
+    arguments = ["sweep", model, str(other), "--n-prompt", "16,32", "-o", str(folder)]
+    assert main(arguments) == 1
+    said = capsys.readouterr().err
+    assert "small.gguf changed since the sweep began (another file stands in its place)" in said
+    assert "2 of 4 points failed" in said
+    assert sorted(path.name[:5] for path in folder.iterdir()) == ["other", "other"]
+    # The second point of the swapped file is not even begun.
+    assert measured.count(model) == 1 and measured.count(str(other)) == 2
+
+
+def test_a_point_of_an_older_folder_is_kept_by_size_and_time(model: str) -> None:
+    (point,) = grid([model])
+    older = SweptModel(size_bytes=point.model.size_bytes, mtime_ns=point.model.mtime_ns)
+    assert older.is_same(point.model) and point.model.is_same(older)
+    (file,) = point.model.files
+    restarted = point.model.replace(files=(file.replace(device=file.device + 1),))
+    assert restarted.is_same(point.model)
+    edited = point.model.replace(files=(file.replace(sha256="0" * 64),))
+    assert not edited.is_same(point.model)
 
 
 def test_all_points_may_fail(
