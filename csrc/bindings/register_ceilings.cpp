@@ -28,6 +28,20 @@ void register_ceilings(py::module_ & module) {
         py::arg("cores") = slmprof::Cores{},
         "10^9 bytes per second of read, copy and triad, `seconds` each. Raises ValueError and MemoryError.");
 
+    module.def(
+        "measure_instructions",
+        [](int n_threads, double seconds, const slmprof::Cores & cores) {
+            py::list result;
+            for (const auto & record :
+                 slmprof::unlocked([&] { return slmprof::measure_instructions(n_threads, cores, seconds); })) {
+                result.append(py::make_tuple(record.name, record.isa, record.type, record.gflops));
+            }
+            return result;
+        },
+        py::kw_only(), py::arg("n_threads"), py::arg("seconds"), py::arg("cores") = slmprof::Cores{},
+        "(name, isa, type of the factors, 10^9 operations per second or None where the processor lacks it) of each "
+        "microkernel, `seconds` each. Raises ValueError.");
+
     module.def("arithmetic_types", &slmprof::arithmetic_types,
                "ggml's names of the types that matrices can have in a product.");
 

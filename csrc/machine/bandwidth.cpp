@@ -1,12 +1,12 @@
 #include "machine/bandwidth_loops.h"
 #include "machine/best_run.h"
 #include "machine/ceilings.h"
+#include "machine/team.h"
 #include "record/clock.h"
 
 #include <algorithm>
 #include <atomic>
 #include <cstdlib>
-#include <functional>
 #include <memory>
 #include <new>
 
@@ -31,67 +31,6 @@ Floats allocate_floats(size_t n) {
     }
     return memory;
 }
-
-// Where threads wait for each other. They spin, as ggml's do, but give way where cores are short.
-class Meeting {
-  public:
-    explicit Meeting(int n_threads) : n_threads_(n_threads) {}
-
-    void wait() {
-        const int round = round_.load(std::memory_order_relaxed);
-        if (n_here_.fetch_add(1) + 1 == n_threads_) {
-            n_here_.store(0);
-            round_.store(round + 1);
-            return;
-        }
-        for (int n_spins = 0; round_.load() == round; n_spins++) {
-            if (n_spins > 10'000) {
-                std::this_thread::yield();
-            }
-        }
-    }
-
-  private:
-    const int        n_threads_;
-    std::atomic<int> n_here_{ 0 };
-    std::atomic<int> round_{ 0 };
-};
-
-// Runs work(0) here and work(1 …) on threads of their own, all or, where one cannot be had, none.
-void run_together(int n_threads, const std::function<void(int)> & work) {
-    enum { k_hold, k_go, k_cancel };
-    std::atomic<int>         signal{ k_hold };
-    std::vector<std::thread> others;
-    const auto               finish = [&](int how) {
-        signal = how;
-        if (how == k_go) {
-            work(0);
-        }
-        for (std::thread & other : others) {
-            other.join();
-        }
-    };
-    try {
-        for (int i = 1; i < n_threads; i++) {
-            others.emplace_back([&signal, &work, i] {
-                while (signal == k_hold) {
-                    std::this_thread::yield();
-                }
-                if (signal == k_go) {
-                    work(i);
-                }
-            });
-        }
-    } catch (...) {
-        finish(k_cancel);
-        throw;
-    }
-    finish(k_go);
-}
-
-struct Span {
-    int64_t begin_ns = 0, end_ns = 0;
-};
 
 // An operation on arrays of n floats, one behind the other. It returns what nobody may optimise away.
 struct Operation {
@@ -178,12 +117,7 @@ class BandwidthMeter {
     }
 
     void judge(bool is_first) {
-        Span all{ std::numeric_limits<int64_t>::max(), 0 };
-        for (const Span & span : spans_) {
-            all.begin_ns = std::min(all.begin_ns, span.begin_ns);
-            all.end_ns   = std::max(all.end_ns, span.end_ns);
-        }
-        const int64_t elapsed_ns = std::max<int64_t>(all.end_ns - all.begin_ns, 1);
+        const int64_t elapsed_ns = elapsed_together(spans_);
         if (is_first) {
             n_passes_ = std::clamp<int64_t>(2 * k_repetition_ns / elapsed_ns, 1, 1'000'000);
             n_chunks_ = std::clamp<size_t>(static_cast<size_t>(elapsed_ns / (2 * k_repetition_ns)), 1,

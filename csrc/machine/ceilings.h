@@ -1,9 +1,11 @@
-// What this machine can do at best at a given number of threads: bytes per second at one size of
-// working set, and operations per second of ggml's own matrix products. docs/roofline.md says how.
+// What this machine can do at best at a given number of threads: bytes per second at one size of working
+// set, operations per second of single instructions, and of ggml's own matrix products.
+// docs/roofline.md says how.
 
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,6 +22,14 @@ struct ArithmeticRecord {
     double      gflops = 0;  // 10^9 operations per second, all threads together
 };
 
+// Of a microkernel: integer operations count as flops. Without a figure where the processor lacks the instruction.
+struct InstructionRecord {
+    std::string           name;  // the instruction, and the width of its registers
+    std::string           isa;
+    std::string           type;        // of the factors: int8, f32, f16, bf16
+    std::optional<double> gflops = {};  // 10^9 operations per second, all threads together
+};
+
 // Where threads run: thread i on core cores[i % cores.size()], or where the system likes if empty.
 // A thread that stays on a core of its own is disturbed by another load now and then only; two that
 // the system has put on one core would wait for each other all the time.
@@ -31,6 +41,10 @@ using Cores = std::vector<int>;
 // Throws std::invalid_argument, std::bad_alloc, and std::system_error where no thread can be had.
 std::vector<BandwidthRecord> measure_bandwidth(uint64_t working_set_bytes, int n_threads, const Cores & cores,
                                                double seconds);
+
+// The best of repeated runs of each microkernel that this build was compiled with; `seconds` for each.
+// Throws std::invalid_argument, and std::system_error where no thread can be had.
+std::vector<InstructionRecord> measure_instructions(int n_threads, const Cores & cores, double seconds);
 
 // ggml's names of the types that matrices can have in a product on the CPU.
 std::vector<std::string> arithmetic_types();

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from slmprof.profiles.ceilings import Arithmetic, Bandwidth, Cache, Ceilings, Fingerprint
+from slmprof.profiles.ceilings import (
+    Arithmetic,
+    Bandwidth,
+    Cache,
+    Ceilings,
+    Fingerprint,
+    Instruction,
+)
 
 KIB, MIB = 2**10, 2**20
 
@@ -52,3 +59,19 @@ def example_ceilings(**changes: Any) -> Ceilings:
         **changes,
     }
     return Ceilings(**values)
+
+
+def example_instructions() -> tuple[Instruction, ...]:
+    """A machine with VNNI of which the build makes no use: int8 at 400 GFLOP/s, with it at 800; f32
+    at 120; no FP16."""
+    rows = [
+        ("vpmaddubsw ymm", "avx2", "int8", 400.0, True),
+        ("vpdpbusd zmm", "avx512_vnni", "int8", 800.0, False),
+        ("mulps xmm", "sse2", "f32", 30.0, True),
+        ("vfmadd ymm", "fma", "f32", 120.0, True),
+        ("vfmaddph zmm", "avx512_fp16", "f16", None, False),
+    ]
+    return tuple(
+        Instruction(name=name, isa=isa, type=type_name, gflops=gflops, is_built=is_built)
+        for name, isa, type_name, gflops, is_built in rows
+    )

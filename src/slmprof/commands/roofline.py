@@ -22,8 +22,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     from ..settings.table import LlamaSettings, table
 
     parser.description = (
-        "Measures bandwidth by cache level and the speed of ggml's matrix products by type, and "
-        "keeps the figures in the cache folder, where `breakdown` finds them."
+        "Measures bandwidth by cache level, the speed of ggml's matrix products by type and that "
+        "of single instructions, and keeps the figures in the cache folder, where `breakdown` "
+        "finds them."
     )
     add_setting(parser, table(LlamaSettings)["threads"])
     parser.add_argument("--format", choices=FORMATS, default="table")
@@ -32,6 +33,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--ceilings", metavar="FILE", help="print a file that -o wrote, if it is of this machine"
+    )
+    parser.add_argument(
+        "--isa", action="store_true", help="what instruction sets change, or would change"
     )
     parser.add_argument("-o", "--output", metavar="FILE", help="also write the figures to a file")
 
@@ -54,7 +58,8 @@ def run(args: argparse.Namespace) -> int:
         print(f"slmprof: note: wrote {args.output}", file=sys.stderr)
     from ..reporters.documents.ceilings import ceilings_document
 
-    render(ceilings_document(found, source), args.format, sys.stdout)
+    document = ceilings_document(found, source, by_isa=args.isa)
+    render(document, args.format, sys.stdout)
     return 0
 
 

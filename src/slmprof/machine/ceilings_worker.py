@@ -14,15 +14,25 @@ from ..children.memory import available_bytes
 from ..children.protocol import OnProgress, Progress
 from ..children.serving import serve
 from ..cores import usable_cores
-from ..profiles.ceilings import MEMORY, Arithmetic, Bandwidth, Cache, Ceilings, cache_capacity_bytes
+from ..profiles.ceilings import (
+    MEMORY,
+    Arithmetic,
+    Bandwidth,
+    Cache,
+    Ceilings,
+    Instruction,
+    cache_capacity_bytes,
+)
 from .caches import data_caches, spread_cores, working_sets
 from .ceilings import fingerprint
 from .environment import find_warnings, memory_bytes
+from .instruction_sets import is_built
 from .load import LoadMeter
 
 # For each figure. Long enough that some repetitions are undisturbed, and all together some seconds.
 _BANDWIDTH_SECONDS = 0.04
 _ARITHMETIC_SECONDS = 0.02
+_INSTRUCTION_SECONDS = 0.02
 _OP_SECONDS = 0.04
 # One column, as in decode, and about as many as let a kernel reach its best: more would make a
 # single product so long that another load always falls into it.
@@ -38,6 +48,7 @@ class _Round:
 
     gbps: dict[tuple[str, str], float]
     gflops: dict[tuple[str, int, str], float]
+    instructions: dict[tuple[str, str, str], float | None]
     op_ns: float
 
     def or_better(self, other: _Round) -> _Round:
@@ -45,6 +56,10 @@ class _Round:
         return _Round(
             {key: max(value, other.gbps[key]) for key, value in self.gbps.items()},
             {key: max(value, other.gflops[key]) for key, value in self.gflops.items()},
+            {
+                key: None if value is None else max(value, other.instructions[key] or 0.0)
+                for key, value in self.instructions.items()
+            },
             min(self.op_ns, other.op_ns),
         )
 
@@ -81,6 +96,10 @@ def measure(n_threads: int, on_progress: OnProgress) -> Ceilings:
             for (level, operation), gbps in best.gbps.items()
         ),
         arithmetic=tuple(Arithmetic(*key, gflops) for key, gflops in best.gflops.items()),
+        instructions=tuple(
+            Instruction(name=name, isa=isa, type=type_name, gflops=gflops, is_built=is_built(isa))
+            for (name, isa, type_name), gflops in best.instructions.items()
+        ),
         op_ns=best.op_ns,
         is_disturbed=bool(spoiled),
         warnings=(*find_warnings(n_threads), *spoiled, *_small_memory(caches, sets, n_threads)),
@@ -93,9 +112,9 @@ def _measure_round(
     from .. import _core
 
     types = _core.arithmetic_types()
-    total = len(sets) + len(types) + 1
+    total = len(sets) + len(types) + 2
     cores = spread_cores(n_threads)
-    figures = _Round({}, {}, 0.0)
+    figures = _Round({}, {}, {}, 0.0)
     for number, (level, working_set_bytes) in enumerate(sets):
         on_progress(Progress(f"bandwidth of {level}", number, total))
         rates = _core.measure_bandwidth(
@@ -113,6 +132,13 @@ def _measure_round(
             cores=cores,
         )
         figures.gflops.update({(type_name, n, impl): gflops for n, impl, gflops in rows})
+    on_progress(Progress("single instructions", total - 2, total))
+    figures.instructions = {
+        (name, isa, type_name): gflops
+        for name, isa, type_name, gflops in _core.measure_instructions(
+            n_threads=n_threads, seconds=_INSTRUCTION_SECONDS, cores=cores
+        )
+    }
     on_progress(Progress("an empty op", total - 1, total))
     figures.op_ns = _core.measure_op_ns(n_threads=n_threads, seconds=_OP_SECONDS, cores=cores)
     on_progress(Progress("done", total, total))

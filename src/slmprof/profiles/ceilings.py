@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -16,7 +16,7 @@ from .decoding import Amount, Count, Json, Record, Whole, decode
 from .writing import reason, whole_file
 
 FORMAT = "slmprof-ceilings"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 MEMORY = "memory"
 
@@ -58,6 +58,24 @@ class Arithmetic(Record, frozen=True):
     gflops: _Rate
 
 
+class Instruction(Record, frozen=True, kw_only=True):
+    """10^9 operations per second of all threads together, of one instruction by itself.
+
+    Attributes:
+        name: the instruction and the width of its registers.
+        isa: the instruction set, as the system names it.
+        type: of the factors: `int8`, `f32`, `f16`, `bf16`.
+        gflops: None where this processor lacks it. A multiply-add counts as two, of integers too.
+        is_built: whether ggml's kernels were compiled for this instruction set.
+    """
+
+    name: _Text
+    isa: _Text
+    type: _Text
+    gflops: _Rate | None = None
+    is_built: bool
+
+
 class Fingerprint(Record, frozen=True, kw_only=True, omit_defaults=True):
     """What ceilings hold for but for the threads: processor, cores, caches and build."""
 
@@ -85,6 +103,7 @@ class Ceilings(Record, frozen=True):
         caches: those that the machine reports, the nearest first.
         op_ns: nanoseconds that an empty op costs.
         is_disturbed: whether another load took part of the cores meanwhile.
+        instructions: one for each microkernel of slmprof; none in files of version 1.
         warnings: what spoiled the measurement, one sentence each.
     """
 
@@ -98,6 +117,7 @@ class Ceilings(Record, frozen=True):
     op_ns: Amount
     is_disturbed: bool = False
     warnings: Annotated[tuple[_Text, ...], _Rows] = ()
+    instructions: Annotated[tuple[Instruction, ...], _Rows] = ()
 
     def gbps(self, level: str, operation: str = "read") -> float | None:
         """Bandwidth of a level, or None where it was not measured."""
@@ -124,6 +144,21 @@ class Ceilings(Record, frozen=True):
         """The figure of `best_arithmetic`."""
         best = self.best_arithmetic(type_name, n_columns)
         return None if best is None else best.gflops
+
+    def best_instruction(
+        self, types: Collection[str], *, is_built: bool = True
+    ) -> Instruction | None:
+        """The fastest instruction with factors of these types, or None where none was measured.
+
+        Args:
+            is_built: only of those that ggml's kernels were compiled for.
+        """
+        rows = [
+            row
+            for row in self.instructions
+            if row.gflops is not None and row.type in types and (row.is_built or not is_built)
+        ]
+        return max(rows, key=lambda row: row.gflops or 0.0, default=None)
 
     def capacity_bytes(self, level: str) -> float:
         """What the caches of a level hold together, as `cache_capacity_bytes` counts them.

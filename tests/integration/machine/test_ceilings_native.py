@@ -15,6 +15,7 @@ from slmprof.cores import usable_cores
 from slmprof.errors import CaptureError, EngineError
 from slmprof.machine import ceilings as capture
 from slmprof.machine.caches import data_caches
+from slmprof.machine.instruction_sets import is_built
 from slmprof.profiles.ceilings import Ceilings
 
 KIB = 2**10
@@ -115,6 +116,18 @@ def test_an_op_with_nothing_to_do() -> None:
         _core.measure_op_ns(n_threads=0, seconds=SHORT)
 
 
+def test_single_instructions() -> None:
+    rows = _core.measure_instructions(n_threads=N_THREADS, seconds=SHORT)
+    assert len({name for name, *_ in rows}) == len(rows)
+    assert {type_name for _, _, type_name, _ in rows} <= {"int8", "f32", "f16", "bf16"}
+    assert all(g is None or (math.isfinite(g) and g > 0) for *_, g in rows)
+    # What ggml's kernels are compiled for, this machine has.
+    assert all(gflops is not None for _, isa, _, gflops in rows if is_built(isa))
+    for n_threads, seconds in ((0, SHORT), (1, -1.0)):
+        with pytest.raises(ValueError):
+            _core.measure_instructions(n_threads=n_threads, seconds=seconds)
+
+
 def test_all_levels_and_types_are_there(measured: Ceilings) -> None:
     assert measured.n_threads == N_THREADS
     assert measured.fingerprint == capture.fingerprint()
@@ -129,6 +142,7 @@ def test_all_levels_and_types_are_there(measured: Ceilings) -> None:
         assert measured.peak_gflops(type_name, 1) is not None
         best = measured.best_arithmetic(type_name, 2)
         assert best is not None and best.gflops >= (measured.peak_gflops(type_name, 1) or 0)
+    assert len(measured.instructions) == len(_core.measure_instructions(n_threads=1, seconds=SHORT))
     assert measured.op_ns > 0 and measured.seconds > 0
     assert Ceilings.from_json(json.loads(json.dumps(measured.to_json()))) == measured
 

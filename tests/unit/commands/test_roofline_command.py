@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from ceilings_builder import example_ceilings
+from ceilings_builder import example_ceilings, example_instructions
 from reports import shown
 
 from slmprof.commands.main import main
@@ -69,6 +69,46 @@ def test_csv_has_a_line_for_each_figure(
         "measured_at": "2030-01-02T03:04:05+00:00",
         "warnings": "one, with a comma; two",
     }
+
+
+def test_instructions_and_what_their_sets_would_change(
+    machine: Callable[..., list[int]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    machine(example_ceilings(instructions=example_instructions()))
+    command = ["roofline", "--threads", "2"]
+    assert main(command) == 0
+    text = capsys.readouterr().out
+    assert max(map(len, text.splitlines())) <= 80
+    rows = [line.split() for line in text.partition("\nInstructions\n")[2].splitlines()]
+    assert ["int8", "vpdpbusd", "zmm", "avx512_vnni", "800.0", "no"] in rows
+    assert ["f32", "vfmadd", "ymm", "fma", "120.0", "yes"] in rows
+    assert main([*command, "--isa"]) == 0
+    text = capsys.readouterr().out
+    assert max(map(len, text.splitlines())) <= 80 and "modelled" in text
+    said = {tuple(line.split()[:2]): line for line in text.splitlines() if line.strip()}
+    shown = said["int8", "avx512_vnni"].split()[2:8]
+    assert shown == ["has", "it", "does", "not", "800.0", "400.0"]
+    assert "2.00x with it" in said["int8", "avx512_vnni"]
+    assert "none without it" in said["int8", "avx2"]
+    assert "0.25x without it" in said["f32", "fma"]
+    assert "the same without it" in said["f32", "sse2"]
+    assert "lacks it" in said["f16", "avx512_fp16"]
+    assert "120.0  not measurable here" in said["f16", "avx512_fp16"]
+    assert main([*command, "--isa", "--format", "json"]) == 0
+    sets = json.loads(capsys.readouterr().out)["instruction_sets"]
+    assert sets[1]["roof_with_gflops"] == 800.0 and sets[1]["is_modelled"] is True
+    assert sets[4]["gflops"] is None and sets[4]["roof_with_gflops"] is None
+    assert main([*command, "--format", "csv"]) == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert sum(row["kind"] == "instruction" for row in rows) == 4
+
+
+def test_ceilings_without_instructions_say_so(
+    machine: Callable[..., list[int]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    machine()
+    assert main(["roofline", "--threads", "2", "--isa"]) == 0
+    assert "measured no instructions" in capsys.readouterr().out
 
 
 def test_markdown_and_warnings(

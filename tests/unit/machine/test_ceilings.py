@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ceilings_builder import FINGERPRINT, KIB, MIB, example_ceilings
+from ceilings_builder import FINGERPRINT, KIB, MIB, example_ceilings, example_instructions
 
 from slmprof.errors import ProfileFormatError, UsageError
 from slmprof.machine import ceilings as capture
@@ -20,11 +20,13 @@ from slmprof.profiles.ceilings import Ceilings, read_ceilings, write_ceilings
 
 def test_a_file_gives_back_what_was_written(tmp_path: Path) -> None:
     path = tmp_path / "c.json"
-    ceilings = example_ceilings(warnings=("other processes took 9% …",))
+    ceilings = example_ceilings(
+        warnings=("other processes took 9% …",), instructions=example_instructions()
+    )
     write_ceilings(ceilings, path)
     assert read_ceilings(path) == ceilings
     document = json.loads(path.read_text())
-    assert (document["format"], document["format_version"]) == ("slmprof-ceilings", 1)
+    assert (document["format"], document["format_version"]) == ("slmprof-ceilings", 2)
     assert document["caches"][2] == {"level": "L3", "size_bytes": 8 * MIB, "n_sharing": 4}
     assert document["arithmetic"][0] == {
         "type": "f32", "n_columns": 1, "impl": "plain", "gflops": 20.0,
@@ -32,10 +34,34 @@ def test_a_file_gives_back_what_was_written(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["c.json"]
 
 
+def test_a_file_of_version_1_has_no_instructions(tmp_path: Path) -> None:
+    document = {**example_ceilings().to_json(), "format_version": 1}
+    del document["instructions"]
+    path = tmp_path / "old.json"
+    path.write_text(json.dumps(document))
+    assert read_ceilings(path) == example_ceilings()
+
+
+def test_the_fastest_instruction_is_one_that_the_build_uses() -> None:
+    ceilings = example_ceilings(instructions=example_instructions())
+    best = ceilings.best_instruction(["int8"])
+    assert best is not None and best.isa == "avx2"
+    of_machine = ceilings.best_instruction(["int8"], is_built=False)
+    assert of_machine is not None and of_machine.isa == "avx512_vnni"
+    # A processor that lacks FP16 computes f16 as f32.
+    both = ceilings.best_instruction(["f16", "f32"], is_built=False)
+    assert both is not None and both.isa == "fma"
+    assert ceilings.best_instruction(["f16"], is_built=False) is None
+    assert example_ceilings().best_instruction(["int8"]) is None
+
+
 def test_unknown_keys_are_dropped() -> None:
     document = {**example_ceilings().to_json(), "later": [1]}
     document["caches"][0]["later"] = 1
     assert Ceilings.from_json(document) == example_ceilings()
+
+
+INSTRUCTION = {"name": "x", "isa": "y", "type": "f32", "gflops": 1.0, "is_built": True}
 
 
 def _changed(**changes: Any) -> str:
@@ -54,7 +80,7 @@ def _changed(**changes: Any) -> str:
         b"\xff\xfe\x00",
         "[" * 100_000,
         '{"format": "slmprof-profile", "format_version": 1}',
-        _changed(format_version=2),
+        _changed(format_version=3),
         _changed(format_version="1"),
         _changed(format_version=True),
         _changed(n_threads=0),
@@ -77,6 +103,10 @@ def _changed(**changes: Any) -> str:
         _changed(bandwidth={"a": 1}),
         _changed(arithmetic=[{"type": "f32", "n_columns": 1, "impl": "plain", "gflops": 0}]),
         _changed(arithmetic=[{"type": "f32", "n_columns": 1, "impl": "plain", "gflops": True}]),
+        _changed(instructions=[{"name": "x", "isa": "y", "type": "f32", "gflops": 1.0}]),
+        _changed(instructions=[{**INSTRUCTION, "gflops": 0}]),
+        _changed(instructions=[{**INSTRUCTION, "is_built": 1}]),
+        _changed(instructions={}),
         _changed(warnings=[1]),
         _changed(warnings="text"),
         _changed(padding="x" * 2**21),

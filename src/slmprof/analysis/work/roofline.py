@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -31,69 +29,6 @@ _STATE_KERNELS = frozenset(
 _STATE_PRODUCTS = frozenset({"scores", "values"})
 _STATE_PART = "state"
 _DECODE = "decode"
-
-
-@dataclass(frozen=True)
-class LevelRoof:
-    """Bandwidth of one level, in 10^9 bytes per second; `size_bytes` is None for memory."""
-
-    level: str
-    size_bytes: int | None
-    n_sharing: int | None
-    working_set_bytes: int
-    read_gbps: float | None
-    copy_gbps: float | None
-    triad_gbps: float | None
-
-
-@dataclass(frozen=True)
-class ProductRoof:
-    """The fastest products with a matrix of one type, in 10^9 operations per second.
-
-    `ridge` is the arithmetic intensity, in operations per byte read from memory, from which on the
-    product and not the memory is the lower roof.
-    """
-
-    type: str
-    gemv_gflops: float | None
-    gemv_impl: str | None
-    gemv_ridge: float | None
-    gemm_gflops: float | None
-    gemm_impl: str | None
-    gemm_ridge: float | None
-
-
-def level_roofs(ceilings: Ceilings) -> list[LevelRoof]:
-    """One row for each measured level, the nearest first."""
-    caches = {cache.level: cache for cache in ceilings.caches}
-    sets = {row.level: row.working_set_bytes for row in ceilings.bandwidth}
-    return [
-        LevelRoof(
-            level=level,
-            size_bytes=caches[level].size_bytes if level in caches else None,
-            n_sharing=caches[level].n_sharing if level in caches else None,
-            working_set_bytes=working_set_bytes,
-            read_gbps=ceilings.gbps(level, "read"),
-            copy_gbps=ceilings.gbps(level, "copy"),
-            triad_gbps=ceilings.gbps(level, "triad"),
-        )
-        for level, working_set_bytes in sets.items()
-    ]
-
-
-def product_roofs(ceilings: Ceilings) -> list[ProductRoof]:
-    """One row for each measured type, in the order of the measurement."""
-    memory = ceilings.gbps(MEMORY)
-    rows = []
-    for name in dict.fromkeys(row.type for row in ceilings.arithmetic):
-        roof: dict[str, Any] = {}
-        for product, n_columns in (("gemv", 1), ("gemm", 2)):
-            best = ceilings.best_arithmetic(name, n_columns)
-            roof[f"{product}_gflops"] = best.gflops if best else None
-            roof[f"{product}_impl"] = best.impl if best else None
-            roof[f"{product}_ridge"] = best.gflops / memory if best and memory else None
-        rows.append(ProductRoof(name, **roof))
-    return rows
 
 
 def add_bounds(

@@ -6,9 +6,15 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from ...analysis.work.roofline import level_roofs, product_roofs
+from ...analysis.work.roofs import (
+    InstructionSetRoof,
+    instruction_set_roofs,
+    level_roofs,
+    product_roofs,
+)
 from ...profiles.ceilings import Ceilings
-from .parts import Caveat, Column, Document, Headline, Part, Rows, Section, Table, notes
+from .parts import Caveat, Column, Document, Headline, Note, Part, Rows, Section, Table, notes, said
+from .quantities import rate
 
 _COLUMNS = (
     "kind", "name", "operation", "n_columns", "impl", "working_set_bytes", "value", "unit",
@@ -16,14 +22,15 @@ _COLUMNS = (
 )  # fmt: skip
 
 
-def ceilings_document(ceilings: Ceilings, source: str) -> Document:
+def ceilings_document(ceilings: Ceilings, source: str, *, by_isa: bool = False) -> Document:
     """The report of ceilings.
 
     Args:
         source: where the figures come from, as words.
+        by_isa: whether to show what instruction sets would change, in place of the ceilings.
     """
     return Document(
-        lambda: _parts(ceilings, source),
+        lambda: _parts(ceilings, source, by_isa),
         lambda: _data(ceilings, source),
         lambda: Rows(_COLUMNS, _figures(ceilings)),
     )
@@ -36,11 +43,14 @@ def _data(ceilings: Ceilings, source: str) -> dict[str, Any]:
         "source": source,
         "levels": [asdict(row) for row in level_roofs(ceilings)],
         "products": [asdict(row) for row in product_roofs(ceilings)],
+        "instruction_sets": [
+            {**asdict(row), "is_modelled": True} for row in instruction_set_roofs(ceilings)
+        ],
     }
 
 
 def _figures(ceilings: Ceilings) -> Iterator[dict[str, Any]]:
-    """One row for each figure, with its unit; kinds are bandwidth, arithmetic and op."""
+    """One row for each figure, with its unit; kinds are bandwidth, arithmetic, instruction, op."""
     always = {
         "n_threads": ceilings.n_threads,
         "cpu": ceilings.fingerprint.cpu,
@@ -58,10 +68,16 @@ def _figures(ceilings: Ceilings) -> Iterator[dict[str, Any]]:
             "kind": "arithmetic", "name": row.type, "n_columns": row.n_columns, "impl": row.impl,
             "value": row.gflops, "unit": "GFLOP/s", **always,
         }  # fmt: skip
+    for one in ceilings.instructions:
+        if one.gflops is not None:
+            yield {
+                "kind": "instruction", "name": one.type, "operation": one.name, "impl": one.isa,
+                "value": one.gflops, "unit": "GFLOP/s", **always,
+            }  # fmt: skip
     yield {"kind": "op", "value": ceilings.op_ns, "unit": "ns", **always}
 
 
-def _parts(ceilings: Ceilings, source: str) -> list[Part]:
+def _parts(ceilings: Ceilings, source: str, by_isa: bool) -> list[Part]:
     of = ceilings.fingerprint
     facts = [
         of.cpu,
@@ -75,7 +91,9 @@ def _parts(ceilings: Ceilings, source: str) -> list[Part]:
     if caveats:
         again = "measure again on a quiet machine with `slmprof roofline --refresh`"
         caveats.append(Caveat(again, "note"))
-    return [Headline((about, (when,))), _bandwidth(ceilings), _arithmetic(ceilings), *caveats]
+    made = [_bandwidth(ceilings), _arithmetic(ceilings), _instructions(ceilings)]
+    shown = [_instruction_sets(ceilings)] if by_isa else said(made)
+    return [Headline((about, (when,))), *shown, *caveats]
 
 
 def _bandwidth(ceilings: Ceilings) -> Section:
@@ -107,3 +125,63 @@ def _arithmetic(ceilings: Ceilings) -> Section:
         f"An empty op takes {ceilings.op_ns:.0f} ns."
     )
     return Section("Arithmetic", (table, *notes(text)))
+
+
+def _instructions(ceilings: Ceilings) -> Section:
+    columns = (
+        Column("factors", key="type"), Column("instruction", key="name"), Column("set", key="isa"),
+        Column("GFLOP/s", "rate", "gflops"), Column("in ggml's kernels", key="used"),
+    )  # fmt: skip
+    rows = [
+        {**row.to_json(), "used": "yes" if row.is_built else "no"}
+        for row in ceilings.instructions
+        if row.gflops is not None
+    ]
+    text = (
+        "Single instructions on registers: what better code could reach. A multiply-add counts as "
+        "2. The fastest that ggml's kernels were compiled for is an op's compute roof; int8 is "
+        "that of quantized matrices. --isa says what other sets would change."
+    )
+    return Section("Instructions", (Table.of(columns, rows), Note(text)) if rows else ())
+
+
+def _instruction_sets(ceilings: Ceilings) -> Section:
+    """What a set changes that the build or the machine has, or lacks."""
+    columns = (
+        Column("factors", key="type"), Column("set", key="isa"), Column("machine", key="machine"),
+        Column("build", key="build"), Column("GFLOP/s", "rate", "gflops"),
+        Column("roof", "rate", "roof_gflops"), Column("modelled", key="effect"),
+    )  # fmt: skip
+    rows = [
+        {
+            "type": row.type,
+            "isa": row.isa,
+            "machine": "has it" if row.gflops is not None else "lacks it",
+            "build": "uses it" if row.is_built else "does not",
+            "gflops": row.gflops,
+            "roof_gflops": row.roof_gflops,
+            "effect": _effect(row),
+        }
+        for row in instruction_set_roofs(ceilings)
+    ]
+    if not rows:
+        text = "These ceilings are of an older slmprof, which measured no instructions."
+        return Section("Instruction sets", (Note(f"{text} `--refresh` measures them."),))
+    text = (
+        "GFLOP/s and the compute roof, that of the build's fastest instruction, are measured; what "
+        "the roof would be with the set or without it is modelled: no kernel was run. What this "
+        "machine lacks cannot be measured here."
+    )
+    return Section("Instruction sets", (Table.of(columns, rows), Note(text)))
+
+
+def _effect(row: InstructionSetRoof) -> str:
+    if row.gflops is None:
+        return "not measurable here"
+    other = row.roof_without_gflops if row.is_built else row.roof_with_gflops
+    how = "without it" if row.is_built else "with it"
+    if other is None:
+        return f"none {how}"
+    if other == row.roof_gflops:
+        return f"the same {how}"
+    return f"{other / row.roof_gflops:.2f}x {how}" if row.roof_gflops else f"{rate(other)} {how}"

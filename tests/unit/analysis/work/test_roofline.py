@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 from ceilings_builder import KIB, MIB, example_ceilings
 
-from slmprof.analysis.work.roofline import add_bounds, level_roofs, product_roofs
+from slmprof.analysis.work.roofline import add_bounds
+from slmprof.analysis.work.roofs import level_roofs, product_roofs
 
 STREAMED = {"prefill": 100.0 * MIB, "decode": 100.0 * MIB}
 

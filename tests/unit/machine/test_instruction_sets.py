@@ -1,0 +1,28 @@
+"""Which instruction sets a build uses, from what llama.cpp says of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from slmprof.machine.instruction_sets import is_built
+
+FEATURES = "CPU : SSE3 = 1 | SSSE3 = 1 | AVX = 0 | AVX_VNNI = 1 | AVX512 = 1 | FMA = 10 | "
+
+
+@pytest.mark.parametrize(
+    ("isa", "wanted"),
+    [
+        ("sse2", True),
+        ("ssse3", True),
+        ("avx", False),
+        ("avx2", False),
+        ("avx_vnni", True),
+        ("avx512bw", True),
+        ("avx512_vnni", False),
+        ("avx512_fp16", False),
+        ("unheard_of", False),
+    ],
+)
+def test_a_set_is_used_where_the_build_says_so(isa: str, wanted: bool) -> None:
+    assert is_built(isa, FEATURES) is wanted
+    assert is_built(isa, "") is (isa == "sse2")
