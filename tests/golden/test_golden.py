@@ -17,13 +17,14 @@ VERSIONS = range(1, FORMAT_VERSION + 1)
 
 def numbers(profile: Profile) -> dict[str, Any]:
     """What the tables say that does not depend on the rules of attribution."""
+    from slmprof.analysis.tables.grouping import kernel_table
     from slmprof.reporters.documents.records import records
 
     columns = ["phase", "op", "kernel", "impl", "tensor", "dtypes", "shape", "fused", "backend"]
     columns += ["calls", "time_ms", "compute_ms", "wait_ms", "share", "flops", "bytes"]
     return {
         "phases": records(profile.phases()),
-        "kernels": records(profile.kernels()),
+        "kernels": records(kernel_table(profile.op_rows)),
         "ops": records(profile.ops()[columns]),
         "memory": records(profile.memory()),
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..children.protocol import OnProgress
 from ..children.question import asked
@@ -13,14 +13,20 @@ from ..errors import EngineError, ProfileFormatError
 from ..settings.capture import CaptureConfig
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from ..profiles.meta import Model
+    from ..settings.keywords import RunKeywords
     from ..views import Profile
 
 _WORKER = "slmprof.capture.worker"
 
 
 def profile(
-    model: str | os.PathLike[str], *, on_progress: OnProgress | None = None, **settings: Any
+    model: str | os.PathLike[str],
+    *,
+    on_progress: OnProgress | None = None,
+    **settings: Unpack[RunKeywords],
 ) -> Profile:
     """Measures prefill and decode of a model in a worker process.
 

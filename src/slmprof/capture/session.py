@@ -29,8 +29,11 @@ from .places import numbered_places
 from .seen_graphs import SeenGraphs
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from .. import _core
     from ..profiles.ceilings import Ceilings
+    from ..settings.keywords import RunKeywords
     from ..views import Profile
 
 Tokens = NDArray[np.int32]
@@ -54,7 +57,7 @@ class Session:
         UsageError: an invalid setting.
     """
 
-    def __init__(self, model: str | os.PathLike[str], **settings: Any) -> None:
+    def __init__(self, model: str | os.PathLike[str], **settings: Unpack[RunKeywords]) -> None:
         self.config = CaptureConfig.from_json({"model": os.fspath(model), **settings})
         self._open()
 

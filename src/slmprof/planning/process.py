@@ -20,13 +20,17 @@ from ..settings.planning import MemoryRequest
 
 if TYPE_CHECKING:
     import pandas as pd
+    from typing_extensions import Unpack
 
+    from ..settings.keywords import PlanKeywords
     from .records import MemoryReport
 
 _WORKER = "slmprof.planning.worker"
 
 
-def memory(model: str | os.PathLike[str], *, by: str = "buffer", **settings: Any) -> pd.DataFrame:
+def memory(
+    model: str | os.PathLike[str], *, by: str = "buffer", **settings: Unpack[PlanKeywords]
+) -> pd.DataFrame:
     """What a model takes in memory, by llama.cpp's own planner; no weight is read.
 
     Args:
@@ -40,8 +44,9 @@ def memory(model: str | os.PathLike[str], *, by: str = "buffer", **settings: Any
             the grid may be a sequence of values; every combination is planned.
 
     Returns:
-        pandas.DataFrame; the settings stand in the first columns, sizes are bytes. Settings that
-        llama.cpp does not allow are left out, with a warning, if others are possible.
+        pandas.DataFrame in pandas' nullable dtypes, shapes as tuples; the settings stand in the
+        first columns, sizes are bytes. Settings that llama.cpp does not allow are left out, with a
+        warning, if others are possible.
 
     Raises:
         UsageError: an invalid setting, or that llama.cpp does not allow;
@@ -53,13 +58,12 @@ def memory(model: str | os.PathLike[str], *, by: str = "buffer", **settings: Any
         model, **{**settings, "details": by == "peak", "tensors": by == "tensor"}
     )
     with planning(request) as plan:
-        import pandas as pd
-
-        from .rows import view_rows
+        from ..analysis.tables.typed import typed_table
+        from .rows import column_dtypes, view_rows
 
         report = plan.result()
     names, rows = view_rows(report, by)
-    table: pd.DataFrame = pd.DataFrame(rows, columns=names)
+    table = typed_table(rows, column_dtypes(names))
     for refusal in report.refusals:
         warnings.warn(f"a setting is left out: {refusal.message}", stacklevel=2)
     return table

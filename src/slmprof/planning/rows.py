@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ..profiles.vocabulary import MEMORY_KINDS
+from ..settings.kinds import Switch, Whole
 from ..settings.planning import GRID
 from ..settings.resolved import ResolvedPlan
+from ..settings.table import PlanSettings, Setting, table
 from .records import MemoryPlan, MemoryReport
 
 SETTINGS = GRID
@@ -30,7 +32,7 @@ Row = dict[str, Any]
 
 
 def view_rows(report: MemoryReport, by: str) -> tuple[list[str], list[Row]]:
-    """The columns' names, and one dict a row; `shape` is a list, None stands for nothing.
+    """The columns' names, and one dict a row; `shape` is a tuple, None stands for nothing.
 
     Args:
         by: `total`, `buffer`, `layer`, `tensor` or `peak`. A report of what fits has one view.
@@ -41,6 +43,29 @@ def view_rows(report: MemoryReport, by: str) -> tuple[list[str], list[Row]]:
         {**_settings(plan.config), **row} for plan in report.settings for row in _rows(plan, by)
     ]
     return [*SETTINGS, *_COLUMNS[by]], rows
+
+
+def column_dtypes(names: Iterable[str]) -> dict[str, str]:
+    """pandas' nullable dtype of each column; tuples are `object`."""
+    entries = table(PlanSettings)
+    return {n: _dtype_of_setting(entries[n]) if n in entries else _dtype(n) for n in names}
+
+
+def _dtype_of_setting(setting: Setting) -> str:
+    if isinstance(setting.kind, Switch):
+        return "boolean"
+    return "Int64" if isinstance(setting.kind, Whole) else "string"
+
+
+def _dtype(name: str) -> str:
+    if name == "shape":
+        return "object"
+    if name == "bits_per_weight":
+        return "Float64"
+    if name.startswith("is_"):
+        return "boolean"
+    is_whole = name in ("layer", "asked_n_ctx") or name.startswith("n_") or name.endswith("_bytes")
+    return "Int64" if is_whole else "string"
 
 
 def _settings(config: ResolvedPlan) -> Row:
@@ -64,8 +89,7 @@ def _totals_row(totals_bytes: dict[str, int]) -> Row:
 
 
 def _cells(record: object, names: tuple[str, ...]) -> Row:
-    values = {name: getattr(record, name) for name in names}
-    return {n: list(value) if isinstance(value, tuple) else value for n, value in values.items()}
+    return {name: getattr(record, name) for name in names}
 
 
 def _fits(report: MemoryReport) -> Iterator[Row]:

@@ -127,6 +127,12 @@ class OddImpl(OddBuild, frozen=True, kw_only=True):
 Builds = OddTypes | OddShapes | OddColumns | OddBlocks | OddParts | OddWindows | OddOps | OddImpl
 
 
+# Of a flag, besides its figures.
+COLUMNS: dict[str, str] = {
+    "phase": "string", "layers": "object", "block": "string", "kind": "string",
+}  # fmt: skip
+
+
 @dataclass(frozen=True)
 class LayerFlag:
     """What some layers have in common that the others do not; `phase` is None for both phases,

@@ -18,9 +18,9 @@ PLACE_COLUMNS: dict[str, str] = {
     "file_offset_bytes": "Int64", "cache": "Int64", "n_cells": "Int64",
 }  # fmt: skip
 CACHE_COLUMNS: dict[str, str] = {
-    "cache": "int64", "kind": "object", "types": "object", "n_layers": "int64", "n_swa": "Int64",
-    "n_streams": "int64", "n_cells": "int64", "n_used": "int64", "size_bytes": "int64",
-    "used_bytes": "int64",
+    "cache": "int64", "kind": "object", "types": "object", "layers": "object", "n_layers": "int64",
+    "n_swa": "Int64", "n_streams": "int64", "n_cells": "int64", "n_used": "int64",
+    "size_bytes": "int64", "used_bytes": "int64",
 }  # fmt: skip
 
 
@@ -43,7 +43,7 @@ def place_table(profile: ProfileData) -> pd.DataFrame:
             for name in ("type", "kind", "device", "buffer_type")
         },
         **known,
-        "shape": [list(trimmed_shape(shape)) for shape in shapes],
+        "shape": [trimmed_shape(shape) for shape in shapes],
         "size_bytes": places.size_bytes,
         "bits_per_weight": 8.0 * places.size_bytes / np.where(n_elements, n_elements, np.nan),
         "n_cells": [
@@ -74,13 +74,14 @@ def cache_table(profile: ProfileData) -> pd.DataFrame:
         n_cells, n_streams = int(places.n_cells[first]), int(places.n_streams[first])
         n_used = min(n_past, n_cells) if kind == "kv_cache" or n_past == 0 else n_cells
         size = int(places.size_bytes[rows].sum())
-        layers = places.layer[rows]
+        layers = np.unique(places.layer[rows][places.layer[rows] >= 0]).tolist()
         made.append(
             {
                 "cache": cache,
                 "kind": kind,
-                "types": sorted({profile.text(int(t)) for t in places.type[rows]}),
-                "n_layers": len(np.unique(layers[layers >= 0])),
+                "types": tuple(sorted({profile.text(int(t)) for t in places.type[rows]})),
+                "layers": tuple(layers),
+                "n_layers": len(layers),
                 "n_swa": int(places.n_swa[first]) or None,
                 "n_streams": n_streams,
                 "n_cells": n_cells,

@@ -67,6 +67,19 @@ def buffer_table(profile: ProfileData) -> pd.DataFrame:
     return _buffers(profile.meta.memory.buffers)
 
 
+def memory_table(profile: ProfileData) -> pd.DataFrame:
+    """One row for each device, type and kind of buffer: device, buffer_type, kind, size_bytes,
+    predicted_bytes, allocated_bytes, resident_bytes; see `reconcile`."""
+    rows = reconcile(profile.meta, profile.places).rows
+    sizes = [f"{name}_bytes" for name in ("predicted", "allocated", "resident")]
+    keys = ["device", "buffer_type", "kind"]
+    # What is resident of one part of a buffer may not be known: then that of the whole is not.
+    groups = rows[rows["buffer_type"].notna()].groupby(keys, sort=False)[sizes]
+    table: pd.DataFrame = groups.agg(lambda own: own.sum(skipna=False)).reset_index()
+    table.insert(len(keys), "size_bytes", table["allocated_bytes"])
+    return table
+
+
 def memory_totals(profile: ProfileData) -> dict[str, int]:
     """Bytes of each kind of memory; a kind that slmprof does not know counts as `other`."""
     totals = dict.fromkeys(MEMORY_KINDS, 0)

@@ -49,7 +49,7 @@ def weight_table(profile: ProfileData) -> pd.DataFrame:
                 "layer": layer if layer >= 0 else None,
                 "block": role.block if role is not None else "",
                 "type": profile.text(int(tensors.type[row])),
-                "shape": shape,
+                "shape": tuple(shape),
                 "n_elements": float(np.prod(np.array(shape, np.float64))),
                 "size_bytes": int(tensors.size_bytes[row]),
                 "read": read.get(name, WHOLE),

@@ -115,8 +115,8 @@ def _phase_rows(
                 for name in ("op", "kernel", "tensor", "layer", "block", "part", "dtypes")
             },
             "impl": [code for _, code in ops],
-            "shape": [list(shape) for shape in shapes],
-            "fused": [list(node.fused) for node, _ in ops],
+            "shape": [tuple(shape) for shape in shapes],
+            "fused": [tuple(node.fused) for node, _ in ops],
             "backend": [node.backend for node, _ in ops],
             "calls": add_up(stats.calls) / n_steps,
             "time_ms": time_ms,

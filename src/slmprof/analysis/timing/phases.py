@@ -110,7 +110,9 @@ def phase_table(summaries: tuple[PhaseSummary, ...]) -> pd.DataFrame:
     """One row a phase, in the columns of the JSON, nested keys joined by dots."""
     rows = [_flatten(phase_record(summary)) for summary in summaries]
     columns = _flatten(phase_record(PhaseSummary(""))).keys()
-    table: pd.DataFrame = pd.DataFrame(rows, columns=list(columns))
+    dtypes = {name: "Int64" if name.startswith("n_") else "float64" for name in columns}
+    plain = pd.DataFrame(rows, columns=list(columns))
+    table: pd.DataFrame = plain.astype({**dtypes, "phase": "object"})
     return table
 
 

@@ -142,6 +142,10 @@ class QuantizeGain(Gain, frozen=True, kw_only=True):
 Figures = Limit | Most | NoCeilings | Read | Types | Waiting | Host | Gain
 
 
+# Of a finding, besides its figures.
+COLUMNS: dict[str, str] = {"phase": "string", "topic": "string"}
+
+
 @dataclass(frozen=True)
 class Finding:
     """One thing worth saying of a phase (None: of the model, or of both), and its figures."""

@@ -276,5 +276,5 @@ def test_weights_of_a_profile(profile: Profile) -> None:
     ]
     assert weights.loc["token_embd.weight", "read"] == "rows"
     assert weights.loc["output.weight", "read"] == "whole"
-    assert weights.loc["output.weight", "shape"] == [64, 256, 1, 1]
+    assert weights.loc["output.weight", "shape"] == (64, 256, 1, 1)
     assert "cache_k_l0" not in weights.index

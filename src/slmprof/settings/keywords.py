@@ -1,0 +1,60 @@
+"""The settings as keyword arguments of the public functions, for type checkers.
+
+A type checker cannot read the table of settings, so they are written out once more; a test holds
+the two together. Only type checkers import this module.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TypedDict
+
+
+class LlamaKeywords(TypedDict, total=False):
+    """What a run and a plan both take as one value."""
+
+    threads: int | None
+    override_tensor: str | Sequence[str]
+    device: str
+
+
+class RunKeywords(LlamaKeywords, total=False):
+    """Of `slmprof.profile` and `slmprof.Session`."""
+
+    n_prompt: int
+    n_gen: int
+    n_depth: int | Sequence[int]
+    n_ctx: int | None
+    n_batch: int
+    n_ubatch: int
+    flash_attn: str
+    type_k: str
+    type_v: str
+    mmap: bool
+    repack: bool
+    repeats: int
+    seed: int
+    prompt_file: str | os.PathLike[str] | None
+    events: str
+    clock: str
+    timeout: float | None
+    ceilings: str | os.PathLike[str]
+
+
+class PlanKeywords(LlamaKeywords, total=False):
+    """Of `slmprof.memory`; of most settings one value or several."""
+
+    file_type: str | Sequence[str] | None
+    n_ctx: int | str | Sequence[int | str]
+    n_batch: int | Sequence[int]
+    n_ubatch: int | Sequence[int]
+    flash_attn: str | Sequence[str]
+    type_k: str | Sequence[str]
+    type_v: str | Sequence[str]
+    mmap: bool | Sequence[bool]
+    repack: bool | Sequence[bool]
+    n_seq_max: int | Sequence[int]
+    n_outputs_max: int | Sequence[int]
+    swa_full: bool | Sequence[bool]
+    fit_bytes: int | None
