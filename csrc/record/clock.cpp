@@ -1,7 +1,28 @@
 #include "record/clock.h"
 
-#include <thread>
 #include <chrono>
+#include <thread>
+
+#if defined(__x86_64__) || defined(__i386__)
+#    include <cpuid.h>
+#endif
+
+namespace {
+
+bool detect_ticks() {
+#if defined(__x86_64__) || defined(__i386__)
+    unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+    return __get_cpuid(0x80000007U, &eax, &ebx, &ecx, &edx) != 0 && (edx & (1U << 8)) != 0;
+#elif defined(__aarch64__)
+    return true;
+#else
+    return false;
+#endif
+}
+
+}  // namespace
+
+extern "C" const bool slmprof_has_ticks = detect_ticks();
 
 namespace slmprof {
 namespace {
@@ -31,7 +52,7 @@ const Reading k_at_load = read_both();
 
 TickScale calibrate() {
     TickScale scale{ k_at_load.ticks, k_at_load.ns };
-    if (!k_invariant_ticks) {
+    if (!slmprof_has_ticks) {
         return scale;
     }
     // Over 50 ms an error of 100 ns in either reading is 4 parts in a million.

@@ -9,6 +9,9 @@
 
 namespace slmprof {
 
+inline uint64_t read_ticks() { return slmprof_read_ticks(); }
+inline int64_t  monotonic_ns() { return slmprof_monotonic_ns(); }
+
 // The line through two simultaneous readings of both clocks.
 struct TickScale {
     uint64_t base_ticks  = 0;

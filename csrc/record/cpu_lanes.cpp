@@ -15,7 +15,7 @@ std::string cpu_device_name() {
 }
 
 CpuLanes::CpuLanes(int n_threads, size_t capacity, bool is_exact)
-    : slots_(static_cast<size_t>(n_threads)), n_events_at_step_(slots_.size()) {
+    : slots_(static_cast<size_t>(n_threads)), events_(slots_.size()), n_events_at_step_(slots_.size()) {
     reserve(capacity);
     for (slmprof_thread & thread : slots_) {
         thread.is_exact = is_exact;
@@ -23,19 +23,20 @@ CpuLanes::CpuLanes(int n_threads, size_t capacity, bool is_exact)
 }
 
 void CpuLanes::reserve(size_t capacity) {
-    for (slmprof_thread & thread : slots_) {
+    for (size_t t = 0; t < slots_.size(); t++) {
+        slmprof_thread & thread = slots_[t];
         if (static_cast<size_t>(thread.end - thread.first) >= capacity) {
             continue;
         }
-        thread.events.reset();
+        events_[t].reset();
         thread.first = thread.next = thread.end = nullptr;
         // Value-initialised: the pages are touched now and not in the hot path.
-        thread.events = std::make_unique<OpEvent[]>(capacity);
-        thread.first = thread.next = thread.events.get();
+        events_[t]   = std::make_unique<OpEvent[]>(capacity);
+        thread.first = thread.next = events_[t].get();
         thread.end                 = thread.first + capacity;
     }
     // Of a mixture of experts' ops about one in ten is a routed product.
-    slots_[0].routings.reserve(std::max(k_routings_capacity, capacity / 4));
+    routings_.reserve(std::max(k_routings_capacity, capacity / 4));
 }
 
 void CpuLanes::list(LaneColumns & lanes, StringTable & strings) const {
@@ -52,13 +53,13 @@ void CpuLanes::list(LaneColumns & lanes, StringTable & strings) const {
 void CpuLanes::begin_step() {
     await_pending();
     std::transform(slots_.begin(), slots_.end(), n_events_at_step_.begin(),
-                   [](const slmprof_thread & thread) { return thread.n_events(); });
+n_events);
 }
 
 void CpuLanes::end_step() {
     // All threads execute the same ops, and the first one is the caller's own: the others may still
     // be writing.
-    largest_step_ = std::max(largest_step_, slots_[0].n_events() - n_events_at_step_[0]);
+    largest_step_ = std::max(largest_step_, n_events(slots_[0]) - n_events_at_step_[0]);
 }
 
 void CpuLanes::abandon_step() {
@@ -66,9 +67,8 @@ void CpuLanes::abandon_step() {
     for (size_t t = 0; t < slots_.size(); t++) {
         slots_[t].next = slots_[t].first + n_events_at_step_[t];
     }
-    std::vector<RoutingRecord> & routings = slots_[0].routings;
-    while (!routings.empty() && routings.back().event >= slots_[0].n_events()) {
-        routings.pop_back();
+    while (!routings_.empty() && routings_.back().event >= n_events(slots_[0])) {
+        routings_.pop_back();
     }
 }
 
@@ -83,9 +83,15 @@ void CpuLanes::begin_run(size_t run, bool is_alone) {
 void CpuLanes::await_pending() const {
     for (const slmprof_thread & thread : slots_) {
         // The thread has passed the last barrier, or is about to write its event down there.
-        while (thread.is_pending.load(std::memory_order_acquire)) {
+        while (__atomic_load_n(&thread.is_pending, __ATOMIC_ACQUIRE)) {
             std::this_thread::yield();
         }
+    }
+}
+
+void CpuLanes::note_experts(uint32_t n_experts) {
+    if (routings_.size() < routings_.capacity()) {
+        routings_.push_back({ static_cast<uint32_t>(n_events(slots_[0])), n_experts });
     }
 }
 
@@ -101,8 +107,8 @@ void CpuLanes::read_run(size_t run, std::vector<LaneEvents> & lanes) const {
 }
 
 RoutingCursor CpuLanes::read_routings() {
-    slots_[0].routings.push_back({ UINT32_MAX, 0 });
-    return { slots_[0].first, slots_[0].routings };
+    routings_.push_back({ UINT32_MAX, 0 });
+    return { slots_[0].first, routings_ };
 }
 
 int64_t CpuLanes::n_dropped() const {
@@ -117,14 +123,14 @@ void CpuLanes::clear() {
         thread.n_dropped = 0;
         thread.is_last   = false;  // runs are counted anew: the next one is no part of the last
     }
-    slots_[0].routings.clear();
+    routings_.clear();
 }
 
 void CpuLanes::add_memory(std::vector<AddressRange> & ranges) const {
     for (const slmprof_thread & thread : slots_) {
         ranges.push_back(range_of(thread.first, static_cast<size_t>(thread.end - thread.first)));
-        ranges.push_back(range_of(thread.routings.data(), thread.routings.capacity()));
     }
+    ranges.push_back(range_of(routings_.data(), routings_.capacity()));
 }
 
 }  // namespace slmprof

@@ -3,62 +3,12 @@
 
 #pragma once
 
-#include "record/clock.h"
-#include "record/hooks.h"
+#include "record/hot_path.h"
 #include "record/places.h"
 #include "record/records.h"
 #include "record/reduction.h"
 
-#include <atomic>
 #include <memory>
-
-// What the hot path of one thread reads and writes, on cache lines of its own.
-struct alignas(128) slmprof_thread {
-    // The op that runs or has just run. It becomes an event when the thread arrives at its barrier.
-    slmprof::OpEvent op{};
-    bool             is_last = false;  // its end is the next op's begin
-    // It has run and is no event yet. The collecting thread reads it too: it may pass the last
-    // barrier before another thread has written down when it arrived there.
-    std::atomic<bool> is_pending{ false };
-
-    slmprof::OpEvent * next      = nullptr;
-    slmprof::OpEvent * end       = nullptr;
-    uint64_t           n_dropped = 0;
-    uint32_t           run       = 0;      // tag of the run whose ops begin now
-    bool               is_alone  = false;  // the graph runs on one thread
-    bool               is_exact  = false;  // the clock is read in order, and at each resumption
-    bool               resumes   = false;  // it waits at a barrier within an op
-
-    slmprof::OpEvent * first = nullptr;
-    std::unique_ptr<slmprof::OpEvent[]> events;
-
-    // Of the first thread: what few ops have to tell beside their times.
-    std::vector<slmprof::RoutingRecord> routings;
-
-    size_t n_events() const { return static_cast<size_t>(next - first); }
-
-    void note_experts(uint32_t n_experts) {
-        if (routings.size() < routings.capacity()) {
-            routings.push_back({ static_cast<uint32_t>(n_events()), n_experts });
-        }
-    }
-
-    uint64_t read_clock() const {
-        return __builtin_expect(is_exact, 0) ? slmprof::read_ticks_in_order() : slmprof::read_ticks();
-    }
-
-    // Ends the op and appends it to the buffer.
-    void finish(uint64_t end_ticks, bool is_last_thread) {
-        op.end_ticks = end_ticks;
-        is_last      = is_last_thread;
-        if (__builtin_expect(next != end, 1)) {
-            *next++ = op;
-        } else {
-            n_dropped++;
-        }
-        is_pending.store(false, std::memory_order_release);
-    }
-};
 
 namespace slmprof {
 
@@ -92,6 +42,9 @@ class CpuLanes {
     // Until every thread has written its last event down.
     void await_pending() const;
 
+    // Of the first thread: what few ops have to tell beside their times.
+    void note_experts(uint32_t n_experts);
+
     // The events of a run on each lane, which lie one run after another: `lanes` are those of the run
     // before. Then what the first lane's events have routed.
     void          read_run(size_t run, std::vector<LaneEvents> & lanes) const;
@@ -102,9 +55,15 @@ class CpuLanes {
     void    add_memory(std::vector<AddressRange> & ranges) const;
 
   private:
-    std::vector<slmprof_thread> slots_;
-    std::vector<size_t>         n_events_at_step_;  // by thread
-    size_t                      largest_step_ = 0;
+    static size_t n_events(const slmprof_thread & thread) { return static_cast<size_t>(thread.next - thread.first); }
+
+    // By thread.
+    std::vector<slmprof_thread>             slots_;
+    std::vector<std::unique_ptr<OpEvent[]>> events_;
+    std::vector<size_t>                     n_events_at_step_;
+
+    std::vector<RoutingRecord> routings_;
+    size_t                     largest_step_ = 0;
 };
 
 }  // namespace slmprof

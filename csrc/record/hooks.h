@@ -3,11 +3,11 @@
 // While nothing records, each hook is one load, one test and one branch that is never taken.
 // While something records, an op costs one 32-byte store and two clock reads on each thread, of which
 // one falls into time that the thread spends waiting or is shared with the next op: no lock, no
-// allocation, no formatting. All that the hot path reads and writes lies in the thread's own slot:
-// weights stream through the caches between two ops, so each further line that a hook needed would
-// have to come back from the second or third level.
+// allocation, no formatting. What runs for each op is in hot_path.h.
 
 #pragma once
+
+#include "record/hot_path.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -45,21 +45,9 @@ enum slmprof_segment {
     SLMPROF_SEGMENT_OUTPUTS     = 6,
 };
 
-struct slmprof_thread;
-
-// The slots of the threads while an op pass runs, else null. Written only while no graph runs; but a thread
-// may leave the last barrier of a graph so late that it reads it just then: hence atomically, once a hook.
-extern struct slmprof_thread * slmprof_threads;
-
 void slmprof_run_begin(struct ggml_cgraph * graph, int n_threads);
 void slmprof_run_end(void);
-void slmprof_op_begin(struct slmprof_thread * threads, int thread);
-void slmprof_op_end(struct slmprof_thread * threads, int thread, int node, int n_fused, int barrier_tells);
-void slmprof_arrive(int is_last);
-void slmprof_resume(struct slmprof_thread * threads, int thread);
-void slmprof_set_path(struct slmprof_thread * threads, int thread, uint32_t code, int only_if_unknown);
-void slmprof_convert(struct slmprof_thread * threads, int thread);
-void slmprof_route(struct slmprof_thread * threads, int thread, const struct ggml_tensor * experts);
+void slmprof_route(int thread, const struct ggml_tensor * experts);
 void slmprof_enter_segment(int kind);
 
 #ifdef __cplusplus
@@ -98,7 +86,7 @@ void slmprof_enter_segment(int kind);
 // A product begins to convert its activations; the next barrier within the op ends that.
 #define SLMPROF_CONVERT(thread) SLMPROF_IF_ON(slmprof_convert(slmprof_on, thread))
 // The experts that each token goes to, [n_used, n_tokens] of int32: only those matrices are read.
-#define SLMPROF_ROUTE(thread, experts) SLMPROF_IF_ON(slmprof_route(slmprof_on, thread, experts))
+#define SLMPROF_ROUTE(thread, experts) SLMPROF_IF_ON(slmprof_route(thread, experts))
 
 #define SLMPROF_SEGMENT(kind) SLMPROF_IF_ON(slmprof_enter_segment(kind))
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "record/cpu_lanes.h"
+#include "record/hooks.h"
 #include "record/graph.h"
 #include "record/reduction.h"
 
@@ -57,6 +58,7 @@ class Recorder {
 
     // Called by the hooks.
     void run_begin(ggml_cgraph * graph, int n_threads);
+    void note_experts(uint32_t n_experts) { cpu_.note_experts(n_experts); }
     void run_end();
     void enter_segment(int kind);
 

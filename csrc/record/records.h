@@ -3,6 +3,7 @@
 #pragma once
 
 #include "record/columns.h"
+#include "record/hot_path.h"
 
 #include <cstdint>
 #include <string>
@@ -17,27 +18,7 @@ enum class Pass : uint8_t { warmup = 0, timing = 1, op = 2 };
 enum class EventMode : uint8_t { all = 0, aggregate = 1 };
 enum class LaneClock : uint8_t { host = 0 };
 
-constexpr uint32_t k_converting = 1;
-
-// One op on one thread, in ticks; written in the hot path.
-struct OpEvent {
-    uint64_t begin_ticks;
-    uint64_t end_ticks;
-    uint32_t path;  // path code, see hooks.h
-    // From the begin until the thread had converted its share of a product's activations; 0 where
-    // there is nothing to convert, k_converting while it does.
-    uint32_t convert_ticks;
-    // From the begin until it went on behind the barrier after that; 0 where that was not read.
-    uint32_t resume_ticks;
-    uint32_t place;
-
-    uint32_t node() const { return place & 0xFFFFF; }  // position of the (first) node in the graph
-    uint32_t n_fused() const { return place >> 20 & 0xF; }
-    uint32_t run() const { return place >> 24; }  // as run_tag makes it
-    bool     converts() const { return convert_ticks > k_converting; }
-    void     set_place(uint32_t node, uint32_t n_fused, uint32_t run) { place = node | n_fused << 20 | run << 24; }
-};
-static_assert(sizeof(OpEvent) == 32);
+using OpEvent = slmprof_event;
 
 // What tells the events of a run from those of the runs before and after it.
 constexpr uint32_t run_tag(size_t run) { return static_cast<uint32_t>(run & 0xFF); }

@@ -4,6 +4,9 @@
 #include "record/clock.h"
 #include "record/hooks.h"
 
+// ggml was compiled with the real clock.
+extern "C" const bool slmprof_has_ticks = true;
+
 namespace slmprof {
 
 namespace {
@@ -43,7 +46,7 @@ void play(const Op & op, int n_threads) {
         ggml_tensor experts{};
         experts.ne[0] = op.n_experts;
         experts.ne[1] = 1;
-        slmprof_route(slmprof_threads, op.lane, &experts);
+        slmprof_route(op.lane, &experts);
     }
     if (op.convert > 0) {
         slmprof_convert(slmprof_threads, op.lane);

@@ -20,7 +20,7 @@ OpEvent event(uint32_t node, uint64_t begin, uint64_t end, uint32_t convert = 0,
     made.end_ticks     = end;
     made.convert_ticks = convert;
     made.resume_ticks  = resume;
-    made.set_place(node, 0, 0);
+    made.place = slmprof_place(static_cast<int>(node), 0, 0);
     return made;
 }
 

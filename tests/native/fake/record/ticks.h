@@ -10,11 +10,12 @@ namespace slmprof {
 inline uint64_t fake_ticks = 0;
 inline uint64_t fake_step  = 0;  // by which each reading moves it on
 
-inline uint64_t read_ticks() {
-    const uint64_t now = fake_ticks;
-    fake_ticks += fake_step;
+}  // namespace slmprof
+
+inline uint64_t slmprof_read_ticks() {
+    const uint64_t now = slmprof::fake_ticks;
+    slmprof::fake_ticks += slmprof::fake_step;
     return now;
 }
-inline uint64_t read_ticks_in_order() { return read_ticks(); }
-
-}  // namespace slmprof
+inline uint64_t slmprof_read_ticks_in_order() { return slmprof_read_ticks(); }
+inline int64_t  slmprof_monotonic_ns() { return static_cast<int64_t>(slmprof::fake_ticks); }
