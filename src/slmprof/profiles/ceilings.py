@@ -126,6 +126,16 @@ class Ceilings(Record, frozen=True):
                 return row.gbps
         return None
 
+    def with_gbps(self, level: str, rates: Mapping[str, float]) -> Ceilings:
+        """The same with other bandwidths of a level, by operation."""
+        rows = (
+            row.replace(gbps=rates[row.operation])
+            if row.level == level and row.operation in rates
+            else row
+            for row in self.bandwidth
+        )
+        return self.replace(bandwidth=tuple(rows))
+
     def best_arithmetic(self, type_name: str, n_columns: int) -> Arithmetic | None:
         """The fastest implementation for a type, or None where the type was not measured.
 

@@ -10,6 +10,7 @@ from msgspec import UNSET, UnsetType, field
 
 from ..errors import ProfileFormatError
 from ..settings.resolved import ResolvedConfig
+from .bandwidth import RunBandwidth
 from .ceilings import Ceilings
 from .decoding import Json, Record, Whole, decode
 from .vocabulary import enums
@@ -189,7 +190,8 @@ class Memory(Record, frozen=True):
 
 
 class Meta(Record, frozen=True):
-    """The parts of `meta`; `ceilings` is None where this machine's were not measured."""
+    """The parts of `meta`; `ceilings` is None where this machine's were not measured, `bandwidth`
+    where memory's was not during the run."""
 
     slmprof: Program = Program()
     environment: Environment = Environment()
@@ -198,6 +200,7 @@ class Meta(Record, frozen=True):
     run: Run = Run()
     memory: Memory = Memory()
     ceilings: Ceilings | None = None
+    bandwidth: RunBandwidth | None = None
 
     @classmethod
     def from_json(cls, parts: Mapping[str, Any]) -> Meta:
@@ -228,8 +231,10 @@ class Meta(Record, frozen=True):
 
     def to_json(self) -> Json:
         """The parts as one JSON object, without numbers that JSON does not have."""
-        ceilings = self.ceilings.to_json() if self.ceilings is not None else {}
-        return {**super().to_json(), "ceilings": ceilings}
+        values = super().to_json()
+        if self.bandwidth is None:
+            del values["bandwidth"]
+        return {**values, "ceilings": self.ceilings.to_json() if self.ceilings is not None else {}}
 
     def with_warnings(self, warnings: Iterable[str]) -> Meta:
         """The same with further warnings about the environment."""

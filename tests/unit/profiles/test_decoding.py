@@ -20,6 +20,11 @@ def full_meta() -> dict[str, Any]:
         **example_meta(),
         "memory": example_memory(),
         "ceilings": example_ceilings(warnings=("a video played",)).to_json(),
+        "bandwidth": {
+            "n_threads": 2,
+            "working_set_bytes": 2**28,
+            "samples": [{"point": "warm-up", "read_gbps": 20.0, "copy_gbps": 15.0}],
+        },
     }
 
 
@@ -65,6 +70,9 @@ def test_there_and_back() -> None:
         ("memory.observations.1.rss_bytes", 2**48, "memory.observations.rss_bytes"),
         ("memory.observations.1.buffers.0.buffer", -2, "memory.observations.buffers.buffer"),
         ("memory.observations.1.buffers.0.kind", None, "memory.observations.buffers.kind"),
+        ("bandwidth.samples.0.read_gbps", 0, "bandwidth.samples.read_gbps"),
+        ("bandwidth.samples", [], "bandwidth.samples"),
+        ("bandwidth.n_threads", 0, "bandwidth.n_threads"),
         ("memory", [], "memory"),
         ("model", None, "model"),
     ],
@@ -87,7 +95,7 @@ def test_wrong_ceilings_in_a_profile_are_refused() -> None:
     with pytest.raises(ProfileFormatError, match=r"bandwidth\.gbps"):
         Meta.from_json(put(full_meta(), "ceilings.bandwidth.0.gbps", 0))
     with pytest.raises(ProfileFormatError, match="update slmprof"):
-        Meta.from_json(put(full_meta(), "ceilings.format_version", 2))
+        Meta.from_json(put(full_meta(), "ceilings.format_version", 3))
 
 
 def test_unknown_keys_are_dropped_and_absent_ones_are_null() -> None:
@@ -98,6 +106,7 @@ def test_unknown_keys_are_dropped_and_absent_ones_are_null() -> None:
     assert bare == Meta.from_json({})
     assert bare.environment.warnings == () and bare.model.tensor_types == {}
     assert bare.ceilings is None and bare.to_json()["ceilings"] == {}
+    assert bare.bandwidth is None and "bandwidth" not in bare.to_json()
 
 
 def test_halves_of_surrogate_pairs_become_printable() -> None:

@@ -15,7 +15,7 @@ from ..graphs.structures import Structures
 from ..timing.phases import NS_PER_MS, op_steps, ops_total_ns
 from ..timing.spans import op_stats
 from ..work.profile_work import ProfileWork
-from ..work.roofline import add_bounds, stream_bytes
+from ..work.roofline import SHARES, add_bounds, stream_bytes
 from .grouping import by_time
 
 Floats = npt.NDArray[np.float64]
@@ -26,7 +26,8 @@ COLUMNS: dict[str, str] = {
     "fused": "object", "backend": "object", "calls": "float64", "time_ms": "float64",
     "compute_ms": "float64", "wait_ms": "float64", "slowest_ms": "float64",
     "imbalance": "float64", "share": "float64", "flops": "float64", "bytes": "float64",
-    "weight_bytes": "float64", "gflops": "float64", "gbps": "float64", "ceiling_share": "float64",
+    "weight_bytes": "float64", "gflops": "float64", "gbps": "float64", "memory_share": "float64",
+    "compute_share": "float64", "kernel_share": "float64", "ceiling_share": "float64",
     "bound": "object",
 }  # fmt: skip
 
@@ -131,7 +132,7 @@ def _phase_rows(
             "gflops": flops / n_steps / running_ms / 1e6,
             "gbps": n_bytes / n_steps / running_ms / 1e6,
             # Filled in by the roofline, where this machine's ceilings are known.
-            "ceiling_share": np.nan,
+            **dict.fromkeys(SHARES, np.nan),
             "bound": None,
         },
         columns=list(COLUMNS),
@@ -151,7 +152,13 @@ def _bounded(profile: ProfileData, table: pd.DataFrame) -> pd.DataFrame:
         phase: n_bytes / _runs_per_step(profile, PHASES.index(phase))
         for phase, n_bytes in stream_bytes(table).items()
     }
-    return add_bounds(table, ceilings, n_threads=n_threads, step_bytes=step_bytes)
+    return add_bounds(
+        table,
+        ceilings,
+        n_threads=n_threads,
+        step_bytes=step_bytes,
+        bandwidth=profile.meta.bandwidth,
+    )
 
 
 def _runs_per_step(profile: ProfileData, phase: int) -> float:

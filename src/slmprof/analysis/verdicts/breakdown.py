@@ -122,7 +122,17 @@ def break_down(
     weights = weight_table(data)
     n_threads = {s.phase: thread_count(data, PHASES.index(s.phase)) for s in phases}
     types, n_cores = data.types.by_name(data.strings), meta.environment.n_cores
-    diagnosis = diagnose(ops, phases, meta.model, meta.ceilings, weights, types, n_threads, n_cores)
+    diagnosis = diagnose(
+        ops,
+        phases,
+        meta.model,
+        meta.ceilings,
+        weights,
+        types,
+        n_threads,
+        n_cores,
+        meta.bandwidth,
+    )
     return Breakdown(
         meta=meta,
         phases=phases,

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
+from ...profiles.bandwidth import RunBandwidth
 from ...profiles.ceilings import MEMORY, Ceilings
 from ...profiles.meta import Model
 from ...profiles.tables import TensorType
@@ -18,6 +20,7 @@ from ..graphs.kernel_names import UNRECORDED
 from ..memory.weights import LOOKED_UP, ROUTED
 from ..tables.waits import wait_table, wait_totals
 from ..timing.phases import PhaseSummary
+from ..work.roofline import SHARES
 from .findings import Finding, Host, Limit, MemoryLimit, Most, NoCeilings, Read, Types, Waiting
 from .gains import gains, is_product
 from .tensor_types import named_type, rows_unfit
@@ -39,6 +42,7 @@ def diagnose(
     types: Mapping[str, TensorType],
     n_threads: Mapping[str, int],
     n_cores: int | None = None,
+    bandwidth: RunBandwidth | None = None,
 ) -> tuple[Finding, ...]:
     """At most `MAX_FINDINGS` findings, in the order in which they are to be told.
 
@@ -51,13 +55,14 @@ def diagnose(
         types: the profile's tensor types by name.
         n_threads: threads of each phase.
         n_cores: of the machine that it ran on; None where that is not known.
+        bandwidth: of memory, beside the passes; None where the ceilings' own counts.
     """
     if ops.empty:
         return tuple(_types(model, weights, types))
     by_phase = {str(phase): rows for phase, rows in ops.groupby("phase", sort=False)}
     first: list[Finding] = []
     for phase, rows in by_phase.items():
-        first += _limit(phase, rows, ceilings)
+        first += _limit(phase, rows, ceilings, bandwidth)
     if not ops["bound"].notna().any():
         first += _ceilings(ceilings, n_threads, n_cores)
     if "decode" in by_phase:
@@ -70,7 +75,9 @@ def diagnose(
     return (*first, *(Finding(*cost) for cost in costs if cost in dearest), *last)
 
 
-def _limit(phase: str, rows: pd.DataFrame, ceilings: Ceilings | None) -> list[Finding]:
+def _limit(
+    phase: str, rows: pd.DataFrame, ceilings: Ceilings | None, bandwidth: RunBandwidth | None
+) -> list[Finding]:
     """The bound with the largest share; without bounds the largest group of ops."""
     total = float(rows["time_ms"].sum())
     if total <= 0:
@@ -85,18 +92,27 @@ def _limit(phase: str, rows: pd.DataFrame, ceilings: Ceilings | None) -> list[Fi
         bound=bound,
         share=float(shares.iloc[0]),
         shares={str(name): float(share) for name, share in shares.items()},
-        ceiling_share=_weighted(chosen["ceiling_share"], chosen["time_ms"]),
+        **_mean_shares(chosen),
     )
     if bound == "memory":
         counted = chosen[chosen["bytes"].notna()]
         time = float(counted["time_ms"].sum())
         peak = ceilings.gbps(MEMORY) if ceilings is not None else None
         if time > 0 and ceilings is not None and peak is not None:
-            reached = float(counted["bytes"].sum()) / time / 1e6
+            is_of_run = bandwidth is not None and bandwidth.n_threads == ceilings.n_threads
+            beside = bandwidth if is_of_run else None
             limit = MemoryLimit(
-                **limit.to_json(), gbps=reached, peak_gbps=peak, n_threads=ceilings.n_threads
+                **limit.to_json(),
+                gbps=float(counted["bytes"].sum()) / time / 1e6,
+                peak_gbps=beside.gbps() if beside else peak,
+                n_threads=ceilings.n_threads,
+                peak_range_gbps=beside.range_gbps() if beside and not beside.is_steady else None,
             )
     return [Finding(phase, limit)]
+
+
+def _mean_shares(rows: pd.DataFrame) -> dict[str, Any]:
+    return {name: _weighted(rows[name], rows["time_ms"]) for name in SHARES}
 
 
 def _most(phase: str, rows: pd.DataFrame, total: float) -> list[Finding]:

@@ -16,22 +16,30 @@ WAITING, HOST, GAIN = "waiting", "host", "gain"
 
 
 class Limit(Record, frozen=True):
-    """A bound with its share of the phase's op time, the shares of all bounds, and the modelled
-    least time over the time of the ops so bound."""
+    """A bound with its share of the phase's op time, the shares of all bounds, and of the ops so
+    bound the mean shares of their roofs, weighted by time: of the nearest one, of the bytes', of
+    the hardware's arithmetic, and of the kernel's own best."""
 
     topic: ClassVar[str] = LIMIT
     bound: str
     share: float
     shares: dict[str, float]
     ceiling_share: float | None
+    memory_share: float | None = None
+    compute_share: float | None = None
+    kernel_share: float | None = None
+    speedup: float | None = None
+    speedup_threads: int | None = None
 
 
-class MemoryLimit(Limit, frozen=True):
-    """As Limit; `gbps` of what the machine reads with `n_threads`, `peak_gbps`, are reached."""
+class MemoryLimit(Limit, frozen=True, kw_only=True):
+    """As Limit; `gbps` of what memory gave `n_threads`, `peak_gbps`, are reached. `peak_range_gbps`
+    is what it gave at least and at most during the run, where it moved."""
 
     gbps: float
     peak_gbps: float
     n_threads: int
+    peak_range_gbps: tuple[float, float] | None = None
 
 
 class Most(Record, frozen=True):

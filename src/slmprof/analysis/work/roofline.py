@@ -1,22 +1,29 @@
-"""Which ceiling each op is under, and how near it comes; the rule is in docs/roofline.md."""
+"""Which roofs each op is under, and how near it comes to them; see docs/roofline.md."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from ...profiles.bandwidth import RunBandwidth
 from ...profiles.ceilings import MEMORY, Ceilings
 from ...profiles.storage.history import GGML_TYPES
 from ..timing.phases import NS_PER_MS
+from .bounds import SYNC, SYNC_SHARE, UNEXPLAINED, Evidence, Shares, bound_of
+from .roofs import FACTORS
 
 Floats = npt.NDArray[np.float64]
 
 
-# An op is bound by waiting or by its start from this share of its span on.
-SYNC_SHARE = 0.5
+SHARES = ("memory_share", "compute_share", "kernel_share", "ceiling_share")
+# Ops that agree in these do the same in every layer; one by one they are too short to judge.
+_ROLE = ("phase", "kernel", "impl", "block", "part", "dtypes")
+# Phase, kernel and code.
+Scales = Mapping[tuple[str, str, str], bool]
 
 # Ops that read what the context holds: the KV cache or a recurrent state.
 _STATE_KERNELS = frozenset(
@@ -32,9 +39,15 @@ _DECODE = "decode"
 
 
 def add_bounds(
-    ops: pd.DataFrame, ceilings: Ceilings | None, *, n_threads: int, step_bytes: Mapping[str, float]
+    ops: pd.DataFrame,
+    ceilings: Ceilings | None,
+    *,
+    n_threads: int,
+    step_bytes: Mapping[str, float],
+    bandwidth: RunBandwidth | None = None,
+    scales: Scales | None = None,
 ) -> pd.DataFrame:
-    """The ops with `ceiling_share` and `bound` filled in, as docs/roofline.md says.
+    """The ops with their shares of the roofs and `bound` filled in, as docs/roofline.md says.
 
     Args:
         ops: rows of the ops table; times, calls, flops and bytes are per step.
@@ -42,39 +55,97 @@ def add_bounds(
         n_threads: of the run; ceilings of another number say nothing about it.
         step_bytes: for each phase, the bytes of weights and of context that one step reads. A
             phase that is absent is one of which this is not known.
+        bandwidth: of memory, as it was beside the passes; the ceilings' own where there is none.
+        scales: whether the ops of a phase, kernel and code get faster with more threads as
+            arithmetic does; what is absent was not measured.
 
     Returns:
-        A new table. `ceiling_share` is modelled: the least time by the ceilings over the measured
-        time; it is not cut at 1. Both columns are null where the work of an op or a ceiling that
-        it needs is not known; `bound` can be `sync` also where the work is not known.
+        A new table. The shares are modelled: least times over the measured time, not cut at 1;
+        `ceiling_share` is the largest of the three. They are null where the work of an op or a
+        ceiling that it needs is not known. Bounds are those of all layers' ops of a kind together.
     """
     result: pd.DataFrame = ops.copy()
-    result["ceiling_share"] = np.full(len(ops), np.nan)
+    for name in SHARES:
+        result[name] = np.full(len(ops), np.nan)
     result["bound"] = pd.Series([None] * len(ops), index=ops.index, dtype="object")
     if ceilings is None or ceilings.n_threads != n_threads or not len(ops):
         return result
+    if bandwidth is not None and bandwidth.n_threads != n_threads:
+        bandwidth = None
     time_ms = _floats(ops, "time_ms")
-    stream_ms, stream_in_memory = _stream_ms(ops, ceilings, step_bytes)
-    local_ms, local_in_memory = _local_ms(ops, ceilings)
-    compute_ms = _compute_ms(ops, ceilings)
-
-    least_ms = np.maximum(np.maximum(stream_ms, local_ms), compute_ms)
-    # Nothing to do is under no roof.
+    usual, *extremes = (_memory_ms(ops, one, step_bytes) for one in _in_run(ceilings, bandwidth))
+    kernel_ms, compute_ms = _arithmetic_ms(ops, ceilings)
+    # Nothing to do is under no roof; of what is known in part only, no roof is the nearest.
+    least_ms = np.fmax(np.maximum(usual.least_ms, kernel_ms), compute_ms)
     known = (least_ms > 0) & (time_ms > 0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        share = np.where(known, least_ms / time_ms, np.nan)
-        in_memory = np.where(stream_ms >= local_ms, stream_in_memory, local_in_memory)
-        roof = np.where(
-            np.maximum(stream_ms, local_ms) >= compute_ms,
-            np.where(in_memory, "memory", "cache"),
-            "compute",
-        ).astype(object)
-    roof[~known] = None
-    roof[_is_sync(ops, ceilings)] = "sync"
-    roof[(ops["op"] == "UNRECORDED").to_numpy()] = None
-    result["ceiling_share"] = share
-    result["bound"] = pd.Series(roof, index=ops.index, dtype="object")
+    for name, roof_ms in (
+        ("memory_share", usual.least_ms),
+        ("compute_share", compute_ms),
+        ("kernel_share", kernel_ms),
+        ("ceiling_share", least_ms),
+    ):
+        with np.errstate(invalid="ignore", divide="ignore"):
+            result[name] = np.where(known, roof_ms / time_ms, np.nan)
+    measured = {row.type for row in ceilings.arithmetic}
+    sources = ops["dtypes"].str.partition(",")[0]
+    table = pd.DataFrame(
+        {
+            "time": time_ms,
+            "known_time": np.where(known, time_ms, 0.0),
+            "waiting": _waiting_ms(ops, ceilings),
+            "compute": np.where(known, compute_ms, np.nan),
+            "kernel": np.where(known, kernel_ms, np.nan),
+            "in_memory": np.where(known & usual.in_memory, usual.least_ms, 0.0),
+            **{
+                f"memory{i}": np.where(known, one.least_ms, np.nan)
+                for i, one in enumerate((usual, *extremes))
+            },
+        }
+    )
+    names = [name for name in _ROLE if name in ops]
+    role = ops.groupby(names, sort=False, dropna=False).ngroup().to_numpy()
+    sums = table.groupby(role).sum(min_count=1)
+    own = (_is_product(ops) & sources.isin(measured).to_numpy()).tolist()
+    words: list[str | None] = [None] * (int(role.max()) + 1)
+    for number, first in enumerate(np.unique(role, return_index=True)[1].tolist()):
+        row = sums.loc[number]
+        place = ops.iloc[first]
+        key = (place["phase"], place["kernel"], place["impl"] if "impl" in ops else "")
+        evidence = Evidence(
+            is_waiting=row["time"] > 0 and row["waiting"] >= SYNC_SHARE * row["time"],
+            is_in_memory=2 * row["in_memory"] >= row["memory0"],
+            has_own_rate=own[first],
+            scales=(scales or {}).get(key),
+        )
+        words[number] = _common_bound(row, 1 + len(extremes), evidence)
+    chosen = np.array([words[number] for number in role.tolist()], dtype=object)
+    chosen[~known & (chosen != SYNC)] = None
+    chosen[(ops["op"] == "UNRECORDED").to_numpy()] = None
+    result["bound"] = pd.Series(chosen, index=ops.index, dtype="object")
     return result
+
+
+def _in_run(ceilings: Ceilings, bandwidth: RunBandwidth | None) -> list[Ceilings]:
+    """The ceilings with memory as it was during the run; where it moved, followed by those with its
+    lowest and its highest bandwidth."""
+    if bandwidth is None:
+        return [ceilings]
+    rates = [{name: bandwidth.gbps(name) for name in ("read", "copy")}]
+    if not bandwidth.is_steady:
+        ranges = {name: bandwidth.range_gbps(name) for name in ("read", "copy")}
+        rates += [{name: both[i] for name, both in ranges.items()} for i in (0, 1)]
+    return [ceilings.with_gbps(MEMORY, one) for one in rates]
+
+
+def _common_bound(sums: pd.Series[float], n_memories: int, evidence: Evidence) -> str | None:
+    """The bound of ops, if it is the same with each bandwidth that memory had."""
+    time = sums["known_time"] or np.nan
+    compute, kernel = sums["compute"] / time, sums["kernel"] / time
+    words = {
+        bound_of(Shares(sums[f"memory{i}"] / time, compute, kernel), evidence)
+        for i in range(n_memories)
+    }
+    return words.pop() if len(words) == 1 else UNEXPLAINED
 
 
 def stream_bytes(ops: pd.DataFrame) -> dict[str, float]:
@@ -83,6 +154,21 @@ def stream_bytes(ops: pd.DataFrame) -> dict[str, float]:
     amount = pd.Series(_stream_bytes(ops), index=ops.index, dtype="float64")
     sums = amount.groupby(ops["phase"].to_numpy()).sum()
     return {str(phase): float(total) for phase, total in sums.items()}
+
+
+@dataclass(frozen=True)
+class _Memory:
+    """Least times for an op's bytes, and whether they come from memory or from a cache."""
+
+    least_ms: Floats
+    in_memory: npt.NDArray[np.bool_]
+
+
+def _memory_ms(ops: pd.DataFrame, ceilings: Ceilings, step_bytes: Mapping[str, float]) -> _Memory:
+    stream_ms, stream_in_memory = _stream_ms(ops, ceilings, step_bytes)
+    local_ms, local_in_memory = _local_ms(ops, ceilings)
+    in_memory = np.where(stream_ms >= local_ms, stream_in_memory, local_in_memory)
+    return _Memory(np.maximum(stream_ms, local_ms), in_memory)
 
 
 def _stream_ms(
@@ -136,17 +222,33 @@ def _local_ms(ops: pd.DataFrame, ceilings: Ceilings) -> tuple[Floats, npt.NDArra
     return np.where(amount == 0, 0.0, amount / (rate * NS_PER_MS)), index == len(levels) - 1
 
 
-def _compute_ms(ops: pd.DataFrame, ceilings: Ceilings) -> Floats:
+def _arithmetic_ms(ops: pd.DataFrame, ceilings: Ceilings) -> tuple[Floats, Floats]:
+    """Least times for an op's operations: at the best rate of its kernel, and at the hardware's."""
     flops = _floats(ops, "flops")
-    peaks: dict[tuple[str, bool], float] = {}
-    rates = np.empty(len(ops))
+    peaks: dict[tuple[str, bool], tuple[float, float]] = {}
+    rates = np.empty((2, len(ops)))
     rows = zip(ops["op"], ops["kernel"], ops["dtypes"], ops["shape"], strict=True)
     for row, (op, kernel, dtypes, shape) in enumerate(rows):
         type_name, many = _arithmetic_of(op, kernel, dtypes, shape)
         if (type_name, many) not in peaks:
-            peaks[type_name, many] = _peak_gflops(ceilings, type_name, 2 if many else 1)
-        rates[row] = peaks[type_name, many]
-    return np.where(flops == 0, 0.0, flops / (rates * NS_PER_MS))
+            own = _peak_gflops(ceilings, type_name, 2 if many else 1)
+            peaks[type_name, many] = (own, _hardware_gflops(ceilings, type_name))
+        rates[:, row] = peaks[type_name, many]
+    kernel_ms, compute_ms = (
+        np.where(flops == 0, 0.0, flops / (rate * NS_PER_MS)) for rate in rates
+    )
+    # Nothing is no share of a roof that nobody knows.
+    return kernel_ms, compute_ms if ceilings.instructions else np.full(len(ops), np.nan)
+
+
+def _hardware_gflops(ceilings: Ceilings, type_name: str) -> float:
+    """What the processor can do with a type: that of its fastest instruction of those that the
+    build uses, or of ggml's own product where that is faster. NaN where none was measured."""
+    factors = FACTORS.get(type_name, FACTORS["int8"] if type_name in GGML_TYPES else ())
+    best = ceilings.best_instruction(factors or [one.type for one in ceilings.instructions])
+    if best is None or best.gflops is None:
+        return np.nan
+    return float(np.fmax(best.gflops, _peak_gflops(ceilings, type_name, 2)))
 
 
 def _peak_gflops(ceilings: Ceilings, type_name: str, n_columns: int) -> float:
@@ -183,17 +285,15 @@ def _is_product(ops: pd.DataFrame) -> npt.NDArray[np.bool_]:
     return ops["kernel"].str.startswith("mul_mat").to_numpy(dtype=np.bool_)
 
 
-def _is_sync(ops: pd.DataFrame, ceilings: Ceilings) -> npt.NDArray[np.bool_]:
-    """Whether waiting, or what any op costs, makes up the larger part of the span.
+def _waiting_ms(ops: pd.DataFrame, ceilings: Ceilings) -> Floats:
+    """What an op waits, or what its calls cost without any work, whichever is more.
 
     Waiting is the mean over the threads, or what the span is longer than the slowest thread's
     compute, whichever is more: the second is part of the first where both are exact.
     """
-    time_ms = _floats(ops, "time_ms")
-    barrier_ms = time_ms - _floats(ops, "slowest_ms")
-    waiting_ms = np.fmax(_floats(ops, "wait_ms"), barrier_ms)
+    barrier_ms = _floats(ops, "time_ms") - _floats(ops, "slowest_ms")
     start_ms = _floats(ops, "calls") * ceilings.op_ns / NS_PER_MS
-    return (time_ms > 0) & (np.fmax(waiting_ms, start_ms) >= SYNC_SHARE * time_ms)
+    return np.fmax(np.fmax(_floats(ops, "wait_ms"), barrier_ms), start_ms)
 
 
 def _floats(ops: pd.DataFrame, name: str) -> Floats:

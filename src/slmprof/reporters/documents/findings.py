@@ -9,20 +9,19 @@ from ...analysis.verdicts import findings
 from ...analysis.verdicts.findings import Finding
 from . import parts
 from .parts import Section, listed
-from .quantities import bytes_text, milliseconds, printable, rate
+from .quantities import bytes_text, milliseconds, printable, rate, ratio
 from .quantities import whole_percent as share_text
 
 _BOUNDS = {
     "memory": "memory-bound",
     "cache": "cache-bound",
     "compute": "compute-bound",
+    "kernel": "kernel-bound",
     "sync": "synchronisation-bound",
 }
 _BLOCKS = {"ffn": "FFN"}
 # Below, no single bound limits a phase.
 _MAJORITY = 0.5
-# Whose ops reach less of their ceiling, on the mean, is not limited by it alone.
-_NEAR = 0.7
 # Differences so small are not worth a word.
 _SLIGHT = 0.005
 
@@ -68,24 +67,48 @@ def _limit(phase: str, f: findings.Limit) -> str:
     name = phase.capitalize()
     if f.share < _MAJORITY:
         named = [f"{share_text(s)} {_BOUNDS.get(b, b)}" for b, s in f.shares.items()]
-        return f"No single bound dominates {phase}: its op time is {', '.join(named)}."
-    bound = _BOUNDS.get(f.bound, f.bound)
-    held = f"{share_text(f.share)} of its op time"
-    reached = f.gbps / f.peak_gbps if isinstance(f, findings.MemoryLimit) else f.ceiling_share
-    if reached is None or f.bound == "sync":
-        return f"{name} is {bound} ({held})."
-    if isinstance(f, findings.MemoryLimit):
-        threads = f.n_threads
-        with_threads = f" with {threads} thread{'s' if threads != 1 else ''}" if threads else ""
-        peak = (
-            f"{share_text(reached)} of peak ({rate(f.gbps)} of {rate(f.peak_gbps)} GB/s "
-            f"read{with_threads})"
-        )
+        text = f"No single bound dominates {phase}: its op time is {', '.join(named)}"
+    elif f.bound == "unexplained":
+        held = f"{share_text(f.share)} of its op time"
+        text = f"What limits {phase} is unexplained ({held}): {_reached(f)}"
     else:
-        peak = f"{share_text(reached)} of peak (modelled)"
-    if reached < _NEAR:
-        return f"{name} is nominally {bound} ({held}), but reaches only {peak}."
-    return f"{name} is {bound} ({held}), at {peak}."
+        text = f"{name} is {_BOUNDS.get(f.bound, f.bound)}: {share_text(f.share)} of its op time"
+        text += _of_roof(f)
+    if f.speedup is not None and f.speedup_threads is not None:
+        text += f"; {f.speedup_threads} threads make it {ratio(f.speedup)}x as fast as one"
+    return f"{text}."
+
+
+def _reached(f: findings.Limit) -> str:
+    """The shares of all roofs that are known."""
+    roofs = {
+        "memory": f.memory_share,
+        "compute": f.compute_share,
+        "the kernel's best": f.kernel_share,
+    }
+    known = [f"{share_text(s)} of {roof}" for roof, s in roofs.items() if s is not None]
+    return f"{', '.join(known)} (modelled)" if known else "no roof is known"
+
+
+def _of_roof(f: findings.Limit) -> str:
+    if isinstance(f, findings.MemoryLimit):
+        with_threads = f"{f.n_threads} thread{'s' if f.n_threads != 1 else ''}"
+        if f.peak_range_gbps is None:
+            reached = share_text(f.gbps / f.peak_gbps)
+            return f" at {reached} of {rate(f.peak_gbps)} GB/s ({rate(f.gbps)}; {with_threads})"
+        low, high = f.peak_range_gbps
+        ends = f"{share_text(f.gbps / high)} to {share_text(f.gbps / low)}"
+        return (
+            f" at {ends} of a bandwidth that moved from {rate(low)} to {rate(high)} GB/s during "
+            f"the run ({rate(f.gbps)}; {with_threads})"
+        )
+    if f.ceiling_share is None or f.bound == "sync":
+        return ""
+    if f.bound == "kernel":
+        own = f" at {share_text(f.ceiling_share)} of the kernel's best"
+        hardware = f", {share_text(f.compute_share)} of the hardware's" if f.compute_share else ""
+        return f"{own}{hardware} (modelled)"
+    return f" at {share_text(f.ceiling_share)} of peak (modelled)"
 
 
 def _most(phase: str, f: findings.Most) -> str:

@@ -20,6 +20,7 @@ from slmprof.analysis.verdicts.breakdown import break_down
 from slmprof.analysis.verdicts.diagnosis import MAX_FINDINGS, diagnose
 from slmprof.analysis.verdicts.findings import Finding, MemoryLimit
 from slmprof.analysis.verdicts.tensor_types import named_type
+from slmprof.profiles.bandwidth import BandwidthSample, RunBandwidth
 from slmprof.profiles.ceilings import Bandwidth, Ceilings
 from slmprof.profiles.meta import Meta, Model
 from slmprof.reporters.documents.findings import finding_record, finding_text, main_findings
@@ -47,9 +48,10 @@ def found(
     weights: pd.DataFrame = NO_WEIGHTS,
     n_threads: int = 1,
     n_cores: int | None = 4,
+    bandwidth: RunBandwidth | None = None,
 ) -> dict[str, Finding]:
     threads = {"prefill": n_threads, "decode": n_threads}
-    made = diagnose(ops, phases, model, ceilings, weights, TYPES, threads, n_cores)
+    made = diagnose(ops, phases, model, ceilings, weights, TYPES, threads, n_cores, bandwidth)
     return {finding.topic: finding for finding in made}
 
 
@@ -78,10 +80,20 @@ def test_limited_by_memory() -> None:
     # Of several ops so bound, by their time: 3 ms at 60 % and 1 ms at 20 %.
     both = op_rows(memory_bound(time_ms=3.0), memory_bound(time_ms=1.0, ceiling_share=0.2))
     assert found(both)["limit"].figures.ceiling_share == pytest.approx(0.5)
-    assert tells(limit, "Decode", "memory-bound", "75 %", "60 %", "12.0", "20.0 GB/s", "2 threads")
-    near = found(op_rows(memory_bound(bytes=16e6)))["limit"]
-    assert tells(near, "Decode", "memory-bound", "100 %", "16.0", "80 %")
-    assert "only" in words(limit) and "only" not in words(near)
+    assert tells(limit, "Decode is memory-bound: 75 %", "at 60 % of 20.0 GB/s", "12.0; 2 threads")
+
+
+def test_memory_is_what_it_was_during_the_run() -> None:
+    def beside(*rates: float, n_threads: int = 2) -> Finding:
+        samples = tuple(BandwidthSample("repeat", rate, rate) for rate in rates)
+        bandwidth = RunBandwidth(n_threads, MIB, samples)
+        return found(op_rows(memory_bound()), bandwidth=bandwidth)["limit"]
+
+    assert tells(beside(14.0, 15.0, 15.5), "at 80 % of 15.0 GB/s")
+    moved = beside(16.0, 15.0, 24.0)
+    assert moved.figures.peak_range_gbps == (15.0, 24.0)
+    assert tells(moved, "at 50 % to 80 %", "from 15.0 to 24.0 GB/s", "12.0")
+    assert tells(beside(15.0, n_threads=1), "20.0 GB/s")
 
 
 def test_limited_by_arithmetic_or_by_nothing_alone() -> None:
@@ -93,9 +105,22 @@ def test_limited_by_arithmetic_or_by_nothing_alone() -> None:
     assert tells(alone, "decode", "40 % memory-bound", "30 % synchronisation-bound")
 
 
-def test_far_from_the_ceiling_is_not_limited_by_it() -> None:
-    far = found(op_rows({"bound": "compute", "ceiling_share": 0.2}))["limit"]
-    assert tells(far, "Decode", "nominally compute-bound", "100 %", "20 %", "modelled")
+def test_a_kernel_at_its_best_says_what_the_hardware_could_do() -> None:
+    shares = {"ceiling_share": 0.9, "kernel_share": 0.9, "compute_share": 0.3}
+    kernel = found(op_rows({"phase": "prefill", "bound": "kernel", **shares}))["limit"]
+    assert tells(kernel, "Prefill is kernel-bound: 100 %", "at 90 % of the kernel's best")
+    assert tells(kernel, "30 % of the hardware's (modelled)")
+    # What better code could gain is up to the hardware.
+    rows = op_rows({"bound": "kernel", **shares, "memory_share": 0.4})
+    gain = found(rows)["gain"]
+    assert gain.figures.gain_ms == pytest.approx(0.6)
+
+
+def test_what_is_near_no_roof_is_unexplained() -> None:
+    shares = {"memory_share": 0.4, "compute_share": 0.55, "kernel_share": None}
+    far = found(op_rows({"bound": "unexplained", "ceiling_share": 0.55, **shares}))["limit"]
+    assert tells(far, "decode is unexplained (100 %", "40 % of memory, 55 % of compute")
+    assert "kernel" not in words(far)
     waiting = found(op_rows({"bound": "sync", "ceiling_share": 0.01}))["limit"]
     assert tells(waiting, "Decode", "synchronisation-bound", "100 %")
     assert "peak" not in words(waiting)

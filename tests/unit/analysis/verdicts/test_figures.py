@@ -9,6 +9,7 @@ from slmprof.analysis.verdicts import findings
 from slmprof.profiles.decoding import Record
 
 _GAIN = {"gain_ms": 1.0, "time_ms": 2.0, "share": 0.5, "is_modelled": True}
+_LIMIT = "memory_share compute_share kernel_share speedup speedup_threads"
 
 
 @pytest.mark.parametrize(
@@ -17,12 +18,12 @@ _GAIN = {"gain_ms": 1.0, "time_ms": 2.0, "share": 0.5, "is_modelled": True}
         (
             findings.Limit("sync", 0.5, {"sync": 0.5}, None),
             "limit",
-            "bound share shares ceiling_share",
+            f"bound share shares ceiling_share {_LIMIT}",
         ),
         (
-            findings.MemoryLimit("memory", 0.5, {}, 0.4, 10.0, 20.0, 2),
+            findings.MemoryLimit("memory", 0.5, {}, 0.4, gbps=10.0, peak_gbps=20.0, n_threads=2),
             "limit",
-            "bound share shares ceiling_share gbps peak_gbps n_threads",
+            f"bound share shares ceiling_share {_LIMIT} gbps peak_gbps n_threads peak_range_gbps",
         ),
         (findings.NoCeilings(2, None, None), "ceilings", "n_threads n_cores measured_for"),
         (

@@ -1,0 +1,55 @@
+"""Bandwidth of memory as it was beside the passes of one run (docs/roofline.md)."""
+
+from __future__ import annotations
+
+import statistics
+from typing import Annotated
+
+from msgspec import Meta
+
+from .decoding import Count, Record
+
+# A run whose bandwidth moved by more has no single memory roof.
+MOST_SPREAD = 0.15
+
+_Rate = Annotated[float, Meta(ge=1e-9, le=1e15)]
+
+
+class BandwidthSample(Record, frozen=True):
+    """10^9 bytes per second of all threads together, at one point of a run."""
+
+    point: Annotated[str, Meta(max_length=1000)]
+    read_gbps: _Rate
+    copy_gbps: _Rate
+
+
+class RunBandwidth(Record, frozen=True):
+    """What was measured between the passes of a run, in the order of time."""
+
+    n_threads: Count
+    working_set_bytes: Count
+    samples: Annotated[tuple[BandwidthSample, ...], Meta(min_length=1, max_length=10_000)]
+
+    def gbps(self, operation: str = "read") -> float:
+        """The median of an operation, `read` or `copy`."""
+        return statistics.median(self._rates(operation))
+
+    def range_gbps(self, operation: str = "read") -> tuple[float, float]:
+        """The lowest and the highest figure of an operation."""
+        rates = self._rates(operation)
+        return min(rates), max(rates)
+
+    @property
+    def spread(self) -> float:
+        """How far the reading moved: highest less lowest, over the median."""
+        low, high = self.range_gbps()
+        return (high - low) / self.gbps()
+
+    @property
+    def is_steady(self) -> bool:
+        """Whether it moved so little that the median stands for all of the run."""
+        return self.spread <= MOST_SPREAD
+
+    def _rates(self, operation: str) -> list[float]:
+        copies = operation == "copy"
+        return [one.copy_gbps if copies else one.read_gbps for one in self.samples]
