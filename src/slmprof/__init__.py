@@ -9,6 +9,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .analysis.comparison.comparison import Comparison as Comparison
+    from .capture.comparison import compare as compare
     from .capture.process import profile as profile
     from .capture.session import Session as Session
     from .errors import CaptureError as CaptureError
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 # importing a module `profile` would hide the function of that name.
 _PUBLIC: dict[str, str] = {
     "CaptureError": ".errors",
+    "Comparison": ".analysis.comparison.comparison",
     "EngineError": ".errors",
     "ModelError": ".errors",
     "Profile": ".views",
@@ -35,6 +38,7 @@ _PUBLIC: dict[str, str] = {
     "Session": ".capture.session",
     "SlmprofError": ".errors",
     "UsageError": ".errors",
+    "compare": ".capture.comparison",
     "load": ".views",
     "memory": ".planning.process",
     "profile": ".capture.process",

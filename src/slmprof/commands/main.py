@@ -14,7 +14,9 @@ from typing import Protocol, cast
 from ..errors import EngineError, SlmprofError
 from .options import Parser
 
-COMMANDS: tuple[str, ...] = ("breakdown", "memory", "roofline", "synth", "show", "sweep")
+COMMANDS: tuple[str, ...] = (
+    "breakdown", "memory", "roofline", "synth", "show", "compare", "sweep",
+)  # fmt: skip
 EXIT_INTERRUPTED = 130
 EXIT_FAILED = 1
 EXIT_USAGE = 2

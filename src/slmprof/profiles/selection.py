@@ -1,4 +1,4 @@
-"""The part of a profile that was measured at one depth of the context."""
+"""The part of a profile that was measured at one depth of the context, or by one process."""
 
 from __future__ import annotations
 
@@ -39,6 +39,29 @@ def select_depth(profile: _Profile, depth: int) -> _Profile:
         raise UsageError(f"nothing was measured at a depth of {depth}; the profile has: {known}")
     if len(depths) == 1:
         return profile
+    meta = profile.meta.replace(config=replace(profile.meta.config, n_depth=depth))
+    return replace(_with_rows(profile, "depth", depth), meta=meta)
+
+
+def measured_processes(profile: ProfileData) -> tuple[int, ...]:
+    """The processes that made timing or op passes, in the order in which they ran."""
+    columns = profile.steps.columns()
+    if "process" not in columns:
+        return (0,)
+    counted = columns["process"][profile.steps.pass_ != PASS_WARMUP]
+    processes: list[int] = np.unique(counted).tolist()
+    return tuple(processes)
+
+
+def select_process(profile: _Profile, process: int) -> _Profile:
+    """The profile as if this process had been the only one; the meta data stay as they are."""
+    if len(measured_processes(profile)) == 1:
+        return profile
+    return _with_rows(profile, "process", process)
+
+
+def _with_rows(profile: _Profile, column: str, value: int) -> _Profile:
+    """The profile with the rows that have a value in a column, and what belongs to them."""
     kept: dict[str, npt.NDArray[np.bool_]] = {}
     number: dict[str, npt.NDArray[np.int32]] = {}
     tables: dict[str, Table] = {}
@@ -48,16 +71,12 @@ def select_depth(profile: _Profile, depth: int) -> _Profile:
         columns = rows.columns()
         referring = {n: c.row_of for n, c in table.schema().items() if c.row_of in kept}
         chosen = [kept[of][columns[name]] for name, of in referring.items()]
-        if "depth" in columns:
-            chosen.append(columns["depth"] == depth)
+        if column in columns:
+            chosen.append(columns[column] == value)
         if chosen:
             kept[table.NAME] = np.logical_and.reduce(chosen)
             number[table.NAME] = (np.cumsum(kept[table.NAME]) - 1).astype(np.int32)
             columns = rows.take(kept[table.NAME]).columns()
             renumbered = {name: number[of][columns[name]] for name, of in referring.items()}
             tables[table.NAME] = table.from_columns({**columns, **renumbered})
-    return replace(
-        profile,
-        meta=profile.meta.replace(config=replace(profile.meta.config, n_depth=depth)),
-        **tables,  # type: ignore[arg-type]
-    )
+    return replace(profile, **tables)  # type: ignore[arg-type]

@@ -7,20 +7,21 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 Unit = Literal[
-    "text", "ms", "share", "change", "rate", "ratio", "range", "bytes", "size", "mib", "mib_change",
-    "bits", "count", "plain", "shape", "bar",
+    "text", "ms", "ms_change", "share", "change", "rate", "ratio", "range", "bytes", "size", "mib",
+    "mib_change", "bits", "count", "plain", "shape", "bar",
 ]  # fmt: skip
 """What a cell's value is.
 
-`ms` milliseconds; `share` a part of 1, `change` the same with its sign, `range` two changes, low
-and high; `rate` and `ratio` numbers of their own unit, which the title says; `bytes` and `size` (of
-a cache) with their unit, `mib` bytes shown in MiB, `mib_change` the same with their sign; `bits` of
-an element; `count` a number, whole where it can be; `plain` a whole number as it is; `shape`
-numbers of elements; `bar` a share, drawn.
+`ms` milliseconds, `ms_change` the same with their sign; `share` a part of 1, `change` the same with
+its sign, `range` two changes, low and high; `rate` and `ratio` numbers of their own unit, which the
+title says; `bytes` and `size` (of a cache) with their unit, `mib` bytes shown in MiB, `mib_change`
+the same with their sign; `bits` of an element; `count` a number, whole where it can be; `plain` a
+whole number as it is; `shape` numbers of elements; `bar` a share, drawn.
 """
-NUMBERS: frozenset[Unit] = frozenset(
-    ("ms", "share", "change", "rate", "ratio", "bytes", "size", "mib", "bits", "count", "plain")
-)
+NUMBERS: frozenset[Unit] = frozenset((
+    "ms", "ms_change", "share", "change", "rate", "ratio", "bytes", "size", "mib", "bits", "count",
+    "plain",
+))  # fmt: skip
 
 Cell = Any
 """A value of its column's unit, or a `Quantity`; None where unknown, "" where none belongs."""
@@ -129,10 +130,15 @@ class Caveat:
 
 @dataclass(frozen=True)
 class Section:
-    """Parts that belong together, with or without a title."""
+    """Parts that belong together, with or without a title.
+
+    Attributes:
+        is_folded: whether a renderer that can fold parts away shows this one folded.
+    """
 
     title: str | None
     parts: tuple[Table | HeatMap | Note | Finding, ...]
+    is_folded: bool = False
 
     @property
     def is_empty(self) -> bool:

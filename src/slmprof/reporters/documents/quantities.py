@@ -115,6 +115,7 @@ def printable(text: str) -> str:
 
 _TEXTS: dict[Unit, Callable[[Any], str]] = {
     "ms": milliseconds,
+    "ms_change": lambda value: f"{'+' if value > 0 else ''}{milliseconds(value)}",
     "share": percent,
     "change": change,
     "range": changes,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Iterator, Sequence
 from typing import TextIO
 
@@ -36,7 +37,10 @@ def _part(part: Part) -> Iterator[str]:
 
 
 def _section(section: Section) -> Iterator[str]:
-    if section.title is not None:
+    if section.is_folded:
+        # A browser shows the title alone; Markdown within goes on after a blank line.
+        yield f"<details><summary>{_plain(section.title or 'More')}</summary>"
+    elif section.title is not None:
         yield f"## {_escaped(section.title)}"
     for part in section.parts:
         if isinstance(part, Note):
@@ -49,6 +53,8 @@ def _section(section: Section) -> Iterator[str]:
     sentences = [f"- {_escaped(part.text)}" for part in section.parts if isinstance(part, Finding)]
     if sentences:
         yield "\n".join(sentences)
+    if section.is_folded:
+        yield "</details>"
 
 
 def _grid(shown: Grid) -> Iterator[str]:
@@ -79,3 +85,8 @@ def _escaped(text: str) -> str:
     for sign in "\\|*_`<>[]":
         text = text.replace(sign, f"\\{sign}")
     return text
+
+
+def _plain(text: str) -> str:
+    """A text within HTML."""
+    return html.escape(printable(text, UNICODE))

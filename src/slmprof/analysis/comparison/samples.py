@@ -1,0 +1,182 @@
+"""What the processes of one profile measured: a time for each thing that can be compared."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from ...profiles.data import ProfileData
+from ...profiles.meta import Meta
+from ...profiles.selection import measured_processes, select_process
+from ...profiles.vocabulary import PASS_TIMING, PHASES
+from ..graphs.nodes import CONVERSIONS
+from ..memory.use import memory_totals
+from ..tables.derived import Derived
+from ..tables.ops import op_table
+from ..timing.phases import NS_PER_MS, summarize_phases
+from ..timing.statistics import summarize
+from .intervals import Floats
+
+LATENCY, BLOCK, PART, KERNEL, LAYER, OP = "latency", "block", "part", "kernel", "layer", "op"
+MEMORY = "memory"
+TIMES: tuple[str, ...] = (LATENCY, BLOCK, PART, KERNEL, LAYER, OP)
+# Standard error of a median of n samples: this times their MAD, over the root of n (if normal).
+_MEDIAN_ERROR = 1.4826 * 1.2533
+# ggml names tensors that nobody named by their place, which tells nothing about their role.
+_UNNAMED = re.compile(r"(node|leaf)_\d+")
+
+
+class Place(NamedTuple):
+    """One thing that takes time: what it is, and what tells it from others of its kind.
+
+    `impl` is the code of a kernel that has a row for each of several codes. An op is told by its
+    role: phase, layer, block, part, ggml's operator and the tensor that it makes; never by order.
+    """
+
+    what: str
+    phase: str
+    name: str
+    impl: str | None = None
+    layer: int | None = None
+    block: str | None = None
+    part: str | None = None
+    op: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A profile, as far as a comparison needs it.
+
+    Attributes:
+        name: what reports call it.
+        meta: what it says about itself.
+        n_depth: the depth of the context that is compared.
+        n_tokens: tokens of each phase in one repeat.
+        n_processes: how many there were.
+        times: milliseconds of a step, one for each process; NaN where a process has none. Of the
+            latency, the median unprofiled step; of all else the mean of the op passes.
+        noise: of latencies, the standard error of the logarithm of one process's median, by how its
+            own steps differ.
+        spans_ns: when each process measured, by the system's monotonic clock.
+        memory_totals: allocated bytes of each kind.
+        has_ops: whether times of ops can be told process by process.
+    """
+
+    name: str
+    meta: Meta
+    n_depth: int
+    n_tokens: Mapping[str, int]
+    n_processes: int
+    times: Mapping[Place, Floats]
+    noise: Mapping[Place, float]
+    spans_ns: tuple[tuple[int, int], ...]
+    memory_totals: Mapping[str, int]
+    has_ops: bool
+
+    @property
+    def phases(self) -> tuple[str, ...]:
+        """The phases that were measured, prefill first."""
+        return tuple(self.n_tokens)
+
+
+def summarize_subject(name: str, profiles: Sequence[Derived], n_depth: int) -> Subject:
+    """The figures of each process, at one depth of the context.
+
+    Args:
+        profiles: one or several of the same model and settings, in the order in which they ran;
+            what is not measured in steps is taken from the first.
+    """
+    at_depth = [profile.at_depth(n_depth).data for profile in profiles]
+    parts = [(data, process) for data in at_depth for process in measured_processes(data)]
+    # Statistics that were added up in the run may be those of all its processes together.
+    has_ops = all(
+        len(measured_processes(data)) == 1
+        or len(data.events) > 0
+        or "process" in data.stats.columns()
+        for data in at_depth
+    )
+    found: dict[Place, list[float]] = {}
+    noise: dict[Place, list[float]] = {}
+    spans: list[tuple[int, int]] = []
+    for number, (data, process) in enumerate(parts):
+        part = select_process(data, process)
+        spans.append((int(part.steps.begin_ns.min()), int(part.steps.end_ns.max())))
+        for place, median, error in _latencies(part):
+            found.setdefault(place, [math.nan] * len(parts))[number] = median
+            noise.setdefault(place, []).append(error)
+        for place, time_ms in _op_times(part) if has_ops else ():
+            times = found.setdefault(place, [math.nan] * len(parts))
+            times[number] = time_ms + (0.0 if math.isnan(times[number]) else times[number])
+    return Subject(
+        name=name,
+        meta=profiles[0].data.meta,
+        n_depth=n_depth,
+        n_tokens={summary.phase: summary.n_tokens for summary in summarize_phases(at_depth[0])},
+        n_processes=len(parts),
+        times={place: np.array(values) for place, values in found.items()},
+        noise={p: math.sqrt(sum(e * e for e in es) / len(es)) for p, es in noise.items()},
+        spans_ns=tuple(spans),
+        memory_totals=memory_totals(at_depth[0]),
+        has_ops=has_ops,
+    )
+
+
+def are_interleaved(a: Subject, b: Subject) -> bool:
+    """Whether the processes of both ran in turns, one of each in a round.
+
+    The clock of all processes of a machine is the same, and starts anew with the machine; processes
+    that alternate by it have run so.
+    """
+    if a.n_processes != b.n_processes or a.n_processes < 2:
+        return False
+    rounds = [
+        (*sorted((first, second)),) for first, second in zip(a.spans_ns, b.spans_ns, strict=True)
+    ]
+    order = [span for of_round in rounds for span in of_round]
+    return all(before[1] <= after[0] for before, after in pairwise(order))
+
+
+def _latencies(part: ProfileData) -> Iterator[tuple[Place, float, float]]:
+    """For each phase the median unprofiled step, and the standard error of its logarithm."""
+    steps = part.steps
+    wall_ms = (steps.end_ns - steps.begin_ns) / NS_PER_MS
+    for number, phase in enumerate(PHASES):
+        summary = summarize(wall_ms[(steps.phase == number) & (steps.pass_ == PASS_TIMING)])
+        if summary is None or summary.median <= 0:
+            continue
+        n = int(((steps.phase == number) & (steps.pass_ == PASS_TIMING)).sum())
+        error = _MEDIAN_ERROR * summary.mad / summary.median / math.sqrt(n)
+        yield Place(LATENCY, phase, phase), summary.median, error
+
+
+def _op_times(part: ProfileData) -> Iterator[tuple[Place, float]]:
+    """Milliseconds of a step by block, part, kernel, layer and op; of one place, several add up."""
+    # Bounds are not compared, and take time to derive.
+    rows = op_table(replace(part, meta=part.meta.replace(ceilings=None)))
+    names = ("phase", "block", "part", "layer", "kernel", "impl", "op", "tensor", "time_ms")
+    for phase, block, of_block, at, kernel, impl, op, tensor, time_ms in zip(
+        *(rows[name].tolist() for name in names), strict=True
+    ):
+        layer = None if at is pd.NA else int(at)
+        yield Place(BLOCK, phase, block, block=block), time_ms
+        yield Place(KERNEL, phase, kernel), time_ms
+        yield Place(KERNEL, phase, kernel, impl=impl), time_ms
+        if layer is not None:
+            yield Place(LAYER, phase, f"layer {layer}", layer=layer), time_ms
+        is_conversion = of_block in CONVERSIONS
+        task = "conversion" if is_conversion else of_block
+        yield (
+            Place(PART, phase, "/".join(filter(None, (block, task))), block=block, part=task),
+            time_ms,
+        )
+        name = "" if _UNNAMED.fullmatch(tensor) else tensor
+        if is_conversion and name:
+            name = f"{name} (conversion)"
+        yield Place(OP, phase, name, layer=layer, block=block, part=task, op=op), time_ms

@@ -1,0 +1,116 @@
+"""What differs in machine, build and settings, and what makes times incomparable."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ...profiles.vocabulary import PHASES
+from .intervals import MIN_PROCESSES
+from .matching import Pair
+from .samples import OP, Subject
+
+_MACHINE = ("cpu", "n_cores", "memory_bytes", "os", "governor")
+_MODEL = (
+    "name", "architecture", "n_params", "n_layer", "n_embd", "n_vocab", "file_type", "size_bytes",
+    "random_weights",
+)  # fmt: skip
+# How long to wait for a run is no property of what was run.
+_UNTOLD = ("timeout",)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One thing that is not the same; None where a profile does not say."""
+
+    part: str
+    what: str
+    a: Any
+    b: Any
+
+
+@dataclass(frozen=True)
+class Obstacle:
+    """Why there is no verdict about times of some phases; `what` is `op` where only what the op
+    passes tell is meant, and empty for all times."""
+
+    phases: tuple[str, ...]
+    reason: str
+    what: str = ""
+
+
+def differences(a: Subject, b: Subject) -> tuple[Difference, ...]:
+    """Machine, build, model, settings and warnings, where the two differ."""
+    first, second = list(_facts(a)), list(_facts(b))
+    told = {**dict.fromkeys(key for key, _ in first), **dict.fromkeys(key for key, _ in second)}
+    of_a, of_b = dict(first), dict(second)
+    return tuple(
+        Difference(*key, of_a.get(key), of_b.get(key))
+        for key in told
+        if of_a.get(key) != of_b.get(key)
+    )
+
+
+def _facts(subject: Subject) -> Iterator[tuple[tuple[str, str], Any]]:
+    meta = subject.meta
+    for name in _MACHINE:
+        yield ("machine", name), getattr(meta.environment, name)
+    yield ("build", "slmprof"), meta.slmprof.version
+    yield ("build", "llama.cpp"), meta.slmprof.llama_cpp.version
+    yield ("build", "llama.cpp source"), meta.slmprof.llama_cpp.source
+    for flag, value in meta.slmprof.build.items():
+        yield ("build", flag), value
+    for name in _MODEL:
+        yield ("model", name), getattr(meta.model, name)
+    for type_name, size in sorted(meta.model.tensor_types.items()):
+        yield ("model", f"bytes of {type_name}"), size
+    for name, value in meta.config.to_json().items():
+        if name not in _UNTOLD:
+            yield ("settings", name), value
+    yield ("run", "processes"), subject.n_processes
+    yield ("run", "repeats"), meta.run.n_repeats_done
+    yield ("run", "complete"), meta.run.complete
+    for text in meta.environment.warnings:
+        yield ("warnings", text), True
+
+
+def obstacles(a: Subject, b: Subject, pairs: Sequence[Pair]) -> tuple[Obstacle, ...]:
+    """Why there can be no verdict about times, of which `pairs` are what was matched."""
+    return tuple(_obstacles(a, b, pairs))
+
+
+def _obstacles(a: Subject, b: Subject, pairs: Sequence[Pair]) -> Iterator[Obstacle]:
+    both = [phase for phase in PHASES if phase in a.phases and phase in b.phases]
+    if not both:
+        yield Obstacle(PHASES, "they have no phase in common")
+        return
+    for phase in PHASES:
+        if (phase in a.phases) != (phase in b.phases):
+            lacks = b.name if phase in a.phases else a.name
+            yield Obstacle((phase,), f"{lacks} has no {phase}")
+    of_ops = [pair for pair in pairs if any(place and place.what == OP for place in pair)]
+    if of_ops and not any(all(pair) for pair in of_ops):
+        yield Obstacle(PHASES, "they have no op in common")
+    if a.n_depth != b.n_depth:
+        yield Obstacle(PHASES, f"they ran at depths of {a.n_depth} and {b.n_depth} tokens")
+    prompts = [subject.n_tokens.get("prefill") for subject in (a, b)]
+    if None not in prompts and prompts[0] != prompts[1]:
+        yield Obstacle(PHASES, f"their prompts have {prompts[0]} and {prompts[1]} tokens")
+    generated = [subject.n_tokens.get("decode") for subject in (a, b)]
+    if None not in generated and generated[0] != generated[1]:
+        yield Obstacle(("decode",), f"they generated {generated[0]} and {generated[1]} tokens")
+    few = [(subject.n_processes, subject.name) for subject in (a, b)]
+    least, name = min(few)
+    if least < MIN_PROCESSES:
+        count = "one process" if least == 1 else f"only {least} processes"
+        who = "each has" if few[0][0] == few[1][0] else f"{name} has"
+        yield Obstacle(
+            PHASES,
+            f"{who} {count}, and a verdict on times needs {MIN_PROCESSES} or more a side: what "
+            "one process measures says nothing of the next (--processes 10)",
+        )
+    for subject in (a, b):
+        if not subject.has_ops:
+            text = f"{subject.name} keeps one statistic of an op for all processes (--events all)"
+            yield Obstacle(PHASES, text, OP)

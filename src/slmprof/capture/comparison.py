@@ -1,0 +1,205 @@
+"""Profiles and models compared: what is not measured yet runs in turns, process by process."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..children.protocol import OnProgress, Progress
+from ..errors import UsageError
+from ..settings.capture import CaptureConfig
+from ..settings.model_source import ModelSource
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from ..analysis.comparison.comparison import Comparison
+    from ..settings.keywords import RunKeywords
+    from ..views import Profile
+
+# Processes are what a verdict rests on, so that a comparison has many short ones.
+N_PROCESSES = 10
+REPEATS = 3
+_SUFFIX = ".slmprof"
+_ZIP = b"PK\x03\x04"
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """One of the things compared: a profile, or what to run to have one."""
+
+    name: str
+    profile: Profile | None = None
+    config: CaptureConfig | None = None
+
+
+def compare(
+    *sources: str | os.PathLike[str] | Profile,
+    processes: int = N_PROCESSES,
+    margin: float | None = None,
+    fail_if: Sequence[str] = (),
+    on_progress: OnProgress | None = None,
+    **settings: Unpack[RunKeywords],
+) -> Comparison:
+    """Compares profiles, or models, with the first of them (docs/comparison.md).
+
+    Args:
+        sources: two or more: a `slmprof.Profile`, the path of a saved one, or a MODEL, which is
+            measured. Models run in turns, one process of each in a round.
+        processes: how many processes of each model.
+        margin: the relative difference up to which times count as the same; 0.03 where not given.
+        fail_if: conditions such as `decode > 3%`; `Comparison.failed` says which are surely met.
+        on_progress: called with a Progress as the runs go on.
+        settings: of the runs, as for `slmprof.profile`.
+
+    Raises:
+        UsageError: fewer than two sources, an invalid setting or condition, settings where there is
+            no model to run; and whatever `slmprof.profile` and `slmprof.load` raise.
+    """
+    from ..analysis.comparison.conditions import Condition
+
+    conditions = [Condition.parse(text) for text in fail_if]
+    entries = find_entries(sources, settings)
+    measured = run_entries(entries, processes, on_progress or (lambda _: None))
+    return compared(measured, margin=margin, conditions=conditions)
+
+
+def compared(
+    profiles: Mapping[str, Sequence[Profile]], *, margin: float | None, conditions: Sequence[Any]
+) -> Comparison:
+    """The comparison of what was measured, by the name of each."""
+    from ..analysis.comparison.comparison import compare_subjects, summarize_all
+    from ..analysis.comparison.intervals import DEFAULT_MARGIN
+
+    return compare_subjects(
+        summarize_all(profiles),
+        margin=DEFAULT_MARGIN if margin is None else margin,
+        conditions=conditions,
+    )
+
+
+def find_entries(
+    sources: Sequence[str | os.PathLike[str] | Profile], settings: Mapping[str, Any]
+) -> list[Entry]:
+    """What the sources are, profiles read, with distinct names; nothing runs yet.
+
+    Raises:
+        UsageError, ModelError, ProfileFormatError: as `compare`.
+    """
+    from ..views import Profile, load
+
+    if len(sources) < 2:
+        raise UsageError("name at least two profiles or models to compare")
+    found: list[Entry] = []
+    for source, name in zip(sources, _names(sources), strict=True):
+        if isinstance(source, Profile):
+            found.append(Entry(name, profile=source))
+        elif _is_profile(source):
+            found.append(Entry(name, profile=load(source)))
+        else:
+            asked = {"repeats": REPEATS, **settings, "model": os.fspath(source)}
+            found.append(Entry(name, config=CaptureConfig.from_json(asked)))
+    if settings and all(entry.profile is not None for entry in found):
+        raise UsageError(
+            f"{', '.join(sorted(settings))}: settings are of runs, and there is no model to run"
+        )
+    return found
+
+
+def read_profiles(
+    paths: Sequence[str | os.PathLike[str]], n_depth: int | None = None
+) -> dict[str, list[Profile]]:
+    """Saved profiles by distinct names, at one depth where one is named.
+
+    Raises:
+        UsageError, ProfileFormatError: as `slmprof.load`; nothing was measured at the depth.
+    """
+    from ..views import load
+
+    profiles = map(load, paths)
+    return {
+        name: [profile if n_depth is None else profile.at_depth(n_depth)]
+        for name, profile in zip(_names(paths), profiles, strict=True)
+    }
+
+
+def _is_profile(source: str | os.PathLike[str]) -> bool:
+    path = Path(source)
+    if path.suffix.lower() == _SUFFIX:
+        return True
+    try:
+        with path.open("rb") as stream:
+            return stream.read(len(_ZIP)) == _ZIP
+    except (OSError, ValueError):
+        return False
+
+
+def _names(sources: Sequence[str | os.PathLike[str] | Profile]) -> list[str]:
+    """Short names, with folders before them or a number behind where they would not be distinct."""
+    choices = [_choices(source) for source in sources]
+    names = [choice[0] for choice in choices]
+    for level in range(1, max(map(len, choices))):
+        again = {name for name in names if names.count(name) > 1}
+        names = [
+            choice[min(level, len(choice) - 1)] if name in again else name
+            for name, choice in zip(names, choices, strict=True)
+        ]
+    made: list[str] = []
+    for name in names:
+        number, unique = 1, name
+        while unique in made:
+            number += 1
+            unique = f"{name} ({number})"
+        made.append(unique)
+    return made
+
+
+def _choices(source: str | os.PathLike[str] | Profile) -> list[str]:
+    """Names of a source, the shortest first."""
+    from ..views import Profile
+
+    if isinstance(source, Profile):
+        return [source.meta.model.name or "unnamed model"]
+    if not _is_profile(source) and ModelSource.parse(source).is_synthesised:
+        return [ModelSource.parse(source).short_name, os.fspath(source)]
+    path = Path(source)
+    parts = [*path.parts[:-1], path.stem]
+    return ["/".join(parts[i:]) for i in range(len(parts) - 1, -1, -1)] + [os.fspath(source)]
+
+
+def run_entries(
+    entries: Sequence[Entry], n_processes: int, on_progress: OnProgress
+) -> dict[str, list[Profile]]:
+    """The profiles of all entries by their names, as many as processes where they had to be run.
+
+    Models run in turns, each round in the reverse order of the one before, so that neither a drift
+    of the machine nor the order within a round favours one of them.
+
+    Raises:
+        EngineError, CaptureError: a model cannot be measured.
+    """
+    made: dict[str, list[Profile]] = {
+        entry.name: [entry.profile] if entry.profile is not None else [] for entry in entries
+    }
+    for entry, stage in _turns([e for e in entries if e.profile is None], n_processes):
+        assert entry.config is not None
+        made[entry.name].append(_measured(entry.config, stage, on_progress))
+    return made
+
+
+def _turns(entries: Sequence[Entry], n_processes: int) -> Iterator[tuple[Entry, str]]:
+    for number in range(n_processes):
+        for entry in entries if number % 2 == 0 else reversed(entries):
+            yield entry, f"{entry.name}, process {number + 1} of {n_processes}"
+
+
+def _measured(config: CaptureConfig, stage: str, on_progress: OnProgress) -> Profile:
+    from .process import profile_in_worker
+
+    def tell(progress: Progress) -> None:
+        on_progress(replace(progress, stage=f"{stage}: {progress.stage}"))
+
+    return profile_in_worker(config, tell)
