@@ -33,7 +33,10 @@ slmprof::TensorFill fill_from_name(const std::string & name) {
     if (name == "bias") {
         return slmprof::TensorFill::bias;
     }
-    throw std::invalid_argument("unknown fill '" + name + "': weight, norm or bias");
+    if (name == "decay") {
+        return slmprof::TensorFill::decay;
+    }
+    throw std::invalid_argument("unknown fill '" + name + "': weight, norm, bias or decay");
 }
 
 void write_random_gguf(const std::string & path, const std::vector<slmprof::NamedValue> & metadata,

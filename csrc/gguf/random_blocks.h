@@ -17,8 +17,9 @@
 namespace slmprof {
 
 // What a tensor's values are spread around. Weights lie around 0 with a deviation that keeps
-// activations finite through many layers; norms lie around 1 and biases close to 0.
-enum class TensorFill : uint8_t { weight = 0, norm = 1, bias = 2 };
+// activations finite through many layers; norms lie around 1, biases close to 0, and what a state decays by
+// around -1.
+enum class TensorFill : uint8_t { weight = 0, norm = 1, bias = 2, decay = 3 };
 
 // SplitMix64 (Steele, Lea, Flood 2014): one multiply-free state step, so that any stream can be
 // started anywhere from a seed of its own.
@@ -66,7 +67,7 @@ class RandomPool {
                                      type == GGML_TYPE_IQ2_XS || type == GGML_TYPE_IQ2_XXS;
         const int64_t      n_rows  = is_slow ? k_rows_if_slow : k_rows;
         Random             random(mix_seeds(seed, (uint64_t(type) << 8) | uint64_t(fill)));
-        const float        centre = fill == TensorFill::norm ? 1.0f : 0.0f;
+        const float        centre = fill == TensorFill::norm ? 1.0f : fill == TensorFill::decay ? -1.0f : 0.0f;
         std::vector<float> values(n_rows * k_row_length);
         std::generate(values.begin(), values.end(), [&] { return centre + k_deviation * random.normal(); });
 
@@ -103,7 +104,7 @@ class RandomPool {
     static constexpr int64_t k_rows         = 256;   // in the pool
     static constexpr int64_t k_rows_if_slow = 32;
     static constexpr int64_t k_min_unit     = 64;    // values per pick where blocks are small
-    static constexpr float   k_deviation    = 0.02f; // of weights, norms and biases alike
+    static constexpr float   k_deviation    = 0.02f; // of all of them alike
 
     size_t               unit_bytes_ = 0;
     size_t               n_units_    = 0;

@@ -5,8 +5,8 @@ from __future__ import annotations
 from slmprof.settings.dimensions import Dimensions
 
 ARCHITECTURES = (
-    "llama", "qwen2", "gemma", "gemma2", "phi2", "phi3", "gptneox", "bloom", "gpt2", "stablelm",
-    "openelm", "olmo", "minicpm",
+    "llama", "qwen2", "qwen3", "gemma", "gemma2", "gemma3", "phi2", "phi3", "gptneox", "bloom",
+    "gpt2", "stablelm", "openelm", "olmo", "minicpm",
 )  # fmt: skip
 
 
@@ -15,7 +15,7 @@ def small_dimensions(architecture: str, **changes: object) -> Dimensions:
     values: dict[str, object] = {
         "architecture": architecture, "name": f"small {architecture}", "n_layer": 3, "n_embd": 256,
         "n_ff": 512, "n_head": 4, "n_head_kv": 4, "n_vocab": 512, "n_ctx_train": 512,
-        "head_dim": 64, "tied": architecture in ("gemma", "gemma2", "openelm"),
+        "head_dim": 64, "tied": architecture in ("gemma", "gemma2", "gemma3", "openelm"),
         "qkv_bias": architecture == "qwen2",
     }  # fmt: skip
     return Dimensions(**{**values, **changes})  # type: ignore[arg-type]

@@ -73,6 +73,7 @@ class Session:
         from .. import _core
 
         self.path = resolve_model(self.config.source, seed=self.config.seed)
+        self._ignored = self._ignored_keys()
         self._native = _core
         self._engine: _core.Engine | None = None
         self._ends = contextlib.ExitStack()
@@ -101,6 +102,13 @@ class Session:
         except BaseException:
             self.close()
             raise
+
+    def _ignored_keys(self) -> tuple[str, ...]:
+        if not self.config.source.is_synthesised:
+            return ()
+        from ..models.synthesis import ignored_keys
+
+        return ignored_keys(self.config.source)
 
     def __enter__(self) -> Session:
         return self
@@ -263,6 +271,8 @@ class Session:
         """
         config = replace(self.used_config(), **used)
         model = model_record(self.model_info, self.path)
+        if self._ignored:
+            model = model.replace(ignored=self._ignored)
         meta = describe_run(model, config, run, self.config.n_threads, self.ceilings)
         for monitor in self._monitors:
             meta = monitor.describe(meta)

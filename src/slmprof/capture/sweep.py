@@ -225,7 +225,7 @@ def _content_of(source: ModelSource) -> SweptModel:
     if source.is_synthesised:
         from ..models.synthesis import find_dimensions
 
-        return SweptModel(dimensions=_digest(repr(find_dimensions(source))))
+        return SweptModel(dimensions=_digest(find_dimensions(source).content))
     files = identify(check_gguf(source.path))
     return SweptModel(
         size_bytes=sum(file.size_bytes for file in files),

@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from ..errors import EngineError, SlmprofError
-from .options import add_model, add_output_options, add_settings, given, print_profile
+from .options import add_model, add_output_options, add_settings, given, note_ignored, print_profile
 
 if TYPE_CHECKING:
     from ..views import Profile
@@ -39,6 +39,7 @@ def run(args: argparse.Namespace) -> int:
         from ..profiles.storage.file import check_writable
 
         check_writable(args.save)
+    note_ignored(config.source)
     from ..capture.process import profile_in_worker
     from .progress import ProgressBar
 

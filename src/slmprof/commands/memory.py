@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ..errors import UsageError
 from ..profiles.vocabulary import MEMORY_VIEWS
 from ..reporters.renderers import RENDERERS, load, render
-from .options import add_model, add_output_options, add_settings, given
+from .options import add_model, add_output_options, add_settings, given, note_ignored
 
 if TYPE_CHECKING:
     from ..planning.records import MemoryReport
@@ -45,6 +45,8 @@ def run(args: argparse.Namespace) -> int:
 
     request = make_request(args)
     with planning(request) as plan:
+        if len(request.file_type) == 1:
+            note_ignored(request.source, request.file_type[0])
         # While the child plans, what prints is loaded.
         from ..reporters.documents.plan import plan_document
         from .progress import ProgressBar

@@ -13,6 +13,7 @@ from ..reporters.renderers import RENDERERS, render
 from ..settings.kinds import Kind, Several, Whole
 
 if TYPE_CHECKING:
+    from ..settings.model_source import Source
     from ..settings.table import Setting
     from ..views import Profile
 
@@ -100,6 +101,27 @@ def given(args: argparse.Namespace, *classes: type[Any]) -> dict[str, Any]:
     from ..settings.table import table
 
     return {n: getattr(args, n) for of in classes for n in table(of) if hasattr(args, n)}
+
+
+def note_ignored(model: Source, file_type: str | None = None) -> None:
+    """Says on stderr which keys of a MODEL's `config.json` nothing follows from.
+
+    Args:
+        file_type: that its weights get, where it is not the one behind its `@`.
+
+    Raises:
+        ModelError: the configuration is unusable.
+    """
+    from ..settings.model_source import CONFIG, ModelSource, ignored_note
+
+    source = model if isinstance(model, ModelSource) else ModelSource.described(model)
+    if source.kind != CONFIG:
+        return
+    from ..models.synthesis import DEFAULT_FILE_TYPE, ignored_keys
+
+    if keys := ignored_keys(source):
+        named = file_type or source.file_type or DEFAULT_FILE_TYPE
+        print(f"slmprof: note: {ignored_note(keys, named)}", file=sys.stderr)
 
 
 def add_output_options(

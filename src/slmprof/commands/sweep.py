@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import ProfileFormatError, UsageError
 from ..reporters.renderers import render
-from .options import FORMATS, add_settings, given
+from .options import FORMATS, add_settings, given, note_ignored
 
 if TYPE_CHECKING:
     from ..analysis.verdicts.sweep import SweepPoint
@@ -62,6 +62,8 @@ def run(args: argparse.Namespace) -> int:
     if args.dry_run:
         _list(points, Path(args.output))
         return 0
+    for source in dict.fromkeys(point.config.source for point in points):
+        note_ignored(source)
     folder = open_folder(args.output)
     failed = [outcome for outcome in _measure(points, folder) if outcome.status == "failed"]
     paths = [folder / point.file_name for point in points]

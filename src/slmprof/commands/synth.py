@@ -6,6 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from ..errors import UsageError
+from .options import note_ignored
 
 if TYPE_CHECKING:
     from ..settings.dimensions import Dimensions
@@ -75,6 +76,7 @@ def run(args: argparse.Namespace) -> int:
     from ..models.synthesis import plan_source, write_plan_to
 
     source = _read_dimensions(args) if args.arch else args.name
+    note_ignored(source, args.file_type)
     plan = plan_source(source, args.file_type, args.seed, tensor_types=args.tensor_type)
     path = write_plan_to(plan, args.output, overwrite=not args.no_overwrite)
     print(

@@ -15,9 +15,9 @@ from math import prod
 from typing import Literal
 
 from ..errors import ModelError
-from ..settings.dimensions import Dimensions, MetadataValue
+from ..settings.dimensions import Dimensions, MetadataValue, StateSpace
 
-Fill = Literal["weight", "norm", "bias"]
+Fill = Literal["weight", "norm", "bias", "decay"]
 
 
 @dataclass(frozen=True)
@@ -87,11 +87,15 @@ def _fused_attention(*, qkv_bias: bool, out_bias: bool) -> Layer:
     return tensors
 
 
-def _normed_attention(d: Dimensions, i: int) -> Tensors:
-    """OpenELM's: queries and keys are normed."""
-    yield from _fused_attention(qkv_bias=False, out_bias=False)(d, i)
-    yield from _rms_norm(f"blk.{i}.attn_q_norm", d.head_length)
-    yield from _rms_norm(f"blk.{i}.attn_k_norm", d.head_length)
+def _normed(attention: Layer) -> Layer:
+    """An attention whose queries and keys are normed."""
+
+    def tensors(d: Dimensions, i: int) -> Tensors:
+        yield from attention(d, i)
+        yield from _rms_norm(f"blk.{i}.attn_q_norm", d.head_length)
+        yield from _rms_norm(f"blk.{i}.attn_k_norm", d.head_length)
+
+    return tensors
 
 
 def _gated_ffn(d: Dimensions, i: int, share: int = 1) -> Tensors:
@@ -155,7 +159,11 @@ _gemma_layer = _layer(_rms_norm, _attention(qkv_bias=False), _gated_ffn)
 _gemma2_layer = _layer(_rms_norm, _attention(qkv_bias=False), _gated_ffn, norms_after=True)
 _phi3_layer = _layer(_rms_norm, _fused_attention(qkv_bias=False, out_bias=False), _fused_gate_ffn)
 _stablelm_layer = _layer(_layer_norm, _attention(), _gated_ffn)
-_openelm_layer = _layer(_rms_norm, _normed_attention, _gated_ffn)
+_gemma3_layer = _layer(_rms_norm, _normed(_attention()), _gated_ffn, norms_after=True)
+_qwen3_layer = _layer(_rms_norm, _normed(_attention()), _gated_ffn)
+_openelm_layer = _layer(
+    _rms_norm, _normed(_fused_attention(qkv_bias=False, out_bias=False)), _gated_ffn
+)
 
 
 def _phi2_layer(d: Dimensions, i: int) -> Tensors:
@@ -169,6 +177,43 @@ def _olmo_layer(d: Dimensions, i: int) -> Tensors:
     """Norms without parameters."""
     yield from _attention(qkv_bias=False)(d, i)
     yield from _gated_ffn(d, i)
+
+
+def _space(d: Dimensions) -> StateSpace:
+    assert d.ssm is not None  # `architecture_of` looked
+    return d.ssm
+
+
+def _conv(name: str, length: int, channels: int) -> Tensors:
+    yield TensorSpec(f"{name}.weight", (length, channels))
+    yield TensorSpec(f"{name}.bias", (channels,), "bias")
+
+
+def _mamba_layer(d: Dimensions, i: int) -> Tensors:
+    space, blk = _space(d), f"blk.{i}."
+    yield from _rms_norm(f"{blk}attn_norm", d.n_embd)
+    yield from _weight(f"{blk}ssm_in", d.n_embd, 2 * space.n_inner)
+    yield from _conv(f"{blk}ssm_conv1d", space.n_conv, space.n_inner)
+    yield from _weight(f"{blk}ssm_x", space.n_inner, space.dt_rank + 2 * space.n_state)
+    yield from _linear(f"{blk}ssm_dt", space.dt_rank, space.n_inner, bias=True)
+    yield TensorSpec(f"{blk}ssm_a", (space.n_state, space.n_inner), "decay")
+    yield TensorSpec(f"{blk}ssm_d", (space.n_inner,), "norm")
+    yield from _weight(f"{blk}ssm_out", space.n_inner, d.n_embd)
+
+
+def _mamba2_layer(d: Dimensions, i: int) -> Tensors:
+    """The time steps and the groups' matrices come out of the first projection, too."""
+    space, blk = _space(d), f"blk.{i}."
+    n_conv = space.n_inner + 2 * space.n_group * space.n_state
+    yield from _rms_norm(f"{blk}attn_norm", d.n_embd)
+    yield from _weight(f"{blk}ssm_in", d.n_embd, space.n_inner + n_conv + space.dt_rank)
+    yield from _conv(f"{blk}ssm_conv1d", space.n_conv, n_conv)
+    yield TensorSpec(f"{blk}ssm_dt.bias", (space.dt_rank,), "bias")
+    yield TensorSpec(f"{blk}ssm_a", (1, space.dt_rank), "decay")
+    yield TensorSpec(f"{blk}ssm_d", (1, space.dt_rank), "norm")
+    norm = (space.n_inner // space.n_group, space.n_group)
+    yield TensorSpec(f"{blk}ssm_norm.weight", norm, "norm")
+    yield from _weight(f"{blk}ssm_out", space.n_inner, d.n_embd)
 
 
 Output = Literal["tied", "separate", "either"]
@@ -189,6 +234,7 @@ class Architecture:
     experts: bool = False
     per_layer: bool = False  # widths and heads may differ between layers
     grouped_heads: bool = True  # n_head_kv may be smaller than n_head
+    recurrent: bool = False  # state spaces instead of attention and FFN
 
 
 ARCHITECTURES: dict[str, Architecture] = {
@@ -197,11 +243,14 @@ ARCHITECTURES: dict[str, Architecture] = {
     ),
     "gemma": Architecture(_gemma_layer, "rms", "tied", free_head_dim=True),
     "gemma2": Architecture(_gemma2_layer, "rms", "tied", free_head_dim=True),
+    "gemma3": Architecture(_gemma3_layer, "rms", "either", free_head_dim=True),
     "gpt2": Architecture(
         _classic_layer, "layer", "either", position_embedding=True, rope=False, grouped_heads=False
     ),
     "gptneox": Architecture(_classic_layer, "layer", "separate", grouped_heads=False),
     "llama": Architecture(_llama_layer, "rms", "either", free_head_dim=True, experts=True),
+    "mamba": Architecture(_mamba_layer, "rms", "either", rope=False, recurrent=True),
+    "mamba2": Architecture(_mamba2_layer, "rms", "either", rope=False, recurrent=True),
     "minicpm": Architecture(_llama_layer, "rms", "either", free_head_dim=True, experts=True),
     "olmo": Architecture(_olmo_layer, "none", "either"),
     "openelm": Architecture(_openelm_layer, "rms", "tied", free_head_dim=True, per_layer=True),
@@ -209,6 +258,7 @@ ARCHITECTURES: dict[str, Architecture] = {
     "phi3": Architecture(_phi3_layer, "rms", "either"),
     "qwen": Architecture(_qwen_layer, "rms", "separate", grouped_heads=False),
     "qwen2": Architecture(_qwen2_layer, "rms", "either"),
+    "qwen3": Architecture(_qwen3_layer, "rms", "either", free_head_dim=True),
     "stablelm": Architecture(_stablelm_layer, "layer", "separate"),
 }
 
@@ -219,12 +269,24 @@ def architecture_of(d: Dimensions) -> Architecture:
     if rules is None:
         known = ", ".join(sorted(ARCHITECTURES))
         raise ModelError(f"cannot synthesise architecture {d.architecture!r}; known are {known}")
+    space = d.ssm
     problems = [
+        (rules.recurrent and space is None, "needs the dimensions of its state"),
+        (not rules.recurrent and space is not None, "has no state space"),
+        (
+            d.architecture == "mamba" and space is not None and space.n_inner != 2 * d.n_embd,
+            "is twice as wide within as without in llama.cpp: expand must be 2",
+        ),
+        (
+            space is not None and bool(d.n_head_of(0) or d.n_ff_of(0)),
+            "has neither heads nor a feed-forward part",
+        ),
         (rules.output == "tied" and not d.tied, "always ties its output to the embedding"),
         (rules.output == "separate" and d.tied, "always has an output matrix of its own"),
         (bool(d.n_expert) and not rules.experts, "has no experts"),
         (
-            not rules.free_head_dim and d.head_length * d.n_head_of(0) != d.n_embd,
+            not (rules.free_head_dim or rules.recurrent)
+            and d.head_length * d.n_head_of(0) != d.n_embd,
             "needs heads of n_embd / n_head elements",
         ),
         (
@@ -289,6 +351,15 @@ def list_metadata(d: Dimensions) -> list[tuple[str, MetadataValue]]:
         (f"{arch}.attention.{epsilon}", float(d.norm_eps)),
         (f"{arch}.vocab_size", d.n_vocab),
     ]
+    if d.ssm is not None:
+        space = d.ssm
+        metadata += [
+            (f"{arch}.ssm.conv_kernel", space.n_conv),
+            (f"{arch}.ssm.inner_size", space.n_inner),
+            (f"{arch}.ssm.state_size", space.n_state),
+            (f"{arch}.ssm.time_step_rank", space.dt_rank),
+            *([(f"{arch}.ssm.group_count", space.n_group)] if arch == "mamba2" else []),
+        ]
     if d.head_dim is not None:
         metadata.append((f"{arch}.attention.key_length", d.head_dim))
         metadata.append((f"{arch}.attention.value_length", d.head_dim))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import ModelError
-from ..settings.dimensions import Dimensions, MetadataValue, PerLayer
+from ..settings.dimensions import Dimensions, MetadataValue, PerLayer, StateSpace
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,16 @@ _SHARED: dict[str, dict[str, Any]] = {
     "olmo": {"n_vocab": 50304, "n_ctx_train": 2048, "tied": True},
     "openelm": {"n_vocab": 32000, "n_ctx_train": 2048, "tied": True, "norm_eps": 1e-6},
 }  # fmt: skip
+_SHARED["qwen3"] = {
+    "head_dim": 128, "n_vocab": 151936, "n_ctx_train": 40960, "norm_eps": 1e-6,
+    "rope_freq_base": 1000000.0, "tied": True,
+}  # fmt: skip
+_SHARED["gemma3"] = {
+    "head_dim": 256, "n_vocab": 262144, "n_ctx_train": 32768, "norm_eps": 1e-6, "tied": True,
+    "rope_freq_base": 1000000.0,
+    "extra": (("attention.sliding_window", 512), ("rope.freq_base_swa", 10000.0)),
+}  # fmt: skip
+_SHARED["mamba"] = _SHARED["mamba2"] = {"n_ctx_train": 2**20, "tied": True}
 _SHARED["gemma2"] = _SHARED["gemma"]
 
 
@@ -142,6 +152,14 @@ _PRESETS = (
             ("attention.sliding_window", 4096),
         ),
     ),
+    _preset("Gemma-3-270M", "google/gemma-3-270m", "gemma3", 18, 640, 2048, 4, 1),
+    _preset("Gemma-3-1B", "google/gemma-3-1b-pt", "gemma3", 26, 1152, 6912, 4, 1),
+    _preset("Qwen3-0.6B", "Qwen/Qwen3-0.6B", "qwen3", 28, 1024, 3072, 16, 8),
+    _preset("Qwen3-1.7B", "Qwen/Qwen3-1.7B", "qwen3", 28, 2048, 6144, 16, 8),
+    _preset("Mamba-130M", "state-spaces/mamba-130m-hf", "mamba", 24, 768, 0, 0, n_vocab=50280,
+            ssm=StateSpace(n_inner=1536, n_state=16, n_conv=4, dt_rank=48)),
+    _preset("Mamba2-130M", "state-spaces/mamba2-130m", "mamba2", 24, 768, 0, 0, n_vocab=50288,
+            ssm=StateSpace(n_inner=1536, n_state=128, n_conv=4, dt_rank=24, n_group=1)),
     _openelm("OpenELM-270M", 16, 1280, 64),
     _openelm("OpenELM-450M", 20, 1536, 64),
     _openelm("OpenELM-1.1B", 28, 2048, 64),

@@ -16,7 +16,7 @@ from ..errors import ModelError, UsageError
 from ..settings.dimensions import Dimensions, MetadataValue
 from ..settings.model_source import CONFIG, ModelSource, Source
 from .architectures import Fill, TensorSpec, architecture_of, list_metadata, list_tensors
-from .huggingface import read_config
+from .configs.file import read_config
 from .presets import find_preset
 
 DEFAULT_FILE_TYPE = "Q4_K_M"
@@ -68,7 +68,19 @@ def find_dimensions(source: Source) -> Dimensions:
     found = ModelSource.described(source)
     if found.dimensions is not None:
         return found.dimensions
-    return read_config(found.path) if found.kind == CONFIG else find_preset(found.name).dimensions
+    if found.kind == CONFIG:
+        return read_config(found.path).dimensions
+    return find_preset(found.name).dimensions
+
+
+def ignored_keys(source: Source) -> tuple[str, ...]:
+    """Keys of a source's `config.json` that nothing follows from; none of another source.
+
+    Raises:
+        ModelError: as `find_dimensions`.
+    """
+    found = ModelSource.described(source)
+    return read_config(found.path).ignored if found.kind == CONFIG else ()
 
 
 def check_file_type(file_type: str) -> str:
@@ -162,7 +174,7 @@ def _choose_types(
 
     return _core.choose_tensor_types(
         d.architecture, file_type, [(spec.name, spec.shape) for spec in specs],
-        n_embd=d.n_embd, n_ff=d.n_ff_of(0), n_layer=d.n_layer, n_head=d.n_head_of(0),
+        n_embd=d.n_embd, n_ff=d.n_ff_of(0), n_layer=d.n_layer, n_head=max(d.n_head_of(0), 1),
         n_head_kv=d.n_head_kv_of(0), n_expert=d.n_expert, head_dim=d.head_length,
         patterns=patterns,
     )  # fmt: skip

@@ -68,7 +68,8 @@ class FileIdentity(Record, frozen=True):
 class Model(Record, frozen=True):
     """The model; `tensor_types` has the bytes of each type, `identity` the file that was measured.
 
-    A split model has an identity for each of its parts.
+    A split model has an identity for each of its parts. `ignored` are keys of the `config.json`
+    of a synthesised one that nothing followed from.
     """
 
     name: str | None = None
@@ -85,6 +86,7 @@ class Model(Record, frozen=True):
     n_ctx_train: Whole | UnsetType = UNSET
     n_expert: Whole | UnsetType = UNSET
     identity: tuple[FileIdentity, ...] | UnsetType = UNSET
+    ignored: tuple[str, ...] | UnsetType = UNSET
 
 
 class Warmup(Record, frozen=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 
 from ..errors import ModelError
 
@@ -17,8 +17,22 @@ MAX_DIMENSION = 2**31 - 1  # GGUF dimensions end in int32 fields of llama.cpp
 
 
 @dataclass(frozen=True, kw_only=True)
+class StateSpace:
+    """The mixer of a Mamba: elements of its stream and state, its convolution's length, the rank of
+    its time steps (Mamba-2: its heads), and Mamba-2's groups."""
+
+    n_inner: int
+    n_state: int
+    n_conv: int
+    dt_rank: int
+    n_group: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
 class Dimensions:
     """Everything that decides the shapes of a model's tensors. Lengths count elements.
+
+    A model of state spaces alone (`ssm`) has no heads and no feed-forward part: 0 each.
 
     Raises ModelError when the numbers cannot belong together.
     """
@@ -44,28 +58,32 @@ class Dimensions:
     n_expert_used: int = 0
     parallel_residual: bool = True  # gptneox: attention and feed-forward side by side
     extra: tuple[tuple[str, MetadataValue], ...] = ()  # further keys, without "{architecture}."
+    # Not in `repr`, whose digest the folders of sweeps hold; see `content`.
+    ssm: StateSpace | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if not 1 <= self.n_layer <= MAX_LAYERS:
             raise ModelError(f"n_layer must lie between 1 and {MAX_LAYERS}, not {self.n_layer}")
-        for field in ("n_embd", "n_vocab", "n_ctx_train"):
-            self._check_positive(field, getattr(self, field))
-        for field in ("n_ff", "n_head", "n_head_kv"):
-            value = getattr(self, field)
+        for name in ("n_embd", "n_vocab", "n_ctx_train"):
+            self._check_positive(name, getattr(self, name))
+        for name in ("n_ff", "n_head", "n_head_kv"):
+            value = getattr(self, name)
             if isinstance(value, tuple) and len(value) != self.n_layer:
                 raise ModelError(
-                    f"{field} lists {len(value)} layers, but the model has {self.n_layer}"
+                    f"{name} lists {len(value)} layers, but the model has {self.n_layer}"
                 )
             for item in value if isinstance(value, tuple) else (value,):
-                if item is not None:
-                    self._check_positive(field, item)
+                if item is not None and not (item == 0 and self.ssm is not None):
+                    self._check_positive(name, item)
+        if self.ssm is not None:
+            self._check_state_space(self.ssm)
         for layer in range(self.n_layer):
             n_head, n_head_kv = self.n_head_of(layer), self.n_head_kv_of(layer)
-            if n_head % n_head_kv:
+            if n_head and (not n_head_kv or n_head % n_head_kv):
                 raise ModelError(f"n_head ({n_head}) must be a multiple of n_head_kv ({n_head_kv})")
         if self.head_dim is None:
             n_head = self.n_head_of(0)
-            if self.n_embd % n_head:
+            if n_head and self.n_embd % n_head:
                 raise ModelError(
                     f"n_embd ({self.n_embd}) must be a multiple of n_head ({n_head}) "
                     "when no head_dim is given"
@@ -87,6 +105,15 @@ class Dimensions:
         if self.rope_factors not in ("", "llama3", "longrope"):
             raise ModelError(f"unknown rope_factors {self.rope_factors!r}")
 
+    def _check_state_space(self, space: StateSpace) -> None:
+        for name, value in asdict(space).items():
+            self._check_positive(name, value)
+        if space.n_inner % space.n_group or space.dt_rank % space.n_group:
+            raise ModelError(
+                f"{space.n_inner} elements and {space.dt_rank} heads of a state cannot be divided "
+                f"into {space.n_group} groups"
+            )
+
     @staticmethod
     def _check_positive(field: str, value: object) -> None:
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
@@ -95,8 +122,15 @@ class Dimensions:
             raise ModelError(f"{field} is too large: {value}")
 
     @property
+    def content(self) -> str:
+        """What tells these dimensions from others; what was added later counts where it is set."""
+        return repr(self) if self.ssm is None else f"{self!r} {self.ssm!r}"
+
+    @property
     def head_length(self) -> int:
         """Elements of one attention head."""
+        if self.head_dim is None and not self.n_head_of(0):
+            return 0
         return self.n_embd // self.n_head_of(0) if self.head_dim is None else self.head_dim
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -102,6 +103,17 @@ class ModelSource:
             # Each model of the Hugging Face hub has a folder with a `config.json`.
             name = path.absolute().parent.name if path.name == "config.json" else path.stem
         return f"{name}-{self.file_type}" if self.file_type else name
+
+
+def ignored_note(keys: Sequence[str], file_type: str | None) -> str:
+    """What a reader must know of keys of a `config.json` that nothing follows from.
+
+    Args:
+        file_type: of the weights that were made.
+    """
+    weights = f" (weights are {file_type or 'of the default type'}; give @TYPE for another)"
+    named = [f"{key}{weights if key.endswith('quantization_config') else ''}" for key in keys]
+    return f"config.json: ignored {', '.join(named)}"
 
 
 ModelText: TypeAlias = str | os.PathLike[str] | ModelSource

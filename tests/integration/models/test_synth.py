@@ -23,7 +23,7 @@ from slmprof.errors import ModelError, UsageError
 from slmprof.models.presets import PRESETS
 from slmprof.models.resolve import resolve_model
 from slmprof.models.synthesis import ModelPlan, plan_model, synthesize
-from slmprof.settings.dimensions import Dimensions
+from slmprof.settings.dimensions import Dimensions, StateSpace
 
 
 def small(architecture: str, **changes: object) -> Dimensions:
@@ -96,6 +96,15 @@ def check_loads(path: Path, plan: ModelPlan) -> None:
 SMALL = {
     "bloom": {}, "gemma": {"tied": True, "n_head_kv": 1, "head_dim": 128},
     "gemma2": {"tied": True, "n_head_kv": 2}, "gpt2": {"tied": True}, "gptneox": {"n_rot": 16},
+    "gemma3": {"tied": True, "n_layer": 6, "n_head_kv": 1, "head_dim": 128, "extra": (
+        ("attention.sliding_window", 32), ("attention.sliding_window_pattern", (1, 0) * 3),
+        ("rope.freq_base_swa", 10000.0),
+    )},
+    "mamba": {"tied": True, "n_ff": 0, "n_head": 0,
+              "ssm": StateSpace(n_inner=512, n_state=16, n_conv=4, dt_rank=16)},
+    "mamba2": {"n_ff": 0, "n_head": 0,
+               "ssm": StateSpace(n_inner=512, n_state=64, n_conv=4, dt_rank=8, n_group=2)},
+    "qwen3": {"n_head_kv": 2, "head_dim": 128, "qkv_bias": True},
     "llama": {"n_expert": 4, "n_expert_used": 2}, "minicpm": {"tied": True}, "olmo": {},
     "openelm": {"tied": True, "n_head": (2, 4), "n_head_kv": (1, 2), "n_ff": (256, 512),
                 "head_dim": 64, "n_layer": 2},

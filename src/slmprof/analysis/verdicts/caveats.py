@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ...settings.model_source import ignored_note
 from ..tables.derived import Derived
 from ..timing.phases import PhaseSummary
 
@@ -27,6 +28,8 @@ def caveats(profile: Derived) -> tuple[str, ...]:
             f"{run.n_dropped} events dropped (buffer full); "
             "their time is counted as unrecorded or with the op before"
         )
+    if meta.model.ignored:
+        found.append(ignored_note(meta.model.ignored, meta.model.file_type))
     ceilings = meta.ceilings
     for doubt in ceilings.warnings if ceilings is not None else ():
         found.append(

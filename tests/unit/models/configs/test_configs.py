@@ -11,8 +11,9 @@ import pytest
 from model_sizes import count_parameters
 
 from slmprof.errors import ModelError
-from slmprof.models.huggingface import read_config
+from slmprof.models.configs.file import read_config as read_file
 from slmprof.models.presets import PRESETS
+from slmprof.settings.dimensions import Dimensions
 
 # Keys as in the published files, and the preset that has the same shapes.
 CONFIGS: dict[str, dict[str, Any]] = {
@@ -66,6 +67,10 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "n_embd": 768, "n_head": 12, "n_layer": 12, "vocab_size": 50257,
     },
 }  # fmt: skip
+
+
+def read_config(path: Path) -> Dimensions:
+    return read_file(path).dimensions
 
 
 def write(folder: Path, values: object) -> Path:

@@ -1,0 +1,87 @@
+"""A `config.json`: the dimensions that it gives, and which of its keys nothing follows from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...errors import ModelError
+from ...settings.dimensions import Dimensions
+from . import families, mamba, windowed
+from .keys import Keys
+
+_MAX_CONFIG_BYTES = 16 * 2**20  # configurations are a few kB; refuses a model file named .json
+
+# By the class that wrote the file, and by `model_type` for files that name no class.
+_READERS: dict[str, Callable[[Keys], Dimensions]] = {
+    name: reader
+    for names, reader in (
+        ("LlamaForCausalLM llama", families.llama),
+        ("MistralForCausalLM mistral", families.llama),
+        ("MixtralForCausalLM mixtral", families.llama),
+        ("QWenLMHeadModel qwen", families.qwen),
+        ("Qwen2ForCausalLM qwen2", families.qwen2),
+        ("Qwen3ForCausalLM Qwen3Model qwen3", windowed.qwen3),
+        ("GemmaForCausalLM gemma", families.gemma),
+        ("Gemma2ForCausalLM gemma2", families.gemma2),
+        ("Gemma3ForCausalLM Gemma3TextModel gemma3_text", windowed.gemma3),
+        ("Gemma3ForConditionalGeneration gemma3", windowed.gemma3),
+        ("PhiForCausalLM phi", families.phi2),
+        ("Phi3ForCausalLM phi3", families.phi3),
+        ("GPTNeoXForCausalLM gpt_neox", families.gptneox),
+        ("BloomForCausalLM BloomModel bloom", families.bloom),
+        ("GPT2LMHeadModel gpt2", families.gpt2),
+        ("StableLmForCausalLM StableLMEpochForCausalLM stablelm", families.stablelm),
+        ("OpenELMForCausalLM openelm", families.openelm),
+        ("OlmoForCausalLM olmo", families.olmo),
+        ("MiniCPMForCausalLM minicpm", families.minicpm),
+        ("MambaForCausalLM MambaModel mamba", mamba.mamba),
+        ("Mamba2ForCausalLM Mamba2Model mamba2", mamba.mamba2),
+    )
+    for name in names.split()
+}
+
+
+@dataclass(frozen=True)
+class ConfigFile:
+    """What a configuration gives.
+
+    Attributes:
+        dimensions: of the model.
+        ignored: keys that say something of the model which nothing here follows from, such as how
+            its weights were quantized.
+    """
+
+    dimensions: Dimensions
+    ignored: tuple[str, ...]
+
+
+def read_config(path: Path) -> ConfigFile:
+    """What a `config.json` gives. Raises ModelError, naming file and cause."""
+    try:
+        if path.stat().st_size > _MAX_CONFIG_BYTES:
+            raise ModelError(f"{path} is too large for a config.json")
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ModelError(f"cannot read {path}: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise ModelError(f"{path} is not valid JSON: {error}") from error
+    if not isinstance(values, dict):
+        raise ModelError(f"{path} is not a model configuration: it holds no JSON object")
+    keys = Keys(path, values)
+    classes = values.get("architectures")
+    named = classes[0] if isinstance(classes, list) and classes else None
+    key = named if isinstance(named, str) else values.get("model_type")
+    if not isinstance(key, str):
+        raise keys.error("neither 'architectures' nor 'model_type' says what the model is")
+    reader = _READERS.get(key)
+    if reader is None:
+        supported = ", ".join(sorted(k for k in _READERS if k[0].isupper()))
+        raise keys.error(f"cannot synthesise {key}; supported are {supported}")
+    try:
+        return ConfigFile(reader(keys), tuple(keys.ignored))
+    except ModelError as error:
+        message = str(error)
+        raise ModelError(message if str(path) in message else f"{path}: {message}") from None
