@@ -80,7 +80,9 @@ class StringTable {
     COLUMN(uint8_t, phase) COLUMN(uint8_t, pass)                             \
     COLUMN(int32_t, repeat) COLUMN(int32_t, index)                           \
     COLUMN(int32_t, depth) COLUMN(int32_t, n_tokens) COLUMN(int32_t, n_past) \
-    COLUMN(int64_t, begin_ns) COLUMN(int64_t, end_ns)
+    COLUMN(int64_t, begin_ns) COLUMN(int64_t, end_ns)                        \
+    COLUMN(int32_t, process) COLUMN(int32_t, n_preempted)                    \
+    COLUMN(uint8_t, set_apart)
 SLMPROF_TABLE(StepColumns, SLMPROF_STEP_COLUMNS)
 
 #define SLMPROF_SEGMENT_COLUMNS(COLUMN, COLUMNS) \

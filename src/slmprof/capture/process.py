@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..children.protocol import OnProgress
+from ..children.protocol import OnProgress, Progress
 from ..children.question import asked
 from ..errors import EngineError, ProfileFormatError
 from ..settings.capture import CaptureConfig
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from ..profiles.meta import Model
-    from ..settings.keywords import RunKeywords
+    from ..settings.keywords import ProfileKeywords
     from ..views import Profile
 
 _WORKER = "slmprof.capture.worker"
@@ -26,7 +28,7 @@ def profile(
     model: str | os.PathLike[str],
     *,
     on_progress: OnProgress | None = None,
-    **settings: Unpack[RunKeywords],
+    **settings: Unpack[ProfileKeywords],
 ) -> Profile:
     """Measures prefill and decode of a model in a worker process.
 
@@ -46,14 +48,60 @@ def profile(
 
 
 def profile_in_worker(config: CaptureConfig, on_progress: OnProgress) -> Profile:
-    """As `profile`, from a configuration.
+    """As `profile`, from a configuration."""
+    return interleaved([config], config.processes, on_progress)[0]
+
+
+def interleaved(
+    configs: Sequence[CaptureConfig], n_processes: int, on_progress: OnProgress
+) -> list[Profile]:
+    """Measures each configuration in so many processes, one after another and in turns.
+
+    Every process warms up and makes all repeats of its configuration; the first process of each
+    configuration runs before the second one of any, so that a machine that drifts does so for all.
+
+    Args:
+        configs: what to measure; `processes` of each is not looked at.
+        on_progress: called with how far all processes are.
+
+    Returns:
+        For each configuration one profile, with the steps of all its processes.
+
+    Raises:
+        As `profile`. EngineError has in `profile` what the complete repeats of the configuration
+        that failed gave, of all its processes.
+    """
+    from ..profiles.merging import merge_processes
+    from ..views import Profile
+
+    done: list[list[Profile]] = [[] for _ in configs]
+    turns = [(n, place) for n in range(n_processes) for place in range(len(configs))]
+    for number, (process, place) in enumerate(turns):
+        config, found = configs[place], done[place]
+        told = on_progress
+        if len(turns) > 1:
+            told = _of_turn(on_progress, number, len(turns), f"process {process + 1}", n_processes)
+        try:
+            found.append(profile_in_one_process(config, told))
+        except EngineError as error:
+            if error.profile is not None:
+                found.append(error.profile)
+            if found:
+                error.profile = _incomplete(found, n_processes * config.repeats, str(error))
+            raise
+        _check_same_model(found)
+    return [Profile.of(merge_processes(found)) for found in done]
+
+
+def profile_in_one_process(config: CaptureConfig, on_progress: OnProgress) -> Profile:
+    """What one worker process gives; `processes` of the configuration is not looked at.
 
     The worker only spools; whatever becomes of it, what it spooled is put together here.
     """
     from ..profiles.storage.assemble import assemble
     from ..views import Profile
 
-    question = config.to_json()
+    question = {**config.to_json(), "processes": 1}
     with asked(_WORKER, question, "runs llama.cpp", timeout=config.timeout) as answer:
         try:
             answer.wait(on_progress)
@@ -67,6 +115,40 @@ def profile_in_worker(config: CaptureConfig, on_progress: OnProgress) -> Profile
                     error.profile = partial
             raise
         return Profile.of(assemble(answer.folder))
+
+
+def _of_turn(
+    on_progress: OnProgress, number: int, n_turns: int, process: str, n_processes: int
+) -> OnProgress:
+    """Progress of one of several workers as progress of all."""
+
+    def told(progress: Progress) -> None:
+        stage = f"{process} of {n_processes}: {progress.stage}"
+        done = number * progress.total + progress.done
+        on_progress(replace(progress, stage=stage, done=done, total=n_turns * progress.total))
+
+    return told
+
+
+def _incomplete(found: Sequence[Profile], n_repeats: int, error: str) -> Profile:
+    """What several processes gave before one failed."""
+    from ..profiles.merging import merge_processes
+    from ..views import Profile
+
+    data = merge_processes(found)
+    meta = data.meta.replace_run(n_repeats=n_repeats, complete=False, error=error)
+    return Profile.of(replace(data, meta=meta))
+
+
+def _check_same_model(found: Sequence[Profile]) -> None:
+    """Raises CaptureError where the last process measured another file than the first."""
+    from msgspec import UNSET
+
+    from ..models.identity import check_same
+
+    first, last = found[0].meta.model, found[-1].meta.model
+    if first.path is not None and first.identity is not UNSET and last.identity is not UNSET:
+        check_same(Path(first.path), first.identity, last.identity, "between two processes")
 
 
 def _check_model(model: Model) -> None:

@@ -59,6 +59,8 @@ class Session:
 
     def __init__(self, model: str | os.PathLike[str], **settings: Unpack[RunKeywords]) -> None:
         self.config = CaptureConfig.from_json({"model": os.fspath(model), **settings})
+        if self.config.processes != 1:
+            raise UsageError("a session is this one process; slmprof.profile() takes `processes`")
         self._open()
 
     @classmethod

@@ -39,12 +39,11 @@ class Percentage(Kind):
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""
     from ..settings.capture import CaptureConfig
-    from ..settings.table import table
 
     parser.description = (
         "Compares each of the others with the first: latency, blocks, kernels, layers, ops and "
         "memory, with intervals over processes. Models are run, in turns, one process of each in "
-        "a round."
+        "a round; ten rounds, unless --processes says otherwise."
     )
     parser.add_argument(
         "sources",
@@ -67,13 +66,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="PERCENT",
         help="times that differ by no more are the same (3%%)",
     )
-    if "processes" not in table(CaptureConfig):
-        group.add_argument(
-            "--processes",
-            type=value_of(Whole()),
-            metavar="N",
-            help="processes of each model that is run (10)",
-        )
     add_settings(parser, NAME, CaptureConfig)
     add_comparison_output(parser)
 
@@ -97,9 +89,11 @@ def run(args: argparse.Namespace) -> int:
 
     # Wrong usage is told before anything is measured.
     conditions = [Condition.parse(text) for text in args.fail_if]
-    entries = find_entries(args.sources, given(args, CaptureConfig))
+    settings = given(args, CaptureConfig)
+    n_processes = settings.pop("processes", N_PROCESSES)
+    entries = find_entries(args.sources, settings)
     with ProgressBar(sys.stderr) as bar:
-        profiles = run_entries(entries, getattr(args, "processes", None) or N_PROCESSES, bar.update)
+        profiles = run_entries(entries, n_processes, bar.update)
     comparison = compared(profiles, margin=args.margin, conditions=conditions)
     return print_comparison(comparison, args)
 

@@ -16,7 +16,7 @@ from .decoding import Json, Record, Whole, decode
 from .vocabulary import enums
 
 FORMAT = "slmprof-profile"
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 # Far beyond any machine, and far from overflow when added up.
 _Bytes = Annotated[int, msgspec.Meta(ge=0, le=2**48 - 1)]
 

@@ -41,6 +41,11 @@ _SOURCES = (
 )
 _PARAMETERS = "first 32-bit operator parameters, as stored"
 _DEPTH = "tokens in the context before the prompt of this repeat (`--n-depth`)"
+_REPEAT = (
+    "which repeat of the pass, counted on over all processes; warm-up passes count from 0 in each"
+)
+_PREEMPTED = "how often the system took one of the process's threads off its core meanwhile"
+_SET_APART = "1 where it took so long that `stats` leave it out: another process had disturbed it"
 _CONVERT = "which code converted the activations of a product first (`quantize_row_q8_K`)"
 _RESUME = (
     "from `begin_ns` until this lane went on behind the barrier after that; 0 where it was not "
@@ -91,13 +96,16 @@ class StepTable(Table, name="steps"):
 
     phase: UInt8 = enum("phase")
     pass_: UInt8 = enum("pass", "hooks are off in a timing pass and on in an op pass")
-    repeat: Int32 = column("which repeat of the pass; warm-up passes count from 0 too")
+    repeat: Int32 = column(_REPEAT)
     index: Int32 = column("number of the step in its phase and pass: in decode, the token's number")
     depth: Int32 = column(_DEPTH, since=2, before=_depth_of_config)
     n_tokens: Int32 = column("tokens in this step")
     n_past: Int32 = column("tokens in the context before it")
     begin_ns: Int64 = column("before `llama_decode`")
     end_ns: Int64 = column("after its synchronisation")
+    process: Int32 = column("which of the worker processes (`--processes`) ran it", since=5)
+    n_preempted: Int32 = column(_PREEMPTED, since=5)
+    set_apart: UInt8 = column(_SET_APART, high=1, since=5)
 
 
 class SegmentTable(Table, name="segments"):

@@ -20,7 +20,7 @@ class LlamaKeywords(TypedDict, total=False):
 
 
 class RunKeywords(LlamaKeywords, total=False):
-    """Of `slmprof.profile` and `slmprof.Session`."""
+    """Of a run in one process: of `slmprof.Session`, and of each process that others start."""
 
     n_prompt: int
     n_gen: int
@@ -40,6 +40,12 @@ class RunKeywords(LlamaKeywords, total=False):
     clock: str
     timeout: float | None
     ceilings: str | os.PathLike[str]
+
+
+class ProfileKeywords(RunKeywords, total=False):
+    """Of `slmprof.profile`."""
+
+    processes: int
 
 
 class PlanKeywords(LlamaKeywords, total=False):

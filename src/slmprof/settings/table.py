@@ -214,6 +214,10 @@ class RunSettings(LlamaSettings[U], _Tokens[U]):
     """What a run is made with, but for its model."""
 
     repeats: int | U = setting(Whole(), 5, "of every pass", group=RUN, short="r", **_MAIN)
+    processes: int | U = setting(
+        Whole(), 1, "worker processes, in turns; each warms up and makes all repeats",
+        group=RUN, short="x", caption=CHANGED,
+    )  # fmt: skip
     seed: int | U = setting(
         Whole(0), 0, "of the random tokens", group=RUN, short="s", tells_apart=ALWAYS
     )
@@ -231,7 +235,12 @@ class RunSettings(LlamaSettings[U], _Tokens[U]):
         group=RUN, native={"exact_clock": "exact".__eq__}, tells_apart=ALWAYS, caption=CHANGED,
     )  # fmt: skip
     timeout: float | None = setting(
-        Seconds(), None, "give up after so long", "never", group=RUN, tells_apart=NEVER
+        Seconds(),
+        None,
+        "give up on a worker process after so long",
+        "never",
+        group=RUN,
+        tells_apart=NEVER,
     )
 
 

@@ -282,3 +282,18 @@ def test_an_unexpected_exception_in_the_worker_is_one_line(
     with pytest.raises(slmprof.CaptureError, match="unexpected KeyError") as caught:
         slmprof.profile(small_model(), **SETTINGS)
     assert "Traceback" not in str(caught.value)
+
+
+def test_several_processes_are_one_profile(small_model: ModelMaker) -> None:
+    profile = slmprof.profile(small_model(), processes=2, **SETTINGS)
+    assert profile.steps.process.tolist() == sorted(profile.steps.process.tolist())
+    assert set(profile.steps.process.tolist()) == {0, 1}
+    assert profile.meta.run.n_repeats_done == 6 and profile.meta.config.processes == 2
+    phases = profile.phases().set_index("phase")
+    assert phases["n_samples"].to_dict() == {"prefill": 6, "decode": 24}
+    one = slmprof.profile(small_model(), **SETTINGS)
+    assert len(profile.graphs) == len(one.graphs)
+    what = ["phase", "op", "tensor", "layer", "impl"]
+    assert sorted(map(str, profile.ops()[what].to_numpy())) == sorted(
+        map(str, one.ops()[what].to_numpy())
+    )

@@ -10,7 +10,7 @@ from typing import Any, get_type_hints
 import pytest
 
 from slmprof.settings.capture import CaptureConfig
-from slmprof.settings.keywords import PlanKeywords, RunKeywords
+from slmprof.settings.keywords import PlanKeywords, ProfileKeywords
 from slmprof.settings.kinds import Kind, Seconds, Several, Switch, Text, Whole, WholeOr
 from slmprof.settings.planning import GRID, AskedPlan, MemoryRequest
 from slmprof.settings.table import table
@@ -18,13 +18,14 @@ from slmprof.settings.table import table
 SRC = Path(__file__).resolve().parents[3] / "src"
 CALLS = """
 import slmprof
-slmprof.profile("m.gguf", n_prompt=50, n_depth=(0, 512), threads=None, flash_attn="on")
+slmprof.profile("m.gguf", n_depth=(0, 512), threads=None, flash_attn="on", processes=3)
 slmprof.Session("m.gguf", seed=1)
 slmprof.memory("m.gguf", n_ctx=[2048, "max"], by="total", fit_bytes=2**30)
 slmprof.profile("m.gguf", n_promt=50)
 slmprof.profile("m.gguf", n_prompt="50")
 slmprof.Session("m.gguf", fit_bytes=1)
 slmprof.memory("m.gguf", n_prompt=50)
+slmprof.Session("m.gguf", processes=2)
 """
 
 
@@ -49,11 +50,11 @@ def _hint(kind: Kind, default: Any, *, several: bool) -> Any:
     return hint | None if default is None else hint
 
 
-@pytest.mark.parametrize("keywords", [RunKeywords, PlanKeywords])
+@pytest.mark.parametrize("keywords", [ProfileKeywords, PlanKeywords])
 def test_every_setting_is_a_keyword_of_its_type(keywords: Any) -> None:
-    of: Any = (CaptureConfig,) if keywords is RunKeywords else (AskedPlan, MemoryRequest)
+    of: Any = (CaptureConfig,) if keywords is ProfileKeywords else (AskedPlan, MemoryRequest)
     entries = {name: entry for kind in of for name, entry in table(kind).items()}
-    grid = () if keywords is RunKeywords else GRID
+    grid = () if keywords is ProfileKeywords else GRID
     expected = {
         name: _hint(entry.kind, entry.default, several=name in grid)
         for name, entry in entries.items()
@@ -71,4 +72,4 @@ def test_a_type_checker_refuses_a_misspelt_setting(
     monkeypatch.chdir(tmp_path)
     told, _, status = api.run(["--cache-dir", str(tmp_path / "cache"), "calls.py"])
     lines = [int(line.split(":")[1]) for line in told.splitlines() if ": error:" in line]
-    assert status == 1 and lines == [6, 7, 8, 9], told
+    assert status == 1 and lines == [6, 7, 8, 9, 10], told

@@ -16,13 +16,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ...errors import ProfileFormatError
 from ..data import ProfileData
 from ..meta import Meta
 from ..reduction import merge_stats
-from ..schema import Int32, Table
+from ..renumbering import Texts, renumbered
+from ..schema import Table
 from ..tables import TABLES
 from ..validation import check_profile
 from ..vocabulary import PASS_OP, PASS_TIMING
@@ -30,7 +29,8 @@ from .archive import read_archive, write_archive
 
 _HEADER = "header.slmpart"
 _CHUNK = re.compile(r"chunk-(\d+)\.slmpart")
-_IS_OVER_CHUNKS = {table.NAME: table.OVER_CHUNKS for table in TABLES}
+# Tables whose rows each chunk counts from 0.
+_OF_CHUNK = [table.NAME for table in TABLES if not table.OVER_CHUNKS]
 
 
 def write_header(directory: str | os.PathLike[str], meta: Meta) -> None:
@@ -84,14 +84,14 @@ def assemble(directory: str | os.PathLike[str], error: str | None = None) -> Pro
     if not (folder / _HEADER).is_file():
         raise ProfileFormatError("the worker ended before it had described its run")
     header, _ = read_archive(folder / _HEADER, only_meta=True)
-    strings = _Strings()
+    strings = Texts()
     parts: dict[str, list[Table]] = {table.NAME: [] for table in TABLES}
     for path in _chunk_paths(folder):
         meta, tables = read_archive(path)
-        texts = strings.numbers(meta.get("strings"))
-        first = {name: sum(map(len, before)) for name, before in parts.items()}
+        texts = strings.numbers(_texts_of(meta.get("strings")))
+        first = {name: sum(map(len, parts[name])) for name in _OF_CHUNK}
         for name, table in tables.items():
-            parts[name].append(_renumbered(table, texts, first))
+            parts[name].append(renumbered(table, texts, first))
     tables = {table.NAME: table.concatenate(parts[table.NAME]) for table in TABLES}
     profile = ProfileData(
         meta=Meta.from_json(header),
@@ -103,45 +103,10 @@ def assemble(directory: str | os.PathLike[str], error: str | None = None) -> Pro
     return _with_outcome(profile, error)
 
 
-class _Strings:
-    """The texts of all chunks, each once."""
-
-    def __init__(self) -> None:
-        self.texts: list[str] = []
-        self._numbers: dict[str, int] = {}
-
-    def numbers(self, texts: Any) -> Int32:
-        """The numbers in the whole profile of a chunk's texts, and -1 (no text) at the end."""
-        if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
-            raise ProfileFormatError("the strings of a chunk are not a list of texts")
-        return np.array([*(self._number(text) for text in texts), -1], dtype=np.int32)
-
-    def _number(self, text: str) -> int:
-        number = self._numbers.setdefault(text, len(self.texts))
-        if number == len(self.texts):
-            self.texts.append(text)
-        return number
-
-
-def _renumbered(table: Table, texts: Int32, first: Mapping[str, int]) -> Table:
-    """A chunk's table with texts and rows counted over the whole profile.
-
-    Args:
-        texts: the new number of each text, and -1 at the end.
-        first: for each table the rows that the chunks before this one have.
-    """
-    changed: dict[str, Int32] = {}
-    for name, column in table.schema().items():
-        values = table.columns()[name]
-        if column.is_text:
-            if np.any(values < -1) or np.any(values >= len(texts) - 1):
-                raise ProfileFormatError(
-                    f"column {table.NAME}.{name} of a chunk refers to a text that it does not have"
-                )
-            changed[name] = texts[values]
-        elif column.row_of and not _IS_OVER_CHUNKS[column.row_of]:
-            changed[name] = values + np.int32(first[column.row_of])
-    return table.replace(**changed)
+def _texts_of(texts: Any) -> list[str]:
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        raise ProfileFormatError("the strings of a chunk are not a list of texts")
+    return texts
 
 
 def _with_outcome(profile: ProfileData, error: str | None) -> ProfileData:
