@@ -14,6 +14,10 @@ moment; the column `own` says which part of a path's samples did not need that. 
 time` says which part slmprof had recorded under the same path at the very moment of the sample.
 Waiting at barriers is left out of the shares and has a row of its own, whose share is of all time.
 
+A timer of one period meets what repeats with about that period, as the layers of a model do, more
+often at some places than at others. So there are several recordings, each at another frequency; the
+shares are means over them, and `error` is the standard error of perf's mean.
+
 Needs perf and a build that has its symbols; stops with status 3 where either is missing.
 """
 
@@ -24,6 +28,7 @@ import dataclasses
 import itertools
 import sys
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -41,6 +46,10 @@ from slmprof.profiles.vocabulary import PASS_WARMUP, PHASES
 
 _LEAST_AGREEMENT = 0.98
 _LEAST_PERCENT = 5.0
+# Of the smaller paths the difference of the shares is held, in points.
+_MOST_POINTS = 0.4
+_LEAST_PERCENT_OF_POINTS = 1.0
+_LOWEST_HZ, _HIGHEST_HZ = 4000, 12000
 _SHOWN_PERCENT = 0.2
 _LEAST_PRESENCE = 0.95
 _LEAST_SECONDS = 1.0
@@ -193,7 +202,7 @@ class _Lane:
 
 
 def compare(profile: slmprof.Profile, samples: Samples, phase: str) -> list[dict[str, Any]]:
-    """A row for each path of a phase, and one for waiting."""
+    """A row for each path of a phase in one recording, and one for waiting."""
     ops = profile.ops()
     ops = ops[ops["phase"] == phase]
     ours = ops.groupby(ops["impl"].map(path_of_impl))["compute_ms"].sum()
@@ -219,22 +228,43 @@ def compare(profile: slmprof.Profile, samples: Samples, phase: str) -> list[dict
         row["own"] = n_own / n_samples if n_samples else None
         row["in time"] = float((at_that_time[own] == path).mean()) if n_own else None
         rows.append(row)
-    rows.sort(key=lambda row: -row["samples"])
     waiting = _row(WAIT, wait_ms / (compute_ms + wait_ms), int(waits.sum()), len(waits))
     return [*rows, {**waiting, "own": None, "in time": None}]
 
 
 def _row(path: str, share: float, n_samples: int, n_all: int) -> dict[str, Any]:
-    by_perf = n_samples / n_all
-    error = float(np.sqrt(by_perf * (1 - by_perf) / n_all))
-    return {
-        "path": path,
-        "slmprof %": 100 * share,
-        "perf %": 100 * by_perf,
-        "error": 100 * error,
-        "agreement": 1 - abs(share - by_perf) / by_perf if n_samples else 0.0,
-        "samples": n_samples,
-    }
+    by_perf = 100 * n_samples / n_all
+    return {"path": path, "slmprof %": 100 * share, "perf %": by_perf, "samples": n_samples}
+
+
+def pool(recordings: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """The rows of several recordings as one row a path, the largest first and waiting last."""
+    absent = {"slmprof %": 0.0, "perf %": 0.0, "samples": 0}
+    found = [{row["path"]: row for row in rows} for rows in recordings]
+    pooled = []
+    for path in dict.fromkeys(path for rows in found for path in rows):
+        rows = [of.get(path, absent) for of in found]
+        ours, theirs = (np.array([row[name] for row in rows]) for name in ("slmprof %", "perf %"))
+        mean, off = float(theirs.mean()), float((ours - theirs).mean())
+        n = len(rows)
+        pooled.append(
+            {
+                "path": path,
+                "slmprof %": float(ours.mean()),
+                "perf %": mean,
+                "points off": off,
+                "error": float(theirs.std(ddof=1)) / n**0.5 if n > 1 else None,
+                "agreement": 1 - abs(off) / mean if mean else 0.0,
+                "samples": sum(row["samples"] for row in rows),
+                **{name: _mean(row.get(name) for row in rows) for name in ("own", "in time")},
+            }
+        )
+    return sorted(pooled, key=lambda row: (row["path"] == WAIT, -row["perf %"]))
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None
 
 
 def main() -> int:
@@ -242,8 +272,8 @@ def main() -> int:
     add_models(arguments, "tiny,qwen2-0.5b,qwen2-0.5b@Q8_0,qwen2-0.5b@F16")
     arguments.add_argument("--threads", default="1,2")
     arguments.add_argument("--clocks", default="fast,exact", help="settings of --clock")
-    arguments.add_argument("--seconds", type=float, default=20, help="of each phase")
-    arguments.add_argument("--frequency", type=int, default=10000, help="samples a second")
+    arguments.add_argument("--seconds", type=float, default=2, help="of a phase in a recording")
+    arguments.add_argument("--recordings", type=int, default=12)
     arguments.add_argument(
         "--run-steps", nargs=7, help=argparse.SUPPRESS,
         metavar=("MODEL", "THREADS", "CLOCK", "SECONDS", "OUTPUT", "CONTROL", "ACK"),
@@ -281,34 +311,47 @@ def _measure(
     model: str, threads: int, clock: str, options: argparse.Namespace
 ) -> tuple[list[dict[str, Any]], list[Bar]]:
     """The rows of one model, number of threads and clock, and what they have to reach."""
-    with TemporaryDirectory() as folder:
-        output = Path(folder) / "steps.slmprof"
-        path = resolve_model(model_text(model))
-        samples = record(
-            [sys.executable, __file__, "--run-steps", str(path), str(threads), clock,
-             str(options.seconds), str(output)],
-            options.frequency,
-        )  # fmt: skip
-        profile = undisturbed(slmprof.load(output), samples, threads)
+    path = resolve_model(model_text(model))
+    found: dict[str, list[list[dict[str, Any]]]] = {phase: [] for phase in PHASES}
+    seconds = dict.fromkeys(PHASES, 0.0)
+    for frequency in np.geomspace(_LOWEST_HZ, _HIGHEST_HZ, options.recordings).astype(int):
+        with TemporaryDirectory() as folder:
+            output = Path(folder) / "steps.slmprof"
+            samples = record(
+                [sys.executable, __file__, "--run-steps", str(path), str(threads), clock,
+                 str(options.seconds), str(output)],
+                int(frequency),
+            )  # fmt: skip
+            profile = undisturbed(slmprof.load(output), samples, threads)
+        for number, phase in enumerate(PHASES):
+            mine = profile.steps.phase[profile.runs.step] == number
+            duration_ns = profile.runs.end_ns[mine] - profile.runs.begin_ns[mine]
+            if (lasted := float(duration_ns.sum()) / 1e9) >= _LEAST_SECONDS:
+                seconds[phase] += lasted
+                found[phase].append(compare(profile, samples, phase))
     rows, bars = [], []
-    for number, phase in enumerate(PHASES):
+    for phase, recordings in found.items():
         where = f"{model} {threads} threads {clock} {phase}"
-        mine = profile.steps.phase[profile.runs.step] == number
-        duration_ns = profile.runs.end_ns[mine] - profile.runs.begin_ns[mine]
-        seconds = float(duration_ns.sum()) / 1e9
-        bars.append(Bar(f"{where}: seconds undisturbed", seconds, _LEAST_SECONDS, is_most=False))
-        if seconds < _LEAST_SECONDS:
-            continue
-        for row in compare(profile, samples, phase):
+        bars.append(
+            Bar(f"{where}: seconds undisturbed", seconds[phase], _LEAST_SECONDS, is_most=False)
+        )
+        for row in pool(recordings):
             largest = max(row["perf %"], row["slmprof %"])
             if largest >= _SHOWN_PERCENT:
                 place = {"model": model, "threads": threads, "clock": clock, "phase": phase}
                 rows.append({**place, **row})
-            if largest >= _LEAST_PERCENT and row["path"] != WAIT:
-                bars.append(
-                    Bar(f"{where} {row['path']}", row["agreement"], _LEAST_AGREEMENT, is_most=False)
-                )
+            if row["path"] != WAIT:
+                bars += _bars_of(row, largest, f"{where} {row['path']}")
     return rows, bars
+
+
+def _bars_of(row: dict[str, Any], largest: float, where: str) -> list[Bar]:
+    bars = []
+    if largest >= _LEAST_PERCENT_OF_POINTS:
+        bars.append(Bar(f"{where}, points", abs(row["points off"]), _MOST_POINTS, is_most=True))
+    if largest >= _LEAST_PERCENT:
+        bars.append(Bar(where, row["agreement"], _LEAST_AGREEMENT, is_most=False))
+    return bars
 
 
 if __name__ == "__main__":
