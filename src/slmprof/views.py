@@ -160,6 +160,13 @@ class Profile(ProfileData):
 
         return _published(cache_table(self))
 
+    def weights(self) -> pd.DataFrame:
+        """One row for each weight: type, shape, size, and what reading it costs in each phase, in
+        the columns of `analysis.memory.weight_times.COLUMNS`; null where no op reads it."""
+        from .analysis.memory.weight_times import weight_times
+
+        return _published(weight_times(self, self.op_rows))
+
     def tensor_places(self) -> pd.DataFrame:
         """One row for each tensor of weights and caches, where it lies, in the columns of
         `analysis.memory.places.PLACE_COLUMNS`."""

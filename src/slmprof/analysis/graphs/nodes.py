@@ -32,6 +32,7 @@ class Node:
             same op has another one where the KV cache view has grown.
         fused: operators of all members of a fused group; empty for a plain op.
         backend: the backend that ran the graph.
+        weight: the weight that it reads, the largest of several; empty where it reads none.
     """
 
     op: str
@@ -45,6 +46,7 @@ class Node:
     shape: tuple[int, ...] = field(default=(), compare=False)
     fused: tuple[str, ...] = ()
     backend: str = ""
+    weight: str = ""
 
     def conversion(self, code: str) -> Node:
         """The conversion of activations within this product, by the code that did it."""
@@ -57,6 +59,7 @@ class Node:
             kernel=kernel,
             part=kernel if kernel in CONVERSIONS else "convert",
             dtypes=f"{source_type}->{type_name}",
+            weight="",
         )
 
 
@@ -68,7 +71,8 @@ class GraphNodes:
         self._strings = profile.strings
         self._backend = profile.text(int(profile.graphs.backend[graph]))
         self._types = structures.types
-        self._attribution = structures.of(graph).attribution
+        structure = structures.of(graph)
+        self._attribution, self._edges = structure.attribution, structure.edges
         self._sources = self._tensors.sources()
         self._shapes = self._tensors.shapes()
         self._occurrences = _occurrences(self._tensors, int(profile.graphs.n_nodes[graph]))
@@ -100,7 +104,13 @@ class GraphNodes:
             shape=trimmed_shape(self._shapes[last]),
             fused=tuple(self._text(int(tensors.op[member])) for member in members),
             backend=self._backend,
+            weight=self._weight(range(node, last + 1)),
         )
+
+    def _weight(self, members: range) -> str:
+        edges, sizes = self._edges, self._tensors.size_bytes
+        read = {edges.weight[s] for member in members for s in edges.sources[member]} - {-1}
+        return edges.name[max(read, key=lambda row: int(sizes[row]))] if read else ""
 
     def _text(self, index: int) -> str:
         return self._strings[index] if index >= 0 else ""

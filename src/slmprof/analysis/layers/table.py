@@ -1,4 +1,4 @@
-"""Time by layer, by layer and block side by side, and by tensor."""
+"""Time by layer, and by layer and block side by side."""
 
 from __future__ import annotations
 
@@ -19,11 +19,6 @@ def layer_table(ops: pd.DataFrame) -> pd.DataFrame:
         ["phase", "layer", "block"], ascending=[False, True, True], kind="stable"
     ).reset_index(drop=True)
     return ordered
-
-
-def tensor_table(ops: pd.DataFrame) -> pd.DataFrame:
-    """Op rows added up by the tensor that they compute: phase, tensor, layer, block, …"""
-    return sum_by(ops, ["tensor", "layer", "block"], ["calls", "time_ms", "share"])
 
 
 def layer_map(layers: pd.DataFrame) -> pd.DataFrame:

@@ -58,6 +58,12 @@ def weight_table(profile: ProfileData) -> pd.DataFrame:
     return typed_table(made, COLUMNS)
 
 
+def weight_place(name: str) -> tuple[str, int | None]:
+    """The block and the layer that a weight's name says; empty and None where it says nothing."""
+    role, layer = role_of_name(name), stem_and_layer(name)[1]
+    return role.block if role is not None else "", layer if layer >= 0 else None
+
+
 def _whole_stem(name: str, layer: int) -> str:
     """The name with its layer taken out; `.weight` is left off, `.bias` is not."""
     before, _, after = name.partition(f".{layer}.")

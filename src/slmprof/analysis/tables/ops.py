@@ -28,7 +28,7 @@ COLUMNS: dict[str, str] = {
     "imbalance": "float64", "share": "float64", "flops": "float64", "bytes": "float64",
     "weight_bytes": "float64", "gflops": "float64", "gbps": "float64", "memory_share": "float64",
     "compute_share": "float64", "kernel_share": "float64", "ceiling_share": "float64",
-    "bound": "object",
+    "bound": "object", "weight": "object",
 }  # fmt: skip
 
 _UNRECORDED_NODE = Node("UNRECORDED", UNRECORDED, block="other")
@@ -134,6 +134,7 @@ def _phase_rows(
             # Filled in by the roofline, where this machine's ceilings are known.
             **dict.fromkeys(SHARES, np.nan),
             "bound": None,
+            "weight": [node.weight or None for node, _ in ops],
         },
         columns=list(COLUMNS),
     ).astype(COLUMNS)

@@ -12,10 +12,11 @@ from ...profiles.meta import Meta, Model
 from ...profiles.vocabulary import PHASES, VIEWS
 from ..layers.finders import layer_flags
 from ..layers.flags import LayerFlag
-from ..layers.table import LayerSpread, layer_map, layer_spreads, layer_table, tensor_table
+from ..layers.table import LayerSpread, layer_map, layer_spreads, layer_table
 from ..layers.windows import layer_windows
 from ..memory.places import place_table
 from ..memory.use import MemoryReport, memory_report
+from ..memory.weight_times import weight_times
 from ..memory.weights import weight_table
 from ..tables.depth import DepthReport, report_depths
 from ..tables.derived import Derived
@@ -32,7 +33,6 @@ _TABLES: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
     "kernel": kernel_table,
     "op": pd.DataFrame.copy,
     "part": part_table,
-    "tensor": tensor_table,
 }
 
 
@@ -114,6 +114,7 @@ def break_down(
         ops = ops[ops["phase"] == phase].reset_index(drop=True)
     uncut = {view: make(ops) for view, make in _TABLES.items()} | {"depth": depths.costs}
     # Rows of every tensor, of which no other view needs any.
+    uncut["tensor"] = weight_times(data, ops) if by == "tensor" else pd.DataFrame()
     uncut["place"] = place_table(data) if by == "place" else pd.DataFrame()
     tables = dict(uncut)
     if top is not None:
@@ -164,8 +165,11 @@ def _caveats(profile: Derived) -> tuple[str, ...]:
 
 
 def top_rows(rows: pd.DataFrame, top: int) -> pd.DataFrame:
-    """The `top` rows of each phase that took the most time, or the `top` largest tensors of
-    places, in the order of the table."""
+    """The `top` rows of each phase that took the most time, of places the `top` largest tensors, of
+    weights the first, which take most; in the order of the table."""
+    if "time_ms" not in rows and "prefill_ms" in rows:
+        first: pd.DataFrame = rows[:top]
+        return first
     values = rows["time_ms"].groupby(rows["phase"]) if "phase" in rows else rows["size_bytes"]
     largest = values.rank(method="first", ascending=False) <= top
     kept: pd.DataFrame = rows[largest].reset_index(drop=True)

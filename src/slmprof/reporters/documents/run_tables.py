@@ -17,6 +17,7 @@ TOP_TENSORS = 20
 # As much as stands beside the numbers of two phases on 80 columns.
 _CODE_WIDTH = 25
 # As much as leaves room for the other columns of an op.
+_WEIGHT_WIDTH = 22
 _TENSOR_WIDTH, _OP_KERNEL_WIDTH, _PART_WIDTH = 16, 15, 21
 # Where ggml has one implementation, or none was observed, there is nothing to tell.
 _UNREMARKABLE = ("", "generic")
@@ -87,8 +88,9 @@ def views(breakdown: Breakdown, by: str) -> list[Section]:
         return [_side_by_side(breakdown, by, "Kernels", ["kernel"], has_code=True)]
     if by == "part":
         return [_side_by_side(breakdown, by, "Parts", ["block", "part"])]
-    make = _ops if by == "op" else _tensors
-    return [make(breakdown, summary.phase) for summary in breakdown.phases]
+    if by == "tensor":
+        return [_weights(breakdown)]
+    return [_ops(breakdown, summary.phase) for summary in breakdown.phases]
 
 
 def _side_by_side(
@@ -218,14 +220,32 @@ def _ops(breakdown: Breakdown, phase: str) -> Section:
     return Section(title, (Table.of(columns, rows),))
 
 
-def _tensors(breakdown: Breakdown, phase: str) -> Section:
-    columns = (
-        Column("tensor", most=28), Column("layer", "plain"), Column("block"),
-        Column("calls", "count"), Column("ms", "ms", "time_ms"), Column("share", "share"),
-    )  # fmt: skip
+def _weights(breakdown: Breakdown) -> Section:
+    """One row a weight; of the phases, what fits on 80 columns beside what a weight is."""
+    phases = [summary.phase for summary in breakdown.phases]
+    columns = [
+        Column("weight", key="tensor", most=_WEIGHT_WIDTH), Column("type"),
+        Column("shape", "shape", is_wide=True), Column("bits", "bits", "bits_per_weight"),
+        Column("MiB", "mib", "size_bytes"),
+    ]  # fmt: skip
+    for phase in phases:
+        # Where both are shown, generation, which reads all that there is, tells more.
+        is_wide = phase != phases[-1]
+        columns += [
+            Column(f"{phase} ms", "ms", f"{phase}_ms"),
+            Column("GB/s", "rate", f"{phase}_gbps", is_wide=is_wide),
+            Column("roof", "share", f"{phase}_ceiling_share", is_wide=is_wide),
+            Column("code", key=f"{phase}_impl", most=_CODE_WIDTH, is_wide=len(phases) > 1),
+        ]
     top = breakdown.top or TOP_TENSORS
-    title, rows = _of_phase(breakdown, "tensor", phase, "Tensors", top)
-    return Section(title, (Table.of(columns, rows),))
+    rows = records(breakdown.tables["tensor"][:top])
+    n_all = len(breakdown.uncut["tensor"])
+    title = f"Weights ({len(rows)} of {n_all})" if len(rows) < n_all else "Weights"
+    text = (
+        "ms: of the ops that read the weight, per step. GB/s: of all that they read and write. "
+        "roof: the share of what this machine allows them."
+    )
+    return Section(title, (Table.of(tuple(columns), rows), *notes(text)))
 
 
 def _of_phase(

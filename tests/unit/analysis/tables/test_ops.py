@@ -29,7 +29,7 @@ def test_columns_are_the_contract(profile: Profile) -> None:
     assert " ".join(profile.ops().columns) == (
         "phase op kernel impl tensor layer block part dtypes shape fused backend calls time_ms "
         "compute_ms wait_ms slowest_ms imbalance share flops bytes weight_bytes gflops gbps "
-        "memory_share compute_share kernel_share ceiling_share bound"
+        "memory_share compute_share kernel_share ceiling_share bound weight"
     )
     assert list(profile.blocks().columns) == ["phase", "block", "time_ms", "share"]
     assert list(profile.layers().columns) == ["phase", "layer", "block", "time_ms", "share"]
