@@ -64,6 +64,7 @@ class Passes:
             # There and back: a steady drift then hits all depths alike over two repeats, and what
             # fills the deepest context needs to be computed once for both.
             depths = self.depths if repeat % 2 == 0 else self.depths[::-1]
+            self._fill_caches(depths[0])
             for depth, kind in itertools.product(depths, order):
                 self.on_progress(Progress(self._stage(repeat, depth, kind), done, self.total))
                 self._pass(kind, repeat, depth)
@@ -92,6 +93,13 @@ class Passes:
         if kept < depth:
             self.session.fill(self.before[kept:depth])
         self._n_filled = depth
+
+    def _fill_caches(self, depth: int) -> None:
+        """One unmeasured token, where a monitor has left the processor's caches cold: each pass
+        then begins as one that follows on another."""
+        if self.session.leaves_caches_cold and self.session.context_info["has_memory"]:
+            self._go_to(depth)
+            self.session.fill(self.prompt[:1])
 
     def _pass(self, kind: int, repeat: int, depth: int, observe: bool = False) -> None:
         """Prompt and generation once, from this depth on.

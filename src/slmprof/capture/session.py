@@ -249,6 +249,17 @@ class Session:
                 write_chunk(folder, number, chunk)
             return Profile.of(assemble(folder))
 
+    def watch(self, monitor: Monitor) -> None:
+        """Has a further monitor watch the run from now on."""
+        self._monitors = (*self._monitors, monitor)
+        self._ends.callback(monitor.end)
+        monitor.begin(self.engine)
+
+    @property
+    def leaves_caches_cold(self) -> bool:
+        """Whether `reach` may leave something else in the processor's caches."""
+        return any(monitor.leaves_caches_cold for monitor in self._monitors)
+
     def reach(self, point: Point) -> None:
         """Tells the monitors how far the run is."""
         for monitor in self._monitors:

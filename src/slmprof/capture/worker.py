@@ -20,6 +20,7 @@ def capture(question: dict[str, Any], spool: str, on_progress: OnProgress) -> di
     from ..models.resolve import resolve_model
     from ..profiles.meta import Run
     from ..profiles.storage.assemble import write_chunk, write_header
+    from .monitors.bandwidth import BandwidthMonitor
     from .passes import Passes
     from .session import Session
 
@@ -37,6 +38,8 @@ def capture(question: dict[str, Any], spool: str, on_progress: OnProgress) -> di
     on_progress(Progress("loading", 0, total))
     with Session.from_config(config) as session:
         session.ceilings = found
+        if found is not None:
+            session.watch(BandwidthMonitor(config.n_threads))
         passes = Passes(session, on_progress)
         for number, chunk in enumerate(passes):
             write_chunk(spool, number, chunk)

@@ -28,7 +28,9 @@ class LoadMeter:
         tick = 1.0 / os.sysconf("SC_CLK_TCK")
         busy = (user + nice + system + irq + softirq) * tick
         own = os.times()
-        return busy, steal * tick, busy + (idle + iowait + steal) * tick, own.user + own.system
+        # What this process has others do is its own.
+        seconds = own.user + own.system + own.children_user + own.children_system
+        return busy, steal * tick, busy + (idle + iowait + steal) * tick, seconds
 
     def warnings(self) -> list[str]:
         """What spoiled the time since then, one sentence each."""

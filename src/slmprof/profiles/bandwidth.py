@@ -7,7 +7,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from .decoding import Count, Record
+from .decoding import Count, Json, Record
 
 # A run whose bandwidth moved by more has no single memory roof.
 MOST_SPREAD = 0.15
@@ -49,6 +49,16 @@ class RunBandwidth(Record, frozen=True):
     def is_steady(self) -> bool:
         """Whether it moved so little that the median stands for all of the run."""
         return self.spread <= MOST_SPREAD
+
+    def figures(self) -> Json:
+        """The samples and what follows from them, as JSON has them."""
+        return {
+            **self.to_json(),
+            "read_gbps": self.gbps(),
+            "read_range_gbps": list(self.range_gbps()),
+            "copy_gbps": self.gbps("copy"),
+            "is_steady": self.is_steady,
+        }
 
     def _rates(self, operation: str) -> list[float]:
         copies = operation == "copy"

@@ -20,7 +20,8 @@ def test_ops_have_a_bound_and_a_share_of_their_ceiling(small_model: ModelMaker) 
     profile = slmprof.profile(small_model(), n_prompt=16, n_gen=3, repeats=1, threads=2)
     assert profile.meta.ceilings.n_threads == 2
     ops = profile.ops()
-    assert set(ops["bound"].dropna()) <= {"memory", "cache", "compute", "sync"}
+    words = {"memory", "cache", "compute", "kernel", "sync", "unexplained"}
+    assert set(ops["bound"].dropna()) <= words
     assert ops["bound"].notna().all()
     assert ops["ceiling_share"].notna().all()
     assert (ops["ceiling_share"] >= 0).all()
@@ -69,3 +70,21 @@ def test_an_exact_clock_is_a_setting_of_a_capture(small_model: ModelMaker) -> No
     assert (profile.events.resume_ns[profile.events.convert >= 0] > 0).all()
     with pytest.raises(slmprof.UsageError, match="clock"):
         slmprof.profile(small_model(), clock="sundial")
+
+
+def test_memory_is_measured_beside_the_passes_and_not_counted_as_the_runs(
+    small_model: ModelMaker,
+) -> None:
+    profile = slmprof.profile(small_model(), n_prompt=16, n_gen=3, repeats=2, threads=2)
+    bandwidth = profile.meta.bandwidth
+    assert bandwidth is not None and bandwidth.n_threads == 2
+    assert [sample.point for sample in bandwidth.samples] == ["warm-up", "repeat", "repeat"]
+    memory = profile.meta.memory
+    seen = max(one.rss_bytes or 0 for one in memory.observations)
+    if seen and memory.rss_peak_bytes is not None:
+        assert memory.rss_peak_bytes - seen < bandwidth.working_set_bytes / 2
+    without = slmprof.profile(small_model(), n_prompt=16, n_gen=3, repeats=1, ceilings="off")
+    assert without.meta.bandwidth is None
+    with slmprof.Session(small_model()) as session:
+        session.prefill(4)
+        assert session.profile().meta.bandwidth is None

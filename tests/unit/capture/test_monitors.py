@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from slmprof.capture import session
-from slmprof.capture.monitors import load
+from slmprof.capture.monitors import bandwidth, load
 from slmprof.capture.monitors.load import LoadMonitor
 from slmprof.capture.monitors.memory import MemoryMonitor
 from slmprof.capture.monitors.model_file import ModelFileMonitor
@@ -106,6 +106,47 @@ def test_the_file_is_looked_at_when_it_is_loaded_and_behind_the_last_repeat(tmp_
             look(engine)
 
 
+def test_bandwidth_is_measured_after_the_warm_up_and_after_each_repeat(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rates = iter([50.0, 60.0, 55.0])
+
+    def measure(n_threads: int) -> dict[str, Any]:
+        assert n_threads == 2
+        return {"read_gbps": next(rates), "copy_gbps": 30.0, "working_set_bytes": 7}
+
+    monkeypatch.setattr(bandwidth, "memory_bandwidth", measure)
+    engine: Any = None
+    monitor = bandwidth.BandwidthMonitor(2)
+    assert monitor.leaves_caches_cold
+    assert monitor.describe(Meta()) == Meta()
+    for point in ("prefill", "decode", "warm-up", "repeat", "repeat", "end"):
+        monitor.reach(point, engine)  # type: ignore[arg-type]
+    found = monitor.describe(Meta()).bandwidth
+    assert found is not None and (found.n_threads, found.working_set_bytes) == (2, 7)
+    assert [(one.point, one.read_gbps) for one in found.samples] == [
+        ("warm-up", 50.0), ("repeat", 60.0), ("repeat", 55.0)
+    ]  # fmt: skip
+    assert found.gbps() == 55.0 and found.gbps("copy") == 30.0 and not found.is_steady
+
+
+def test_a_bandwidth_that_cannot_be_measured_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def fail(n_threads: int) -> dict[str, Any]:
+        asked.append(n_threads)
+        raise CaptureError("no memory")
+
+    monkeypatch.setattr(bandwidth, "memory_bandwidth", fail)
+    engine: Any = None
+    monitor = bandwidth.BandwidthMonitor(2)
+    monitor.reach("warm-up", engine)
+    monitor.reach("repeat", engine)
+    meta = monitor.describe(Meta())
+    assert asked == [2] and meta.bandwidth is None
+    assert [text.endswith("no memory") for text in meta.environment.warnings] == [True]
+
+
 class FakeMonitor(Monitor):
     """Notes what it is told; `fails` names what raises."""
 
@@ -163,6 +204,17 @@ def test_monitors_end_once_after_a_failure(fails: str, watched: Callable[..., Se
     assert first.told == second.told == ["begin", "warm-up", "end"]
     with pytest.raises(UsageError, match="closed"):
         run.engine  # noqa: B018
+
+
+def test_a_monitor_that_comes_later_is_told_and_ended(watched: Callable[..., Session]) -> None:
+    first, second, later = FakeMonitor(), FakeMonitor(), FakeMonitor()
+    with watched(first, second) as run:
+        assert not run.leaves_caches_cold
+        later.leaves_caches_cold = True
+        run.watch(later)
+        assert run.leaves_caches_cold
+        run.reach("repeat")
+    assert later.told == first.told == ["begin", "repeat", "end"]
 
 
 def test_monitors_end_when_one_cannot_begin(watched: Callable[..., Session]) -> None:

@@ -20,6 +20,7 @@ class FakeSession:
 
     def __init__(self, config: CaptureConfig, can_cut: bool) -> None:
         self.config = config
+        self.leaves_caches_cold = False
         self.can_cut = can_cut
         self.context_info = {"has_memory": True}
         self.engine = self
@@ -134,3 +135,17 @@ def test_one_depth_is_filled_once() -> None:
 def test_a_state_that_cannot_be_cut_is_computed_again() -> None:
     session, _, _ = run(False, n_depth=64, n_gen=2, repeats=2)
     assert session.n_filled == 64 * len(session.visits)
+
+
+@pytest.mark.parametrize("can_cut", [True, False])
+def test_caches_that_a_monitor_left_cold_are_filled_before_each_repeat(can_cut: bool) -> None:
+    session = FakeSession(CaptureConfig("m", n_depth=(0, 8), n_gen=2, repeats=2), can_cut)
+    session.leaves_caches_cold = True
+    steps = [chunk["steps"] for chunk in Passes(session, print, clock=lambda: 0.0)]  # type: ignore[arg-type]
+    plain = FakeSession(session.config, can_cut)
+    wanted = [chunk["steps"] for chunk in Passes(plain, print, clock=lambda: 0.0)]  # type: ignore[arg-type]
+    # One token each, that no step is of, at the depth where the repeat begins.
+    assert session.n_filled > plain.n_filled and session.visits == plain.visits
+    if can_cut:
+        assert session.n_filled == plain.n_filled + 2
+    assert [len(one["pass"]) for one in steps] == [len(one["pass"]) for one in wanted]

@@ -36,6 +36,12 @@ def caveats(profile: Derived) -> tuple[str, ...]:
             f"when this machine's ceilings were measured, {doubt}; "
             "`slmprof roofline --refresh` measures them again"
         )
+    if meta.bandwidth is not None and not meta.bandwidth.is_steady:
+        low, high = meta.bandwidth.range_gbps()
+        found.append(
+            f"the bandwidth of memory moved from {low:.1f} to {high:.1f} GB/s during the run: only "
+            "bounds that hold at both are named"
+        )
     for phase, entry in run.warmup.items():
         if entry.reason == "limit":
             found.append(f"{phase} did not stabilise within the warm-up limit")

@@ -14,7 +14,13 @@ Point = Literal["prefill", "decode", "warm-up", "repeat", "end"]
 
 
 class Monitor:
-    """What watches a run; each overrides what it needs."""
+    """What watches a run; each overrides what it needs.
+
+    Attributes:
+        leaves_caches_cold: whether the processor's caches hold something else after `reach`.
+    """
+
+    leaves_caches_cold = False
 
     def begin(self, engine: _core.Engine) -> None:
         """The engine is there, which has looked itself before and after it loaded the model."""

@@ -76,6 +76,8 @@ def _data(breakdown: Breakdown) -> dict[str, Any]:
     }
     if by in (None, "layer"):
         result["layer_flags"] = [flag_record(flag) for flag in breakdown.layer_flags]
+    if breakdown.meta.bandwidth is not None:
+        result["bandwidth"] = breakdown.meta.bandwidth.figures()
     if by is None:
         result["waits"] = records(breakdown.waits)
         result["wait_totals"] = records(breakdown.wait_totals)

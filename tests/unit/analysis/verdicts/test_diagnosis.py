@@ -339,3 +339,18 @@ def test_a_profile_without_steps_has_its_types_only() -> None:
     meta["model"] = {}
     bare = replace(profile, meta=Meta.from_json(meta))
     assert break_down(bare).diagnosis == ()
+
+
+def test_a_bandwidth_that_moved_is_a_doubt_and_in_the_json(profile: Profile) -> None:
+    samples = tuple(BandwidthSample("repeat", rate, 10.0) for rate in (50.0, 60.0, 55.0))
+    bandwidth = RunBandwidth(2, MIB, samples)
+    moved = replace(profile, meta=profile.meta.replace(bandwidth=bandwidth))
+    (doubt,) = (text for text in break_down(moved).caveats if "bandwidth" in text)
+    assert "50.0 to 60.0 GB/s" in doubt
+    made = data(moved)["bandwidth"]
+    assert (made["read_gbps"], made["read_range_gbps"]) == (55.0, [50.0, 60.0])
+    assert made["is_steady"] is False and len(made["samples"]) == 3
+    assert "bandwidth" not in data(profile)
+    steady = RunBandwidth(2, MIB, samples[1:])
+    steadier = replace(profile, meta=profile.meta.replace(bandwidth=steady))
+    assert not any("bandwidth" in text for text in break_down(steadier).caveats)
