@@ -298,7 +298,7 @@ def test_show_needs_no_native_library(saved: str) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["schema_version"] == 1
+    assert json.loads(done.stdout)["schema_version"] == 2
 
 
 def test_a_save_that_fails_does_not_cost_the_report(

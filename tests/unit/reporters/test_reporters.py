@@ -47,7 +47,7 @@ def on_terminal(profile: Profile, **how: Any) -> str:
 
 def test_json_has_the_keys_of_the_contract(profile: Profile) -> None:
     made = data(profile)
-    assert made["schema_version"] == 1
+    assert made["schema_version"] == 2
     contract = {
         "slmprof": {"version", "llama_cpp", "build"},
         "environment": {"cpu", "n_cores", "memory_bytes", "os", "governor", "warnings"},
@@ -65,6 +65,7 @@ def test_json_has_the_keys_of_the_contract(profile: Profile) -> None:
             *("phase", "n_tokens", "n_samples", "latency_ms", "tokens_per_s"),
             *("profiled_latency_ms", "overhead_ratio", "overhead_ci95"),
             *("attributed_share", "segments_ms"),
+            *("n_disturbed", "between_processes", "latency_ci95"),
         },
         "blocks": {"phase", "block", "time_ms", "share"},
         "layers": {"phase", "layer", "block", "time_ms", "share"},

@@ -19,11 +19,11 @@ from .typed import typed_table
 
 # What a table by depth can be divided by, and the columns that name a row of it.
 _KEYS = {"block": ["block"], "part": ["block", "part"], "kernel": ["kernel"]}
-_MEASURES = ("time_ms", "time_per_token_ms", "share", "latency_ms", "tokens_per_s")
+_MEASURES = ("time_ms", "time_per_token_ms", "share", "latency_ms", "tokens_per_s", "is_fitted")
 _SUMMED = {"time_ms": "float64", "share": "float64", "n_depth": "int64"}
 _STEPS: dict[str, str] = {
     "phase": "object", "n_depth": "int64", "n_past": "float64", "n_tokens": "float64",
-    "latency_ms": "float64", "tokens_per_s": "float64",
+    "latency_ms": "float64", "tokens_per_s": "float64", "is_fitted": "bool",
 }  # fmt: skip
 # Rows of the fits that are no group: all ops together, and the unprofiled step as a whole.
 TOTAL = "total"
@@ -31,6 +31,8 @@ STEP = "step"
 # Blocks with a column of their own in `cost_rows`; what is left is `rest`.
 COST_BLOCKS = ("attention", "ffn", "recurrent", "lm_head")
 N_CONTEXT_UNIT = 1024
+# A depth of whose steps more were disturbed is no point of a line.
+MAX_DISTURBED = 0.5
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,8 @@ def depth_table(profile: Derived, by: str = "block") -> pd.DataFrame:
         Columns phase, n_depth, n_past, the group's name (`block`; `block` and `part`; `kernel`),
         time_ms (per step), time_per_token_ms, share (of the op time of phase and depth), and, equal
         in all rows of a phase and depth, latency_ms (median of a step, unprofiled) and
-        tokens_per_s. `n_past` is the mean number of tokens that stood in the context before a step:
+        tokens_per_s, and is_fitted: whether enough undisturbed steps are behind it. `n_past` is the
+        mean number of tokens that stood in the context before a step:
         `n_depth` for prefill; decode advances while it is measured. A group that does not run at a
         depth has a time of 0 there. Smallest depth first, then largest time.
 
@@ -131,7 +134,9 @@ def depth_table(profile: Derived, by: str = "block") -> pd.DataFrame:
         .merge(names, on="phase")
         .merge(groups, "left", on=["phase", "n_depth", *keys])
     )
-    times = table[["time_ms", "share"]].astype("float64").fillna(0.0)
+    # A group that does not run at a depth; shares that are withheld stay unknown.
+    absent = table["time_ms"].isna()
+    times = table[["time_ms", "share"]].astype("float64").mask(absent, 0.0)
     per_token = times["time_ms"] / table["n_tokens"].where(table["n_tokens"] > 0)
     table = table.assign(**times, time_per_token_ms=per_token)
     # As everywhere: prefill first, which is the reverse of the alphabet.
@@ -144,7 +149,8 @@ def depth_table(profile: Derived, by: str = "block") -> pd.DataFrame:
 def fit_depths(costs: pd.DataFrame, by: str = "block") -> pd.DataFrame:
     """A line through the rows of `depth_table` for each phase and group.
 
-    Time of a token = a + b x n_past, by ordinary least squares over the depths. Rows that are no
+    Time of a token = a + b x n_past, by ordinary least squares over the depths that are fitted (see
+    `depth_table`). Rows that are no
     group follow in each phase: `total`, the time of all ops (the lines of the groups add up to it),
     and `step`, the unprofiled latency with all that the host does.
 
@@ -154,7 +160,7 @@ def fit_depths(costs: pd.DataFrame, by: str = "block") -> pd.DataFrame:
     keys = _keys(by)
     records: list[dict[str, Any]] = []
     for phase in PHASES:
-        rows = costs[costs["phase"] == phase]
+        rows = costs[(costs["phase"] == phase) & costs["is_fitted"]]
         for names, x, y in _curves(rows, keys):
             fit = fit_line(x, y)
             if fit is not None:
@@ -251,6 +257,8 @@ def _steps(profile: Derived, depth: int) -> list[dict[str, Any]]:
                     "n_tokens": float(profile.data.steps.n_tokens[chosen].mean()),
                     "latency_ms": summary.latency_ms.median if summary.latency_ms else None,
                     "tokens_per_s": summary.tokens_per_s,
+                    "is_fitted": not summary.withholds_shares
+                    and summary.n_disturbed <= MAX_DISTURBED * summary.n_profiled_samples,
                 }
             )
     return rows

@@ -12,7 +12,7 @@ from ...profiles.vocabulary import PHASES, STAGE_CONVERSION
 from ..graphs.kernel_names import UNRECORDED
 from ..graphs.nodes import Node, describe_nodes
 from ..graphs.structures import Structures
-from ..timing.phases import NS_PER_MS, op_steps, ops_total_ns
+from ..timing.phases import NS_PER_MS, op_steps, ops_total_ns, withholds_shares
 from ..timing.spans import op_stats
 from ..work.profile_work import ProfileWork
 from ..work.roofline import SHARES, add_bounds, stream_bytes
@@ -37,13 +37,16 @@ _UNRECORDED_NODE = Node("UNRECORDED", UNRECORDED, block="other")
 def op_table(profile: ProfileData) -> pd.DataFrame:
     """One row for each op of a phase, in `COLUMNS`, largest time first.
 
-    Times, calls, flops and bytes are per step, averaged over the op-pass steps of the phase.
+    Times, calls, flops and bytes are per step, averaged over the undisturbed op-pass steps of the
+    phase.
     An op is the same in several graphs of a phase (whose KV cache view grows, say) when operator,
     tensor name, occurrence of that name, layer, types, fused members, path and backend agree; its
     `shape` is then that of the graph that called it most.
 
-    `share` is of all op time of the phase. Time that graphs ran while no event was recorded (the
-    recorder was full) has a row of its own, `UNRECORDED`, so that the rows always add up.
+    `share` is of all op time of the phase, and null where the op passes tell of another run than
+    the timing passes (`PhaseSummary.withholds_shares`). Time that graphs ran while no event was
+    recorded (the recorder was full) has a row of its own, `UNRECORDED`, so that the rows always add
+    up.
     """
     stats = op_stats(profile)
     structures = Structures(profile)
@@ -108,6 +111,9 @@ def _phase_rows(
     per_step = 1.0 / (n_steps * NS_PER_MS)
     time_ms = span_ns * per_step
     running_ms = np.where(time_ms > 0, time_ms, np.nan)
+    share = span_ns / total_ns if total_ns else np.zeros(len(ops))
+    if withholds_shares(profile, number):
+        share = np.full(len(ops), np.nan)
     table: pd.DataFrame = pd.DataFrame(
         {
             "phase": PHASES[number],
@@ -125,7 +131,7 @@ def _phase_rows(
             "wait_ms": add_up(stats.wait_sum_ns) * per_step,
             "slowest_ms": slowest_ns * per_step,
             "imbalance": slowest_ns / np.where(compute_ns > 0, compute_ns, np.nan),
-            "share": span_ns / total_ns if total_ns else 0.0,
+            "share": share,
             "flops": flops / n_steps,
             "bytes": n_bytes / n_steps,
             "weight_bytes": weight_bytes / n_steps,

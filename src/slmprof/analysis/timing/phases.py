@@ -22,9 +22,23 @@ from ...profiles.vocabulary import (
     PHASES,
     SEGMENTS,
 )
-from .statistics import Overhead, Summary, overhead, summarize
+from .disturbance import undisturbed
+from .statistics import (
+    Between,
+    Overhead,
+    Samples,
+    Summary,
+    between_processes,
+    median_interval,
+    overhead,
+    summarize,
+)
 
 NS_PER_MS = 1e6
+# The mean profiled step over the median unprofiled one: beyond the first the two contradict each
+# other, beyond the second the shares of ops are those of another run.
+MAX_DIFFERENCE = 0.10
+MAX_DIFFERENCE_OF_SHARES = 0.20
 
 
 @dataclass(frozen=True)
@@ -49,10 +63,14 @@ class PhaseSummary:
         phase: `prefill` or `decode`.
         n_tokens: tokens of the phase in one repeat.
         n_samples, n_profiled_samples: steps of the timing passes and of the op passes.
+        n_disturbed: steps of the op passes that count nowhere, because something disturbed them.
         latency_ms: of a step with every hook off: the headline. None without a timing pass.
+        latency_ci95: bootstrap interval of its median; None with fewer than two repeats.
+        between_processes: how the medians of the processes differ; None where there was one.
         tokens_per_s: tokens of a step over the median latency.
-        profiled_latency_ms: of a step of the op passes.
-        overhead: median profiled latency over median latency.
+        profiled_latency_ms: of an undisturbed step of the op passes.
+        overhead: median profiled latency over median latency, of undisturbed steps.
+        difference: the mean of profiled_latency_ms over the median of latency_ms, less one.
         attributed_share: (ops + host segments) / profiled wall time.
         segments_ms: see `Segments`.
         host_segments_ms: each kind of host segment by name, mean milliseconds per step.
@@ -63,14 +81,28 @@ class PhaseSummary:
     n_tokens: int = 0
     n_samples: int = 0
     n_profiled_samples: int = 0
+    n_disturbed: int = 0
     latency_ms: Summary | None = None
+    latency_ci95: tuple[float, float] | None = None
+    between_processes: Between | None = None
     tokens_per_s: float | None = None
     profiled_latency_ms: Summary | None = None
     overhead: Overhead | None = None
+    difference: float | None = None
     attributed_share: float | None = None
     segments_ms: Segments | None = None
     host_segments_ms: Mapping[str, float] = field(default_factory=dict)
     warmup_ms: Summary | None = None
+
+    @property
+    def contradicts(self) -> bool:
+        """Whether what the ops add up to is not what a step takes."""
+        return self.difference is not None and abs(self.difference) > MAX_DIFFERENCE
+
+    @property
+    def withholds_shares(self) -> bool:
+        """Whether shares of ops would tell of another run than the headline does."""
+        return _is_another_run(self.difference)
 
 
 def summarize_phases(profile: ProfileData) -> tuple[PhaseSummary, ...]:
@@ -85,13 +117,35 @@ def summarize_phases(profile: ProfileData) -> tuple[PhaseSummary, ...]:
 
 
 def op_steps(profile: ProfileData, phase: int) -> npt.NDArray[np.bool_]:
-    """bool[n_steps]: which steps are of the op passes of a phase."""
-    is_op: npt.NDArray[np.bool_] = (profile.steps.pass_ == PASS_OP) & (profile.steps.phase == phase)
-    return is_op
+    """bool[n_steps]: the undisturbed steps of the op passes of a phase, which per-op figures are
+    means over."""
+    steps = profile.steps
+    is_op: npt.NDArray[np.bool_] = (steps.pass_ == PASS_OP) & (steps.phase == phase)
+    return is_op & undisturbed(profile)
+
+
+def step_difference(profile: ProfileData, phase: int) -> float | None:
+    """The mean profiled step over the median unprofiled one, less one; None without both."""
+    steps = profile.steps
+    wall = steps.end_ns - steps.begin_ns
+    timed = wall[(steps.pass_ == PASS_TIMING) & (steps.phase == phase)]
+    profiled = wall[op_steps(profile, phase)]
+    if len(timed) == 0 or len(profiled) == 0 or np.median(timed) <= 0:
+        return None
+    return float(profiled.mean() / np.median(timed)) - 1
+
+
+def withholds_shares(profile: ProfileData, phase: int) -> bool:
+    """As `PhaseSummary.withholds_shares`."""
+    return _is_another_run(step_difference(profile, phase))
+
+
+def _is_another_run(difference: float | None) -> bool:
+    return difference is not None and abs(difference) > MAX_DIFFERENCE_OF_SHARES
 
 
 def ops_total_ns(profile: ProfileData, phase: int) -> int:
-    """Nanoseconds in which a graph ran on any lane, in all op-pass steps of a phase."""
+    """Nanoseconds in which a graph ran on any lane, in the undisturbed op-pass steps of a phase."""
     runs = profile.runs
     runs = runs.take(op_steps(profile, phase)[runs.step])
     order = np.lexsort((runs.begin_ns, runs.step))
@@ -110,9 +164,13 @@ def phase_table(summaries: tuple[PhaseSummary, ...]) -> pd.DataFrame:
     """One row a phase, in the columns of the JSON, nested keys joined by dots."""
     rows = [_flatten(phase_record(summary)) for summary in summaries]
     columns = _flatten(phase_record(PhaseSummary(""))).keys()
-    dtypes = {name: "Int64" if name.startswith("n_") else "float64" for name in columns}
+    dtypes = {
+        name: "Int64" if name.startswith("n_") or name.endswith(".n") else "float64"
+        for name in columns
+    }
     plain = pd.DataFrame(rows, columns=list(columns))
-    table: pd.DataFrame = plain.astype({**dtypes, "phase": "object"})
+    others = {"phase": "object", "shares_withheld": "boolean"}
+    table: pd.DataFrame = plain.astype({**dtypes, **others})
     return table
 
 
@@ -124,11 +182,16 @@ def phase_record(summary: PhaseSummary) -> dict[str, Any]:
         "n_tokens": summary.n_tokens,
         "n_samples": summary.n_samples,
         "n_profiled_samples": summary.n_profiled_samples,
+        "n_disturbed": summary.n_disturbed,
         "latency_ms": _record(summary.latency_ms, Summary),
+        "latency_ci95": list(summary.latency_ci95 or (None, None)),
+        "between_processes": _record(summary.between_processes, Between),
         "tokens_per_s": summary.tokens_per_s,
         "profiled_latency_ms": _record(summary.profiled_latency_ms, Summary),
         "overhead_ratio": over.ratio if over else None,
         "overhead_ci95": list(over.ci95) if over and over.ci95 else [None, None],
+        "difference": summary.difference,
+        "shares_withheld": summary.withholds_shares,
         "attributed_share": summary.attributed_share,
         "segments_ms": _record(summary.segments_ms, Segments),
         "host_segments_ms": {name: summary.host_segments_ms.get(name) for name in SEGMENTS},
@@ -142,10 +205,13 @@ def _summarize_phase(profile: ProfileData, number: int) -> PhaseSummary:
     timing = of_phase & (steps.pass_ == PASS_TIMING)
     observed = of_phase & (steps.pass_ == PASS_OP)
     warmup = of_phase & (steps.pass_ == PASS_WARMUP)
+    quiet = undisturbed(profile)
     wall_ms = (steps.end_ns - steps.begin_ns) / NS_PER_MS
     latency = summarize(wall_ms[timing])
+    samples = Samples.of(wall_ms, steps.repeat, steps.process)
+    timed = samples.take(timing)
     segments, host = _segments(profile, number)
-    profiled = summarize(wall_ms[observed])
+    profiled = summarize(wall_ms[observed & quiet])
     share = None
     if segments is not None and profiled is not None and profiled.mean > 0:
         share = 1.0 - segments.unattributed / profiled.mean
@@ -156,14 +222,16 @@ def _summarize_phase(profile: ProfileData, number: int) -> PhaseSummary:
         n_tokens=_tokens_per_repeat(profile, counted),
         n_samples=int(timing.sum()),
         n_profiled_samples=int(observed.sum()),
+        n_disturbed=int((observed & ~quiet).sum()),
         latency_ms=latency,
+        latency_ci95=median_interval(timed),
+        between_processes=between_processes(timed),
         tokens_per_s=(
             tokens_of_step / latency.median * 1e3 if latency and latency.median > 0 else None
         ),
         profiled_latency_ms=profiled,
-        overhead=overhead(
-            wall_ms[timing], steps.repeat[timing], wall_ms[observed], steps.repeat[observed]
-        ),
+        overhead=overhead(samples.take(timing & quiet), samples.take(observed & quiet)),
+        difference=step_difference(profile, number),
         attributed_share=share,
         segments_ms=segments,
         host_segments_ms=host,

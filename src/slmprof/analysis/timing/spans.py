@@ -12,6 +12,7 @@ from ...profiles.reduction import merge_stats
 from ...profiles.schema import Float64, Int32, Int64, UInt8, UInt16
 from ...profiles.tables import EventTable, RunTable, StatTable
 from ...profiles.vocabulary import PASS_OP, STAGE_CONVERSION, STAGE_OP
+from .disturbance import keeps_statistics, undisturbed
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,10 +151,18 @@ def _joined(first: OpSpans, second: OpSpans) -> OpSpans:
     )
 
 
-def reduce_spans(profile: ProfileData, spans: OpSpans) -> StatTable:
-    """Adds up the spans of the op passes to the rows that `stats` would have, sorted by key."""
+def reduce_spans(
+    profile: ProfileData, spans: OpSpans, counted: npt.NDArray[np.bool_] | None = None
+) -> StatTable:
+    """Adds up the spans of the op passes to the rows that `stats` would have, sorted by key.
+
+    Args:
+        counted: bool[n_steps]: the steps to add up, where not all are.
+    """
+    if counted is None:
+        counted = profile.steps.pass_ == PASS_OP
     step = profile.runs.step[spans.run]
-    keep = profile.steps.pass_[step] == PASS_OP
+    keep = counted[step]
     span = spans.span_ns[keep]
     one_row_each = StatTable.from_columns(
         {
@@ -177,7 +186,8 @@ def reduce_spans(profile: ProfileData, spans: OpSpans) -> StatTable:
 
 
 def op_stats(profile: ProfileData) -> StatTable:
-    """The `stats` rows of a profile: stored ones, or those that its events give."""
-    if profile.meta.run.events == "aggregate" or len(profile.events) == 0:
+    """The `stats` rows of a profile, of undisturbed steps: stored ones, or of its events."""
+    if keeps_statistics(profile):
         return profile.stats
-    return reduce_spans(profile, op_spans(profile))
+    counted = (profile.steps.pass_ == PASS_OP) & undisturbed(profile)
+    return reduce_spans(profile, op_spans(profile), counted)

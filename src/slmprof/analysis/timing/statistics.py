@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
 
 N_RESAMPLES = 2000
 SEED = 20240229
+# Numbers that one resampling holds at a time.
+_MOST_AT_ONCE = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,50 @@ class Overhead:
     ci95: tuple[float, float] | None
 
 
+@dataclass(frozen=True)
+class Between:
+    """How processes differ: the number of them, the extremes and the coefficient of variation
+    (standard deviation over mean) of their medians."""
+
+    n: int
+    min_ms: float
+    max_ms: float
+    cv: float
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Samples of one thing, each with the repeat and the process that it is of.
+
+    Attributes:
+        values: in any one unit.
+        repeat: numbers of repeats, which are distinct over all processes.
+        process: numbers of processes.
+    """
+
+    values: Floats
+    repeat: Ints
+    process: Ints
+
+    @classmethod
+    def of(
+        cls, values: npt.ArrayLike, repeat: npt.ArrayLike, process: npt.ArrayLike | None = None
+    ) -> Samples:
+        """Of one process where none is named."""
+        values, repeat = np.asarray(values, np.float64), np.asarray(repeat, np.int64)
+        of = np.zeros(len(values), np.int64) if process is None else np.asarray(process, np.int64)
+        return cls(values, repeat, of)
+
+    def take(self, rows: npt.NDArray[np.bool_]) -> Samples:
+        """The chosen samples."""
+        return Samples(self.values[rows], self.repeat[rows], self.process[rows])
+
+    def repeats(self) -> dict[int, int]:
+        """The process of each repeat, in the order of their numbers."""
+        numbers, first = np.unique(self.repeat, return_index=True)
+        return dict(zip(numbers.tolist(), self.process[first].tolist(), strict=True))
+
+
 def summarize(samples: npt.ArrayLike) -> Summary | None:
     """Median, MAD (median absolute deviation, not scaled), mean, percentiles, extremes.
 
@@ -54,46 +102,106 @@ def summarize(samples: npt.ArrayLike) -> Summary | None:
     )
 
 
-def overhead(
-    timing: npt.ArrayLike,
-    timing_repeat: npt.ArrayLike,
-    observed: npt.ArrayLike,
-    observed_repeat: npt.ArrayLike,
-    *,
-    n_resamples: int = N_RESAMPLES,
-    seed: int = SEED,
-) -> Overhead | None:
-    """median(observed) / median(timing), with an interval from resampled repeats.
+def between_processes(samples: Samples) -> Between | None:
+    """How the medians of the processes differ; None with fewer than two."""
+    numbers = np.unique(samples.process)
+    if len(numbers) < 2:
+        return None
+    medians = np.array([np.median(samples.values[samples.process == n]) for n in numbers])
+    mean = float(medians.mean())
+    return Between(
+        n=len(numbers),
+        min_ms=float(medians.min()),
+        max_ms=float(medians.max()),
+        cv=float(medians.std(ddof=1)) / mean if mean > 0 else 0.0,
+    )
 
-    The passes of one repeat stand next to each other in time, so repeats are drawn whole, with
-    replacement, for both sides at once (percentile bootstrap).
+
+def median_interval(
+    samples: Samples, *, n_resamples: int = N_RESAMPLES, seed: int = SEED
+) -> tuple[float, float] | None:
+    """95 % interval of the median of all samples (percentile bootstrap).
+
+    Of several processes, processes are drawn with replacement and within each its repeats; of one,
+    its repeats. Samples of a repeat are not independent: they are drawn together.
+
+    Returns:
+        None with fewer than two repeats.
+    """
+    repeats = samples.repeats()
+    if len(repeats) < 2:
+        return None
+    parts = _draws(repeats, len(samples.values), n_resamples, seed)
+    return _percentiles(np.concatenate([_medians(samples, repeats, part) for part in parts]))
+
+
+def overhead(
+    timing: Samples, observed: Samples, *, n_resamples: int = N_RESAMPLES, seed: int = SEED
+) -> Overhead | None:
+    """median(observed) / median(timing), with an interval as `median_interval` makes it.
+
+    The passes of one repeat stand next to each other in time, so a repeat is drawn for both sides
+    at once.
 
     Args:
         timing, observed: latencies of steps, in any one unit.
-        timing_repeat, observed_repeat: the repeat that each step belongs to.
 
     Returns:
         None where a side has no sample or the timing median is zero.
     """
-    base, base_repeat = np.asarray(timing, np.float64), np.asarray(timing_repeat)
-    other, other_repeat = np.asarray(observed, np.float64), np.asarray(observed_repeat)
-    if base.size == 0 or other.size == 0 or np.median(base) <= 0:
+    if len(timing.values) == 0 or len(observed.values) == 0 or np.median(timing.values) <= 0:
         return None
-    ratio = float(np.median(other) / np.median(base))
-    repeats = np.intersect1d(base_repeat, other_repeat)
-    if repeats.size < 2:
+    ratio = float(np.median(observed.values) / np.median(timing.values))
+    of_observed = observed.repeats()
+    repeats = {n: process for n, process in timing.repeats().items() if n in of_observed}
+    if len(repeats) < 2:
         return Overhead(ratio, None)
-    base_groups = [base[base_repeat == repeat] for repeat in repeats]
-    other_groups = [other[other_repeat == repeat] for repeat in repeats]
+    size = len(timing.values) + len(observed.values)
+    ratios: list[Floats] = []
+    for part in _draws(repeats, size, n_resamples, seed):
+        below = _medians(timing, repeats, part)
+        above = _medians(observed, repeats, part)
+        ratios.append(above[below > 0] / below[below > 0])
+    found = np.concatenate(ratios)
+    return Overhead(ratio, _percentiles(found) if len(found) else None)
+
+
+def _draws(repeats: dict[int, int], n_samples: int, n_resamples: int, seed: int) -> Iterator[Ints]:
+    """int64[n, len(repeats)], several times: how often each repeat is drawn in each resample."""
     rng = np.random.default_rng(seed)
-    ratios = []
-    for picks in rng.integers(0, repeats.size, (n_resamples, repeats.size)):
-        below = float(np.median(np.concatenate([base_groups[i] for i in picks])))
-        if below > 0:
-            ratios.append(
-                float(np.median(np.concatenate([other_groups[i] for i in picks]))) / below
-            )
-    if not ratios:
-        return Overhead(ratio, None)
-    low, high = np.percentile(ratios, [2.5, 97.5])
-    return Overhead(ratio, (float(low), float(high)))
+    process = np.array(list(repeats.values()))
+    members = [np.flatnonzero(process == number) for number in np.unique(process)]
+    at_once = max(1, _MOST_AT_ONCE // max(n_samples, 1))
+    for begin in range(0, n_resamples, at_once):
+        n = min(at_once, n_resamples - begin)
+        counts = np.zeros((n, len(repeats)), np.int64)
+        picked = np.zeros((n, len(members)), np.int64)
+        if len(members) > 1:
+            picked = rng.integers(0, len(members), picked.shape)
+        for place in range(len(members)):
+            for number, of_process in enumerate(members):
+                rows = np.flatnonzero(picked[:, place] == number)
+                drawn = rng.integers(0, len(of_process), (len(rows), len(of_process)))
+                np.add.at(counts, (rows[:, None], of_process[drawn]), 1)
+        yield counts
+
+
+def _medians(samples: Samples, repeats: dict[int, int], counts: Ints) -> Floats:
+    """float64[n]: the median of each resample, in which a repeat counts as often as it is drawn."""
+    numbers = np.array(list(repeats))
+    kept = np.isin(samples.repeat, numbers)
+    values, place = samples.values[kept], np.searchsorted(numbers, samples.repeat[kept])
+    order = np.argsort(values, kind="stable")
+    values = values[order]
+    # How many drawn samples are no larger; the median is the mean of the middle two.
+    up_to = np.cumsum(counts[:, place[order]], axis=1)
+    total = up_to[:, -1:]
+    low = np.argmax(up_to > (total - 1) // 2, axis=1)
+    high = np.argmax(up_to > total // 2, axis=1)
+    made: Floats = (values[low] + values[high]) / 2
+    return made
+
+
+def _percentiles(values: Floats) -> tuple[float, float]:
+    low, high = np.percentile(values, [2.5, 97.5])
+    return float(low), float(high)

@@ -23,7 +23,7 @@ from ..tables.derived import Derived
 from ..tables.grouping import block_table, impl_table, kernel_table, part_table
 from ..tables.waits import thread_count, wait_table, wait_totals
 from ..timing.phases import PhaseSummary
-from .caveats import caveats
+from .caveats import caveats, contradictions, depth_caveats
 from .diagnosis import diagnose
 from .findings import Finding
 
@@ -57,6 +57,7 @@ class Breakdown:
         diagnosis: what limits the model, and what would help.
         memory: all figures of memory, of the whole run.
         caveats: one sentence for each doubt.
+        contradictions: those of them that tell of ops that do not add up to the latency.
         depths: the depths of the context compared; all else describes the smallest.
     """
 
@@ -76,6 +77,7 @@ class Breakdown:
     diagnosis: tuple[Finding, ...]
     memory: MemoryReport
     caveats: tuple[str, ...]
+    contradictions: tuple[str, ...]
     depths: DepthReport
 
     @property
@@ -102,7 +104,8 @@ def break_down(
         raise UsageError(f"there is no phase {phase!r}; choose one of {', '.join(PHASES)}")
     if top is not None and top < 1:
         raise UsageError("the number of rows to show must be at least 1")
-    depths, meta, doubts = report_depths(profile, phase), profile.data.meta, _caveats(profile)
+    depths, meta = report_depths(profile, phase), profile.data.meta
+    doubts = (*_caveats(profile), *depth_caveats(depths.costs))
     memory = memory_report(profile.data)
     profile = profile.shallowest
     data = profile.data
@@ -134,6 +137,7 @@ def break_down(
         n_cores,
         meta.bandwidth,
     )
+    withheld = [summary.phase for summary in phases if summary.withholds_shares]
     return Breakdown(
         meta=meta,
         phases=phases,
@@ -148,8 +152,9 @@ def break_down(
         n_threads=n_threads,
         waits=wait_table(ops),
         wait_totals=wait_totals(ops),
-        diagnosis=diagnosis,
+        diagnosis=tuple(f for f in diagnosis if f.phase not in withheld or not f.rests_on_shares),
         memory=memory,
+        contradictions=tuple(contradictions(phases)),
         caveats=doubts,
         depths=depths,
     )

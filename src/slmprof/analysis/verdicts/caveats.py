@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+import pandas as pd
+
 from ...settings.model_source import ignored_note
 from ..tables.derived import Derived
 from ..timing.phases import PhaseSummary
@@ -14,10 +18,10 @@ MIN_SAMPLES = 3
 
 
 def caveats(profile: Derived) -> tuple[str, ...]:
-    """One sentence for each doubt; the environment's own warnings come first."""
+    """One sentence for each doubt: what contradicts itself, then the environment's own warnings."""
     meta = profile.data.meta
     run = meta.run
-    found = list(meta.environment.warnings)
+    found = [*contradictions(profile.phase_summaries), *meta.environment.warnings]
     if run.complete is False:
         done, asked = run.n_repeats_done, run.n_repeats
         of = f"{done} of {asked} repeats" if done is not None and asked else "some repeats"
@@ -48,6 +52,36 @@ def caveats(profile: Derived) -> tuple[str, ...]:
     for summary in profile.phase_summaries:
         found.extend(_phase_caveats(summary))
     return tuple(dict.fromkeys(found))
+
+
+def contradictions(summaries: Iterable[PhaseSummary]) -> list[str]:
+    """One sentence for each phase whose ops add up to another step than the headline's."""
+    found = []
+    for one in summaries:
+        latency, profiled = one.latency_ms, one.profiled_latency_ms
+        if not one.contradicts or latency is None or profiled is None:
+            continue
+        text = (
+            f"profiled {one.phase} steps take {profiled.mean:.4g} ms on the mean where unprofiled "
+            f"ones take {latency.median:.4g} ms: "
+        )
+        if one.withholds_shares:
+            text += "shares are withheld, and times of ops are those of other steps"
+        else:
+            text += "times of ops do not add up to the latency"
+        found.append(text)
+    return found
+
+
+def depth_caveats(costs: pd.DataFrame) -> list[str]:
+    """One sentence for each phase and depth that the cost model leaves out."""
+    if costs["n_depth"].nunique() < 2:
+        return []
+    left_out = costs[~costs["is_fitted"].astype(bool)][["phase", "n_depth"]].drop_duplicates()
+    return [
+        f"the cost model of {phase} leaves depth {depth} out: too many of its steps were disturbed"
+        for phase, depth in left_out.itertuples(index=False)
+    ]
 
 
 def _phase_caveats(summary: PhaseSummary) -> list[str]:

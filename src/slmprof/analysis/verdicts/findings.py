@@ -165,3 +165,8 @@ class Finding:
     def topic(self) -> str:
         """What it is about."""
         return self.figures.topic
+
+    @property
+    def rests_on_shares(self) -> bool:
+        """Whether it would say something else of a run whose time is divided otherwise."""
+        return self.topic in (LIMIT, MOST, WAITING, HOST, GAIN)

@@ -11,6 +11,7 @@ from ...profiles.tables import StatTable
 from ...profiles.vocabulary import PASS_OP, STAGE_CONVERSION
 from ..graphs.kernel_names import converted_type
 from ..graphs.structures import Structures
+from ..timing.disturbance import undisturbed
 from .counts import Attended, GraphWork, Work
 
 _Place = tuple[int, int, int, int]
@@ -70,7 +71,7 @@ def _mean_attended(profile: ProfileData) -> Iterator[tuple[_Place, Attended]]:
     """What each mask let through, on the mean of its runs."""
     masks, runs, steps = profile.masks, profile.runs, profile.steps
     step = runs.step[masks.run]
-    observed = steps.pass_[step] == PASS_OP
+    observed = (steps.pass_[step] == PASS_OP) & undisturbed(profile)[step]
     keys = np.stack(
         [steps.phase[step], steps.depth[step], runs.graph[masks.run], masks.tensor], axis=1
     ).astype(np.int64)

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 Unit = Literal[
-    "text", "ms", "ms_change", "share", "change", "rate", "ratio", "range", "bytes", "size", "mib",
-    "mib_change", "bits", "count", "plain", "shape", "bar",
+    "text", "ms", "ms_change", "share", "change", "rate", "ratio", "range", "ms_range", "bytes",
+    "size", "mib", "mib_change", "bits", "count", "plain", "shape", "bar",
 ]  # fmt: skip
 """What a cell's value is.
 
-`ms` milliseconds, `ms_change` the same with their sign; `share` a part of 1, `change` the same with
-its sign, `range` two changes, low and high; `rate` and `ratio` numbers of their own unit, which the
-title says; `bytes` and `size` (of a cache) with their unit, `mib` bytes shown in MiB, `mib_change`
-the same with their sign; `bits` of an element; `count` a number, whole where it can be; `plain` a
-whole number as it is; `shape` numbers of elements; `bar` a share, drawn.
+`ms` milliseconds, `ms_change` the same with their sign, `ms_range` two of them; `share` a part of
+1, `change` the same with its sign, `range` two changes, low and high; `rate` and `ratio` numbers of
+their own unit, which the title says; `bytes` and `size` (of a cache) with their unit, `mib` bytes
+shown in MiB, `mib_change` the same with their sign; `bits` of an element; `count` a number, whole
+where it can be; `plain` a whole number as it is; `shape` numbers of elements; `bar` a share, drawn.
 """
 NUMBERS: frozenset[Unit] = frozenset((
     "ms", "ms_change", "share", "change", "rate", "ratio", "bytes", "size", "mib", "bits", "count",

@@ -36,6 +36,11 @@ def changes(ends: Sequence[float] | None) -> str:
     return NONE if ends is None else f"{100 * ends[0]:+.1f} to {100 * ends[1]:+.1f} %"
 
 
+def times(ends: Sequence[float] | None) -> str:
+    """A range of milliseconds."""
+    return NONE if ends is None else f"{milliseconds(ends[0])} to {milliseconds(ends[1])}"
+
+
 def rate(value: float | None) -> str:
     """At least two digits: 12346, 123.4, 1.2, 0.04."""
     if value is None:
@@ -119,6 +124,7 @@ _TEXTS: dict[Unit, Callable[[Any], str]] = {
     "share": percent,
     "change": change,
     "range": changes,
+    "ms_range": times,
     "rate": rate,
     "ratio": ratio,
     "bytes": bytes_text,

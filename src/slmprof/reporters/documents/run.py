@@ -33,7 +33,7 @@ from .quantities import bytes_text, count_text, wrapped
 from .records import records
 from .run_tables import latency, layer_spread, main_kernels, views, waiting, wall
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 SCREEN_LINES, SCREEN_COLUMNS = 50, 80
 _MOST_FINDINGS, _MOST_CAVEATS = 5, 3
 _LEAST_KERNELS, _MOST_KERNELS = 3, 12
@@ -140,11 +140,11 @@ def _screen(breakdown: Breakdown) -> list[Part]:
         summary = depth_summary(breakdown)
         above.append(replace(summary, parts=(*summary.parts, Note(text))))
     above += views(breakdown, "block")
-    caveats = list(breakdown.caveats)
+    caveats = [text for text in breakdown.caveats if text not in breakdown.contradictions]
     if len(caveats) > _MOST_CAVEATS:
         n = len(caveats) - _MOST_CAVEATS + 1
         caveats = [*caveats[: _MOST_CAVEATS - 1], f"and {n} more; --full shows them"]
-    head: list[Part] = [_headline(breakdown, is_full=False), *map(_untitled, said(above))]
+    head = [*_head(breakdown, is_full=False), *map(_untitled, said(above))]
     tail: list[Part] = list(map(_untitled, said([memory_totals(breakdown.memory)])))
     tail += map(Caveat, caveats)
     tail.append(Note(f"More: --full, --by {'|'.join(VIEWS)}"))
@@ -152,6 +152,11 @@ def _screen(breakdown: Breakdown) -> list[Part]:
     room = SCREEN_LINES - 4 - sum(map(_n_lines, head)) - sum(map(_n_lines, tail))
     n_kernels = max(_LEAST_KERNELS, min(room, _MOST_KERNELS))
     return [*head, *map(_untitled, said([main_kernels(breakdown, n_kernels)])), *tail]
+
+
+def _head(breakdown: Breakdown, *, is_full: bool) -> list[Part]:
+    """What was measured, and before any figure what in it contradicts itself."""
+    return [_headline(breakdown, is_full=is_full), *map(Caveat, breakdown.contradictions)]
 
 
 def _untitled(section: Section) -> Section:
@@ -194,7 +199,7 @@ def _everything(breakdown: Breakdown) -> list[Part]:
         *(depth_sections(breakdown) if len(breakdown.depths.n_depths) > 1 else ()),
         *memory_sections(breakdown),
     ]
-    return [_headline(breakdown, is_full=True), *said(made), *_caveats(breakdown), *said(below)]
+    return [*_head(breakdown, is_full=True), *said(made), *_caveats(breakdown), *said(below)]
 
 
 def _view(breakdown: Breakdown, by: str) -> list[Part]:
@@ -207,7 +212,7 @@ def _view(breakdown: Breakdown, by: str) -> list[Part]:
     else:
         shown = [layer_section(breakdown)] if by == "layer" else views(breakdown, by)
         made += _with_depth(breakdown, shown)
-    return [_headline(breakdown, is_full=True), *said(made), *_caveats(breakdown)]
+    return [*_head(breakdown, is_full=True), *said(made), *_caveats(breakdown)]
 
 
 def _with_depth(breakdown: Breakdown, sections: Sequence[Section]) -> list[Section]:
@@ -220,7 +225,8 @@ def _with_depth(breakdown: Breakdown, sections: Sequence[Section]) -> list[Secti
 
 def _caveats(breakdown: Breakdown) -> list[Part]:
     """One for each doubt, and one for random weights."""
-    made: list[Part] = [Caveat(text) for text in breakdown.caveats]
+    told = breakdown.contradictions
+    made: list[Part] = [Caveat(text) for text in breakdown.caveats if text not in told]
     if breakdown.model.random_weights:
         made.append(random_weights_note())
     return made

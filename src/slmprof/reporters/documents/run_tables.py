@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -10,6 +10,7 @@ import pandas as pd
 from ...analysis.timing.phases import PhaseSummary
 from ...analysis.verdicts.breakdown import Breakdown
 from .parts import Column, Note, Row, Section, Table, notes
+from .quantities import times
 from .records import records
 
 TOP_OPS = 10
@@ -30,14 +31,18 @@ _Key = tuple[Any, ...]
 def latency(breakdown: Breakdown) -> Section:
     """One row a phase."""
     columns = (
-        Column("phase"), Column("tokens", "plain"), Column("ms/step", "ms"), Column("±MAD", "ms"),
-        Column("p90", "ms"), Column("tokens/s", "rate"), Column("overhead", "change"),
-        Column("its 95 % CI", "range"), Column("attributed", "share", is_wide=True),
-        Column("samples", "plain", is_wide=True),
+        Column("phase"), Column("tokens", "plain", is_wide=True), Column("ms/step", "ms"),
+        Column("95 % CI", "ms_range"), Column("±MAD", "ms"), Column("p90", "ms", is_wide=True),
+        Column("tokens/s", "rate"), Column("overhead", "change"), Column("its 95 % CI", "range"),
+        Column("attributed", "share", is_wide=True), Column("samples", "plain", is_wide=True),
     )  # fmt: skip
     rows = [_latency_row(summary) for summary in breakdown.phases]
-    text = "ms/step: whole prompt or one token, unprofiled; overhead: what profiling adds."
-    return Section("Latency", (Table(columns, rows), Note(text)))
+    said = notes(
+        "ms/step: whole prompt or one token, unprofiled; overhead: what profiling adds.",
+        _intervals(breakdown.phases),
+        *map(_disturbed, breakdown.phases),
+    )
+    return Section("Latency", (Table(columns, rows), *said))
 
 
 def _latency_row(summary: PhaseSummary) -> Row:
@@ -46,6 +51,7 @@ def _latency_row(summary: PhaseSummary) -> Row:
         summary.phase,
         summary.n_tokens,
         latency_ms.median if latency_ms else None,
+        summary.latency_ci95,
         latency_ms.mad if latency_ms else None,
         latency_ms.p90 if latency_ms else None,
         summary.tokens_per_s,
@@ -54,6 +60,31 @@ def _latency_row(summary: PhaseSummary) -> Row:
         summary.attributed_share,
         summary.n_samples,
     )
+
+
+def _intervals(phases: Sequence[PhaseSummary]) -> str:
+    """What the intervals cover: one process, or how far several are apart."""
+    between = {s.phase: s.between_processes for s in phases if s.between_processes is not None}
+    if not between:
+        has_any = any(summary.latency_ci95 is not None for summary in phases)
+        text = "The intervals are those of one process; the next may differ (--processes)."
+        return text if has_any else ""
+    n = max(one.n for one in between.values())
+    ranges = [f"{phase} {times((one.min_ms, one.max_ms))} ms" for phase, one in between.items()]
+    return f"Medians of the {n} processes: {', '.join(ranges)}."
+
+
+def _withheld(summary: PhaseSummary) -> str:
+    if not summary.withholds_shares:
+        return ""
+    return f"No shares of {summary.phase}: profiled, its steps are not those of the latency."
+
+
+def _disturbed(summary: PhaseSummary) -> str:
+    n, of = summary.n_disturbed, summary.n_profiled_samples
+    if n == 0:
+        return ""
+    return f"{n} of {of} profiled {summary.phase} steps were disturbed, and are left out below."
 
 
 def wall(breakdown: Breakdown) -> Section:
@@ -136,7 +167,8 @@ def _side_by_side(
                 made.append((f"  {impl}", *cells(found)))
     if len(shown) < len(everything):
         title = f"{title} ({len(shown)} of {len(everything)})"
-    return Section(title, (Table(tuple(columns), made),))
+    said = notes(*(_withheld(summary) for summary in breakdown.phases if by == "block"))
+    return Section(title, (Table(tuple(columns), made), *said))
 
 
 def _by_key(rows: pd.DataFrame, keys: Sequence[str]) -> dict[_Key, dict[str, dict[str, Any]]]:
@@ -156,8 +188,12 @@ def main_kernels(breakdown: Breakdown, most: int) -> Section:
     phases = [summary.phase for summary in breakdown.phases]
     found = _by_key(breakdown.impls, ["kernel", "impl"])
 
+    # Of the time, for shares may be withheld.
+    total = breakdown.impls.groupby("phase")["time_ms"].sum()
+
     def share(of: Mapping[str, Mapping[str, Any]]) -> float:
-        return max((row["share"] or 0.0 for row in of.values()), default=0.0)
+        shares = [row["time_ms"] / total[phase] for phase, row in of.items() if total[phase] > 0]
+        return max(shares, default=0.0)
 
     ordered = sorted(found, key=lambda key: -share(found[key]))
     main = [key for key in ordered if share(found[key]) >= _LEAST_SHARE][:most]
@@ -173,12 +209,18 @@ def main_kernels(breakdown: Breakdown, most: int) -> Section:
         row = [f"{len(rest)} others", ""]
         for phase in phases:
             of_phase = [one[phase] for one in rest if phase in one]
-            row += [sum(one[name] or 0.0 for one in of_phase) for name in ("time_ms", "share")]
+            row += [_sum(one[name] for one in of_phase) for name in ("time_ms", "share")]
         rows.append(tuple(row))
     columns = [Column("kernel", most=_OP_KERNEL_WIDTH), Column("code", most=_CODE_WIDTH)]
     for phase in phases:
         columns += [Column(phase, "ms"), Column("share", "share")]
     return Section("Kernels, ms", (Table(tuple(columns), rows),))
+
+
+def _sum(values: Iterable[float | None]) -> float | None:
+    """The sum; None where a value is not known."""
+    known = list(values)
+    return None if None in known else sum(value for value in known if value is not None)
 
 
 def layer_spread(breakdown: Breakdown) -> Section:

@@ -20,6 +20,7 @@ from slmprof.commands.main import main
 from slmprof.errors import UsageError
 from slmprof.profiles.tables import EventTable
 from slmprof.profiles.validation import check_profile
+from slmprof.profiles.vocabulary import PASS_OP
 from slmprof.views import Profile, load
 
 DEPTHS = (0, 512, 2048, 8192)
@@ -86,7 +87,7 @@ def test_costs_by_depth() -> None:
     costs = profile_at((0, 512)).depth_costs()
     assert list(costs.columns) == [
         "phase", "n_depth", "n_past", "block", "time_ms", "time_per_token_ms", "share",
-        "latency_ms", "tokens_per_s",
+        "latency_ms", "tokens_per_s", "is_fitted",
     ]  # fmt: skip
     row = costs[
         (costs["phase"] == "prefill") & (costs["n_depth"] == 512) & (costs["block"] == "attention")
@@ -294,3 +295,34 @@ def test_every_table_of_a_profile_is_cut_or_shared() -> None:
     cut = {"meta", "steps", "segments", "runs", "events", "stats", "masks"}
     shared = {"strings", "graphs", "tensors", "places", "lanes", "types"}
     assert {f.name for f in fields(Profile)} == cut | shared
+
+
+def test_a_depth_whose_steps_were_disturbed_is_no_point_of_the_line() -> None:
+    profile = profile_at(DEPTHS)
+    steps, depth = profile.steps, max(DEPTHS)
+    # All profiled decode steps at the largest depth take ten times as long, while the graph runs.
+    hit = (steps.pass_ == PASS_OP) & (steps.phase == DECODE) & (steps.depth == depth)
+    longer = np.where(hit, 9 * (steps.end_ns - steps.begin_ns), 0)
+    runs, events = profile.runs, profile.events
+    # The last op that a lane runs takes the time.
+    is_last = np.append(np.diff(events.run) != 0, True) | (events.node == events.node.max())
+    end_ns = events.end_ns + np.where(is_last, longer[runs.step[events.run]], 0)
+    disturbed = replace(
+        profile,
+        steps=steps.replace(end_ns=steps.end_ns + longer),
+        runs=runs.replace(end_ns=runs.end_ns + longer[runs.step]),
+        events=events.replace(end_ns=end_ns),
+    )
+    costs = disturbed.depth_costs()
+    left_out = costs[~costs["is_fitted"]]
+    assert set(zip(left_out["phase"], left_out["n_depth"], strict=True)) == {("decode", depth)}
+    assert left_out["share"].isna().all()
+    fits = disturbed.depth_fits().set_index(["phase", "block"])
+    expected = profile.depth_fits().set_index(["phase", "block"])
+    decode = fits.loc[("decode", "attention")]
+    assert decode["n_depths"] == len(DEPTHS) - 1
+    assert decode["b_ms_per_1024"] == pytest.approx(
+        expected.loc[("decode", "attention"), "b_ms_per_1024"]
+    )
+    caveats = data(disturbed)["environment"]["warnings"]
+    assert f"the cost model of decode leaves depth {depth} out" in " ".join(caveats)
