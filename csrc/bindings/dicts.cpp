@@ -12,7 +12,8 @@ py::dict to_dict(const ModelInfo & info) {
         "name"_a = info.name, "architecture"_a = info.architecture, "file_type"_a = info.file_type,
         "n_params"_a = info.n_params, "size_bytes"_a = info.size_bytes, "n_layer"_a = info.n_layer,
         "n_embd"_a = info.n_embd, "n_vocab"_a = info.n_vocab, "n_ctx_train"_a = info.n_ctx_train,
-        "n_expert"_a = info.n_expert, "has_vocab"_a = info.has_vocab, "has_encoder"_a = info.has_encoder,
+        "n_expert"_a = info.n_expert, "n_head"_a = info.n_head, "n_head_kv"_a = info.n_head_kv,
+        "n_ff"_a = info.n_ff, "has_vocab"_a = info.has_vocab, "has_encoder"_a = info.has_encoder,
         "has_decoder"_a = info.has_decoder, "is_recurrent"_a = info.is_recurrent, "is_hybrid"_a = info.is_hybrid,
         "random_weights"_a = info.random_weights, "tensor_types"_a = info.tensor_types);
 }

@@ -5,6 +5,7 @@
 #include "llama-ext.h"
 #include "llama.h"
 
+#include <cstdlib>
 #include <set>
 #include <utility>
 #include <vector>
@@ -22,6 +23,13 @@ std::string metadata(const llama_model * model, const char * key) {
     return length >= 0 ? std::string(text) : std::string();
 }
 
+// A length in the metadata; where it is told layer by layer ("[512, 768]"), the first one.
+int32_t first_length(const llama_model * model, const std::string & key) {
+    const std::string text  = metadata(model, key.c_str());
+    const size_t      begin = text.find_first_of("0123456789");
+    return begin == std::string::npos ? 0 : int32_t(std::strtol(text.c_str() + begin, nullptr, 10));
+}
+
 }  // namespace
 
 ModelInfo describe(const llama_model * model) {
@@ -37,6 +45,9 @@ ModelInfo describe(const llama_model * model) {
     info.n_vocab        = llama_vocab_n_tokens(vocab);
     info.n_ctx_train    = llama_model_n_ctx_train(model);
     info.n_expert       = llama_model_n_expert(model);
+    info.n_head         = llama_model_n_head(model);
+    info.n_head_kv      = llama_model_n_head_kv(model);
+    info.n_ff           = first_length(model, info.architecture + ".feed_forward_length");
     info.has_vocab      = llama_vocab_type(vocab) != LLAMA_VOCAB_TYPE_NONE;
     info.has_encoder    = llama_model_has_encoder(model);
     info.has_decoder    = llama_model_has_decoder(model);

@@ -15,6 +15,7 @@ struct ModelInfo {
     std::string name, architecture, file_type;
     uint64_t    n_params = 0, size_bytes = 0;
     int32_t     n_layer = 0, n_embd = 0, n_vocab = 0, n_ctx_train = 0, n_expert = 0;
+    int32_t     n_head = 0, n_head_kv = 0, n_ff = 0;  // of the first layer; 0 where it has none
     bool        has_vocab = false, has_encoder = false, has_decoder = true, is_recurrent = false, is_hybrid = false;
     bool        random_weights = false;
     std::map<std::string, uint64_t> tensor_types;  // bytes in the file of each type

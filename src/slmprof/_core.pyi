@@ -28,6 +28,9 @@ class ModelInfo(TypedDict):
     n_vocab: int
     n_ctx_train: int
     n_expert: int
+    n_head: int  # of the first layer, as the next two
+    n_head_kv: int
+    n_ff: int
     has_vocab: bool
     has_encoder: bool
     has_decoder: bool

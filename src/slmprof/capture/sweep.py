@@ -7,7 +7,8 @@ import itertools
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -71,7 +72,8 @@ class Point:
 class Outcome:
     """What became of a point: `kept` (it was there already), `measured` or `failed`.
 
-    `note` says why a file that was there was measured again; empty where there was none.
+    `note` says why a file that was there was measured again; empty where there was none. `left_s`
+    is about how many seconds the points take that are still to be measured.
     """
 
     point: Point
@@ -79,6 +81,7 @@ class Outcome:
     status: str
     note: str = ""
     error: SlmprofError | None = None
+    left_s: float = 0.0
 
 
 def make_grid(models: Sequence[str], settings: Mapping[str, Any]) -> list[Point]:
@@ -151,12 +154,51 @@ def why_to_measure(point: Point, path: Path) -> str | None:
     return None
 
 
-def run_points(points: Sequence[Point], folder: Path, on_progress: OnProgress) -> Iterator[Outcome]:
-    """Measures the points that are not in the folder yet, each in a worker process of its own.
+class Schedule:
+    """When each point that has to be measured begins, and how long all of them will take.
+
+    Args:
+        n_points: how many have to be measured.
+        pause_s: seconds between one and the next, in which a device can cool down.
+        clock, sleep: as the module `time` has them.
+    """
+
+    def __init__(
+        self,
+        n_points: int,
+        pause_s: float = 0.0,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._n_points, self._pause_s = n_points, pause_s
+        self._clock, self._sleep = clock, sleep
+        self._taken_s: list[float] = []
+        self._began_s = 0.0
+
+    def begin(self) -> None:
+        """Waits until the next point's turn."""
+        if self._taken_s and self._pause_s:
+            self._sleep(self._pause_s)
+        self._began_s = self._clock()
+
+    def end(self) -> float:
+        """The point is done: about how many seconds the others take."""
+        self._taken_s.append(self._clock() - self._began_s)
+        each_s = sum(self._taken_s) / len(self._taken_s) + self._pause_s
+        return each_s * (self._n_points - len(self._taken_s))
+
+
+def run_points(
+    points: Sequence[Point], folder: Path, on_progress: OnProgress, *, pause_s: float = 0.0
+) -> Iterator[Outcome]:
+    """Measures the points that are not in the folder yet, each in worker processes of its own.
 
     A point that fails does not end the sweep, nor does a model's file that is no longer the one of
     the grid: such a point fails, and nothing is kept of it. Files are written whole or not at all,
     so that whatever ends it, the points before are kept.
+
+    Args:
+        pause_s: seconds between a point that is measured and the next one.
 
     Raises:
         UsageError: a profile cannot be saved, as on a full disk.
@@ -164,22 +206,25 @@ def run_points(points: Sequence[Point], folder: Path, on_progress: OnProgress) -
     from ..profiles.storage.file import check_writable
     from .process import profile_in_worker
 
-    for point in in_order_of_running(points):
+    ordered = in_order_of_running(points)
+    reasons = [why_to_measure(point, folder / point.file_name) for point in ordered]
+    schedule = Schedule(sum(why is not None for why in reasons), pause_s)
+    for point, why in zip(ordered, reasons, strict=True):
         path = folder / point.file_name
-        reason = why_to_measure(point, path)
-        if reason is None:
+        if why is None:
             yield Outcome(point, path, "kept")
             continue
+        schedule.begin()
         try:
             check_writable(path)
             _check_model(point)
             profile = profile_in_worker(point.config, on_progress)
             _check_model(point, profile.meta.model)
         except SlmprofError as error:
-            yield Outcome(point, path, "failed", reason, error)
+            yield Outcome(point, path, "failed", why, error, schedule.end())
             continue
         _named(profile, point).save(path)
-        yield Outcome(point, path, "measured", reason)
+        yield Outcome(point, path, "measured", why, left_s=schedule.end())
 
 
 def _check_model(point: Point, measured: Model | None = None) -> None:

@@ -18,6 +18,14 @@ class ProgressLike(Protocol):
     def total(self) -> int: ...
 
 
+def duration(seconds: float) -> str:
+    """About so long, in the largest unit that says something: 40 s, 12 min, 3 h 20 min."""
+    if seconds < 90:
+        return f"{max(seconds, 1):.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+
+
 class ProgressBar:
     """A bar that is gone when the work is done, so that only results stay on the screen."""
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from ..errors import ProfileFormatError, UsageError
 from ..reporters.renderers import render
-from .options import FORMATS, add_settings, given, note_ignored
+from ..settings.kinds import Seconds
+from .options import FORMATS, add_settings, given, note_ignored, value_of
 
 if TYPE_CHECKING:
     from ..analysis.verdicts.sweep import SweepPoint
@@ -38,6 +39,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     where = parser.add_argument_group("where")
     where.add_argument("-o", "--output", metavar="DIR", help="folder of the points' profiles")
     where.add_argument("--show", metavar="DIR", help="print what is in a folder, run nothing")
+    where.add_argument(
+        "--pause",
+        type=value_of(Seconds()),
+        default=0.0,
+        metavar=Seconds.metavar,
+        help="wait so long between two points, so that the device cools down (0)",
+    )
     where.add_argument("--dry-run", action="store_true", help="list the points, run nothing")
     add_settings(parser, NAME, CaptureConfig)
     group = parser.add_argument_group("output")
@@ -65,7 +73,8 @@ def run(args: argparse.Namespace) -> int:
     for source in dict.fromkeys(point.config.source for point in points):
         note_ignored(source)
     folder = open_folder(args.output)
-    failed = [outcome for outcome in _measure(points, folder) if outcome.status == "failed"]
+    outcomes = _measure(points, folder, args.pause)
+    failed = [outcome for outcome in outcomes if outcome.status == "failed"]
     paths = [folder / point.file_name for point in points]
     missing = {outcome.path for outcome in failed}
     failures = [(outcome.path.name, _reason(outcome)) for outcome in failed]
@@ -84,18 +93,20 @@ def _list(points: Sequence[Point], folder: Path) -> None:
         print(f"{state}{point.file_name}{f'  ({reason})' if reason else ''}")
 
 
-def _measure(points: Sequence[Point], folder: Path) -> list[Outcome]:
+def _measure(points: Sequence[Point], folder: Path, pause_s: float) -> list[Outcome]:
     """Runs the points; says on stderr how far it is."""
     from ..capture.sweep import run_points
-    from .progress import ProgressBar
+    from .progress import ProgressBar, duration
 
     outcomes: list[Outcome] = []
     try:
         with ProgressBar(sys.stderr) as bar:
-            for outcome in run_points(points, folder, bar.update):
+            for outcome in run_points(points, folder, bar.update, pause_s=pause_s):
                 outcomes.append(outcome)
                 again = f" again: {outcome.note}" if outcome.note else ""
-                _note(f"{len(outcomes)}/{len(points)} {outcome.status} {outcome.path.name}{again}")
+                left = f"; {duration(outcome.left_s)} left" if outcome.left_s else ""
+                done = f"{len(outcomes)}/{len(points)} {outcome.status}"
+                _note(f"{done} {outcome.path.name}{again}{left}")
     except KeyboardInterrupt:
         n_done = sum(outcome.status != "failed" for outcome in outcomes)
         _note(

@@ -85,6 +85,9 @@ class Model(Record, frozen=True):
     random_weights: bool | None = None
     n_ctx_train: Whole | UnsetType = UNSET
     n_expert: Whole | UnsetType = UNSET
+    n_head: Whole | UnsetType = UNSET
+    n_head_kv: Whole | UnsetType = UNSET
+    n_ff: Whole | UnsetType = UNSET
     identity: tuple[FileIdentity, ...] | UnsetType = UNSET
     ignored: tuple[str, ...] | UnsetType = UNSET
 

@@ -31,6 +31,8 @@ def test_a_sweep(small_model: ModelMaker, tmp_path: Path) -> None:
     for point in made["points"]:
         assert [part["n_depth"] for part in point["depths"]] == [0, 64]
         assert point["rss_peak_bytes"] > 0
+        assert point["dimensions"]["n_head"] == 4 and point["dimensions"]["n_ff"] == 512
+    assert {rank["n_depth"] for rank in made["ranking"]} == {0, 64}
     before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
     again = run(*sweep)
     assert again.returncode == 0 and again.stderr.count("kept") == 4

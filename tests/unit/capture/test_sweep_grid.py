@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,15 @@ import pytest
 from depth_builder import profile_at, with_config
 
 from slmprof.analysis.verdicts.sweep import in_order, summarize_point, sweep_table, varying
-from slmprof.capture.sweep import in_order_of_running, make_grid, open_folder, why_to_measure
+from slmprof.capture.sweep import (
+    Schedule,
+    in_order_of_running,
+    make_grid,
+    open_folder,
+    why_to_measure,
+)
 from slmprof.commands.main import main
+from slmprof.commands.progress import duration
 from slmprof.errors import EngineError, ModelError, UsageError
 from slmprof.profiles.meta import SweptModel
 from slmprof.settings.resolved import ResolvedConfig
@@ -401,4 +409,57 @@ def test_wide_sweeps_keep_to_80_columns(tmp_path: Path, capsys: pytest.CaptureFi
     assert main(["sweep", "--show", str(tmp_path)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= 80
-    assert sum("512" in line for line in lines) == 4
+    # The blocks of both phases stand in tables of their own.
+    assert sum("512" in line for line in lines) == 8
+    assert sum("attention" in line and "lm_head" in line for line in lines) == 2
+    assert all("file" in line for line in lines if "attention" in line)
+
+
+def test_a_pause_stands_between_the_points_and_the_time_left_is_told() -> None:
+    now, slept = [0.0], []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        now[0] += seconds
+
+    schedule = Schedule(3, 5.0, clock=lambda: now[0], sleep=sleep)
+    left = []
+    for taken in (10.0, 20.0, 30.0):
+        schedule.begin()
+        now[0] += taken
+        left.append(schedule.end())
+    assert slept == [5.0, 5.0]
+    assert left == [2 * (10.0 + 5.0), 15.0 + 5.0, 0.0]
+    assert [duration(s) for s in (0.2, 40.0, 90.0, 720.0, 12000.0)] == [
+        *("1 s", "40 s", "2 min", "12 min", "3 h 20 min"),
+    ]
+
+
+def test_a_sweep_pauses_between_what_it_measures_and_says_what_is_left(
+    model: str,
+    tmp_path: Path,
+    capture: Callable[..., list[Any]],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    slept: list[float] = []
+    now = iter(range(100))
+    monkeypatch.setattr(
+        "slmprof.capture.sweep.Schedule",
+        partial(Schedule, clock=lambda: next(now), sleep=slept.append),
+    )
+    capture()
+    sweep = ["sweep", model, "-o", str(tmp_path / "out"), "--pause", "7", "--threads"]
+    assert main([*sweep, "1,2"]) == 0
+    assert slept == [7.0] and "8 s left" in capsys.readouterr().err
+    # What is there already takes no time.
+    assert main([*sweep, "1,2,3"]) == 0
+    assert slept == [7.0] and " left" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("pause", ["-1", "nan", "inf", "soon", "0"])
+def test_a_pause_that_cannot_be_is_wrong_usage(
+    pause: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["sweep", "preset:tiny", "-o", "x", f"--pause={pause}"]) == 2
+    assert "number of seconds" in capsys.readouterr().err and not Path("x").exists()

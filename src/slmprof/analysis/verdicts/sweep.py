@@ -1,20 +1,23 @@
-"""The points of a sweep side by side."""
+"""The points of a sweep side by side, under names that tell their models apart."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import PurePath
 from typing import Any
 
 import pandas as pd
 
 from ...profiles.meta import Meta
+from ...profiles.vocabulary import PHASES
 from ...settings.resolved import ResolvedConfig
 from ...settings.table import NEVER, table
 from ..tables.depth import COST_BLOCKS, DepthReport, report_depths
 from ..tables.derived import Derived
 from ..tables.typed import typed_table
+from ..timing.samples import LatencySamples, latency_samples
 from .caveats import caveats
 
 # What two points can differ in. Depths do not count: each has rows of its own.
@@ -23,6 +26,9 @@ SETTINGS: tuple[str, ...] = tuple(
     for name, setting in table(ResolvedConfig).items()
     if setting.tells_apart != NEVER and name != "n_depth"
 )
+# What a model is built like.
+DIMENSIONS = ("n_layer", "n_embd", "n_ff", "n_head", "n_head_kv", "n_vocab")
+_SIZES = (*DIMENSIONS, "n_params", "size_bytes")
 _COSTS = tuple(f"{name}_ms" for name in (*COST_BLOCKS, "rest", "total"))
 _MEASURED = ("latency_ms", "mad_ms", "tokens_per_s", "overhead_ratio", *_COSTS)
 
@@ -35,12 +41,39 @@ class SweepPoint:
         file: name of the profile's file.
         depths: its phases and blocks at each depth, and the lines through them.
         caveats: one sentence for each doubt.
+        samples: (phase, depth) -> what its latency is estimated from.
+        name: of the model; `in_order` exchanges it where another model of the sweep is called so.
     """
 
     file: str
     meta: Meta
     depths: DepthReport
     caveats: tuple[str, ...]
+    samples: Mapping[tuple[str, int], LatencySamples]
+    name: str
+
+    @property
+    def source(self) -> str:
+        """Where the model came from, as it was written."""
+        sweep = self.meta.run.sweep
+        asked = sweep.settings.get("model") if sweep else None
+        return asked if isinstance(asked, str) else self.meta.model.path or self.file
+
+    @property
+    def design(self) -> str:
+        """What is the same for two points of one model."""
+        sweep = self.meta.run.sweep
+        return (sweep.model.dimensions if sweep else None) or self.source
+
+    @property
+    def dimensions(self) -> dict[str, Any]:
+        """Dimensions, parameters, bytes and bits per weight; None where they are not known."""
+        model = self.meta.model
+        values = {name: getattr(model, name) for name in _SIZES}
+        known = {n: value if isinstance(value, int) else None for n, value in values.items()}
+        size, n_params = known["size_bytes"], known["n_params"]
+        bits = 8 * size / n_params if size is not None and n_params else None
+        return {**known, "bits_per_weight": bits}
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -51,20 +84,56 @@ class SweepPoint:
 
 def summarize_point(file: str, profile: Derived) -> SweepPoint:
     """What a sweep shows of one profile."""
-    return SweepPoint(file, profile.data.meta, report_depths(profile), caveats(profile))
+    meta = profile.data.meta
+    samples = {
+        (phase, depth): latency_samples(profile.at_depth(depth).data, number)
+        for depth in profile.depths
+        for number, phase in enumerate(PHASES)
+    }
+    name = str(meta.model.name)
+    return SweepPoint(file, meta, report_depths(profile), caveats(profile), samples, name)
 
 
 def in_order(points: Iterable[SweepPoint]) -> list[SweepPoint]:
-    """The points by model, then by their settings in the order of `SETTINGS`."""
+    """The points by model, then by their settings in the order of `SETTINGS`; models of one name
+    are called by where they came from."""
     return sorted(
-        points,
+        _named_apart(list(points)),
         key=lambda p: (
-            str(p.meta.model.name),
+            p.name,
             str(p.meta.model.file_type),
             *(_rank(value) for value in p.settings.values()),
             p.file,
         ),
     )
+
+
+def _named_apart(points: Sequence[SweepPoint]) -> list[SweepPoint]:
+    """The points, under names that differ where their models do and their file types do not."""
+    designs: dict[tuple[str, str], dict[str, str]] = {}
+    for point in points:
+        key = (str(point.meta.model.name), str(point.meta.model.file_type))
+        designs.setdefault(key, {}).setdefault(point.design, point.source)
+    names: dict[tuple[str, str, str], str] = {}
+    for (name, file_type), sources in designs.items():
+        if len(sources) > 1:
+            for design, ending in zip(sources, _endings(list(sources.values())), strict=True):
+                names[name, file_type, design] = ending
+    return [
+        replace(p, name=names.get((str(model.name), str(model.file_type), p.design), p.name))
+        for p in points
+        for model in (p.meta.model,)
+    ]
+
+
+def _endings(sources: Sequence[str]) -> list[str]:
+    """The ends of paths, as long as it takes to tell them apart; numbered where none does."""
+    parts = [PurePath(source).parts for source in sources]
+    for n in range(1, max(map(len, parts)) + 1):
+        ends = ["/".join(path[-n:]) for path in parts]
+        if len(set(ends)) == len(ends):
+            return ends
+    return [f"{source} ({i + 1})" for i, source in enumerate(sources)]
 
 
 def varying(points: Sequence[SweepPoint]) -> tuple[str, ...]:
@@ -84,7 +153,8 @@ def varying(points: Sequence[SweepPoint]) -> tuple[str, ...]:
 def sweep_table(points: Sequence[SweepPoint]) -> pd.DataFrame:
     """One row for each point, phase and depth.
 
-    Columns file, model, file_type, random_weights, the `SETTINGS` as used, phase, n_depth;
+    Columns file, model, file_type, random_weights, the model's dimensions, size and bits per
+    weight, the `SETTINGS` as used, phase, n_depth;
     latency_ms (median of an unprofiled step), mad_ms, tokens_per_s, overhead_ratio; milliseconds of
     ops per token: attention_ms, ffn_ms, recurrent_ms, lm_head_ms, rest_ms, total_ms; and
     rss_peak_bytes of the whole run.
@@ -101,6 +171,7 @@ def sweep_table(points: Sequence[SweepPoint]) -> pd.DataFrame:
                         "file": point.file,
                         **_label(point),
                         "random_weights": point.meta.model.random_weights,
+                        **point.dimensions,
                         "phase": summary.phase,
                         "n_depth": part.n_depth,
                         "latency_ms": latency.median if latency else None,
@@ -111,9 +182,11 @@ def sweep_table(points: Sequence[SweepPoint]) -> pd.DataFrame:
                         "rss_peak_bytes": point.meta.memory.rss_peak_bytes,
                     }
                 )
-    names = ["file", "model", "file_type", "random_weights", *SETTINGS, "phase", "n_depth"]
     dtypes = {
-        **dict.fromkeys(names, "object"),
+        **dict.fromkeys(("file", "model", "file_type", "random_weights"), "object"),
+        **dict.fromkeys(_SIZES, "Int64"),
+        "bits_per_weight": "float64",
+        **dict.fromkeys((*SETTINGS, "phase", "n_depth"), "object"),
         **dict.fromkeys(_MEASURED, "float64"),
         "rss_peak_bytes": "Int64",
     }
@@ -121,8 +194,7 @@ def sweep_table(points: Sequence[SweepPoint]) -> pd.DataFrame:
 
 
 def _label(point: SweepPoint) -> dict[str, Any]:
-    model = point.meta.model
-    return {"model": model.name, "file_type": model.file_type, **point.settings}
+    return {"model": point.name, "file_type": point.meta.model.file_type, **point.settings}
 
 
 def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
