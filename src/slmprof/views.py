@@ -103,12 +103,9 @@ class Profile(ProfileData):
         return figure_table(COLUMNS, rows, Builds | OddTime)
 
     def kernels(self) -> pd.DataFrame:
-        """One row for each kernel and the code that ran (`impl`): phase, kernel, impl, calls,
-        time_ms, share; largest first within a phase.
-
-        `impl` is `generic` where ggml has one implementation, and empty where none was observed.
-        """
-        from .analysis.tables.grouping import impl_table
+        """One row for each kernel and the code that ran, see `analysis.tables.kernels.impl_table`:
+        phase, kernel, impl, calls, time_ms, share, gbps, ceiling_share, bound; largest first."""
+        from .analysis.tables.kernels import impl_table
 
         return _published(impl_table(self.op_rows))
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from .bandwidth import RunBandwidth
 from .data import ProfileData
 from .meta import Meta, Run, Warmup
 from .reduction import merge_stats
@@ -134,7 +135,11 @@ def _joined_meta(first: ProfileData, second: ProfileData) -> Meta:
     meta, other = first.meta, second.meta
     mine = meta.environment.warnings
     config = replace(meta.config, processes=n_processes(first) + n_processes(second))
-    joined = meta.replace(config=config, run=_joined_run(meta.run, other.run))
+    joined = meta.replace(
+        config=config,
+        run=_joined_run(meta.run, other.run),
+        bandwidth=_joined_bandwidth(meta.bandwidth, other.bandwidth),
+    )
     return joined.with_warnings(text for text in other.environment.warnings if text not in mine)
 
 
@@ -161,3 +166,12 @@ def _joined_run(first: Run, second: Run) -> Run:
         complete=complete,
         error=first.error or second.error,
     )
+
+
+def _joined_bandwidth(
+    bandwidth: RunBandwidth | None, other: RunBandwidth | None
+) -> RunBandwidth | None:
+    """The samples of both, in the order of the processes."""
+    if bandwidth is None or other is None:
+        return bandwidth or other
+    return bandwidth.replace(samples=(*bandwidth.samples, *other.samples))

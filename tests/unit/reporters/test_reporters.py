@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from builders import MS, Builder
+from ceilings_builder import example_ceilings
 from meta_builder import example_meta
 from op_rows import op_rows
 from reports import data, shown
@@ -216,7 +217,7 @@ def test_ops_show_their_bound_where_it_is_known(profile: Profile) -> None:
     assert "| 45.6 % | compute |" in shown(profile, "markdown", by="op")
 
 
-def test_top_of_one_phase_hides_no_time_of_the_other(profile: Profile) -> None:
+def test_each_phase_has_its_own_top(profile: Profile) -> None:
     # In prefill the norm takes as long as the scores otherwise do: it is in the top of that phase.
     events, runs = profile.events, profile.runs
     graph = runs.graph[events.run]
@@ -229,21 +230,39 @@ def test_top_of_one_phase_hides_no_time_of_the_other(profile: Profile) -> None:
     breakdown = break_down(changed, by="kernel", top=2)
     assert len(breakdown.tables["kernel"]) == 4
     text = on_terminal(changed, by="kernel", top=2)
-    assert "Kernels (4 of 6)" in text
-    (norm,) = [line.split() for line in text.splitlines() if line.startswith("rms_norm")]
-    assert norm == ["rms_norm", "1", "4.000", "20.0", "%", "1", "1.000", "10.0", "%"]
+    for phase, time in (("prefill", "4.000"), ("decode", "2.000")):
+        lines = text.partition(f"Kernels of {phase} (2 of 5)")[2].splitlines()[3:5]
+        (second,) = (line.split() for line in lines if not line.startswith("repack"))
+        assert time in second
     assert "get_rows" not in text
 
 
 def test_kernels_name_the_code_that_ran(profile: Profile) -> None:
-    for lines in (
-        on_terminal(profile, by="kernel").splitlines(),
-        on_terminal(profile).splitlines(),
-    ):
-        at = next(i for i, line in enumerate(lines) if line.startswith("mul_mat_vec_q"))
-        rest = [line.split() for line in lines[at + 1 : at + 3]]
-        assert [words[-3:] for words in rest] == [["5.000", "50.0", "%"], ["1.500", "15.0", "%"]]
-        assert [words[0] for words in rest] == ["repack", "vec_dot_q6_K_q8_K"]
+    for text in (on_terminal(profile, by="kernel"), on_terminal(profile)):
+        lines = text.partition("Kernels of decode")[2].splitlines()
+        rest = {line.split("  ")[0]: line.split() for line in lines if line}
+        first, second = rest["repack gemv_q4_K_8x8_q8_K"], rest["vec_dot_q6_K_q8_K"]
+        assert first[-4:-1] == ["5.000", "50.0", "%"] and second[-4:-1] == ["1.500", "15.0", "%"]
+
+
+def test_kernels_say_what_they_reach_and_what_bounds_them(profile: Profile) -> None:
+    ceilings = example_ceilings()
+    bounded = replace(profile, meta=profile.meta.replace(ceilings=ceilings))
+    for chosen in ({"by": "kernel"}, {}):
+        text = on_terminal(bounded, **chosen)
+        assert max(map(len, text.splitlines())) <= 80
+        lines = text.partition("Kernels of decode")[2].splitlines()
+        heading = lines[1 if chosen else 0].split()
+        assert heading[-6:] == ["calls", "ms", "share", "GB/s", "roof", "bound"]
+        (row,) = (line.split() for line in lines if line.startswith("vec_dot_f16"))
+        assert row[-1] == "unexplained" and row[-2] == "%"
+    made = data(bounded)["kernels"]
+    assert {"impl", "gbps", "ceiling_share", "bound"} <= set(made[0])
+    keys = [(row["phase"], row["kernel"], row["impl"]) for row in made]
+    assert len(set(keys)) == len(keys)
+    for phase in data(bounded)["phases"]:
+        times = [row["time_ms"] for row in made if row["phase"] == phase["phase"]]
+        assert sum(times) == pytest.approx(phase["segments_ms"]["ops"])
 
 
 def test_a_pipe_gets_no_blanks_at_the_ends_of_lines(profile: Profile) -> None:

@@ -1,4 +1,4 @@
-"""Op rows added up: by block, by part of a block, by kernel, and by the code that ran."""
+"""Op rows added up: by block, by part of a block, and by kernel."""
 
 from __future__ import annotations
 
@@ -20,14 +20,6 @@ def part_table(ops: pd.DataFrame) -> pd.DataFrame:
 def kernel_table(ops: pd.DataFrame) -> pd.DataFrame:
     """Op rows added up by kernel: phase, kernel, calls, time_ms, share."""
     return sum_by(ops, ["kernel"], ["calls", "time_ms", "share"])
-
-
-def impl_table(ops: pd.DataFrame) -> pd.DataFrame:
-    """Op rows added up by kernel and the code that ran: phase, kernel, impl, calls, time_ms, share.
-
-    `impl` is `generic` where ggml has one implementation, and empty where none was observed.
-    """
-    return sum_by(ops, ["kernel", "impl"], ["calls", "time_ms", "share"])
 
 
 def sum_by(ops: pd.DataFrame, by: Sequence[str], values: Sequence[str]) -> pd.DataFrame:

@@ -20,7 +20,8 @@ from ..memory.weight_times import weight_times
 from ..memory.weights import weight_table
 from ..tables.depth import DepthReport, report_depths
 from ..tables.derived import Derived
-from ..tables.grouping import block_table, impl_table, kernel_table, part_table
+from ..tables.grouping import block_table, part_table
+from ..tables.kernels import impl_table
 from ..tables.waits import thread_count, wait_table, wait_totals
 from ..timing.phases import PhaseSummary
 from .caveats import caveats, contradictions, depth_caveats
@@ -30,7 +31,7 @@ from .findings import Finding
 _TABLES: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
     "block": block_table,
     "layer": layer_table,
-    "kernel": kernel_table,
+    "kernel": impl_table,
     "op": pd.DataFrame.copy,
     "part": part_table,
 }
@@ -48,7 +49,6 @@ class Breakdown:
         tables: view -> rows of the chosen phases, cut to `top` in the view that was asked for, or
             in `op` when none was; largest first (layers in their order).
         uncut: the same before the cut.
-        impls: kernels by the code that ran, see `impl_table`.
         layer_spreads: how equal the layers of each chosen phase are.
         layer_map: the cells of layers and blocks, see `layer_map`.
         layer_flags: layers that stand out.
@@ -67,7 +67,6 @@ class Breakdown:
     top: int | None
     tables: dict[str, pd.DataFrame]
     uncut: dict[str, pd.DataFrame]
-    impls: pd.DataFrame
     layer_spreads: tuple[LayerSpread, ...]
     layer_map: pd.DataFrame
     layer_flags: tuple[LayerFlag, ...]
@@ -145,7 +144,6 @@ def break_down(
         top=top,
         tables=tables,
         uncut=uncut,
-        impls=impl_table(ops),
         layer_spreads=layer_spreads(uncut["layer"]),
         layer_map=layer_map(uncut["layer"]),
         layer_flags=layer_flags(ops, weights, layer_windows(data)),

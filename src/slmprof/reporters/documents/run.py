@@ -14,6 +14,7 @@ from ...settings.resolved import ResolvedConfig
 from ...settings.table import FIRST, captions, table
 from .depths import depth_data, depth_sections, depth_summary
 from .findings import diagnosis, finding_record, main_findings
+from .kernel_tables import main_kernels
 from .layers import flag_record, layer_section
 from .memory_use import memory_data, memory_sections, memory_totals, place_section
 from .parts import (
@@ -31,11 +32,11 @@ from .parts import (
 )
 from .quantities import bytes_text, count_text, wrapped
 from .records import records
-from .run_tables import latency, layer_spread, main_kernels, views, waiting, wall
+from .run_tables import latency, layer_spread, views, waiting, wall
 
 SCHEMA_VERSION = 2
 SCREEN_LINES, SCREEN_COLUMNS = 50, 80
-_MOST_FINDINGS, _MOST_CAVEATS = 5, 3
+_LEAST_FINDINGS, _MOST_FINDINGS, _MOST_CAVEATS = 2, 5, 3
 _LEAST_KERNELS, _MOST_KERNELS = 3, 12
 _STANDARD = {"block": "blocks", "layer": "layers", "kernel": "kernels", "op": "ops"}
 _KEYS = {**_STANDARD, "part": "parts", "tensor": "tensors"}
@@ -129,29 +130,43 @@ def _headline(breakdown: Breakdown, *, is_full: bool) -> Headline:
 
 def _screen(breakdown: Breakdown) -> list[Part]:
     """At most `SCREEN_LINES` lines of a model with few blocks, on `SCREEN_COLUMNS` columns."""
+    tail: list[Part] = list(map(_untitled, said([memory_totals(breakdown.memory)])))
+    caveats = [text for text in breakdown.caveats if text not in breakdown.contradictions]
+    if len(caveats) > _MOST_CAVEATS:
+        n = len(caveats) - _MOST_CAVEATS + 1
+        caveats = [*caveats[: _MOST_CAVEATS - 1], f"and {n} more; --full shows them"]
+    tail += map(Caveat, caveats)
+    tail.append(Note(f"More: --full, --by {'|'.join(VIEWS)}"))
+    n_findings = _MOST_FINDINGS if len(breakdown.depths.n_depths) < 2 else 3
+    head = _screen_head(breakdown, n_findings)
+    # What no longer fits goes: first kernels, then findings.
+    while _kernel_room(breakdown, head, tail) < _LEAST_KERNELS and n_findings > _LEAST_FINDINGS:
+        n_findings -= 1
+        head = _screen_head(breakdown, n_findings)
+    n_kernels = max(1, min(_kernel_room(breakdown, head, tail), _MOST_KERNELS))
+    return [*head, *map(_untitled, said(main_kernels(breakdown, n_kernels))), *tail]
+
+
+def _screen_head(breakdown: Breakdown, n_findings: int) -> list[Part]:
+    """What stands above the kernels."""
     depths = breakdown.depths.n_depths
-    is_one = len(depths) < 2
     above = [latency(breakdown)]
-    findings = main_findings(breakdown.diagnosis, _MOST_FINDINGS if is_one else 3)
+    findings = main_findings(breakdown.diagnosis, n_findings)
     above.append(replace(diagnosis(findings), title=None))
-    if not is_one:
+    if len(depths) > 1:
         above[0] = replace(above[0], parts=above[0].parts[:1])
         text = f"All else is of depth {depths[0]}; `show --n-depth N` shows another one."
         summary = depth_summary(breakdown)
         above.append(replace(summary, parts=(*summary.parts, Note(text))))
     above += views(breakdown, "block")
-    caveats = [text for text in breakdown.caveats if text not in breakdown.contradictions]
-    if len(caveats) > _MOST_CAVEATS:
-        n = len(caveats) - _MOST_CAVEATS + 1
-        caveats = [*caveats[: _MOST_CAVEATS - 1], f"and {n} more; --full shows them"]
-    head = [*_head(breakdown, is_full=False), *map(_untitled, said(above))]
-    tail: list[Part] = list(map(_untitled, said([memory_totals(breakdown.memory)])))
-    tail += map(Caveat, caveats)
-    tail.append(Note(f"More: --full, --by {'|'.join(VIEWS)}"))
-    # Two lines for the heading of the kernels, and two for the blank above and the others.
-    room = SCREEN_LINES - 4 - sum(map(_n_lines, head)) - sum(map(_n_lines, tail))
-    n_kernels = max(_LEAST_KERNELS, min(room, _MOST_KERNELS))
-    return [*head, *map(_untitled, said([main_kernels(breakdown, n_kernels)])), *tail]
+    return [*_head(breakdown, is_full=False), *map(_untitled, said(above))]
+
+
+def _kernel_room(breakdown: Breakdown, head: list[Part], tail: list[Part]) -> int:
+    """Rows of kernels for each phase that the screen has room for: of each, two lines are its
+    heading, and two the blank above and the others."""
+    room = SCREEN_LINES - sum(map(_n_lines, head)) - sum(map(_n_lines, tail))
+    return room // max(1, len(breakdown.phases)) - 4
 
 
 def _head(breakdown: Breakdown, *, is_full: bool) -> list[Part]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
 from ...analysis.timing.phases import PhaseSummary
 from ...analysis.verdicts.breakdown import Breakdown
+from .kernel_tables import kernel_sections
 from .parts import Column, Note, Row, Section, Table, notes
 from .quantities import times
 from .records import records
@@ -20,10 +21,6 @@ _CODE_WIDTH = 25
 # As much as leaves room for the other columns of an op.
 _WEIGHT_WIDTH = 22
 _TENSOR_WIDTH, _OP_KERNEL_WIDTH, _PART_WIDTH = 16, 15, 21
-# Where ggml has one implementation, or none was observed, there is nothing to tell.
-_UNREMARKABLE = ("", "generic")
-# Code with a smaller share of every phase is one of the `others`.
-_LEAST_SHARE = 0.01
 
 _Key = tuple[Any, ...]
 
@@ -116,7 +113,7 @@ def views(breakdown: Breakdown, by: str) -> list[Section]:
     if by == "block":
         return [_side_by_side(breakdown, by, "Blocks", ["block"], has_bars=True)]
     if by == "kernel":
-        return [_side_by_side(breakdown, by, "Kernels", ["kernel"], has_code=True)]
+        return kernel_sections(breakdown)
     if by == "part":
         return [_side_by_side(breakdown, by, "Parts", ["block", "part"])]
     if by == "tensor":
@@ -131,13 +128,11 @@ def _side_by_side(
     keys: Sequence[str],
     *,
     has_bars: bool = False,
-    has_code: bool = False,
 ) -> Section:
     """One row a key, one group of columns a phase; in the order of the first phase that has it.
 
     Args:
         has_bars: whether a bar stands beside each share.
-        has_code: whether the code that ran stands below each kernel.
     """
     with_calls = "calls" in breakdown.uncut[by].columns
     columns = [Column(key, most=_CODE_WIDTH + 2) for key in keys]
@@ -158,13 +153,7 @@ def _side_by_side(
     # What is in the top of one phase is shown with its time in every phase.
     everything = _by_key(breakdown.uncut[by], keys)
     shown = _by_key(breakdown.tables[by], keys)
-    below = _by_key(breakdown.impls, ["kernel", "impl"]) if has_code else {}
-    made: list[Row] = []
-    for key in shown:
-        made.append((*key, *cells(everything[key])))
-        for (kernel, impl), found in below.items():
-            if kernel == key[0] and impl not in _UNREMARKABLE:
-                made.append((f"  {impl}", *cells(found)))
+    made: list[Row] = [(*key, *cells(everything[key])) for key in shown]
     if len(shown) < len(everything):
         title = f"{title} ({len(shown)} of {len(everything)})"
     said = notes(*(_withheld(summary) for summary in breakdown.phases if by == "block"))
@@ -177,50 +166,6 @@ def _by_key(rows: pd.DataFrame, keys: Sequence[str]) -> dict[_Key, dict[str, dic
     for row in records(rows):
         found.setdefault(tuple(row[key] for key in keys), {})[row["phase"]] = row
     return found
-
-
-def main_kernels(breakdown: Breakdown, most: int) -> Section:
-    """The code that ran, one row each, the costliest first; the rest in a row `others`.
-
-    Args:
-        most: rows before the others.
-    """
-    phases = [summary.phase for summary in breakdown.phases]
-    found = _by_key(breakdown.impls, ["kernel", "impl"])
-
-    # Of the time, for shares may be withheld.
-    total = breakdown.impls.groupby("phase")["time_ms"].sum()
-
-    def share(of: Mapping[str, Mapping[str, Any]]) -> float:
-        shares = [row["time_ms"] / total[phase] for phase, row in of.items() if total[phase] > 0]
-        return max(shares, default=0.0)
-
-    ordered = sorted(found, key=lambda key: -share(found[key]))
-    main = [key for key in ordered if share(found[key]) >= _LEAST_SHARE][:most]
-    rows: list[Row] = []
-    for kernel, impl in main:
-        row: list[Any] = [kernel, "" if impl in _UNREMARKABLE else impl]
-        for phase in phases:
-            one = found[kernel, impl].get(phase, {})
-            row += [one.get("time_ms"), one.get("share")]
-        rows.append(tuple(row))
-    rest = [found[key] for key in ordered if key not in main]
-    if rest:
-        row = [f"{len(rest)} others", ""]
-        for phase in phases:
-            of_phase = [one[phase] for one in rest if phase in one]
-            row += [_sum(one[name] for one in of_phase) for name in ("time_ms", "share")]
-        rows.append(tuple(row))
-    columns = [Column("kernel", most=_OP_KERNEL_WIDTH), Column("code", most=_CODE_WIDTH)]
-    for phase in phases:
-        columns += [Column(phase, "ms"), Column("share", "share")]
-    return Section("Kernels, ms", (Table(tuple(columns), rows),))
-
-
-def _sum(values: Iterable[float | None]) -> float | None:
-    """The sum; None where a value is not known."""
-    known = list(values)
-    return None if None in known else sum(value for value in known if value is not None)
 
 
 def layer_spread(breakdown: Breakdown) -> Section:

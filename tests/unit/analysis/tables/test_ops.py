@@ -34,7 +34,7 @@ def test_columns_are_the_contract(profile: Profile) -> None:
     assert list(profile.blocks().columns) == ["phase", "block", "time_ms", "share"]
     assert list(profile.layers().columns) == ["phase", "layer", "block", "time_ms", "share"]
     assert list(profile.kernels().columns) == [
-        *("phase", "kernel", "impl", "calls", "time_ms", "share"),
+        *("phase", "kernel", "impl", "calls", "time_ms", "share", "gbps", "ceiling_share", "bound"),
     ]
 
 
