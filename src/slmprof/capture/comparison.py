@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from ..children.protocol import OnProgress, Progress
+from ..children.protocol import OnProgress
 from ..errors import UsageError
 from ..settings.capture import CaptureConfig
 from ..settings.model_source import ModelSource
@@ -20,9 +20,8 @@ if TYPE_CHECKING:
     from ..settings.keywords import RunKeywords
     from ..views import Profile
 
-# Processes are what a verdict rests on, so that a comparison has many short ones.
-N_PROCESSES = 10
-REPEATS = 3
+# Processes are what a verdict rests on: a comparison has many short ones, and needs no bounds.
+DEFAULTS: dict[str, Any] = {"processes": 10, "repeats": 3, "ceilings": "off"}
 _SUFFIX = ".slmprof"
 _ZIP = b"PK\x03\x04"
 
@@ -38,7 +37,6 @@ class Entry:
 
 def compare(
     *sources: str | os.PathLike[str] | Profile,
-    processes: int = N_PROCESSES,
     margin: float | None = None,
     fail_if: Sequence[str] = (),
     on_progress: OnProgress | None = None,
@@ -49,11 +47,10 @@ def compare(
     Args:
         sources: two or more: a `slmprof.Profile`, the path of a saved one, or a MODEL, which is
             measured. Models run in turns, one process of each in a round.
-        processes: how many processes of each model.
         margin: the relative difference up to which times count as the same; 0.03 where not given.
         fail_if: conditions such as `decode > 3%`; `Comparison.failed` says which are surely met.
         on_progress: called with a Progress as the runs go on.
-        settings: of the runs, as for `slmprof.profile`.
+        settings: of the runs, as for `slmprof.profile`, but with the `DEFAULTS` of this module.
 
     Raises:
         UsageError: fewer than two sources, an invalid setting or condition, settings where there is
@@ -62,8 +59,8 @@ def compare(
     from ..analysis.comparison.conditions import Condition
 
     conditions = [Condition.parse(text) for text in fail_if]
-    entries = find_entries(sources, settings)
-    measured = run_entries(entries, processes, on_progress or (lambda _: None))
+    entries = find_entries(sources, cast("dict[str, Any]", settings))
+    measured = run_entries(entries, on_progress or (lambda _: None))
     return compared(measured, margin=margin, conditions=conditions)
 
 
@@ -100,7 +97,7 @@ def find_entries(
         elif _is_profile(source):
             found.append(Entry(name, profile=load(source)))
         else:
-            asked = {"repeats": REPEATS, **settings, "model": os.fspath(source)}
+            asked = {**DEFAULTS, **settings, "model": os.fspath(source)}
             found.append(Entry(name, config=CaptureConfig.from_json(asked)))
     if settings and all(entry.profile is not None for entry in found):
         raise UsageError(
@@ -170,36 +167,38 @@ def _choices(source: str | os.PathLike[str] | Profile) -> list[str]:
     return ["/".join(parts[i:]) for i in range(len(parts) - 1, -1, -1)] + [os.fspath(source)]
 
 
-def run_entries(
-    entries: Sequence[Entry], n_processes: int, on_progress: OnProgress
-) -> dict[str, list[Profile]]:
+def run_entries(entries: Sequence[Entry], on_progress: OnProgress) -> dict[str, list[Profile]]:
     """The profiles of all entries by their names, as many as processes where they had to be run.
-
-    Models run in turns, each round in the reverse order of the one before, so that neither a drift
-    of the machine nor the order within a round favours one of them.
 
     Raises:
         EngineError, CaptureError: a model cannot be measured.
     """
-    made: dict[str, list[Profile]] = {
-        entry.name: [entry.profile] if entry.profile is not None else [] for entry in entries
-    }
-    for entry, stage in _turns([e for e in entries if e.profile is None], n_processes):
-        assert entry.config is not None
-        made[entry.name].append(_measured(entry.config, stage, on_progress))
-    return made
+    from .process import in_turns
+
+    to_run = {entry.name: entry.config for entry in entries if entry.config is not None}
+    configs = list(to_run.values())
+    n_processes = configs[0].processes if configs else 0
+    found = dict(
+        zip(to_run, in_turns(configs, n_processes, on_progress, list(to_run)), strict=True)
+    )
+    known = {entry.name: [entry.profile] for entry in entries if entry.profile is not None}
+    return {entry.name: known.get(entry.name) or found[entry.name] for entry in entries}
 
 
-def _turns(entries: Sequence[Entry], n_processes: int) -> Iterator[tuple[Entry, str]]:
-    for number in range(n_processes):
-        for entry in entries if number % 2 == 0 else reversed(entries):
-            yield entry, f"{entry.name}, process {number + 1} of {n_processes}"
+def save_measured(
+    profiles: Mapping[str, Sequence[Profile]], folder: Path, names: Sequence[str]
+) -> list[Path]:
+    """Writes the profiles of these names into a folder, all processes of one as one file.
 
+    Raises:
+        UsageError: a file cannot be written there.
+    """
+    from ..profiles.merging import merge_processes
+    from ..views import Profile
 
-def _measured(config: CaptureConfig, stage: str, on_progress: OnProgress) -> Profile:
-    from .process import profile_in_worker
-
-    def tell(progress: Progress) -> None:
-        on_progress(replace(progress, stage=f"{stage}: {progress.stage}"))
-
-    return profile_in_worker(config, tell)
+    paths = []
+    for name in names:
+        plain = "".join(c if c.isalnum() or c in ".-+" else "-" for c in name)
+        paths.append(folder / f"{plain}{_SUFFIX}")
+        Profile.of(merge_processes(profiles[name])).save(paths[-1])
+    return paths

@@ -55,32 +55,53 @@ def profile_in_worker(config: CaptureConfig, on_progress: OnProgress) -> Profile
 def interleaved(
     configs: Sequence[CaptureConfig], n_processes: int, on_progress: OnProgress
 ) -> list[Profile]:
+    """Measures each configuration in so many processes, in turns; see `in_turns`.
+
+    Returns:
+        For each configuration one profile, with the steps of all its processes.
+    """
+    from ..profiles.merging import merge_processes
+    from ..views import Profile
+
+    found = in_turns(configs, n_processes, on_progress)
+    return [Profile.of(merge_processes(profiles)) for profiles in found]
+
+
+def in_turns(
+    configs: Sequence[CaptureConfig],
+    n_processes: int,
+    on_progress: OnProgress,
+    names: Sequence[str] = (),
+) -> list[list[Profile]]:
     """Measures each configuration in so many processes, one after another and in turns.
 
-    Every process warms up and makes all repeats of its configuration; the first process of each
-    configuration runs before the second one of any, so that a machine that drifts does so for all.
+    Every process warms up and makes all repeats of its configuration. In a round each configuration
+    has one process; the next round has them in the reverse order. So a machine that drifts does so
+    for all, and what runs first in a round is not the same one each time.
 
     Args:
         configs: what to measure; `processes` of each is not looked at.
         on_progress: called with how far all processes are.
+        names: what to call the configurations there.
 
     Returns:
-        For each configuration one profile, with the steps of all its processes.
+        For each configuration the profile of each process.
 
     Raises:
         As `profile`. EngineError has in `profile` what the complete repeats of the configuration
         that failed gave, of all its processes.
     """
-    from ..profiles.merging import merge_processes
-    from ..views import Profile
-
     done: list[list[Profile]] = [[] for _ in configs]
-    turns = [(n, place) for n in range(n_processes) for place in range(len(configs))]
+    places = range(len(configs))
+    turns = [(n, place) for n in range(n_processes) for place in places[:: -1 if n % 2 else 1]]
     for number, (process, place) in enumerate(turns):
         config, found = configs[place], done[place]
         told = on_progress
         if len(turns) > 1:
-            told = _of_turn(on_progress, number, len(turns), f"process {process + 1}", n_processes)
+            which = f"{names[place]}, " if names else ""
+            told = _of_turn(
+                on_progress, number, len(turns), f"{which}process {process + 1}", n_processes
+            )
         try:
             found.append(profile_in_one_process(config, told))
         except EngineError as error:
@@ -90,7 +111,7 @@ def interleaved(
                 error.profile = _incomplete(found, n_processes * config.repeats, str(error))
             raise
         _check_same_model(found)
-    return [Profile.of(merge_processes(found)) for found in done]
+    return done
 
 
 def profile_in_one_process(config: CaptureConfig, on_progress: OnProgress) -> Profile:

@@ -122,14 +122,14 @@ def in_order_of_running(points: Sequence[Point]) -> list[Point]:
 
 
 def open_folder(folder: str | os.PathLike[str]) -> Path:
-    """Makes the folder of a sweep. Raises UsageError where it cannot be, or cannot be written."""
+    """Makes a folder for profiles. Raises UsageError where it cannot be, or cannot be written."""
     path = Path(folder)
     try:
         path.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path):
             pass
     except FileExistsError:
-        raise UsageError(f"{path} is a file; a sweep needs a folder") from None
+        raise UsageError(f"{path} is a file, and no folder") from None
     except (OSError, ValueError) as error:
         raise UsageError(f"cannot write to the folder {path}: {reason(error)}") from None
     return path

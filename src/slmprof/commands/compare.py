@@ -38,12 +38,13 @@ class Percentage(Kind):
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""
+    from ..capture.comparison import DEFAULTS
     from ..settings.capture import CaptureConfig
 
     parser.description = (
         "Compares each of the others with the first: latency, blocks, kernels, layers, ops and "
         "memory, with intervals over processes. Models are run, in turns, one process of each in "
-        "a round; ten rounds, unless --processes says otherwise."
+        "a round."
     )
     parser.add_argument(
         "sources",
@@ -66,8 +67,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="PERCENT",
         help="times that differ by no more are the same (3%%)",
     )
-    add_settings(parser, NAME, CaptureConfig)
+    add_settings(parser, NAME, CaptureConfig, defaults=DEFAULTS)
     add_comparison_output(parser)
+    parser.add_argument("--save", metavar="DIR", help="keep the profiles of the models in a folder")
 
 
 def add_comparison_output(parser: argparse.ArgumentParser) -> None:
@@ -83,17 +85,21 @@ def add_comparison_output(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Compares and prints; returns the exit code, 1 where a condition surely failed."""
     from ..analysis.comparison.conditions import Condition
-    from ..capture.comparison import N_PROCESSES, compared, find_entries, run_entries
+    from ..capture.comparison import compared, find_entries, run_entries, save_measured
+    from ..capture.sweep import open_folder
     from ..settings.capture import CaptureConfig
     from .progress import ProgressBar
 
     # Wrong usage is told before anything is measured.
     conditions = [Condition.parse(text) for text in args.fail_if]
-    settings = given(args, CaptureConfig)
-    n_processes = settings.pop("processes", N_PROCESSES)
-    entries = find_entries(args.sources, settings)
+    entries = find_entries(args.sources, given(args, CaptureConfig))
+    to_save = [entry.name for entry in entries if entry.config is not None]
+    folder = open_folder(args.save) if args.save is not None else None
     with ProgressBar(sys.stderr) as bar:
-        profiles = run_entries(entries, n_processes, bar.update)
+        profiles = run_entries(entries, bar.update)
+    if folder is not None:
+        for path in save_measured(profiles, folder, to_save):
+            print(f"slmprof: note: saved {path}", file=sys.stderr)
     comparison = compared(profiles, margin=args.margin, conditions=conditions)
     return print_comparison(comparison, args)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..errors import UsageError
@@ -53,15 +54,26 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help=FORMS)
 
 
-def add_settings(parser: argparse.ArgumentParser, command: str, *classes: type[Any]) -> None:
+def add_settings(
+    parser: argparse.ArgumentParser,
+    command: str,
+    *classes: type[Any],
+    defaults: Mapping[str, Any] | None = None,
+) -> None:
     """The options of the settings that classes declare (`settings.table`).
 
     Args:
         command: the one that has the options: its axes take several values, by commas.
+        defaults: those of the command that are not the settings' own.
     """
     from ..settings.table import GROUPS, table
 
-    settings = [setting for of in classes for setting in table(of).values()]
+    own = {name: str(value) for name, value in (defaults or {}).items()}
+    settings = [
+        replace(setting, default_help=own.get(setting.name, setting.default_help))
+        for of in classes
+        for setting in table(of).values()
+    ]
     for heading in GROUPS:
         group = parser.add_argument_group(heading)
         for setting in (setting for setting in settings if setting.group == heading):

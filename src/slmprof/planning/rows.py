@@ -14,9 +14,8 @@ from .records import MemoryPlan, MemoryReport
 
 SETTINGS = GRID
 _TOTALS = tuple(f"{kind}_bytes" for kind in (*MEMORY_KINDS, "total"))
-_RESIDENT = "resident_expected_bytes"
 _COLUMNS: dict[str, tuple[str, ...]] = {
-    "total": (*_TOTALS, _RESIDENT),
+    "total": _TOTALS,
     "buffer": ("device", "buffer_type", "kind", "size_bytes"),
     "layer": ("layer", "weights_bytes", "kv_bytes", "recurrent_bytes", "n_swa"),
     "tensor": (
@@ -27,7 +26,6 @@ _COLUMNS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 _FIT = (
     "size_bytes", "bits_per_weight", "is_limited_by_training", "asked_n_ctx", "asked_total_bytes",
-    "resident_bytes", "asked_resident_bytes",
 )  # fmt: skip
 
 Row = dict[str, Any]
@@ -76,8 +74,7 @@ def _settings(config: ResolvedPlan) -> Row:
 
 def _rows(plan: MemoryPlan, by: str) -> Iterator[Row]:
     if by == "total":
-        resident = plan.resident.expected_bytes if plan.resident is not None else None
-        yield {**_totals_row(plan.totals_bytes), _RESIDENT: resident}
+        yield _totals_row(plan.totals_bytes)
     elif by == "peak":
         for peak in plan.compute_phases:
             for tensor in peak.tensors:

@@ -45,10 +45,7 @@ def select_depth(profile: _Profile, depth: int) -> _Profile:
 
 def measured_processes(profile: ProfileData) -> tuple[int, ...]:
     """The processes that made timing or op passes, in the order in which they ran."""
-    columns = profile.steps.columns()
-    if "process" not in columns:
-        return (0,)
-    counted = columns["process"][profile.steps.pass_ != PASS_WARMUP]
+    counted = profile.steps.process[profile.steps.pass_ != PASS_WARMUP]
     processes: list[int] = np.unique(counted).tolist()
     return tuple(processes)
 

@@ -52,7 +52,7 @@ def test_configurations_run_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     workers = install(monkeypatch, Workers())
     told: list[Progress] = []
     profiles = interleaved([config("a.gguf"), config("b.gguf")], 3, told.append)
-    assert workers.ran == ["a.gguf", "b.gguf"] * 3
+    assert workers.ran == ["a.gguf", "b.gguf", "b.gguf", "a.gguf", "a.gguf", "b.gguf"]
     assert [profile.meta.config.processes for profile in profiles] == [3, 3]
     assert told[-1] == Progress("process 3 of 3: done", 60, 60)
     assert [one.done for one in told] == sorted(one.done for one in told)

@@ -36,7 +36,7 @@ def worker(monkeypatch: pytest.MonkeyPatch, by_name: None) -> Worker:  # noqa: A
             seen.append(config.model)
             return _at(example_profile(), len(seen), 2 if "slow" in config.model else 1)
 
-        monkeypatch.setattr("slmprof.capture.process.profile_in_worker", run)
+        monkeypatch.setattr("slmprof.capture.process.profile_in_one_process", run)
         return seen
 
     return install
@@ -91,10 +91,36 @@ def test_ten_short_processes_are_the_default(worker: Worker) -> None:
     seen = worker()
     assert main(["compare", "a.gguf", "b.gguf", "--format", "csv"]) == 0
     assert len(seen) == 20
-    (first, _) = find_entries(["a.gguf", "b.gguf"], {})
-    assert first.config is not None and first.config.repeats == 3
-    (first, _) = find_entries(["a.gguf", "b.gguf"], {"repeats": 7})
-    assert first.config is not None and first.config.repeats == 7
+    for given, repeats in (({}, 3), ({"repeats": 7}, 7)):
+        (first, _) = find_entries(["a.gguf", "b.gguf"], given)
+        assert first.config is not None and first.config.repeats == repeats
+        assert (first.config.processes, first.config.ceilings) == (10, "off")
+
+
+def test_profiles_of_models_are_kept_and_compare_alike(
+    worker: Worker, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    worker()
+    run = ["compare", "a.gguf", "slow.gguf", "--processes", "6", "--format", "json"]
+    assert main([*run, "--save", str(tmp_path / "kept")]) == 0
+    out, err = outputs(capsys)
+    files = sorted((tmp_path / "kept").iterdir())
+    assert [file.name for file in files] == ["a.slmprof", "slow.slmprof"]
+    assert err.count("slmprof: note: saved") == 2
+    assert main(["compare", *map(str, files), "--format", "json"]) == 0
+    first, again = json.loads(out), json.loads(outputs(capsys)[0])
+    assert again["interleaved"] is True
+    for key in ("a", "b", "rows", "verdict", "differences_in_setup"):
+        assert again[key] == first[key]
+
+
+def test_the_folder_is_checked_before_anything_runs(
+    worker: Worker, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen = worker()
+    (tmp_path / "file").touch()
+    assert main(["compare", "a.gguf", "b.gguf", "--save", str(tmp_path / "file")]) == 2
+    assert "is a file" in outputs(capsys)[1] and seen == []
 
 
 def test_a_condition_that_failed_ends_with_one(

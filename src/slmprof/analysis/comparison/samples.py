@@ -95,13 +95,8 @@ def summarize_subject(name: str, profiles: Sequence[Derived], n_depth: int) -> S
     """
     at_depth = [profile.at_depth(n_depth).data for profile in profiles]
     parts = [(data, process) for data in at_depth for process in measured_processes(data)]
-    # Statistics that were added up in the run may be those of all its processes together.
-    has_ops = all(
-        len(measured_processes(data)) == 1
-        or len(data.events) > 0
-        or "process" in data.stats.columns()
-        for data in at_depth
-    )
+    # Statistics that were added up in the run are those of all processes of a profile together.
+    has_ops = all(len(measured_processes(data)) == 1 or len(data.events) > 0 for data in at_depth)
     found: dict[Place, list[float]] = {}
     noise: dict[Place, list[float]] = {}
     spans: list[tuple[int, int]] = []
@@ -116,7 +111,7 @@ def summarize_subject(name: str, profiles: Sequence[Derived], n_depth: int) -> S
             times[number] = time_ms + (0.0 if math.isnan(times[number]) else times[number])
     return Subject(
         name=name,
-        meta=profiles[0].data.meta,
+        meta=_meta(profiles, len(parts)),
         n_depth=n_depth,
         n_tokens={summary.phase: summary.n_tokens for summary in summarize_phases(at_depth[0])},
         n_processes=len(parts),
@@ -126,6 +121,17 @@ def summarize_subject(name: str, profiles: Sequence[Derived], n_depth: int) -> S
         memory_totals=memory_totals(at_depth[0]),
         has_ops=has_ops,
     )
+
+
+def _meta(profiles: Sequence[Derived], n_processes: int) -> Meta:
+    """The first profile's, with the warnings of all, each once."""
+    first = profiles[0].data.meta
+    told = dict.fromkeys(
+        text for profile in profiles for text in profile.data.meta.environment.warnings
+    )
+    environment = first.environment.replace(warnings=tuple(told))
+    config = replace(first.config, processes=n_processes)
+    return first.replace(config=config, environment=environment)
 
 
 def are_interleaved(a: Subject, b: Subject) -> bool:

@@ -68,8 +68,6 @@ def _facts(subject: Subject) -> Iterator[tuple[tuple[str, str], Any]]:
     for name, value in meta.config.to_json().items():
         if name not in _UNTOLD:
             yield ("settings", name), value
-    yield ("run", "processes"), subject.n_processes
-    yield ("run", "repeats"), meta.run.n_repeats_done
     yield ("run", "complete"), meta.run.complete
     for text in meta.environment.warnings:
         yield ("warnings", text), True

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from ...children.memory import rss_peak_bytes
 from ...profiles.decoding import decode
 from ...profiles.meta import Buffer, Memory, Meta, Observation
-from ...profiles.resident import Resident
 from .protocol import Monitor, Point
 
 if TYPE_CHECKING:
@@ -20,13 +19,9 @@ class MemoryMonitor(Monitor):
 
     Args:
         predicted: buffers by device, type and kind, as llama.cpp's planner has them.
-        resident: what is expected to be resident, or None.
     """
 
-    def __init__(
-        self, predicted: Sequence[Mapping[str, Any]], resident: Resident | None = None
-    ) -> None:
-        self._resident = resident
+    def __init__(self, predicted: Sequence[Mapping[str, Any]]) -> None:
         self._predicted = decode(tuple[Buffer, ...], predicted)
         self._buffers: tuple[Buffer, ...] = ()
         self._observations: dict[str, Observation] = {}
@@ -54,6 +49,5 @@ class MemoryMonitor(Monitor):
             predicted=self._predicted,
             observations=tuple(self._observations.values()),
             rss_peak_bytes=rss_peak_bytes(),
-            resident_expected=self._resident,
         )
         return meta.replace(memory=memory)

@@ -1,0 +1,203 @@
+"""Whether verdicts can be believed: models compared with themselves, and with ones that differ.
+
+In each session processes of all variants of a model run in turns: the model twice, with wider FFNs,
+and with half the heads for keys and values. The model compared with itself must not show a
+difference; the wider FFN must be slower in its FFN and only there, the halved heads must show in
+attention and only there. Further sessions compare the model with itself while another process keeps
+one core busy.
+
+Takes hours with the defaults; --sessions 2 --busy-sessions 1 --models tiny takes minutes.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from reporting import Bar, parser, publish
+
+import slmprof
+from slmprof.analysis.comparison.comparison import Pairing, compare_subjects, summarize_all
+from slmprof.analysis.comparison.intervals import FASTER, SLOWER
+from slmprof.capture.comparison import DEFAULTS, find_entries, run_entries
+from slmprof.models.presets import find_preset
+from slmprof.settings.dimensions import Dimensions
+
+# Rows of whole 32-blocks, which q8_0 needs, at each step of the FFN's width; heads that halve.
+BASES: dict[str, dict[str, Any]] = {
+    "tiny": {"n_ff": 1280},
+    "smollm-135m": {"n_ff": 1280, "n_head": 8, "n_head_kv": 4, "head_dim": 64},
+}
+FILE_TYPE = "Q8_0"
+WIDER = (1.025, 1.05, 1.075, 1.1)
+ASKED = 1.05  # the widening that has to be found
+HALVED = "half the KV heads"
+SELF = "itself"
+ENOUGH = 19 / 20
+_SPIN = "while True: pass"
+
+
+@dataclass(frozen=True)
+class Found:
+    """What one comparison said.
+
+    Attributes:
+        told: blocks with a verdict that is a difference, by phase.
+        n_rows: all rows of times with such a verdict.
+    """
+
+    variant: str
+    told: Mapping[tuple[str, str], str]
+    n_rows: int
+    text: str
+
+    def is_right(self, block: str, verdict: str) -> bool:
+        """Whether decode differs in the block as it should, and no other block differs at all."""
+        others = [name for _, name in self.told if name != block]
+        return self.told.get(("decode", block)) == verdict and not others
+
+
+def main() -> int:
+    arguments = parser(__doc__)
+    arguments.add_argument("--models", default=",".join(BASES))
+    arguments.add_argument("--sessions", type=int, default=20, help="of each model, quiet")
+    arguments.add_argument("--busy-sessions", type=int, default=10, help="of each, one core busy")
+    arguments.add_argument(
+        "--processes", type=int, default=DEFAULTS["processes"], help="of each variant"
+    )
+    arguments.add_argument("--repeats", type=int, default=DEFAULTS["repeats"])
+    options = arguments.parse_args()
+    rows: list[dict[str, Any]] = []
+    wrong, n_self, tables = 0, 0, {}
+    bars: list[Bar] = []
+    for model in options.models.split(","):
+        with tempfile.TemporaryDirectory() as folder:
+            variants = write_variants(model, Path(folder))
+            pair = {name: path for name, path in variants.items() if name in ("base", SELF)}
+            quiet = [
+                one
+                for number in range(options.sessions)
+                for one in session(f"{model} quiet {number + 1}", variants, options)
+            ]
+            busy: list[Found] = []
+            with one_core_busy():
+                for number in range(options.busy_sessions):
+                    busy += session(f"{model} busy {number + 1}", pair, options)
+        for where, found in (("quiet", quiet), ("one core busy", busy)):
+            alike = [one for one in found if one.variant == SELF]
+            n_wrong = sum(one.n_rows > 0 for one in alike)
+            wrong, n_self = wrong + n_wrong, n_self + len(alike)
+            rows.append(row(model, where, SELF, alike, len(alike) - n_wrong))
+        counts = {}
+        for variant in variants:
+            alike = [one for one in quiet if one.variant == variant]
+            if variant not in ("base", SELF) and alike:
+                block, verdict = ("attention", FASTER) if variant == HALVED else ("ffn", SLOWER)
+                counts[variant] = sum(one.is_right(block, verdict) for one in alike)
+                rows.append(row(model, "quiet", variant, alike, counts[variant]))
+        if options.sessions:
+            for variant in (wider(ASKED), HALVED):
+                share = counts[variant] / options.sessions
+                bars.append(Bar(f"{model}, {variant}: found, and only it", share, ENOUGH, False))
+            least = smallest_found(counts, options.sessions)
+            tables[f"{model}: the smallest widening found in 19 of 20"] = [
+                {"widening": f"{100 * least:.1f} %" if least else "none of those tried"}
+            ]
+    bars.insert(0, Bar(f"differences of a model from itself, of {n_self}", wrong, 0, True))
+    return publish("verdicts", rows, bars, options, tables=tables)
+
+
+def wider(factor: float) -> str:
+    return f"FFN {100 * (factor - 1):.1f} % wider"
+
+
+def write_variants(model: str, folder: Path) -> dict[str, Path]:
+    """The files of a model's variants, by their names; itself is the same file once more."""
+    base = replace(find_preset(model).dimensions, **BASES[model])
+    told: dict[str, Dimensions] = {"base": base}
+    for factor in WIDER:
+        told[wider(factor)] = replace(base, n_ff=round(base.n_ff_of(0) * factor))
+    told[HALVED] = replace(base, n_head_kv=base.n_head_kv_of(0) // 2)
+    paths = {}
+    for number, (name, dimensions) in enumerate(told.items()):
+        paths[name] = folder / f"{number}.gguf"
+        slmprof.synthesize(dimensions, paths[name], file_type=FILE_TYPE)
+    return {"base": paths.pop("base"), SELF: folder / "0.gguf", **paths}
+
+
+def session(title: str, variants: Mapping[str, Path], options: Any) -> list[Found]:
+    """All variants in turns; each but the first compared with the first, on its own."""
+    names = list(variants)
+    entries = find_entries(
+        list(variants.values()), {"repeats": options.repeats, "processes": options.processes}
+    )
+    named = [replace(entry, name=name) for entry, name in zip(entries, names, strict=True)]
+    profiles = run_entries(named, lambda _: None)
+    base, *others = summarize_all(profiles)
+    found = [
+        Found(name, *summed(compare_subjects([base, other]).pairings[0]))
+        for name, other in zip(names[1:], others, strict=True)
+    ]
+    for one in found:
+        print(f"{title}: {one.variant}: {one.text}", file=sys.stderr, flush=True)
+    return found
+
+
+def summed(pairing: Pairing) -> tuple[dict[tuple[str, str], str], int, str]:
+    """Blocks that differ, all rows that do, and the figures of blocks as one line."""
+    times = [r for r in pairing.rows if r.verdict in (FASTER, SLOWER)]
+    told = {(r.phase or "", r.name): r.verdict for r in times if r.what == "block"}
+    shown = [
+        r
+        for r in pairing.rows
+        if r.what == "latency" or (r.what == "block" and (r.phase or "", r.name) in told)
+    ]
+    text = ", ".join(
+        f"{r.phase} {r.name} {100 * (r.relative or 0):+.1f} % {r.verdict}" for r in shown
+    )
+    return told, len(times), text
+
+
+def smallest_found(counts: Mapping[str, int], n: int) -> float | None:
+    """The smallest widening from which on every one tried was found often enough."""
+    least = None
+    for factor in sorted(WIDER, reverse=True):
+        if counts.get(wider(factor), 0) < ENOUGH * n:
+            break
+        least = factor - 1
+    return least
+
+
+def row(
+    model: str, where: str, variant: str, found: Sequence[Found], n_right: int
+) -> dict[str, Any]:
+    phases = {
+        f"{phase} {block}": sum((phase, block) in one.told for one in found)
+        for phase in ("prefill", "decode")
+        for block in ("attention", "ffn", "lm_head")
+    }
+    return {"model": model, "machine": where, "compared with": variant, "comparisons": len(found),
+            "right": n_right, **phases}  # fmt: skip
+
+
+@contextmanager
+def one_core_busy() -> Iterator[None]:
+    """Another process spins on the last of the usable cores meanwhile."""
+    spinning = subprocess.Popen([sys.executable, "-c", _SPIN])
+    try:
+        os.sched_setaffinity(spinning.pid, {max(os.sched_getaffinity(0))})
+        yield
+    finally:
+        spinning.kill()
+        spinning.wait()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
