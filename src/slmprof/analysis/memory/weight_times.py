@@ -57,11 +57,16 @@ def weight_times(profile: ProfileData, ops: pd.DataFrame) -> pd.DataFrame:
         for phase in PHASES:
             row.update(costs.get((phase, name), {}))
         made.append({**row, "block": blocks.get(name, about["block"])})
-    return typed_table(sorted(made, key=_most_share, reverse=True), COLUMNS)
+    return typed_table(sorted(made, key=_costliness, reverse=True), COLUMNS)
 
 
-def _most_share(row: Mapping[str, Any]) -> float:
-    return max(-1.0 if (s := row[f"{phase}_share"]) is None else float(s) for phase in PHASES)
+def _costliness(row: Mapping[str, Any]) -> tuple[float, float]:
+    """The larger of a weight's shares; where these are withheld, its milliseconds decide."""
+    largest = [
+        max(-1.0 if (v := row[f"{phase}_{name}"]) is None else float(v) for phase in PHASES)
+        for name in ("share", "ms")
+    ]
+    return largest[0], largest[1]
 
 
 def _weights(profile: ProfileData) -> list[dict[str, Any]]:
@@ -99,7 +104,7 @@ def _cost(phase: str, rows: pd.DataFrame) -> dict[str, Any]:
     values = {
         "calls": float(rows["calls"].sum()),
         "ms": total,
-        "share": float(rows["share"].sum()),
+        "share": None if rows["share"].isna().any() else float(rows["share"].sum()),
         "gbps": n_bytes / total / 1e6 if running else None,
         "ceiling_share": float((shares * time_ms)[known].sum()) / weighed if weighed > 0 else None,
         "bound": bound if isinstance(bound, str) else None,

@@ -28,7 +28,8 @@ COLUMNS: dict[str, str] = {
     "imbalance": "float64", "share": "float64", "flops": "float64", "bytes": "float64",
     "weight_bytes": "float64", "gflops": "float64", "gbps": "float64", "memory_share": "float64",
     "compute_share": "float64", "kernel_share": "float64", "ceiling_share": "float64",
-    "bound": "object", "weight": "object",
+    "bound": "object", "weight": "object", "lane": "Int64",
+    "device": "object",
 }  # fmt: skip
 
 _UNRECORDED_NODE = Node("UNRECORDED", UNRECORDED, block="other")
@@ -40,8 +41,9 @@ def op_table(profile: ProfileData) -> pd.DataFrame:
     Times, calls, flops and bytes are per step, averaged over the undisturbed op-pass steps of the
     phase.
     An op is the same in several graphs of a phase (whose KV cache view grows, say) when operator,
-    tensor name, occurrence of that name, layer, types, fused members, path and backend agree; its
-    `shape` is then that of the graph that called it most.
+    tensor name, occurrence of that name, layer, types, fused members, path, lane and backend agree;
+    its `shape` is then that of the graph that called it most. `lane` is the leading one of those
+    that ran it (a row of `profile.lanes`), `device` is that lane's.
 
     `share` is of all op time of the phase, and null where the op passes tell of another run than
     the timing passes (`PhaseSummary.withholds_shares`). Time that graphs ran while no event was
@@ -72,21 +74,23 @@ def _phase_rows(
     """The rows of one phase, in `COLUMNS`; `stats` holds nothing of another."""
     described: list[Node] = []
     codes = [profile.text(path) for path in stats.path.tolist()]
-    groups: dict[tuple[Node, str], list[int]] = {}
+    lanes = stats.lane.tolist()
+    groups: dict[tuple[Node, str, int], list[int]] = {}
     places = zip(stats.graph.tolist(), stats.node.tolist(), stats.n_fused.tolist(), strict=True)
     for row, (place, stage) in enumerate(zip(places, stats.stage.tolist(), strict=True)):
         node = nodes[place]
         if stage == STAGE_CONVERSION:
             node = node.conversion(codes[row])
         described.append(node)
-        groups.setdefault((node, codes[row]), []).append(row)
+        groups.setdefault((node, codes[row], lanes[row]), []).append(row)
     ops = list(groups)
     calls = stats.calls.tolist()
     shapes = [described[max(rows, key=calls.__getitem__)].shape for rows in groups.values()]
+    devices = [profile.text(device) for device in profile.lanes.device.tolist()]
     total_ns = ops_total_ns(profile, number)
     rest_ns = total_ns - int(stats.span_sum_ns.sum(dtype=np.int64))
     if rest_ns != 0:
-        ops.append((_UNRECORDED_NODE, ""))
+        ops.append((_UNRECORDED_NODE, "", -1))
         shapes.append(())
     group = np.empty(len(stats), np.intp)
     for place_of_op, rows in enumerate(groups.values()):
@@ -118,13 +122,13 @@ def _phase_rows(
         {
             "phase": PHASES[number],
             **{
-                name: [getattr(node, name) for node, _ in ops]
+                name: [getattr(node, name) for node, _, _ in ops]
                 for name in ("op", "kernel", "tensor", "layer", "block", "part", "dtypes")
             },
-            "impl": [code for _, code in ops],
+            "impl": [code for _, code, _ in ops],
             "shape": [tuple(shape) for shape in shapes],
-            "fused": [tuple(node.fused) for node, _ in ops],
-            "backend": [node.backend for node, _ in ops],
+            "fused": [tuple(node.fused) for node, _, _ in ops],
+            "backend": [node.backend for node, _, _ in ops],
             "calls": add_up(stats.calls) / n_steps,
             "time_ms": time_ms,
             "compute_ms": compute_ns * per_step,
@@ -140,7 +144,9 @@ def _phase_rows(
             # Filled in by the roofline, where this machine's ceilings are known.
             **dict.fromkeys(SHARES, np.nan),
             "bound": None,
-            "weight": [node.weight or None for node, _ in ops],
+            "weight": [node.weight or None for node, _, _ in ops],
+            "lane": [lane if lane >= 0 else None for _, _, lane in ops],
+            "device": [devices[lane] if lane >= 0 else None for _, _, lane in ops],
         },
         columns=list(COLUMNS),
     ).astype(COLUMNS)

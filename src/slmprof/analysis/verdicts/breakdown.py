@@ -22,6 +22,7 @@ from ..tables.depth import DepthReport, report_depths
 from ..tables.derived import Derived
 from ..tables.grouping import block_table, part_table
 from ..tables.kernels import impl_table
+from ..tables.lanes import lane_table
 from ..tables.waits import thread_count, wait_table, wait_totals
 from ..timing.phases import PhaseSummary
 from .caveats import caveats, contradictions, depth_caveats
@@ -56,6 +57,7 @@ class Breakdown:
         waits, wait_totals: what waiting costs, by block and for all ops; see `wait_table`.
         diagnosis: what limits the model, and what would help.
         memory: all figures of memory, of the whole run.
+        lanes: what ran the ops, see `lane_table`.
         caveats: one sentence for each doubt.
         contradictions: those of them that tell of ops that do not add up to the latency.
         depths: the depths of the context compared; all else describes the smallest.
@@ -75,6 +77,7 @@ class Breakdown:
     wait_totals: pd.DataFrame
     diagnosis: tuple[Finding, ...]
     memory: MemoryReport
+    lanes: pd.DataFrame
     caveats: tuple[str, ...]
     contradictions: tuple[str, ...]
     depths: DepthReport
@@ -152,6 +155,7 @@ def break_down(
         wait_totals=wait_totals(ops),
         diagnosis=tuple(f for f in diagnosis if f.phase not in withheld or not f.rests_on_shares),
         memory=memory,
+        lanes=lane_table(data),
         contradictions=tuple(contradictions(phases)),
         caveats=doubts,
         depths=depths,

@@ -71,6 +71,7 @@ def _data(breakdown: Breakdown) -> dict[str, Any]:
         "model": meta["model"],
         "config": meta["config"],
         "run": meta["run"],
+        "lanes": records(breakdown.lanes),
         "phases": [phase_record(summary) for summary in breakdown.phases],
         **{_KEYS[view]: records(breakdown.tables[view]) for view in shown},
         **(depth_data(breakdown.depths) if by in (None, "depth") else {}),

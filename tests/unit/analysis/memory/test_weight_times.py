@@ -117,3 +117,10 @@ def test_a_profile_without_graphs_or_places_has_no_weights() -> None:
     profile = example_profile()
     empty = replace(profile, tensors=profile.tensors.take(np.arange(0)))
     assert weight_times(empty, profile.op_rows.iloc[:0]).empty
+
+
+def test_where_shares_are_withheld_milliseconds_decide_the_order() -> None:
+    profile = example_profile()
+    rows = weight_times(profile, profile.op_rows.assign(share=np.nan))
+    assert rows["prefill_share"].isna().all()
+    assert rows["prefill_ms"].tolist() == [10.0, 3.0, 2.0, 1.0]

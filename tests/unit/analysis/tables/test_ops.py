@@ -12,6 +12,7 @@ from ceilings_builder import example_ceilings
 from work_builder import TYPES
 
 from slmprof.analysis.graphs.kernel_names import kernel_name
+from slmprof.analysis.tables.lanes import lane_table
 from slmprof.profiles.tables import EventTable
 from slmprof.views import Profile
 
@@ -29,7 +30,8 @@ def test_columns_are_the_contract(profile: Profile) -> None:
     assert " ".join(profile.ops().columns) == (
         "phase op kernel impl tensor layer block part dtypes shape fused backend calls time_ms "
         "compute_ms wait_ms slowest_ms imbalance share flops bytes weight_bytes gflops gbps "
-        "memory_share compute_share kernel_share ceiling_share bound weight"
+        "memory_share compute_share kernel_share ceiling_share bound weight lane "
+        "device"
     )
     assert list(profile.blocks().columns) == ["phase", "block", "time_ms", "share"]
     assert list(profile.layers().columns) == ["phase", "layer", "block", "time_ms", "share"]
@@ -235,3 +237,16 @@ def test_absurd_times_stay_numbers(profile: Profile) -> None:
     table = flat.phases()
     assert table["attributed_share"].isna().all()
     assert example_profile().steps.end_ns[0] - example_profile().steps.begin_ns[0] == 99 * MS
+
+
+def test_an_op_names_its_lane_and_device(profile: Profile) -> None:
+    row = _op(profile, "prefill", "Qcur-0")
+    assert (row.lane, row.device) == (0, "CPU")
+    lanes = lane_table(profile)
+    assert lanes.to_dict("records") == [
+        {"lane": n, "device": "CPU", "kind": "cpu_thread"} for n in (0, 1)
+    ]
+    # What was not recorded has none.
+    events = profile.events
+    rows = replace(profile, events=events.take(events.node != 5)).ops()
+    assert rows[rows["op"] == "UNRECORDED"]["lane"].isna().all()
