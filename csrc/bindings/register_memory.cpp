@@ -38,6 +38,7 @@ void register_memory(py::module_ & module) {
         .def(py::init<const EngineSettings &>(), py::arg("settings"), py::call_guard<py::gil_scoped_release>())
         .def("model_info", [](const Planner & planner) { return to_dict(planner.model().info()); })
         .def("weights", [](const Planner & planner) { return to_dict(planner.weights()); })
+        .def_property_readonly("vocabulary_bytes", &Planner::vocabulary_bytes)
         .def_property_readonly("duration_ns", &Planner::duration_ns)
         .def("plan",
              [](Planner & planner, const EngineSettings & settings, bool graphs) {

@@ -2,6 +2,7 @@
 
 #include "engine/context.h"
 #include "engine/settings.h"
+#include "memory/vocabulary.h"
 #include "record/graph.h"
 
 #include "ggml-backend.h"
@@ -137,6 +138,10 @@ Planner::Planner(const EngineSettings & settings) : notes_(MemoryNotes::planned(
     model_.emplace(settings, notes_);
     prepare_weights(notes_);
     duration_ns_ = now_ns() - begin;
+}
+
+uint64_t Planner::vocabulary_bytes() const {
+    return static_cast<uint64_t>(model_->info().n_vocab) * k_token_bytes + notes_.text_bytes();
 }
 
 Plan Planner::plan(const EngineSettings & settings, bool with_graphs) {

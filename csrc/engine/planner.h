@@ -42,6 +42,9 @@ class Planner {
     PlaceColumns  weights() const { return notes_.places(); }
     int64_t       duration_ns() const { return duration_ns_; }
 
+    // Of the heap, for the vocabulary of a model that is loaded.
+    uint64_t vocabulary_bytes() const;
+
     // A context with these settings; those of the model do not count. Throws EngineFailure and
     // std::invalid_argument.
     Plan plan(const EngineSettings & settings, bool with_graphs);

@@ -38,6 +38,7 @@ void Stepper::step(Context & context, const int32_t * tokens, int32_t n_tokens, 
     const bool    is_op   = slmprof_threads != nullptr;
     const int32_t n_past  = context.n_past();
 
+    const ProcessorUse before = ProcessorUse::now();
     const uint64_t begin = read_ticks();
     if (is_op) {
         recorder_.step_begin(steps.phase, steps.depth);
@@ -53,7 +54,8 @@ void Stepper::step(Context & context, const int32_t * tokens, int32_t n_tokens, 
     if (is_op) {
         recorder_.step_end();
     }
-    const uint64_t end = read_ticks();
+    const uint64_t     end   = read_ticks();
+    const ProcessorUse after = ProcessorUse::now();
     if (is_op) {
         recorder_.resolve_graphs();
     }
@@ -68,6 +70,8 @@ void Stepper::step(Context & context, const int32_t * tokens, int32_t n_tokens, 
     row.n_past   = n_past;
     row.begin_ns = tick_scale().to_ns(begin);
     row.end_ns   = tick_scale().to_ns(end);
+    row.cpu_ns   = after.cpu_ns - before.cpu_ns;
+    row.n_preempted = static_cast<int32_t>(after.n_preempted - before.n_preempted);
     recorder_.add_step(row);
 }
 

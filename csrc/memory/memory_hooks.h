@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 struct ggml_cgraph;
+struct gguf_context;
 
 #ifdef __cplusplus
 extern "C" {
@@ -33,6 +34,9 @@ void slmprof_note_kv_cache(const void * owner, struct ggml_context * tensors, gg
                            uint32_t n_cells, uint32_t n_streams, uint32_t window);
 void slmprof_note_recurrent_state(const void * owner, struct ggml_context * tensors, ggml_backend_buffer_t buffer,
                                   uint32_t n_cells, uint32_t n_streams);
+
+// The header of a file whose vocabulary is left out.
+void slmprof_note_vocabulary(const struct gguf_context * metadata);
 
 void slmprof_note_output_buffer(ggml_backend_buffer_t buffer);
 void slmprof_note_work_buffer(void * data, size_t size_bytes);
@@ -64,6 +68,7 @@ void slmprof_note_place(const struct ggml_tensor * tensor, ggml_backend_buffer_t
     if (slmprof_is_planning()) {                                                                                       \
         const int64_t key = gguf_find_key(metadata, "tokenizer.ggml.tokens");                                          \
         if (key >= 0) {                                                                                                \
+            slmprof_note_vocabulary(metadata);                                                                         \
             type = LLAMA_VOCAB_TYPE_NONE;                                                                              \
             (tokens).resize(gguf_get_arr_n(metadata, key));                                                            \
             return;                                                                                                    \

@@ -3,6 +3,7 @@
 #include "ggml-alloc.h"
 #include "ggml-cpu.h"
 #include "memory/memory_hooks.h"
+#include "memory/vocabulary.h"
 
 #include <algorithm>
 #include <cstdlib>
@@ -264,6 +265,10 @@ void slmprof_note_kv_cache(const void * owner, ggml_context * tensors, ggml_back
 void slmprof_note_recurrent_state(const void * owner, ggml_context * tensors, ggml_backend_buffer_t buffer, uint32_t n_cells,
                                   uint32_t n_streams) {
     tell(&MemoryNotes::add_cache, "recurrent_state", owner, tensors, buffer, n_cells, n_streams, 0);
+}
+
+void slmprof_note_vocabulary(const gguf_context * metadata) {
+    tell(&MemoryNotes::set_text_bytes, slmprof::text_bytes(metadata));
 }
 
 void slmprof_note_output_buffer(ggml_backend_buffer_t buffer) { tell(&MemoryNotes::set_output, buffer); }

@@ -51,11 +51,15 @@ class MemoryNotes {
 
     bool is_planning() const { return is_planning_; }
 
+    // What the texts of the vocabulary would take that was left out.
+    uint64_t text_bytes() const { return text_bytes_; }
+
     // What the hooks call.
     void begin_weights(ggml_context * tensors, ggml_backend_buffer_type * type, bool is_lazy, bool is_mappable);
     void add_weight(ggml_tensor * tensor, int file, int64_t offset);
     void add_cache(const char * kind, const void * owner, ggml_context * tensors, ggml_backend_buffer * buffer,
                    int64_t n_cells, int64_t n_streams, int64_t window);
+    void set_text_bytes(uint64_t size_bytes) { text_bytes_ = size_bytes; }
     void set_output(ggml_backend_buffer * buffer) { output_ = buffer; }
     void set_work(void * data, size_t size_bytes) { work_ = data; work_bytes_ = size_bytes; }
     void add_compute(ggml_backend_buffer * buffer) { compute_.push_back(buffer); }
@@ -93,6 +97,7 @@ class MemoryNotes {
     ggml_backend_buffer *              output_ = nullptr;
     void *                             work_   = nullptr;
     size_t                             work_bytes_ = 0;
+    uint64_t                           text_bytes_ = 0;
     ggml_cgraph *                      graph_ = nullptr;
     GraphPlaces                        graph_places_;
     std::map<std::pair<const void *, int>, int32_t> graph_buffers_;

@@ -34,7 +34,7 @@ void Recorder::collect(EventMode mode) {
         recording_.runs.append(row);
         if (mode == EventMode::all) {
             collect_events(events, routing);
-        } else {
+        } else if (!recording_.steps.set_apart[static_cast<size_t>(run.step)]) {
             reducer_.add(events, routing);
         }
     }

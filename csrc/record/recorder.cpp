@@ -82,6 +82,12 @@ void Recorder::abandon_step() {
     step_marks_.pop_back();
 }
 
+void Recorder::add_step(StepColumns::Row step) {
+    const bool is_exceeded = limit_.is_exceeded_by(step);
+    step.set_apart         = is_exceeded && step.pass == static_cast<uint8_t>(Pass::op);
+    recording_.steps.append(step);
+}
+
 bool Recorder::is_nearly_full() const {
     return cpu_.is_nearly_full() || k_marks_capacity - marks_.size() < 2 * largest_marks_ + 64 ||
            k_runs_capacity - runs_.size() < largest_marks_ + 64;

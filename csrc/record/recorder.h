@@ -3,6 +3,7 @@
 #pragma once
 
 #include "record/cpu_lanes.h"
+#include "record/disturbance.h"
 #include "record/hooks.h"
 #include "record/graph.h"
 #include "record/reduction.h"
@@ -35,8 +36,8 @@ class Recorder {
     // In place of step_end where the step failed: as if it had not begun.
     void abandon_step();
 
-    // A step that is done, whether the hooks were on or off.
-    void add_step(const StepColumns::Row & step) { recording_.steps.append(step); }
+    // A step that is done, whether the hooks were on or off. Says itself which are to be set apart.
+    void add_step(StepColumns::Row step);
 
     // True when one more step like the largest so far may not fit: collect before it begins.
     bool is_nearly_full() const;
@@ -74,6 +75,7 @@ class Recorder {
     Reducer                  reducer_;
     Recording                recording_;
     CpuLanes                 cpu_;
+    StepLimit                limit_;
     int32_t                  cpu_lane_;    // the first of them in the table of lanes
     int32_t                  cpu_device_;  // its name
     std::vector<RunRecord>   runs_;

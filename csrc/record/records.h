@@ -81,7 +81,8 @@ class StringTable {
     COLUMN(int32_t, repeat) COLUMN(int32_t, index)                           \
     COLUMN(int32_t, depth) COLUMN(int32_t, n_tokens) COLUMN(int32_t, n_past) \
     COLUMN(int64_t, begin_ns) COLUMN(int64_t, end_ns)                        \
-    COLUMN(int32_t, process) COLUMN(int32_t, n_preempted)                    \
+    COLUMN(int32_t, process)                                                 \
+    COLUMN(int64_t, cpu_ns) COLUMN(int32_t, n_preempted)                     \
     COLUMN(uint8_t, set_apart)
 SLMPROF_TABLE(StepColumns, SLMPROF_STEP_COLUMNS)
 

@@ -12,6 +12,7 @@ namespace slmprof {
 namespace {
 
 TickScale scale;
+uint64_t  step_begin = 0;
 
 }  // namespace
 
@@ -64,7 +65,7 @@ void play(const Op & op, int n_threads) {
 }
 
 void begin_run(Recorder & recorder, const Graph & graph, int n_threads, uint64_t begin, Phase phase, int32_t depth) {
-    fake_ticks = begin;
+    fake_ticks = step_begin = begin;
     recorder.start();
     recorder.step_begin(phase, depth);
     slmprof_run_begin(graph.get(), n_threads);
@@ -80,6 +81,8 @@ void end_run(Recorder & recorder, uint64_t end, Phase phase, int32_t depth) {
     step.phase = static_cast<uint8_t>(phase);
     step.pass  = static_cast<uint8_t>(Pass::op);
     step.depth = depth;
+    step.begin_ns = scale.to_ns(step_begin);
+    step.end_ns   = scale.to_ns(end);
     recorder.add_step(step);
 }
 

@@ -150,6 +150,21 @@ def one_lane() -> Script:
     return script
 
 
+def disturbed() -> Script:
+    """Steps of two lengths, by phase, and one of each that takes far longer than the others."""
+    script = Script()
+    for n in range(12):
+        for phase, length in ((0, 4000), (1, 1000)):
+            start = 10_000 * n + 5000 * phase + 100
+            end = start + (length * 9 // 7 if n == 7 else length + 3 * n)
+            ops = [Op(0, 0, start, start + 80), Op(1, 0, start + 7, start + 91, is_last=True)]
+            ops += [Op(0, 1, start + 95, end - 20), Op(1, 1, start + 91, end - 10, is_last=True)]
+            script.run(ops, end, phase=phase)
+        if n % 5 == 4:
+            script.lines.append("collect")
+    return script
+
+
 SCRIPTS = {
     "plain": plain(),
     "fused": fused(),
@@ -160,6 +175,7 @@ SCRIPTS = {
     "told by one thread": told_by_one_thread(),
     "experts": experts(),
     "one lane": one_lane(),
+    "disturbed": disturbed(),
 }
 
 
@@ -239,13 +255,15 @@ def compare(script: Script) -> dict[tuple[Any, ...], dict[str, float]]:
     events, statistics = recorded(script)
     assert events["runs"] == statistics["runs"]
     assert events["segments"] == statistics["segments"]
+    assert events["steps"] == statistics["steps"]
     assert statistics["events"]["run"] == events["stats"]["calls"] == []
     profile: Any = SimpleNamespace(
         events=table(EventTable, events),
         runs=table(RunTable, events),
         steps=table(StepTable, events),
     )
-    ours = by_name(reduce_spans(profile, op_spans(profile)), events["strings"])
+    counted = profile.steps.set_apart == 0
+    ours = by_name(reduce_spans(profile, op_spans(profile), counted), events["strings"])
     theirs = by_name(merge_stats(table(StatTable, statistics)), statistics["strings"])
     assert ours.keys() == theirs.keys()
     for key, figures in ours.items():
@@ -279,4 +297,7 @@ def test_the_scripts_hold_what_they_are_named_after() -> None:
     assert stages == {0, 1}
     exact, _ = recorded(SCRIPTS["conversions, exact clock"])
     assert exact["events"]["resume_ns"] == [250, 200, 0, 190, 280, 0]
+    of_disturbed, _ = recorded(SCRIPTS["disturbed"])
+    assert [n for n, apart in enumerate(of_disturbed["steps"]["set_apart"]) if apart] == [14, 15]
+    assert {row["calls"] for row in compare(SCRIPTS["disturbed"]).values()} == {11}
     assert {row["n_experts_sum"] for row in compare(SCRIPTS["experts"]).values()} == {3, 8}

@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from ..analysis.memory.resident import Steps, expect_resident
+from ..children.memory import process_bytes
 from ..children.native_errors import guarded
 from ..errors import UsageError
 from ..models.resolve import resolve_model
 from ..profiles.meta import Meta, Run
+from ..profiles.resident import PROCESS
 from ..profiles.vocabulary import PASS_OP, PASS_TIMING
 from ..settings.capture import CaptureConfig
 from ..settings.resolved import ResolvedConfig, used_buffers
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
 
     from .. import _core
     from ..profiles.ceilings import Ceilings
+    from ..profiles.resident import Resident
     from ..settings.keywords import RunKeywords
     from ..views import Profile
 
@@ -78,6 +82,7 @@ class Session:
         self._ignored = self._ignored_keys()
         self._native = _core
         self._engine: _core.Engine | None = None
+        self._planned: tuple[_core.Planner, _core.Plan] | None = None
         self._ends = contextlib.ExitStack()
         self._chunks: list[Chunk] = []
         self._graphs = SeenGraphs()
@@ -87,9 +92,13 @@ class Session:
         _core.log_to_stderr(os.environ.get("SLMPROF_LOG") == "stderr")
         settings = self._settings()
         planned = plan_buffers(self._plan, self.path.name, self.config.n_ctx_made)
+        resident = self._expect_resident()
+        if resident is not None:
+            # What the planner had is given back by now.
+            resident = resident.with_line(PROCESS, process_bytes(has_planned=True))
         self._monitors: tuple[Monitor, ...] = (
             ModelFileMonitor(self.path),
-            MemoryMonitor(planned),
+            MemoryMonitor(planned, resident),
             LoadMonitor(),
         )
         self._engine = self.guard(lambda: _core.Engine(settings))
@@ -350,7 +359,29 @@ class Session:
         settings = self._settings()
         settings.n_ctx = n_ctx
         planner: _core.Planner = self.guard(lambda: self._native.Planner(settings))
-        return self.guard(lambda: planner.plan(settings))
+        plan: _core.Plan = self.guard(lambda: planner.plan(settings))
+        self._planned = planner, plan
+        return plan
+
+    def _expect_resident(self) -> Resident | None:
+        """What the run will have resident beside the process itself.
+
+        None where the length of its prompt is not known yet.
+        """
+        made, self._planned = self._planned, None
+        if self.config.prompt_file is not None or made is None:
+            return None
+        planner, plan = made
+
+        def plan_of(n_ctx: int, n_ubatch: int, n_outputs: int) -> _core.Plan:
+            settings = self._settings()
+            settings.n_ctx, settings.n_ubatch, settings.n_outputs_max = n_ctx, n_ubatch, n_outputs
+            few: _core.Plan = self.guard(lambda: planner.plan(settings))
+            return few
+
+        config = self.config
+        steps = Steps(config.n_prompt, int(plan["context"]["n_ctx"]), max(config.n_depths))
+        return expect_resident(steps, plan, plan_of, planner.weights(), planner.vocabulary_bytes)
 
     def _settings(self) -> _core.EngineSettings:
         settings = self._native.EngineSettings()

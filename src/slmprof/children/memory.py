@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+# What planning adds to a process (the libraries that it loads), and what running does: pages of the
+# native library, stacks of threads, Python's own objects.
+_TO_PLAN_BYTES, _TO_RUN_BYTES = 7 << 20, 8 << 20
+
 
 def read(path: str) -> str:
     """A file of the system's; empty where there is none."""
@@ -42,6 +46,16 @@ def available_bytes() -> int | None:
 def rss_peak_bytes() -> int | None:
     """The most memory that this process has had resident, or None where it is not told."""
     return proc_bytes(read("/proc/self/status"), "VmHWM")
+
+
+def process_bytes(*, has_planned: bool) -> int:
+    """What the process of a run has resident of its own, told from what this one has now.
+
+    Args:
+        has_planned: whether this one has loaded already what planning takes.
+    """
+    now = proc_bytes(read("/proc/self/status"), "VmRSS") or 0
+    return now + _TO_RUN_BYTES + (0 if has_planned else _TO_PLAN_BYTES)
 
 
 def limit_memory() -> None:

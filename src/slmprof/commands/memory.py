@@ -71,7 +71,12 @@ def _report_failures(report: MemoryReport, request: MemoryRequest) -> int:
     for refusal in refusals:
         print(f"slmprof: error: {refusal.message}", file=sys.stderr)
     if request.fit_bytes is not None and not any(fit.n_ctx for fit in report.fits):
-        print("slmprof: error: nothing fits", file=sys.stderr)
+        hint = ""
+        if report.change is not None and not report.change.missing_bytes:
+            from ..reporters.documents.plan_fit import change_text
+
+            hint = f"; {change_text(report.change, report.fit_for)}"
+        print(f"slmprof: error: nothing fits{hint}", file=sys.stderr)
         return 1
     return 1 if refusals else 0
 

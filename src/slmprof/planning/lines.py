@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from ..profiles.decoding import Record
+from ..profiles.resident import Resident
 from .records import ComputePeak, LiveTensor, MemoryPlan, TensorPlace
 
 _Row = TypeVar("_Row", bound=Record)
@@ -33,6 +34,7 @@ def along_n_ctx(first: MemoryPlan, second: MemoryPlan, n_ctx: int) -> MemoryPlan
             line.row(a, b, *_LAYER_FIELDS) for a, b in zip(first.layers, second.layers, strict=True)
         ),
         tensors=tuple(map(line.tensor, first.tensors, second.tensors)),
+        resident=line.resident(first.resident, second.resident),
         compute_phases=tuple(map(line.peak, first.compute_phases, second.compute_phases)),
         notes=(
             f"a context of {n_ctx} is extrapolated from exact plans of {before} and {after}, on "
@@ -57,6 +59,16 @@ class _Line:
     def tensor(self, a: _Tensor, b: _Tensor) -> _Tensor:
         grown = self.row(a, b, "size_bytes")
         return grown.replace(shape=tuple(map(self.at, a.shape, b.shape)))
+
+    def resident(self, a: Resident | None, b: Resident | None) -> Resident | None:
+        if a is None or b is None:
+            return b
+        known = {(x.kind, x.is_evictable): x for x in a.lines}
+        return b.replace(
+            lines=tuple(
+                self.row(known.get((x.kind, x.is_evictable), x), x, "size_bytes") for x in b.lines
+            )
+        )
 
     def peak(self, a: ComputePeak, b: ComputePeak) -> ComputePeak:
         known = {(t.tensor, t.op, t.layer): t for t in a.tensors}

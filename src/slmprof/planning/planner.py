@@ -13,11 +13,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..analysis.memory.resident import Steps, expect_resident
+from ..children.memory import process_bytes
 from ..children.native_errors import guarded
 from ..errors import EngineError, UsageError
 from ..models.resolve import model_name
 from ..profiles.decoding import decode
 from ..profiles.meta import Buffer
+from ..profiles.resident import PROCESS, Resident
 from ..profiles.tables import trimmed_shape
 from ..settings.planning import AskedPlan, MemoryRequest
 from ..settings.resolved import ResolvedPlan, used_buffers
@@ -42,14 +45,25 @@ class ModelPlanner:
     Args:
         path: a GGUF file, or an outline of one.
         file_type: the type that the file was made in for this, or None.
+        own_bytes: what the process of a run has resident of its own; None for what this one tells.
     """
 
-    def __init__(self, request: MemoryRequest, path: Path, *, file_type: str | None = None) -> None:
+    def __init__(
+        self,
+        request: MemoryRequest,
+        path: Path,
+        *,
+        file_type: str | None = None,
+        own_bytes: int | None = None,
+    ) -> None:
         self._request = request
         self._path = path
         self.file_type = file_type
         self._planners: dict[tuple[bool, bool], _core.Planner] = {}
         self._weights: dict[tuple[bool, bool], tuple[TensorPlace, ...]] = {}
+        self._weight_columns: dict[tuple[bool, bool], dict[str, Any]] = {}
+        self._shallow: dict[AskedPlan, _core.Plan] = {}
+        self._own_bytes = process_bytes(has_planned=False) if own_bytes is None else own_bytes
         self._peaks = PeakFinder()
         self.planner_ns = 0
 
@@ -101,9 +115,7 @@ class ModelPlanner:
     def _plan(self, setting: AskedPlan, details: bool, work: bool) -> MemoryPlan:
         planner = self._planner(setting.mmap, setting.repack)
         native = self._settings(setting)
-        begin = time.perf_counter_ns()
-        plan = self._guarded(lambda: planner.plan(native, details or work))
-        self.planner_ns += time.perf_counter_ns() - begin
+        plan = self._planned(planner, native, details or work)
         context = plan["context"]
         weights = self._weights_of(setting.mmap, setting.repack)
         tensors = (*weights, *_places(plan["caches"]))
@@ -132,8 +144,34 @@ class ModelPlanner:
             layers=_layers(tensors),
             tensors=tensors if self._request.tensors else (),
             compute_phases=tuple(map(self._peaks.peak, plan["graphs"])) if details else (),
+            resident=self._resident(setting, plan) if details or work else None,
             notes=tuple(notes),
         )
+
+    def _resident(self, setting: AskedPlan, plan: _core.Plan) -> Resident:
+        """What is resident with a prompt of `n_prompt` tokens, and generation behind it."""
+        planner = self._planner(setting.mmap, setting.repack)
+
+        def plan_of(n_ctx: int, n_ubatch: int, n_outputs: int) -> _core.Plan:
+            few = replace(setting, n_ctx=n_ctx, n_ubatch=n_ubatch, n_outputs_max=n_outputs)
+            if few not in self._shallow:
+                self._shallow[few] = self._planned(planner, self._settings(few), True)
+            return self._shallow[few]
+
+        n_ctx = int(plan["context"]["n_ctx"])
+        n_prompt = min(self._request.n_prompt, n_ctx)
+        weights = self._columns_of(setting.mmap, setting.repack)
+        steps = Steps(n_prompt, n_ctx)
+        found = expect_resident(steps, plan, plan_of, weights, planner.vocabulary_bytes)
+        return found.with_line(PROCESS, self._own_bytes)
+
+    def _planned(
+        self, planner: _core.Planner, native: _core.EngineSettings, graphs: bool
+    ) -> _core.Plan:
+        begin = time.perf_counter_ns()
+        plan: _core.Plan = self._guarded(lambda: planner.plan(native, graphs))
+        self.planner_ns += time.perf_counter_ns() - begin
+        return plan
 
     def _settings(self, setting: AskedPlan) -> _core.EngineSettings:
         from .. import _core
@@ -156,9 +194,13 @@ class ModelPlanner:
 
     def _weights_of(self, mmap: bool, repack: bool) -> tuple[TensorPlace, ...]:
         if (mmap, repack) not in self._weights:
-            planner = self._planner(mmap, repack)
-            self._weights[mmap, repack] = _places(planner.weights())
+            self._weights[mmap, repack] = _places(self._columns_of(mmap, repack))
         return self._weights[mmap, repack]
+
+    def _columns_of(self, mmap: bool, repack: bool) -> dict[str, Any]:
+        if (mmap, repack) not in self._weight_columns:
+            self._weight_columns[mmap, repack] = self._planner(mmap, repack).weights()
+        return self._weight_columns[mmap, repack]
 
     def _guarded(self, call: Callable[[], Any]) -> Any:
         from .. import _core

@@ -9,7 +9,9 @@ import math
 
 from ..profiles.decoding import Json, Record
 from ..profiles.meta import Buffer
+from ..profiles.resident import Resident
 from ..profiles.vocabulary import MEMORY_KINDS
+from ..settings.planning import RESIDENT
 from ..settings.resolved import ResolvedPlan
 
 
@@ -115,6 +117,7 @@ class MemoryPlan(Record, frozen=True):
         tensors: every weight and every tensor of a cache.
         compute_phases: of prefill and decode, where they were asked for.
         ubatch: the effect of `n_ubatch`, where it was asked for.
+        resident: what would be resident; None where the graphs were not planned.
         notes: sentences for the reader.
     """
 
@@ -124,6 +127,7 @@ class MemoryPlan(Record, frozen=True):
     tensors: tuple[TensorPlace, ...] = ()
     compute_phases: tuple[ComputePeak, ...] = ()
     ubatch: tuple[UbatchSize, ...] = ()
+    resident: Resident | None = None
     notes: tuple[str, ...] = ()
 
     @property
@@ -143,6 +147,12 @@ class MemoryPlan(Record, frozen=True):
     def total_bytes(self) -> int:
         """Bytes of all buffers."""
         return sum(buffer.size_bytes for buffer in self.buffers)
+
+    def held_bytes(self, fit_for: str) -> int:
+        """Bytes of the kind of memory that has to fit: `resident` (needed) or `reserved`."""
+        if fit_for == RESIDENT and self.resident is not None:
+            return self.resident.needed_bytes
+        return self.total_bytes
 
     @property
     def compute_peak(self) -> ComputePeak | None:
@@ -167,6 +177,8 @@ class Fit(Record, frozen=True):
         is_limited_by_training: the trained context fits; a larger one was not tried.
         totals_bytes: as MemoryPlan has it, of that context; of the smallest one where none fits.
         asked_n_ctx: a context that has to fit, or None; asked_total_bytes: what it would take.
+        resident_bytes, asked_resident_bytes: what a run needs resident of them (`Resident`), which
+            leaves out the mapped originals of repacked weights.
     """
 
     config: ResolvedPlan
@@ -178,6 +190,33 @@ class Fit(Record, frozen=True):
     totals_bytes: dict[str, int]
     asked_n_ctx: int | None = None
     asked_total_bytes: int | None = None
+    resident_bytes: int | None = None
+    asked_resident_bytes: int | None = None
+
+    def held_bytes(self, fit_for: str) -> int:
+        """What the context found takes of the kind of memory that has to fit."""
+        resident = self.resident_bytes if fit_for == RESIDENT else None
+        return self.totals_bytes["total"] if resident is None else resident
+
+    def asked_held_bytes(self, fit_for: str) -> int | None:
+        """The same of the context that was asked for."""
+        resident = self.asked_resident_bytes if fit_for == RESIDENT else None
+        return self.asked_total_bytes if resident is None else resident
+
+
+class FitChange(Record, frozen=True):
+    """Settings with which a context fits that does not as it was asked for.
+
+    Attributes:
+        settings: by their names; nothing of them where none helps.
+        size_bytes: what the context takes with them.
+        missing_bytes: 0; where even these settings do not make it fit, the bytes that are missing.
+    """
+
+    settings: dict[str, str | int]
+    n_ctx: int
+    size_bytes: int
+    missing_bytes: int
 
 
 class PlannerCost(Record, frozen=True):
@@ -226,7 +265,8 @@ class MemoryReport(Record, frozen=True):
     Attributes:
         memory_bytes: physical memory of this machine.
         varying: the settings of which several values were asked for.
-        budget_bytes: the memory to fit into, with `fits`.
+        budget_bytes: the memory to fit into, with `fits`; fit_for: `resident` or `reserved` memory.
+        change: what would make it fit where nothing does.
         lightest: of several file types in which the context asked for fits, the one that takes the
             least memory with it; least_compressed: the one with the most bits per weight. None
             where none fits or none was asked for.
@@ -242,3 +282,5 @@ class MemoryReport(Record, frozen=True):
     lightest: str | None
     least_compressed: str | None
     planner: PlannerCost
+    fit_for: str = RESIDENT
+    change: FitChange | None = None

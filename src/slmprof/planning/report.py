@@ -9,16 +9,26 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..children.memory import rss_peak_bytes
+from ..children.memory import process_bytes, rss_peak_bytes
 from ..children.protocol import OnProgress, Progress
-from ..errors import EngineError, UsageError
+from ..errors import EngineError, SlmprofError, UsageError
 from ..machine import environment
 from ..settings.planning import AskedPlan, MemoryRequest
 from ..settings.resolved import ResolvedPlan
 from . import notes as plan_notes
-from .fit import choose_types, find_fit
+from .changes import find_change
+from .fit import choose_types, find_fit, smallest_context
 from .planner import ModelPlanner
-from .records import Fit, MemoryPlan, MemoryReport, PlannedModel, PlannerCost, Refusal, UbatchSize
+from .records import (
+    Fit,
+    FitChange,
+    MemoryPlan,
+    MemoryReport,
+    PlannedModel,
+    PlannerCost,
+    Refusal,
+    UbatchSize,
+)
 
 _ALL_TYPES = "all"
 _Made = TypeVar("_Made")
@@ -43,6 +53,7 @@ class _Report:
         self.folder = folder
         self.memory_bytes = environment.memory_bytes()
         self.read_before = read_bytes()
+        self.own_bytes = process_bytes(has_planned=False)
         self.refusals: list[Refusal] = []
         self._model: PlannedModel | None = None
         self._planner_ns = 0
@@ -68,7 +79,8 @@ class _Report:
             self._planner_ns += planner.planner_ns
         if self._model is None or not (plans or fits):
             raise UsageError(self.refusals[0].message)
-        lightest, least_compressed = choose_types(fits, self.request.fit_bytes)
+        budget, fit_for = self.request.fit_bytes, self.request.fit_for
+        lightest, least_compressed = choose_types(fits, budget, fit_for)
         return MemoryReport(
             model=self._model,
             memory_bytes=self.memory_bytes,
@@ -79,8 +91,48 @@ class _Report:
             budget_bytes=self.request.fit_bytes,
             lightest=lightest,
             least_compressed=least_compressed,
+            fit_for=fit_for,
+            change=self._change(settings, fits) if budget is not None else None,
             planner=self._cost(),
         )
+
+    def _change(self, settings: Sequence[AskedPlan], fits: Sequence[Fit]) -> FitChange | None:
+        """What would make the context fit that was asked for, or any, where nothing does."""
+        request, budget = self.request, self.request.fit_bytes or 0
+        n_ctx = fits[0].asked_n_ctx
+        held = [fit.asked_held_bytes(request.fit_for) if n_ctx else fit.held_bytes(request.fit_for)
+                for fit in fits]  # fmt: skip
+        if any(size is not None and size <= budget for size in held):
+            return None
+        planners: dict[str | None, ModelPlanner | None] = {}
+
+        def planner_of(file_type: str | None) -> ModelPlanner | None:
+            if file_type not in planners:
+                planners[file_type] = self._open(file_type)
+            return planners[file_type]
+
+        def size_of(setting: AskedPlan) -> int:
+            planner = planner_of(setting.file_type)
+            assert planner is not None
+            return planner.plan(setting).held_bytes(request.fit_for)
+
+        def size_of_type(file_type: str) -> int | None:
+            with contextlib.suppress(SlmprofError):
+                planner = planner_of(file_type)
+                return planner.model.size_bytes if planner is not None else None
+            return None
+
+        least = min(range(len(fits)), key=lambda i: held[i] or 0)
+        setting = settings[0]
+        if fits[least].config.file_type is not None:
+            setting = replace(setting, file_type=fits[least].config.file_type)
+        model = planner_of(setting.file_type)
+        assert model is not None
+        limit = model.model.n_ctx_train or n_ctx or 0
+        return find_change(
+            size_of, setting, n_ctx or smallest_context(limit), budget,
+            model.model.size_bytes, size_of_type,
+        )  # fmt: skip
 
     def _varying(self) -> tuple[str, ...]:
         request = self.request
@@ -103,7 +155,9 @@ class _Report:
         self._report(f"planning {file_type}" if file_type else "planning")
         try:
             path = outline(self.request.source, self.folder, file_type=file_type)
-            planner = ModelPlanner(self.request, path, file_type=file_type)
+            planner = ModelPlanner(
+                self.request, path, file_type=file_type, own_bytes=self.own_bytes
+            )
             self._model = self._model or planner.model
             return planner
         except UsageError as error:

@@ -14,8 +14,9 @@ from .records import MemoryPlan, MemoryReport
 
 SETTINGS = GRID
 _TOTALS = tuple(f"{kind}_bytes" for kind in (*MEMORY_KINDS, "total"))
+_RESIDENT = "resident_expected_bytes"
 _COLUMNS: dict[str, tuple[str, ...]] = {
-    "total": _TOTALS,
+    "total": (*_TOTALS, _RESIDENT),
     "buffer": ("device", "buffer_type", "kind", "size_bytes"),
     "layer": ("layer", "weights_bytes", "kv_bytes", "recurrent_bytes", "n_swa"),
     "tensor": (
@@ -26,6 +27,7 @@ _COLUMNS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 _FIT = (
     "size_bytes", "bits_per_weight", "is_limited_by_training", "asked_n_ctx", "asked_total_bytes",
+    "resident_bytes", "asked_resident_bytes",
 )  # fmt: skip
 
 Row = dict[str, Any]
@@ -74,7 +76,8 @@ def _settings(config: ResolvedPlan) -> Row:
 
 def _rows(plan: MemoryPlan, by: str) -> Iterator[Row]:
     if by == "total":
-        yield _totals_row(plan.totals_bytes)
+        resident = plan.resident.expected_bytes if plan.resident is not None else None
+        yield {**_totals_row(plan.totals_bytes), _RESIDENT: resident}
     elif by == "peak":
         for peak in plan.compute_phases:
             for tensor in peak.tensors:

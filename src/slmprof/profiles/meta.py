@@ -13,6 +13,7 @@ from ..settings.resolved import ResolvedConfig
 from .bandwidth import RunBandwidth
 from .ceilings import Ceilings
 from .decoding import Json, Record, Whole, decode
+from .resident import Resident
 from .vocabulary import enums
 
 FORMAT = "slmprof-profile"
@@ -186,12 +187,16 @@ class Observation(Record, frozen=True, kw_only=True):
 
 
 class Memory(Record, frozen=True):
-    """Buffers as allocated and as predicted, and the process in the order of time."""
+    """Buffers as allocated and as predicted, and the process in the order of time.
+
+    `resident_expected` is what was expected to be resident, None where that was not told.
+    """
 
     buffers: tuple[Buffer, ...] = ()
     predicted: tuple[Buffer, ...] = ()
     observations: tuple[Observation, ...] = ()
     rss_peak_bytes: Whole | None = None
+    resident_expected: Resident | None = None
 
 
 class Meta(Record, frozen=True):

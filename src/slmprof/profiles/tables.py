@@ -44,6 +44,7 @@ _DEPTH = "tokens in the context before the prompt of this repeat (`--n-depth`)"
 _REPEAT = (
     "which repeat of the pass, counted on over all processes; warm-up passes count from 0 in each"
 )
+_CPU = "CPU time that all threads of the process had meanwhile, to the system's tick; 0: not known"
 _PREEMPTED = "how often the system took one of the process's threads off its core meanwhile"
 _SET_APART = "1 where it took so long that `stats` leave it out: another process had disturbed it"
 _CONVERT = "which code converted the activations of a product first (`quantize_row_q8_K`)"
@@ -104,6 +105,7 @@ class StepTable(Table, name="steps"):
     begin_ns: Int64 = column("before `llama_decode`")
     end_ns: Int64 = column("after its synchronisation")
     process: Int32 = column("which of the worker processes (`--processes`) ran it", since=5)
+    cpu_ns: Int64 = column(_CPU, since=5)
     n_preempted: Int32 = column(_PREEMPTED, since=5)
     set_apart: UInt8 = column(_SET_APART, high=1, since=5)
 

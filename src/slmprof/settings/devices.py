@@ -32,6 +32,11 @@ def find_device(name: str) -> Device:
     return _KNOWN[name]
 
 
+def is_host(device: str) -> bool:
+    """Whether what lies on a device of ggml's name lies in the memory of the process."""
+    return device.upper().startswith("CPU")
+
+
 def is_mapped(buffer_type: str) -> bool:
     """Whether a buffer of ggml's type maps a file."""
     return "Mapped" in buffer_type

@@ -64,3 +64,5 @@ class PlanKeywords(LlamaKeywords, total=False):
     n_outputs_max: int | Sequence[int]
     swa_full: bool | Sequence[bool]
     fit_bytes: int | None
+    fit_for: str
+    n_prompt: int

@@ -11,11 +11,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..errors import UsageError
-from .kinds import Bytes
+from .kinds import Bytes, Whole, Word
 from .model_source import ModelSource
 from .table import FIT, MAX, MEMORY, Asked, PlanSettings, refuse_unknown, setting, table
 
 _MOST_SETTINGS = 10_000
+RESIDENT, RESERVED = "resident", "reserved"
+FIT_FOR = (RESIDENT, RESERVED)
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,8 @@ class MemoryRequest:
         one: the settings that are the same in all plans; those of `GRID` stand in `grid`.
         grid: the values of each setting of `GRID`.
         fit_bytes: find the largest context that takes no more than this.
+        fit_for: what must take no more: `resident` or `reserved` memory.
+        n_prompt: tokens of the prompt that is expected to run.
         details: also what is live at the peak of the compute buffer, and the effect of n_ubatch.
         tensors: also every weight and every tensor of a cache.
     """
@@ -50,12 +54,17 @@ class MemoryRequest:
         Bytes(), None, "find the largest context that takes no more: 8GiB, 500MB, or plain bytes",
         group=FIT, option="--fit",
     )  # fmt: skip
+    fit_for: str = setting(
+        Word(*FIT_FOR), RESIDENT, "what has to fit: resident, what a run really touches, or "
+        "reserved, all that llama.cpp allocates or maps", group=FIT,
+    )  # fmt: skip
+    n_prompt: int = setting(Whole(), 50, "tokens of the prompt", group=FIT)
     details: bool = True
     tensors: bool = True
 
     @classmethod
     def of(cls, model: str | os.PathLike[str], **settings: Any) -> MemoryRequest:
-        """A request from settings by name: `fit_bytes`, `details`, `tensors`, and those of a plan.
+        """A request from settings by name: the attributes above, and those of a plan.
 
         Args:
             settings: of those of `GRID` a value or several; None where nothing is asked for.
@@ -66,10 +75,13 @@ class MemoryRequest:
             UsageError: a setting that does not exist, or an invalid one. ModelError: MODEL is none.
         """
         entries = table(AskedPlan)
-        own = ("fit_bytes", "details", "tensors")
+        own = (*table(cls), "details", "tensors")
         refuse_unknown({"model": model, **settings}, ("model", *entries, *own))
         asked = {name: value for name, value in settings.items() if value is not None}
-        fit_bytes = table(cls)["fit_bytes"].check(asked.pop("fit_bytes", None))
+        mine = {
+            name: entry.check(asked.pop(name, entry.default)) for name, entry in table(cls).items()
+        }
+        fit_bytes = mine["fit_bytes"]
         rest = {name: asked.pop(name) for name in ("details", "tensors") if name in asked}
         if fit_bytes is not None:
             asked.setdefault("n_ctx", ())
@@ -81,7 +93,7 @@ class MemoryRequest:
             for name in GRID
         }
         one = AskedPlan(**{name: entries[name].check(value) for name, value in asked.items()})
-        made = cls(os.fspath(model), one, grid, fit_bytes, **rest)
+        made = cls(os.fspath(model), one, grid, **mine, **rest)
         _ = made.source
         if fit_bytes is not None and len(grid["n_ctx"]) > 1:
             raise UsageError("with fit, n_ctx is the one context that has to fit")
@@ -118,7 +130,8 @@ class MemoryRequest:
             "model": self.model,
             **self.one.to_json(),
             **{n: None if v == (None,) else list(v) for n, v in self.grid.items()},
-            "fit_bytes": self.fit_bytes, "details": self.details, "tensors": self.tensors,
+            **{name: getattr(self, name) for name in table(type(self))},
+            "details": self.details, "tensors": self.tensors,
         }  # fmt: skip
 
     @classmethod

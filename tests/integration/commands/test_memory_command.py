@@ -14,8 +14,11 @@ import pytest
 from command_line import run
 from engines import open_engine
 from gguf_files import write_llada, write_t5
+from small_models import small_dimensions
 
 import slmprof
+from slmprof.models.outline import outline_plan
+from slmprof.models.synthesis import plan_model
 from slmprof.planning.notes import size_text
 from slmprof.planning.process import plan_memory, planning
 from slmprof.settings.planning import MemoryRequest
@@ -132,7 +135,7 @@ def test_what_fits(small_model: ModelMaker) -> None:
     least = plan_memory(path, n_ctx=256).settings[0].total_bytes
     most = plan_memory(path, n_ctx=512).settings[0].total_bytes
     for budget, n_ctx in ((least - 1, 0), (least, 256), (most - 1, 256), (most, 512)):
-        (fit,) = plan_memory(path, fit_bytes=budget).fits
+        (fit,) = plan_memory(path, fit_bytes=budget, fit_for="reserved").fits
         assert fit.n_ctx == n_ctx, budget
         assert fit.is_limited_by_training == (n_ctx == 512)
     answer = run("memory", path, "--fit", 1000)
@@ -146,6 +149,56 @@ def test_what_fits(small_model: ModelMaker) -> None:
     found = json.loads(answer.stdout)["fit"]
     assert found["least_compressed"] == "F16" and found["lightest"] in ("Q8_0", "Q4_0")
     assert [fit["file_type"] for fit in found["found"]] == ["F16", "Q8_0", "Q4_0"]
+
+
+def gemma_like(folder: Path, file_type: str, **changes: object) -> Path:
+    """An outline of a small model with windows of 512 and a vocabulary of 262144 tokens."""
+    extra = (
+        ("attn_logit_softcapping", 50.0), ("final_logit_softcapping", 30.0),
+        ("attention.sliding_window", 512),
+    )  # fmt: skip
+    given = {"n_vocab": 262144, "n_ctx_train": 32768, "n_head_kv": 1, "extra": extra}
+    dimensions = small_dimensions("gemma2", **{**given, **changes})
+    return outline_plan(plan_model(dimensions, file_type), folder)
+
+
+def test_logits_that_are_never_computed_need_no_memory(tmp_path: Path) -> None:
+    """512 rows of logits are 512 MiB; a run computes one of them."""
+    path = gemma_like(tmp_path, "Q4_0")
+    answer = run("memory", path, "--fit", "512MiB", "--n-ctx", 8192, "--format", "json")
+    assert answer.returncode == 0, answer.stderr
+    fit = json.loads(answer.stdout)["fit"]
+    (found,) = fit["found"]
+    assert found["n_ctx"] >= 8192 and found["asked_resident_bytes"] < 300 << 20
+    assert found["asked_total_bytes"] > 512 << 20
+    assert fit["fit_for"] == "resident" and fit["change"] is None
+    answer = run("memory", path, "--fit", "512MiB", "--n-ctx", 8192, "--fit-for", "reserved")
+    assert "With --n-outputs-max 1 a context of 8192 fits" in " ".join(answer.stdout.split())
+
+
+def test_mapped_originals_of_repacked_weights_need_not_fit(tmp_path: Path) -> None:
+    """ggml repacks all of Q4_0; the mapped file behind it is never read again."""
+    sizes = {}
+    for file_type in ("Q4_0", "Q4_K_M"):
+        path = gemma_like(tmp_path, file_type, n_ff=4096)
+        (plan,) = plan_memory(path, n_ctx=8192).settings
+        assert plan.resident is not None
+        originals = plan.resident.of_kind("originals")
+        assert plan.resident.expected_bytes - plan.resident.needed_bytes == originals
+        sizes[file_type] = plan.resident.needed_bytes
+    assert sizes["Q4_0"] < sizes["Q4_K_M"]
+
+
+def test_where_nothing_fits_a_change_is_planned_before_it_is_named(tmp_path: Path) -> None:
+    path = gemma_like(tmp_path, "Q8_0")
+    report = plan_memory(path, fit_bytes=95 << 20, n_ctx=32768, fit_for="reserved")
+    change = report.change
+    assert change is not None and change.missing_bytes == 0 and len(change.settings) > 1
+    assert change.size_bytes <= 95 << 20
+    again = plan_memory(path, **{**change.settings, "n_ctx": 32768})  # type: ignore[arg-type]
+    assert again.settings[0].total_bytes == change.size_bytes
+    report = plan_memory(path, fit_bytes=1 << 20, n_ctx=32768, fit_for="reserved")
+    assert report.change is not None and report.change.missing_bytes > 0
 
 
 @pytest.mark.parametrize("write", [write_llada, write_t5])

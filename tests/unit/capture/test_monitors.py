@@ -179,7 +179,7 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Session]:
         monkeypatch.setattr(session, "resolve_model", lambda *_, **__: Path("m.gguf"))
         monkeypatch.setattr(session, "plan_buffers", lambda *_: [])
         monkeypatch.setattr(session, "ModelFileMonitor", lambda _: Monitor())
-        monkeypatch.setattr(session, "MemoryMonitor", lambda _: first)
+        monkeypatch.setattr(session, "MemoryMonitor", lambda *_: first)
         monkeypatch.setattr(session, "LoadMonitor", lambda: second)
         return Session("m.gguf")
 

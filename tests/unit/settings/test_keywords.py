@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -24,7 +25,7 @@ slmprof.memory("m.gguf", n_ctx=[2048, "max"], by="total", fit_bytes=2**30)
 slmprof.profile("m.gguf", n_promt=50)
 slmprof.profile("m.gguf", n_prompt="50")
 slmprof.Session("m.gguf", fit_bytes=1)
-slmprof.memory("m.gguf", n_prompt=50)
+slmprof.memory("m.gguf", n_gen=50)
 slmprof.Session("m.gguf", processes=2)
 """
 
@@ -70,6 +71,8 @@ def test_a_type_checker_refuses_a_misspelt_setting(
     (tmp_path / "calls.py").write_text(CALLS)
     monkeypatch.setenv("MYPYPATH", str(SRC))
     monkeypatch.chdir(tmp_path)
+    limit = sys.getrecursionlimit()
     told, _, status = api.run(["--cache-dir", str(tmp_path / "cache"), "calls.py"])
+    sys.setrecursionlimit(limit)  # which mypy raises
     lines = [int(line.split(":")[1]) for line in told.splitlines() if ": error:" in line]
     assert status == 1 and lines == [6, 7, 8, 9, 10], told

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ...children.memory import rss_peak_bytes
 from ...profiles.decoding import decode
 from ...profiles.meta import Buffer, Memory, Meta, Observation
+from ...profiles.resident import Resident
 from .protocol import Monitor, Point
 
 if TYPE_CHECKING:
@@ -19,9 +20,13 @@ class MemoryMonitor(Monitor):
 
     Args:
         predicted: buffers by device, type and kind, as llama.cpp's planner has them.
+        resident: what is expected to be resident, or None.
     """
 
-    def __init__(self, predicted: Sequence[Mapping[str, Any]]) -> None:
+    def __init__(
+        self, predicted: Sequence[Mapping[str, Any]], resident: Resident | None = None
+    ) -> None:
+        self._resident = resident
         self._predicted = decode(tuple[Buffer, ...], predicted)
         self._buffers: tuple[Buffer, ...] = ()
         self._observations: dict[str, Observation] = {}
@@ -49,5 +54,6 @@ class MemoryMonitor(Monitor):
             predicted=self._predicted,
             observations=tuple(self._observations.values()),
             rss_peak_bytes=rss_peak_bytes(),
+            resident_expected=self._resident,
         )
         return meta.replace(memory=memory)

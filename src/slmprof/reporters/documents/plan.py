@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from ...planning.records import Fit, MemoryPlan, MemoryReport
+from ...planning.records import MemoryPlan, MemoryReport
 from ...planning.rows import view_rows
+from ...profiles.resident import Resident
 from ...profiles.vocabulary import MEMORY_KINDS
-from ...settings.planning import AskedPlan
+from ...settings.planning import RESIDENT, AskedPlan
 from ...settings.resolved import ResolvedPlan
 from ...settings.table import captions
 from .parts import (
@@ -23,11 +24,11 @@ from .parts import (
     Rows,
     Section,
     Table,
-    notes,
     said,
     setting_text,
 )
-from .plan_tables import kinds, plan_sections
+from .plan_fit import fit_parts
+from .plan_tables import kinds, plan_sections, resident_text
 from .quantities import bytes_text, count_text, mebibytes, whole_percent
 
 SCHEMA_VERSION = 1
@@ -56,7 +57,7 @@ def plan_document(
 
     def parts() -> list[Part]:
         if report.budget_bytes is not None:
-            return _fit(report)
+            return fit_parts(report, _headline(report))
         if len(report.settings) == 1 and not report.refusals:
             return _single(report, by, phase, top, is_full)
         return _grid(report, by, phase, top)
@@ -81,6 +82,8 @@ def _data(report: MemoryReport, by: str | None, phase: str | None) -> dict[str, 
             "lightest": report.lightest,
             "least_compressed": report.least_compressed,
             "found": [fit.to_json() for fit in report.fits],
+            "fit_for": report.fit_for,
+            "change": None if report.change is None else report.change.to_json(),
         }
     return result
 
@@ -90,7 +93,7 @@ def _plan(plan: MemoryPlan, by: str | None, phase: str | None) -> dict[str, Any]
     largest = max(peaks, key=lambda peak: peak.size_bytes, default=None)
     views: dict[str, dict[str, Any]] = {
         "buffer": {"buffers": [buffer.to_json() for buffer in plan.buffers]},
-        "total": {"totals_bytes": plan.totals_bytes},
+        "total": {"totals_bytes": plan.totals_bytes, **_resident(plan.resident)},
         "layer": {"layers": [layer.to_json() for layer in plan.layers]},
         "tensor": {"tensors": [tensor.to_json() for tensor in plan.tensors]},
         "peak": {
@@ -102,6 +105,17 @@ def _plan(plan: MemoryPlan, by: str | None, phase: str | None) -> dict[str, Any]
     shown = views if by is None else {by: views[by]}
     merged = {key: value for view in shown.values() for key, value in view.items()}
     return {"config": plan.config.to_json(), **merged, "notes": list(plan.notes)}
+
+
+def _resident(resident: Resident | None) -> dict[str, Any]:
+    if resident is None:
+        return {"resident_expected_bytes": None, "resident": None}
+    sums = ("expected_bytes", "needed_bytes", "evictable_bytes", "profiled_bytes")
+    told = {name: getattr(resident, name) for name in sums}
+    return {
+        "resident_expected_bytes": resident.expected_bytes,
+        "resident": {**told, **resident.to_json()},
+    }
 
 
 def _rows(report: MemoryReport, by: str | None, phase: str | None) -> Rows:
@@ -130,8 +144,8 @@ def _single(
 
 
 def _on_this_machine(report: MemoryReport) -> list[Finding]:
-    """Whether the largest of the settings fits into the machine's memory."""
-    total = max(plan.total_bytes for plan in report.settings)
+    """Whether the largest of the settings fits into the machine's memory, as far as it is used."""
+    total = max(plan.held_bytes(RESIDENT) for plan in report.settings)
     if report.memory_bytes <= 0:
         return []
     verb = "fits into" if total <= report.memory_bytes else "does not fit into"
@@ -212,9 +226,12 @@ def _settings_table(report: MemoryReport) -> Section:
         _TITLES.get(kind, kind): [plan.totals_bytes[kind] for plan in plans]
         for kind in (*shown, "total")
     }
+    if all(plan.resident is not None for plan in plans):
+        sizes["resident"] = [plan.resident.expected_bytes for plan in plans if plan.resident]
     texts = ["Sizes in MiB."]
     # What is the same in all rows, or hardly counts, makes room for the settings.
-    same = [title for title in sizes if title != "total" and len(set(sizes[title])) == 1]
+    sums = ("total", "resident")
+    same = [title for title in sizes if title not in sums and len(set(sizes[title])) == 1]
     for title in dict.fromkeys(["output", *same, "other"]):
         if title in sizes and _wide(labels, sizes) > _WIDTH:
             known = f"In all rows: {title} {bytes_text(sizes[title][0])}."
@@ -232,6 +249,8 @@ def _settings_table(report: MemoryReport) -> Section:
         *(Column(title, "mib") for title in sizes),
     ]
     rows = list(zip(*labels.values(), *sizes.values(), strict=True))
+    if "resident" in sizes:
+        texts.append(resident_text(plans[0]))
     below = [Note(text) for text in texts]
     table = Table(tuple(columns), rows)
     return Section("Memory by setting", (table, *below, *_on_this_machine(report)))
@@ -242,78 +261,3 @@ def _wide(labels: dict[str, list[str]], sizes: dict[str, list[int]]) -> int:
     texts = {title: [mebibytes(size) for size in own] for title, own in sizes.items()}
     cut = {name: [text[:_LABEL_WIDTH] for text in own] for name, own in labels.items()}
     return sum(max(map(len, [name, *own])) + 2 for name, own in {**cut, **texts}.items()) - 2
-
-
-def _fit(report: MemoryReport) -> list[Part]:
-    """One table and sentences, and what could not be planned."""
-    made: list[Part] = [_headline(report), _fit_section(report)]
-    made += [
-        Caveat(f"{one.config.file_type or 'refused'}: {one.message}", "note")
-        for one in report.refusals
-    ]
-    return made
-
-
-def _fit_section(report: MemoryReport) -> Section:
-    budget = report.budget_bytes or 0
-    fits = report.fits
-    names = [name for name in report.varying if name not in ("n_ctx", "file_type")]
-    asked = next((fit.asked_n_ctx for fit in fits if fit.asked_n_ctx is not None), None)
-    columns = (
-        Column("type"), *(Column(name, most=_LABEL_WIDTH) for name in names),
-        Column("model", "mib"), Column("bits", "bits"), Column("n_ctx", "plain"),
-        Column("kv_cache", "mib"), Column("compute", "mib"), Column("total", "mib"),
-        *([Column(f"at {asked}", "mib"), Column("fits")] if asked is not None else []),
-    )  # fmt: skip
-    rows = [
-        (
-            fit.file_type,
-            *(setting_text(getattr(fit.config, name)) for name in names),
-            fit.size_bytes,
-            fit.bits_per_weight,
-            f"{fit.n_ctx}{'*' if fit.is_limited_by_training else ''}" if fit.n_ctx else None,
-            fit.totals_bytes["kv_cache"] if fit.n_ctx else None,
-            fit.totals_bytes["compute"] if fit.n_ctx else None,
-            fit.totals_bytes["total"],
-            *((fit.asked_total_bytes, _fits(fit, budget)) if asked is not None else ()),
-        )
-        for fit in fits
-    ]
-    texts = ["Sizes in MiB; n_ctx is the largest context that fits, in steps of 256."]
-    if any(fit.is_limited_by_training for fit in fits):
-        texts.append("*: the context that the model was trained for; a larger one was not tried.")
-    if not all(fit.n_ctx for fit in fits):
-        texts.append("-: not even the smallest context fits; the total is what it takes.")
-    sentences = [Finding(text) for text in _fit_sentences(report)]
-    title, table = f"What fits into {bytes_text(budget)}", Table(columns, rows)
-    return Section(title, (table, *notes(*texts), *sentences))
-
-
-def _fits(fit: Fit, budget: int) -> str | None:
-    if fit.asked_total_bytes is None:
-        return None
-    return "yes" if fit.asked_total_bytes <= budget else "no"
-
-
-def _fit_sentences(report: MemoryReport) -> list[str]:
-    """What the figures say: that nothing fits, or which file types do."""
-    fits: Sequence[Fit] = report.fits
-    budget = report.budget_bytes or 0
-    found = []
-    if not any(fit.n_ctx for fit in fits):
-        smallest = min(fits, key=lambda fit: fit.totals_bytes["total"])
-        found.append(
-            f"Nothing fits: with the smallest context, {smallest.file_type} takes "
-            f"{bytes_text(smallest.totals_bytes['total'])}, "
-            f"{bytes_text(smallest.totals_bytes['weights'])} of it for weights; the memory given "
-            f"is {bytes_text(budget)}."
-        )
-    asked = next((fit.asked_n_ctx for fit in fits if fit.asked_n_ctx is not None), None)
-    if asked is not None and report.lightest is not None:
-        found.append(
-            f"For a context of {asked}, the lightest file type that fits is {report.lightest}, "
-            f"the least compressed {report.least_compressed}."
-        )
-    elif asked is not None and len({fit.file_type for fit in fits}) > 1:
-        found.append(f"A context of {asked} fits with none of these file types.")
-    return found

@@ -7,12 +7,18 @@ from itertools import groupby
 from typing import Any
 
 from ...planning.records import ComputePeak, LayerSize, MemoryPlan, TensorPlace
+from ...profiles.resident import HEAP, ORIGINALS, PROCESS, Resident
 from ...profiles.vocabulary import MEMORY_KINDS
 from ...settings.devices import is_mapped, is_repacked
 from .parts import Column, Row, Section, Table, notes, ranges
 from .quantities import bytes_text
 
 _NAME_WIDTH = 22
+_TERMS = {
+    ORIGINALS: "mmapped source of repacked weights",
+    HEAP: "llama.cpp's heap",
+    PROCESS: "process and libraries",
+}
 _LAYERS_WIDTH = 24
 _DEFAULT_TOP = 10
 # More rows of layers than these say less than their kinds do.
@@ -38,13 +44,51 @@ def plan_sections(
 
 
 def kinds(plan: MemoryPlan) -> Section:
-    """The totals of each kind."""
+    """The totals of each kind, and what of it would be resident."""
+    if plan.resident is not None:
+        return _resident_kinds(plan, plan.resident)
     totals = plan.totals_bytes
     total = totals["total"]
     shown = [kind for kind in MEMORY_KINDS if totals[kind]]
     rows = [(kind, totals[kind], totals[kind] / total, totals[kind] / total) for kind in shown]
     columns = (Column("kind"), Column("size", "bytes"), Column("share", "share"), Column("", "bar"))
     return Section("Memory", (Table(columns, rows, ("total", total, "", "")),))
+
+
+def _resident_kinds(plan: MemoryPlan, resident: Resident) -> Section:
+    reserved: dict[str, Any] = {**plan.totals_bytes, ORIGINALS: "", HEAP: "", PROCESS: ""}
+    kinds = {kind: resident.of_kind("work" if kind == "other" else kind) for kind in reserved}
+    kinds["total"] = resident.expected_bytes
+    evictable = {"total": resident.evictable_bytes}
+    for line in resident.lines:
+        if line.is_evictable:
+            evictable[line.kind] = evictable.get(line.kind, 0) + line.size_bytes
+    rows = [
+        (_TERMS.get(kind, kind), reserved[kind], size, evictable.get(kind) or "")
+        for kind, size in kinds.items()
+        if kind != "total" and (size or reserved[kind])
+    ]
+    total = ("total", reserved["total"], kinds["total"], evictable["total"])
+    columns = (
+        Column("kind"), Column("reserved", "bytes"), Column("resident", "bytes"),
+        Column("evictable", "bytes"),
+    )  # fmt: skip
+    recorder = resident.profiled_bytes - resident.expected_bytes
+    below = notes(
+        resident_text(plan),
+        "evictable: the system can drop it, and read it from the file again.",
+        f"While slmprof records, its recorder takes {bytes_text(recorder)} more.",
+    )
+    return Section("Memory", (Table(columns, rows, total), *below))
+
+
+def resident_text(plan: MemoryPlan) -> str:
+    """What the resident sizes of a plan stand for."""
+    n_prompt = plan.resident.n_prompt if plan.resident is not None else 0
+    return (
+        f"resident: expected of a process that runs a prompt of {n_prompt} tokens with one output, "
+        "and generates until the context is full."
+    )
 
 
 def _buffers(plan: MemoryPlan) -> Section:
