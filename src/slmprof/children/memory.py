@@ -6,7 +6,7 @@ from pathlib import Path
 
 # What planning adds to a process (the libraries that it loads), and what running does: pages of the
 # native library, stacks of threads, Python's own objects.
-_TO_PLAN_BYTES, _TO_RUN_BYTES = 7 << 20, 8 << 20
+_TO_PLAN_BYTES, _TO_RUN_BYTES = 10 << 20, 5 << 20
 
 
 def read(path: str) -> str:

@@ -12,6 +12,7 @@ from builders import example_profile
 from memory_builder import MIB, N_PAST, example_memory, with_memory
 from reports import data, shown
 
+from slmprof.profiles.resident import Resident, ResidentLine
 from slmprof.reporters.documents.quantities import mebibytes
 from slmprof.views import Profile
 
@@ -91,6 +92,24 @@ def test_unknown_figures_are_dashes_and_old_profiles_show_their_buffers() -> Non
     assert "\nMemory\n" in old and "predicted" not in old and "tokens in the context" not in old
     assert line(old, "KV cache") == ["CPU", "1.00"]
     assert "Peak resident memory of the process: 20.00 MiB." in " ".join(old.split())
+
+
+def test_what_was_expected_stands_beside_what_was_observed() -> None:
+    assert "expected" not in shown(with_memory())
+    lines = (
+        ResidentLine("weights", 3 * MIB, is_evictable=True),
+        ResidentLine("originals", 2 * MIB, is_evictable=True, is_needed=False),
+        ResidentLine("kv_cache", MIB // 2), ResidentLine("compute", MIB // 4),
+        ResidentLine("heap", MIB), ResidentLine("process", 8 * MIB), ResidentLine("recorder", MIB),
+    )  # fmt: skip
+    plain = with_memory()
+    memory = plain.meta.memory.replace(resident_expected=Resident(4, lines))
+    profile = replace(plain, meta=plain.meta.replace(memory=memory))
+    assert line(shown(profile), "resident, expected") == ["5.00", "0.50", "0.25", "10.00", "15.75"]
+    told = document(profile)
+    assert told["resident_expected_bytes"] == 15 * MIB + 3 * MIB // 4
+    assert {"kind": "heap", "size_bytes": MIB}.items() <= told["resident_expected"][4].items()
+    assert document(plain)["resident_expected_bytes"] is None
 
 
 @pytest.mark.parametrize("by", [None, "place"])

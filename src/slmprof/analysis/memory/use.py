@@ -9,6 +9,7 @@ import pandas as pd
 
 from ...profiles.data import ProfileData
 from ...profiles.meta import Buffer, Observation
+from ...profiles.resident import Resident
 from ...profiles.vocabulary import MEMORY_KINDS
 from ...settings.devices import is_repacked
 from ..tables.typed import typed_table
@@ -34,6 +35,7 @@ class MemoryReport:
         caches: what the caches hold, see `cache_table`.
         n_past: the most tokens that the context held, which the caches are described at.
         rss_peak_bytes: the most that the process had resident, where it is known.
+        expected: what was expected to be resident; None where the profile does not say.
     """
 
     buffers: pd.DataFrame
@@ -45,6 +47,7 @@ class MemoryReport:
     caches: pd.DataFrame
     n_past: int
     rss_peak_bytes: int | None
+    expected: Resident | None
 
 
 def memory_report(profile: ProfileData) -> MemoryReport:
@@ -59,6 +62,7 @@ def memory_report(profile: ProfileData) -> MemoryReport:
         caches=cache_table(profile),
         n_past=deepest(profile),
         rss_peak_bytes=profile.meta.memory.rss_peak_bytes,
+        expected=profile.meta.memory.resident_expected,
     )
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ...analysis.memory.reconciliation import DIFFERENCE, HEAP, ORIGINALS
 from ...analysis.memory.use import MemoryReport
 from ...analysis.verdicts.breakdown import Breakdown
+from ...profiles.resident import ORIGINALS as ORIGINALS_LINE
+from ...profiles.resident import Resident
 from ...profiles.vocabulary import MEMORY_KINDS
 from .parts import Column, Note, Quantity, Row, Section, Table, notes
 from .quantities import bytes_text
@@ -20,13 +23,16 @@ _SIZES = ("predicted", "allocated", "resident")
 def memory_data(breakdown: Breakdown) -> dict[str, Any]:
     """The part `memory` of a breakdown; `places` only where that view was asked for."""
     report = breakdown.memory
-    found = report.reconciliation
+    found, expected = report.reconciliation, report.expected
     places = {"places": records(breakdown.tables["place"])} if breakdown.by == "place" else {}
     return {
         "buffers": records(report.buffers),
         "totals_bytes": report.totals,
         "repacked_bytes": report.repacked_bytes,
         "rss_peak_bytes": report.rss_peak_bytes,
+        # Of the same process: with the recorder, which the peak has as well.
+        "resident_expected_bytes": expected.profiled_bytes if expected is not None else None,
+        "resident_expected": [line.to_json() for line in expected.lines] if expected else [],
         "predicted": records(report.predicted),
         "reconciliation": {
             "point": found.point,
@@ -43,7 +49,8 @@ def memory_data(breakdown: Breakdown) -> dict[str, Any]:
 
 
 def memory_totals(report: MemoryReport) -> Section:
-    """Each kind of memory as predicted, allocated and resident, and what the process peaked at."""
+    """Each kind of memory as predicted, allocated, expected to be resident and resident, and what
+    the process peaked at."""
     rows = records(report.reconciliation.rows)
     buffers = [row for row in rows if row["buffer_type"]]
     for row in buffers:
@@ -57,6 +64,8 @@ def memory_totals(report: MemoryReport) -> Section:
         }
         sums = [None if None in own else sum(own) for own in sizes.values()]
         known = [size for size in sums if size is not None]
+        if name == "resident" and report.expected is not None:
+            cells.append(_expected(report.expected, kinds))
         if name == "resident" and peak is not None:
             rest = peak - sum(known) if len(known) == len(kinds) else None
             cells.append((f"{name}, peak", *sums, rest, peak))
@@ -69,6 +78,15 @@ def memory_totals(report: MemoryReport) -> Section:
         Column("total", "mib"),
     )
     return Section("Memory, MiB", (Table(columns, cells),))
+
+
+def _expected(expected: Resident, kinds: Sequence[str]) -> Row:
+    """What was expected to be resident, with all that is no buffer under the process."""
+    sizes = [expected.of_kind("work" if kind == "other" else kind) for kind in kinds]
+    if "weights" in kinds:
+        sizes[kinds.index("weights")] += expected.of_kind(ORIGINALS_LINE)
+    total = expected.profiled_bytes
+    return ("resident, expected", *sizes, total - sum(sizes), total)
 
 
 def memory_sections(breakdown: Breakdown) -> list[Section]:
