@@ -118,15 +118,20 @@ def wider(factor: float) -> str:
     return f"FFN {100 * (factor - 1):.1f} % wider"
 
 
+def variants_of(model: str) -> dict[str, Dimensions]:
+    """The dimensions of a model and of those that differ from it in one thing, by name."""
+    base = replace(find_preset(model).dimensions, **BASES[model])
+    made = {"base": base}
+    for factor in WIDER:
+        made[wider(factor)] = replace(base, n_ff=round(base.n_ff_of(0) * factor))
+    made[HALVED] = replace(base, n_head_kv=base.n_head_kv_of(0) // 2)
+    return made
+
+
 def write_variants(model: str, folder: Path) -> dict[str, Path]:
     """The files of a model's variants, by their names; itself is the same file once more."""
-    base = replace(find_preset(model).dimensions, **BASES[model])
-    told: dict[str, Dimensions] = {"base": base}
-    for factor in WIDER:
-        told[wider(factor)] = replace(base, n_ff=round(base.n_ff_of(0) * factor))
-    told[HALVED] = replace(base, n_head_kv=base.n_head_kv_of(0) // 2)
     paths = {}
-    for number, (name, dimensions) in enumerate(told.items()):
+    for number, (name, dimensions) in enumerate(variants_of(model).items()):
         paths[name] = folder / f"{number}.gguf"
         slmprof.synthesize(dimensions, paths[name], file_type=FILE_TYPE)
     return {"base": paths.pop("base"), SELF: folder / "0.gguf", **paths}

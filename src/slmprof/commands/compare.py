@@ -48,7 +48,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "sources",
-        metavar="A_OR_B",
+        metavar="SOURCE",
         nargs="+",
         help="profiles that --save wrote, or models (as for breakdown); the first is the baseline",
     )

@@ -131,7 +131,10 @@ def test_a_condition_that_failed_ends_with_one(
     assert main(run) == 1
     out, err = outputs(capsys)
     assert "Failed: decode > 3%" in out
-    assert err.startswith("slmprof: error: failed: decode > 3% (decode +") and err.count("\n") == 1
+    assert (
+        err.startswith("slmprof: error: failed: decode > 3% (slow: decode +")
+        and err.count("\n") == 1
+    )
     assert main(["compare", "a.gguf", "b.gguf", *run[3:-1], "decode > 90%"]) == 0
     assert outputs(capsys)[1] == ""
 
@@ -143,7 +146,9 @@ def test_a_condition_that_cannot_be_decided_is_no_failure_but_told(
 ) -> None:
     files = [saved(tmp_path / f"{name}.slmprof") for name in "ab"]
     assert main(["compare", *files, "--fail-if", "decode > 3%"]) == 0
-    assert outputs(capsys)[1].startswith("slmprof: warning: undecided: decode > 3% (decode: each")
+    assert outputs(capsys)[1].startswith(
+        "slmprof: warning: undecided: decode > 3% (b: decode: each"
+    )
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ def test_the_verdict_stands_first() -> None:
     assert text.startswith("- Changed decodes 10 % slower than base")
     joined = " ".join(text.split())
     assert "FFN +1 ms of +1 ms" in joined
-    assert "Failed: decode > 3% (decode +10.0 %, surely within" in joined
+    assert "Failed: decode > 3% (changed: decode +10.0 %, surely within" in joined
 
 
 @pytest.mark.parametrize("is_full", [False, True])
@@ -119,4 +119,4 @@ def test_one_process_says_how_to_get_a_verdict() -> None:
     text = shown(comparison_document(compared("decode > 3%", n=1)))
     joined = " ".join(text.split())
     assert "Each has one process" in joined and "--processes" in joined
-    assert "Undecided: decode > 3% (decode: each has one process" in joined
+    assert "Undecided: decode > 3% (changed: decode: each has one process" in joined

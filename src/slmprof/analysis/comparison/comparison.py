@@ -177,7 +177,7 @@ def compare_subjects(
                 differences=differences(a, b),
                 obstacles=stand,
                 verdicts=verdicts((a.name, b.name), rows, stand, margin),
-                outcomes=check(conditions, rows),
+                outcomes=check(b.name, conditions, rows),
             )
         )
     return Comparison(a, tuple(pairings), margin)
@@ -229,4 +229,8 @@ def _described(subject: Subject) -> dict[str, Any]:
 
 
 def _record(outcome: Outcome) -> dict[str, Any]:
-    return {"expression": outcome.condition.text, "row": row_record(outcome.row)}
+    return {
+        "expression": outcome.condition.text,
+        "b": outcome.name,
+        "row": row_record(outcome.row),
+    }

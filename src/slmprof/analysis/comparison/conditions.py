@@ -141,22 +141,29 @@ class Condition:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a condition: its state, and the row that decided it, or that did not."""
+    """What became of a condition: its state, and the row that decided it, or that did not.
 
+    Attributes:
+        name: of the subject that was compared with the first.
+    """
+
+    name: str
     condition: Condition
     state: str
     row: Row
 
 
-def check(conditions: Sequence[Condition], rows: Sequence[Row]) -> tuple[Outcome, ...]:
-    """Each condition once for each row that fails it; else once, undecided or held.
+def check(name: str, conditions: Sequence[Condition], rows: Sequence[Row]) -> tuple[Outcome, ...]:
+    """Each condition on a subject once for each row that fails it; else once, undecided or held.
 
     Raises:
         UsageError: a condition names nothing that was compared.
     """
     made: list[Outcome] = []
     for condition in conditions:
-        found = [Outcome(condition, condition.state(row), row) for row in condition.rows(rows)]
+        found = [
+            Outcome(name, condition, condition.state(row), row) for row in condition.rows(rows)
+        ]
         failed = [outcome for outcome in found if outcome.state == FAILED]
         undecided = [outcome for outcome in found if outcome.state == UNDECIDED]
         made += failed or undecided[:1] or found[:1]

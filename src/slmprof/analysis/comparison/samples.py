@@ -30,6 +30,7 @@ TIMES: tuple[str, ...] = (LATENCY, BLOCK, PART, KERNEL, LAYER, OP)
 # Standard error of a median of n samples: this times their MAD, over the root of n (if normal).
 _MEDIAN_ERROR = 1.4826 * 1.2533
 # ggml names tensors that nobody named by their place, which tells nothing about their role.
+_NUMBER = re.compile(r"\d+(?:\.\d+)?")
 _UNNAMED = re.compile(r"(node|leaf)_\d+")
 
 
@@ -124,14 +125,26 @@ def summarize_subject(name: str, profiles: Sequence[Derived], n_depth: int) -> S
 
 
 def _meta(profiles: Sequence[Derived], n_processes: int) -> Meta:
-    """The first profile's, with the warnings of all, each once."""
+    """The first profile's, with the warnings of all; of those that differ in their numbers alone,
+    the one with the largest."""
     first = profiles[0].data.meta
-    told = dict.fromkeys(
-        text for profile in profiles for text in profile.data.meta.environment.warnings
-    )
-    environment = first.environment.replace(warnings=tuple(told))
+    told: dict[str, str] = {}
+    for profile in profiles:
+        for text in profile.data.meta.environment.warnings:
+            kind = warning_kind(text)
+            told[kind] = max(text, told.get(kind, text), key=_numbers)
+    environment = first.environment.replace(warnings=tuple(told.values()))
     config = replace(first.config, processes=n_processes)
     return first.replace(config=config, environment=environment)
+
+
+def warning_kind(text: str) -> str:
+    """What a warning is about, whatever its numbers."""
+    return _NUMBER.sub("#", text)
+
+
+def _numbers(text: str) -> list[float]:
+    return [float(number) for number in _NUMBER.findall(text)]
 
 
 def are_interleaved(a: Subject, b: Subject) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 from ...profiles.vocabulary import PHASES
 from .intervals import MIN_PROCESSES
 from .matching import Pair
-from .samples import OP, Subject
+from .samples import OP, Subject, warning_kind
 
 _MACHINE = ("cpu", "n_cores", "memory_bytes", "os", "governor")
 _MODEL = (
@@ -42,14 +42,18 @@ class Obstacle:
 
 def differences(a: Subject, b: Subject) -> tuple[Difference, ...]:
     """Machine, build, model, settings and warnings, where the two differ."""
-    first, second = list(_facts(a)), list(_facts(b))
-    told = {**dict.fromkeys(key for key, _ in first), **dict.fromkeys(key for key, _ in second)}
-    of_a, of_b = dict(first), dict(second)
-    return tuple(
+    of_a, of_b = dict(_facts(a)), dict(_facts(b))
+    different = [
         Difference(*key, of_a.get(key), of_b.get(key))
-        for key in told
+        for key in {**of_a, **of_b}
         if of_a.get(key) != of_b.get(key)
-    )
+    ]
+    warned = [{warning_kind(t): t for t in s.meta.environment.warnings} for s in (a, b)]
+    for kind in {**warned[0], **warned[1]}:
+        if kind not in warned[0] or kind not in warned[1]:
+            text = warned[0].get(kind) or warned[1][kind]
+            different.append(Difference("warnings", text, kind in warned[0], kind in warned[1]))
+    return tuple(different)
 
 
 def _facts(subject: Subject) -> Iterator[tuple[tuple[str, str], Any]]:
@@ -69,8 +73,6 @@ def _facts(subject: Subject) -> Iterator[tuple[tuple[str, str], Any]]:
         if name not in _UNTOLD:
             yield ("settings", name), value
     yield ("run", "complete"), meta.run.complete
-    for text in meta.environment.warnings:
-        yield ("warnings", text), True
 
 
 def obstacles(a: Subject, b: Subject, pairs: Sequence[Pair]) -> tuple[Obstacle, ...]:

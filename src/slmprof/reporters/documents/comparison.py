@@ -93,7 +93,7 @@ def outcome_text(outcome: Outcome) -> str:
     else:
         surely = changes(row.intervals.relative_corrected_ci)
         figures = f"{where} {change(row.relative)}, surely within {surely}"
-    return f"{outcome.state}: {outcome.condition.text} ({figures})"
+    return f"{outcome.state}: {outcome.condition.text} ({outcome.name}: {figures})"
 
 
 def _headline(comparison: Comparison) -> Headline:

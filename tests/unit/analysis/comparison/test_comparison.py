@@ -238,9 +238,18 @@ def test_what_differs_in_machine_build_model_and_settings() -> None:
         {"part": "machine", "what": "cpu", "a": "Example CPU", "b": "Other CPU"},
         {"part": "build", "what": "GGML_NATIVE", "a": True, "b": False},
         {"part": "model", "what": "file_type", "a": "Q4_K_M", "b": "Q8_0"},
-        {"part": "warnings", "what": "throttled", "a": None, "b": True},
+        {"part": "warnings", "what": "throttled", "a": False, "b": True},
     ]
     assert compare_subjects([side("A"), side("B", turn=2)]).differences_in_setup == []
+
+
+def test_warnings_that_differ_in_numbers_alone_are_one() -> None:
+    texts = ("other processes used 5 % of the CPU", "other processes used 40 % of the CPU")
+    sides = [
+        side(name, turn=turn, meta=about("environment", warnings=[text]))
+        for name, turn, text in zip("AB", (0, 2), texts, strict=True)
+    ]
+    assert compare_subjects(sides).differences_in_setup == []
 
 
 def test_several_are_each_compared_with_the_first() -> None:

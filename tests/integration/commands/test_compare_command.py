@@ -1,0 +1,58 @@
+"""Models compared by the real engine: what ran, what matched, and what memory says."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from command_line import run
+
+ModelMaker = Callable[..., Path]
+SMALL = [
+    "--n-prompt", "8", "--n-gen", "3", "--repeats", "1", "--n-ctx", "256", "--threads", "1",
+    "--processes", "5", "--format", "json",
+]  # fmt: skip
+
+
+def test_a_model_and_itself_match_in_every_op(small_model: ModelMaker, tmp_path: Path) -> None:
+    model, kept = small_model(), tmp_path / "kept"
+    answer = run("compare", model, model, *SMALL, "--save", kept)
+    assert answer.returncode == 0, answer.stderr
+    value = json.loads(answer.stdout)
+    assert value["interleaved"] is True and value["obstacles"] == []
+    assert value["a"]["processes"] == value["b"]["processes"] == 5
+    assert {one["part"] for one in value["differences_in_setup"]} <= {"warnings"}
+    for row in value["rows"]:
+        assert row["note"] == "" and row["a"] is not None and row["b"] is not None, row
+    memory = [row for row in value["rows"] if row["what"] == "memory"]
+    assert {row["verdict"] for row in memory if row["name"] != "rss_peak"} == {"same"}
+    assert {row["what"] for row in value["rows"]} == {
+        "latency", "block", "part", "kernel", "layer", "op", "memory",
+    }  # fmt: skip
+    again = run(
+        "show", *sorted(kept.iterdir(), key=lambda file: len(file.name)), "--format", "json"
+    )
+    assert json.loads(again.stdout)["rows"] == value["rows"]
+
+
+def test_an_exact_condition_on_memory_fails(small_model: ModelMaker) -> None:
+    wider = small_model("llama", n_ff=768)
+    conditions = ["--fail-if", "weights > 0", "--fail-if", "kv_cache > 0"]
+    answer = run("compare", small_model(), wider, *SMALL, *conditions)
+    assert answer.returncode == 1
+    value = json.loads(answer.stdout)
+    assert [one["expression"] for one in value["failed"]] == ["weights > 0"]
+    states = {one["expression"]: one["state"] for one in value["conditions"]}
+    assert states == {"weights > 0": "failed", "kv_cache > 0": "held"}
+    assert "slmprof: error: failed: weights > 0" in answer.stderr
+    ops = [row for row in value["rows"] if row["what"] == "op"]
+    assert all(row["a"] is not None and row["b"] is not None for row in ops)
+
+
+def test_models_of_unlike_kind_are_told_apart(small_model: ModelMaker) -> None:
+    answer = run("compare", small_model(), small_model("bloom"), *SMALL)
+    assert answer.returncode == 0, answer.stderr
+    rows = [row for row in json.loads(answer.stdout)["rows"] if row["what"] == "op"]
+    notes = {row["note"] for row in rows}
+    assert {"", "only in a", "only in b"} <= notes

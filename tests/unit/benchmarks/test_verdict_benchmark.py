@@ -1,0 +1,57 @@
+"""How the benchmark of verdicts counts."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+_BENCHMARKS = Path(__file__).parents[3] / "benchmarks"
+
+
+@pytest.fixture
+def verdicts(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(_BENCHMARKS))
+    for name in ("reporting", "verdicts"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    import verdicts
+
+    return verdicts
+
+
+def test_only_the_block_that_changed_may_differ(verdicts: ModuleType) -> None:
+    def is_right(**told: str) -> bool:
+        blocks = {tuple(key.split("_", 1)): verdict for key, verdict in told.items()}
+        found = verdicts.Found("FFN 5.0 % wider", blocks, len(blocks), "")
+        right: bool = found.is_right("ffn", "slower")
+        return right
+
+    assert is_right(decode_ffn="slower") and is_right(decode_ffn="slower", prefill_ffn="slower")
+    assert not is_right() and not is_right(prefill_ffn="slower")
+    assert not is_right(decode_ffn="faster")
+    assert not is_right(decode_ffn="slower", decode_attention="slower")
+    assert not is_right(decode_ffn="slower", prefill_lm_head="faster")
+
+
+def test_the_smallest_widening_is_one_from_which_on_all_are_found(verdicts: ModuleType) -> None:
+    names = [verdicts.wider(factor) for factor in verdicts.WIDER]
+    assert verdicts.smallest_found(dict(zip(names, (3, 19, 20, 20), strict=True)), 20) == (
+        pytest.approx(0.05)
+    )
+    assert verdicts.smallest_found(dict(zip(names, (20, 18, 20, 20), strict=True)), 20) == (
+        pytest.approx(0.075)
+    )
+    assert verdicts.smallest_found(dict(zip(names, (20, 20, 20, 18), strict=True)), 20) is None
+
+
+def test_variants_differ_in_one_thing_and_keep_whole_blocks(verdicts: ModuleType) -> None:
+    for model in verdicts.BASES:
+        dimensions = verdicts.variants_of(model)
+        base = dimensions["base"]
+        for factor in verdicts.WIDER:
+            wider = dimensions[verdicts.wider(factor)]
+            assert wider.n_ff_of(0) == pytest.approx(base.n_ff_of(0) * factor)
+            assert wider.n_ff_of(0) % 32 == 0 and base.n_ff_of(0) % 32 == 0
+        assert 2 * dimensions[verdicts.HALVED].n_head_kv_of(0) == base.n_head_kv_of(0)
