@@ -271,7 +271,10 @@ def architecture_of(d: Dimensions) -> Architecture:
         raise ModelError(f"cannot synthesise architecture {d.architecture!r}; known are {known}")
     space = d.ssm
     problems = [
-        (rules.recurrent and space is None, "needs the dimensions of its state"),
+        (
+            rules.recurrent and space is None,
+            "needs the dimensions of its state, which a preset or a config.json gives",
+        ),
         (not rules.recurrent and space is not None, "has no state space"),
         (
             d.architecture == "mamba" and space is not None and space.n_inner != 2 * d.n_embd,
