@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from ..children.memory import read
+from ..profiles.meta import Load
 
 _SHARE_OF_OTHERS = 0.03  # of all cores' time, beyond which another load is worth a warning
 
@@ -32,16 +33,30 @@ class LoadMeter:
         seconds = own.user + own.system + own.children_user + own.children_system
         return busy, steal * tick, busy + (idle + iowait + steal) * tick, seconds
 
-    def warnings(self) -> list[str]:
-        """What spoiled the time since then, one sentence each."""
+    def load(self) -> Load | None:
+        """What others took since then; None where the system does not tell."""
         now = self._read_times()
         busy, steal, total, own = (b - a for a, b in zip(self._begin, now, strict=True))
         if total <= 0:
-            return []
-        found = []
-        # Both are counted in ticks of 10 ms: a short run may be off by one on each core.
-        if (others := (busy - own) / total) > _SHARE_OF_OTHERS + 0.02 / total:
-            found.append(f"other processes used {100 * others:.0f} % of this machine's CPU time")
-        if (taken := steal / total) > _SHARE_OF_OTHERS:
-            found.append(f"the hypervisor stole {100 * taken:.0f} % of this machine's CPU time")
-        return found
+            return None
+        others, stolen = (min(max(taken / total, 0.0), 1.0) for taken in (busy - own, steal))
+        return Load(core_seconds=total, others_share=others, stolen_share=stolen)
+
+    def warnings(self) -> list[str]:
+        """What spoiled the time since then, one sentence each."""
+        load = self.load()
+        return load_warnings(load) if load is not None else []
+
+
+def load_warnings(load: Load) -> list[str]:
+    """What spoiled that time, one sentence each."""
+    found = []
+    # Times are counted in ticks of 10 ms: a short run may be off by one on each core.
+    uncertain = 0.02 / load.core_seconds if load.core_seconds > 0 else 1.0
+    if load.others_share > _SHARE_OF_OTHERS + uncertain:
+        share = 100 * load.others_share
+        found.append(f"other processes used {share:.0f} % of this machine's CPU time")
+    if load.stolen_share > _SHARE_OF_OTHERS:
+        share = 100 * load.stolen_share
+        found.append(f"the hypervisor stole {share:.0f} % of this machine's CPU time")
+    return found

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+from msgspec import UNSET
 
 from .bandwidth import RunBandwidth
 from .data import ProfileData
@@ -135,8 +136,12 @@ def _joined_meta(first: ProfileData, second: ProfileData) -> Meta:
     meta, other = first.meta, second.meta
     mine = meta.environment.warnings
     config = replace(meta.config, processes=n_processes(first) + n_processes(second))
+    environment, load = meta.environment, other.environment.load
+    if environment.load is not UNSET and load is not UNSET:
+        environment = environment.replace(load=environment.load.joined(load))
     joined = meta.replace(
         config=config,
+        environment=environment,
         run=_joined_run(meta.run, other.run),
         bandwidth=_joined_bandwidth(meta.bandwidth, other.bandwidth),
     )

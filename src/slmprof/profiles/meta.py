@@ -37,6 +37,31 @@ class Program(Record, frozen=True):
     build: dict[str, str | int | bool | None] = field(default_factory=dict)
 
 
+class Load(Record, frozen=True):
+    """What others took of all cores' time, `core_seconds`, while the passes of a run were measured.
+
+    `others_share` went to other processes, `stolen_share` to the hypervisor.
+    """
+
+    core_seconds: Annotated[float, msgspec.Meta(ge=0, le=1e12)] = 0.0
+    others_share: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
+    stolen_share: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
+
+    def joined(self, other: Load) -> Load:
+        """That of both times together."""
+        seconds = self.core_seconds + other.core_seconds
+        if seconds <= 0:
+            return self
+        shares = {
+            name: (
+                getattr(self, name) * self.core_seconds + getattr(other, name) * other.core_seconds
+            )
+            / seconds
+            for name in ("others_share", "stolen_share")
+        }
+        return Load(core_seconds=seconds, **shares)
+
+
 class Environment(Record, frozen=True):
     """The machine; `warnings` say what spoiled the run, one sentence each."""
 
@@ -46,6 +71,7 @@ class Environment(Record, frozen=True):
     os: str | None = None
     governor: str | None = None
     warnings: tuple[str, ...] = ()
+    load: Load | UnsetType = UNSET
 
 
 class FileIdentity(Record, frozen=True):

@@ -17,7 +17,7 @@ from slmprof.capture.monitors.model_file import ModelFileMonitor
 from slmprof.capture.monitors.protocol import Monitor, Point
 from slmprof.capture.session import Session
 from slmprof.errors import CaptureError, UsageError
-from slmprof.profiles.meta import Buffer, Environment, Meta
+from slmprof.profiles.meta import Buffer, Environment, Load, Meta
 
 BUFFER = {"device": "CPU", "buffer_type": "CPU", "kind": "weights", "size_bytes": 7}
 
@@ -74,8 +74,9 @@ def test_the_load_is_measured_from_the_warm_up_to_the_last_repeat(
         def __init__(self) -> None:
             self.begin = now[0]
 
-        def warnings(self) -> list[str]:
-            return [f"{self.begin} to {now[0]}"]
+        def load(self) -> Load:
+            share = 0.5 if (self.begin, now[0]) == ("warm", "2") else 0.0
+            return Load(core_seconds=10.0, others_share=share)
 
     monkeypatch.setattr(load, "LoadMeter", Meter)
     engine: Any = None
@@ -87,7 +88,12 @@ def test_the_load_is_measured_from_the_warm_up_to_the_last_repeat(
     for time, point in (("warm", "warm-up"), ("1", "repeat"), ("2", "repeat"), ("late", "end")):
         now[0] = time
         monitor.reach(point, engine)  # type: ignore[arg-type]
-    assert monitor.describe(meta).environment.warnings == ("known", "warm to 2")
+    environment = monitor.describe(meta).environment
+    assert environment.load == Load(core_seconds=10.0, others_share=0.5)
+    assert environment.warnings == (
+        "known",
+        "other processes used 50 % of this machine's CPU time",
+    )
 
 
 def test_the_file_is_looked_at_when_it_is_loaded_and_behind_the_last_repeat(tmp_path: Path) -> None:

@@ -108,7 +108,7 @@ def test_what_contradicts_itself_is_said_before_any_figure() -> None:
         first = text.index("warning: profiled decode steps take 24.1 ms on the mean where")
         assert first < text.index("Latency")
         assert text.count("profiled decode steps take") == 1
-        assert "No shares of decode: profiled, its steps are not those of the latency." in text
+        assert "No shares of decode: they would be those of a disturbed run." in text
     assert fits(shown(profile))
     rows = [line for line in shown(profile).splitlines() if line.startswith("attention")]
     assert rows[0].split()[-2:] == ["16.00", "-"]

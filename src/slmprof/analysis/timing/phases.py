@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from msgspec import UNSET
 
 from ...profiles.data import ProfileData
 from ...profiles.schema import Int64
@@ -39,6 +40,10 @@ NS_PER_MS = 1e6
 # other, beyond the second the shares of ops are those of another run.
 MAX_DIFFERENCE = 0.10
 MAX_DIFFERENCE_OF_SHARES = 0.20
+# Threads that had no core for more of their time were not disturbed now and then, but throughout.
+MAX_OFF_CORE = 0.07
+# CPU time of other threads is that of the system's last tick: 25 of them tell well enough.
+_LEAST_WALL_NS = 100_000_000
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,7 @@ class PhaseSummary:
         profiled_latency_ms: of an undisturbed step of the op passes.
         overhead: median profiled latency over median latency, of undisturbed steps.
         difference: the mean of profiled_latency_ms over the median of latency_ms, less one.
+        off_core_share: see `off_core_share`.
         attributed_share: (ops + host segments) / profiled wall time.
         segments_ms: see `Segments`.
         host_segments_ms: each kind of host segment by name, mean milliseconds per step.
@@ -89,6 +95,7 @@ class PhaseSummary:
     profiled_latency_ms: Summary | None = None
     overhead: Overhead | None = None
     difference: float | None = None
+    off_core_share: float | None = None
     attributed_share: float | None = None
     segments_ms: Segments | None = None
     host_segments_ms: Mapping[str, float] = field(default_factory=dict)
@@ -97,12 +104,17 @@ class PhaseSummary:
     @property
     def contradicts(self) -> bool:
         """Whether what the ops add up to is not what a step takes."""
-        return self.difference is not None and abs(self.difference) > MAX_DIFFERENCE
+        return _exceeds(self.difference, MAX_DIFFERENCE)
+
+    @property
+    def lacks_cores(self) -> bool:
+        """Whether another process had its cores throughout, in steps that look undisturbed."""
+        return _exceeds(self.off_core_share, MAX_OFF_CORE)
 
     @property
     def withholds_shares(self) -> bool:
         """Whether shares of ops would tell of another run than the headline does."""
-        return _is_another_run(self.difference)
+        return _exceeds(self.difference, MAX_DIFFERENCE_OF_SHARES) or self.lacks_cores
 
 
 def summarize_phases(profile: ProfileData) -> tuple[PhaseSummary, ...]:
@@ -135,13 +147,38 @@ def step_difference(profile: ProfileData, phase: int) -> float | None:
     return float(profiled.mean() / np.median(timed)) - 1
 
 
+def off_core_share(profile: ProfileData, phase: int) -> float | None:
+    """Share of the time in which threads had work, but no core, in the steps of `op_steps`.
+
+    While a graph runs all its threads have work, for they spin at its barriers; between the runs
+    one has. Where the steps are too short to tell by their CPU time, it is what others took of the
+    cores during the whole run, as far as no idle core made up for it. None where neither is known.
+    """
+    steps, runs, chosen = profile.steps, profile.runs, op_steps(profile, phase)
+    environment = profile.meta.environment
+    n_threads = int(runs.n_threads[chosen[runs.step]].max(initial=0))
+    # Threads that share a core by their own number wait for each other, not for another process.
+    n_busy = min(n_threads, environment.n_cores or n_threads)
+    if n_busy == 0:
+        return None
+    wall, cpu = _total((steps.end_ns - steps.begin_ns)[chosen]), _total(steps.cpu_ns[chosen])
+    if cpu > 0 and wall >= _LEAST_WALL_NS:
+        return max(0.0, 1.0 - cpu / (wall + (n_busy - 1) * ops_total_ns(profile, phase)))
+    load, n_cores = environment.load, environment.n_cores
+    if load is UNSET or n_cores is None:
+        return None
+    taken = (load.others_share + load.stolen_share) * n_cores
+    return min(1.0, max(0.0, n_busy + taken - n_cores) / n_busy)
+
+
 def withholds_shares(profile: ProfileData, phase: int) -> bool:
     """As `PhaseSummary.withholds_shares`."""
-    return _is_another_run(step_difference(profile, phase))
+    difference, off_core = step_difference(profile, phase), off_core_share(profile, phase)
+    return _exceeds(difference, MAX_DIFFERENCE_OF_SHARES) or _exceeds(off_core, MAX_OFF_CORE)
 
 
-def _is_another_run(difference: float | None) -> bool:
-    return difference is not None and abs(difference) > MAX_DIFFERENCE_OF_SHARES
+def _exceeds(value: float | None, limit: float) -> bool:
+    return value is not None and abs(value) > limit
 
 
 def ops_total_ns(profile: ProfileData, phase: int) -> int:
@@ -191,6 +228,7 @@ def phase_record(summary: PhaseSummary) -> dict[str, Any]:
         "overhead_ratio": over.ratio if over else None,
         "overhead_ci95": list(over.ci95) if over and over.ci95 else [None, None],
         "difference": summary.difference,
+        "off_core_share": summary.off_core_share,
         "shares_withheld": summary.withholds_shares,
         "attributed_share": summary.attributed_share,
         "segments_ms": _record(summary.segments_ms, Segments),
@@ -232,6 +270,7 @@ def _summarize_phase(profile: ProfileData, number: int) -> PhaseSummary:
         profiled_latency_ms=profiled,
         overhead=overhead(samples.take(timing & quiet), samples.take(observed & quiet)),
         difference=step_difference(profile, number),
+        off_core_share=off_core_share(profile, number),
         attributed_share=share,
         segments_ms=segments,
         host_segments_ms=host,

@@ -59,17 +59,22 @@ def contradictions(summaries: Iterable[PhaseSummary]) -> list[str]:
     found = []
     for one in summaries:
         latency, profiled = one.latency_ms, one.profiled_latency_ms
-        if not one.contradicts or latency is None or profiled is None:
-            continue
-        text = (
-            f"profiled {one.phase} steps take {profiled.mean:.4g} ms on the mean where unprofiled "
-            f"ones take {latency.median:.4g} ms: "
-        )
-        if one.withholds_shares:
-            text += "shares are withheld, and times of ops are those of other steps"
-        else:
-            text += "times of ops do not add up to the latency"
-        found.append(text)
+        if one.contradicts and latency is not None and profiled is not None:
+            text = (
+                f"profiled {one.phase} steps take {profiled.mean:.4g} ms on the mean where "
+                f"unprofiled ones take {latency.median:.4g} ms: "
+            )
+            if one.withholds_shares:
+                text += "shares are withheld, and times of ops are those of other steps"
+            else:
+                text += "times of ops do not add up to the latency"
+            found.append(text)
+        if one.lacks_cores and one.off_core_share is not None:
+            found.append(
+                f"in {one.phase} threads had no core for {100 * one.off_core_share:.0f} % of their "
+                "time, because something else had it: shares are withheld; run again when "
+                "nothing else uses this machine"
+            )
     return found
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ...machine.load import LoadMeter
+from ...machine.load import LoadMeter, load_warnings
 from .protocol import Monitor, Point
 
 if TYPE_CHECKING:
     from ... import _core
-    from ...profiles.meta import Meta
+    from ...profiles.meta import Load, Meta
 
 
 class LoadMonitor(Monitor):
@@ -17,15 +17,18 @@ class LoadMonitor(Monitor):
 
     def __init__(self) -> None:
         self._meter: LoadMeter | None = None
-        self._warnings: list[str] = []
+        self._load: Load | None = None
 
     def reach(self, point: Point, _: _core.Engine) -> None:
         """Begins after the warm-up, and looks again after each repeat."""
         if point == "warm-up":
             self._meter = LoadMeter()
         elif point == "repeat" and self._meter is not None:
-            self._warnings = self._meter.warnings()
+            self._load = self._meter.load()
 
     def describe(self, meta: Meta) -> Meta:
-        """Adds to `environment.warnings`."""
-        return meta.with_warnings(self._warnings)
+        """Sets `environment.load`, and adds to `environment.warnings`."""
+        if self._load is None:
+            return meta
+        environment = meta.environment.replace(load=self._load)
+        return meta.replace(environment=environment).with_warnings(load_warnings(self._load))

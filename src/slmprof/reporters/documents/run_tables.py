@@ -74,7 +74,7 @@ def _intervals(phases: Sequence[PhaseSummary]) -> str:
 def _withheld(summary: PhaseSummary) -> str:
     if not summary.withholds_shares:
         return ""
-    return f"No shares of {summary.phase}: profiled, its steps are not those of the latency."
+    return f"No shares of {summary.phase}: they would be those of a disturbed run."
 
 
 def _disturbed(summary: PhaseSummary) -> str:

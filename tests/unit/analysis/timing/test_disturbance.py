@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 from builders import DECODE, PREFILL, example_profile
 from disturbance_builder import At, disturbed_profile, every_step, some_steps
+from reports import data
 
 from slmprof.analysis.timing.disturbance import undisturbed
+from slmprof.analysis.timing.phases import off_core_share
 from slmprof.analysis.timing.spans import op_spans, op_stats, reduce_spans
 from slmprof.profiles.merging import merge_processes
+from slmprof.profiles.meta import Load
 from slmprof.profiles.tables import EventTable
 from slmprof.profiles.vocabulary import PASS_OP, PASS_TIMING
 from slmprof.views import Profile
@@ -133,3 +136,44 @@ def test_statistics_leave_out_what_the_recorder_set_apart() -> None:
     assert kept.phases().equals(events.phases())
     whole = replace(kept, steps=steps.replace(set_apart=np.zeros(len(steps), np.uint8)))
     assert whole.phases().set_index("phase").loc["decode", "shares_withheld"]
+
+
+def with_cpu_time(profile: Profile, n_busy: float, load: Load | None = None) -> Profile:
+    """With so many threads at work while a graph runs, and one between the runs."""
+    steps = profile.steps
+    runs_ns = np.zeros(len(steps), np.int64)
+    np.add.at(runs_ns, profile.runs.step, profile.runs.end_ns - profile.runs.begin_ns)
+    cpu = (steps.end_ns - steps.begin_ns + (n_busy - 1) * runs_ns).astype(np.int64)
+    environment = profile.meta.environment
+    if load is not None:
+        environment = environment.replace(load=load)
+    meta = profile.meta.replace(environment=environment)
+    return replace(profile, meta=meta, steps=steps.replace(cpu_ns=cpu))
+
+
+def test_a_core_that_is_busy_throughout_withholds_shares() -> None:
+    for n_busy, is_withheld in ((2.0, False), (1.95, False), (1.4, True)):
+        row = decode(with_cpu_time(disturbed_profile(quiet), n_busy))
+        lost = (2 - n_busy) * 10 / (6.1 + 2 * 10)
+        assert row["off_core_share"] == pytest.approx(lost, abs=1e-6)
+        assert row["shares_withheld"] == is_withheld
+    profile = with_cpu_time(disturbed_profile(quiet), 1.4)
+    warnings = data(profile)["environment"]["warnings"]
+    assert warnings[1].startswith("in decode threads had no core for 23 % of their time")
+    assert profile.blocks()["share"].isna().all()
+
+
+def test_the_load_of_the_run_tells_where_steps_are_too_short() -> None:
+    busy = Load(core_seconds=4.0, others_share=0.3, stolen_share=0.1)
+    for load, expected in ((None, None), (Load(core_seconds=4.0), 0.0), (busy, 0.4)):
+        short = with_cpu_time(example_profile(), 2.0, load)
+        found = off_core_share(short, DECODE)
+        assert found == (None if expected is None else pytest.approx(expected))
+    idle = with_cpu_time(example_profile(), 2.0, busy)
+    cores = idle.meta.environment.replace(n_cores=4)
+    idle = replace(idle, meta=idle.meta.replace(environment=cores))
+    assert off_core_share(idle, DECODE) == 0.0  # 1.6 of 4 cores were taken, and 2 were needed
+
+
+def test_older_profiles_know_no_cpu_time() -> None:
+    assert off_core_share(example_profile(), DECODE) is None
