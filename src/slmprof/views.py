@@ -109,6 +109,13 @@ class Profile(ProfileData):
 
         return _published(impl_table(self.op_rows))
 
+    def scaling(self) -> pd.DataFrame:
+        """How much faster each kernel gets from one thread to several, in the columns of
+        `analysis.work.scaling.COLUMNS`; without rows where `--scaling` was not asked for."""
+        from .analysis.tables.ops import scaling_of
+
+        return _published(scaling_of(self.shallowest, self.op_rows))
+
     def ops(self) -> pd.DataFrame:
         """One row for each op of a phase, in `analysis.tables.ops.COLUMNS`, largest first.
 

@@ -49,7 +49,15 @@ def profile(
 
 def profile_in_worker(config: CaptureConfig, on_progress: OnProgress) -> Profile:
     """As `profile`, from a configuration."""
-    return interleaved([config], config.processes, on_progress)[0]
+    from .scaling import compared_threads, measure_scaling
+
+    if config.scaling:
+        compared_threads(config.n_threads)
+    found = interleaved([config], config.processes, on_progress)[0]
+    if not config.scaling:
+        return found
+    scaling = measure_scaling(config, profile_in_one_process, on_progress)
+    return replace(found, meta=found.meta.replace(scaling=scaling))
 
 
 def interleaved(

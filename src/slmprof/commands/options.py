@@ -92,6 +92,9 @@ def add_setting(
     default = f" ({setting.default_text})" if setting.default_text else ""
     name = setting.option or f"--{setting.name.replace('_', '-')}"
     is_on = setting.default is True
+    if setting.default is False and not several and not setting.axes:
+        group.add_argument(name, action="store_true", help=setting.help, **option)
+        return
     if is_on:
         group = group.add_mutually_exclusive_group()
     group.add_argument(

@@ -35,6 +35,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--ceilings", metavar="FILE", help="print a file that -o wrote, if it is of this machine"
     )
     parser.add_argument(
+        "--scaling", action="store_true", help="beside them those of one thread, and what more give"
+    )
+    parser.add_argument(
         "--isa", action="store_true", help="what instruction sets change, or would change"
     )
     parser.add_argument("-o", "--output", metavar="FILE", help="also write the figures to a file")
@@ -58,9 +61,19 @@ def run(args: argparse.Namespace) -> int:
         print(f"slmprof: note: wrote {args.output}", file=sys.stderr)
     from ..reporters.documents.ceilings import ceilings_document
 
-    document = ceilings_document(found, source, by_isa=args.isa)
+    single = None
+    if args.scaling:
+        if n_threads == 1:
+            raise UsageError("--scaling compares with one thread: give --threads 2 or more")
+        single = _of_one_thread(args)
+    document = ceilings_document(found, source, by_isa=args.isa, single=single)
     render(document, args.format, sys.stdout)
     return 0
+
+
+def _of_one_thread(args: argparse.Namespace) -> Ceilings:
+    """This machine's ceilings with one thread: a file has those of its own number alone."""
+    return _obtain(argparse.Namespace(**{**vars(args), "ceilings": None}), 1)[0]
 
 
 def _obtain(args: argparse.Namespace, n_threads: int) -> tuple[Ceilings, str]:

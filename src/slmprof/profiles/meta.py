@@ -14,6 +14,7 @@ from .bandwidth import RunBandwidth
 from .ceilings import Ceilings
 from .decoding import Json, Record, Whole, decode
 from .resident import Resident
+from .scaling import Scaling
 from .vocabulary import enums
 
 FORMAT = "slmprof-profile"
@@ -227,7 +228,7 @@ class Memory(Record, frozen=True):
 
 class Meta(Record, frozen=True):
     """The parts of `meta`; `ceilings` is None where this machine's were not measured, `bandwidth`
-    where memory's was not during the run."""
+    where memory's was not during the run, `scaling` where it had one number of threads."""
 
     slmprof: Program = Program()
     environment: Environment = Environment()
@@ -237,6 +238,7 @@ class Meta(Record, frozen=True):
     memory: Memory = Memory()
     ceilings: Ceilings | None = None
     bandwidth: RunBandwidth | None = None
+    scaling: Scaling | None = None
 
     @classmethod
     def from_json(cls, parts: Mapping[str, Any]) -> Meta:
@@ -268,8 +270,9 @@ class Meta(Record, frozen=True):
     def to_json(self) -> Json:
         """The parts as one JSON object, without numbers that JSON does not have."""
         values = super().to_json()
-        if self.bandwidth is None:
-            del values["bandwidth"]
+        for name in ("bandwidth", "scaling"):
+            if values[name] is None:
+                del values[name]
         return {**values, "ceilings": self.ceilings.to_json() if self.ceilings is not None else {}}
 
     def with_warnings(self, warnings: Iterable[str]) -> Meta:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from ..errors import UsageError
-from .kinds import MOST, Text
+from .kinds import MOST, Switch, Text
 from .model_source import ModelSource
 from .table import DEFAULT_N_CTX, NEVER, RUN, Asked, RunSettings, refuse_unknown, setting, table
 
@@ -32,6 +32,7 @@ class CaptureConfig(RunSettings[Asked]):
         clock: `exact` reads the clock in op passes when an op is wholly done, and once more when a
             thread goes on within a product; steps of very short ops become some percent longer.
         ceilings: what this machine reaches at best (docs/roofline.md).
+        scaling: a further run, in a process of its own, shows what more threads change.
 
     Raises:
         UsageError: an invalid setting. ModelError: MODEL is none.
@@ -41,6 +42,11 @@ class CaptureConfig(RunSettings[Asked]):
     ceilings: str = setting(
         Text("FILE", "auto, off or a file"), "auto",
         "this machine's limits: a file, auto (measured once, then kept), or off",
+        group=RUN, tells_apart=NEVER,
+    )  # fmt: skip
+    scaling: bool = setting(
+        Switch(), False,
+        "run once more on one thread (where that is the run's own, on all) and compare the two",
         group=RUN, tells_apart=NEVER,
     )  # fmt: skip
 

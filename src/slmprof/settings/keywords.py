@@ -46,6 +46,7 @@ class ProfileKeywords(RunKeywords, total=False):
     """Of `slmprof.profile`."""
 
     processes: int
+    scaling: bool
 
 
 class PlanKeywords(LlamaKeywords, total=False):

@@ -103,6 +103,26 @@ def test_instructions_and_what_their_sets_would_change(
     assert sum(row["kind"] == "instruction" for row in rows) == 4
 
 
+def test_one_thread_beside_several(
+    machine: Callable[..., list[int]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = machine()
+    command = ["roofline", "--threads", "2", "--scaling"]
+    assert main(command) == 0
+    assert made == [2, 1]
+    text = capsys.readouterr().out
+    assert max(map(len, text.splitlines())) <= 80
+    rows = [line.split() for line in text.splitlines()]
+    assert ["bandwidth", "memory", "-", "10.0", "10.0", "1.00"] in rows
+    assert ["product", "q4_K", "256", "200.0", "200.0", "1.00"] in rows
+    assert main([*command, "--format", "json"]) == 0
+    scaling = json.loads(capsys.readouterr().out)["scaling"]
+    assert {row["kind"] for row in scaling} == {"bandwidth", "product"}
+    assert made == [2, 1]
+    assert main(["roofline", "--threads", "1", "--scaling"]) == 2
+    assert "--threads 2" in capsys.readouterr().err
+
+
 def test_ceilings_without_instructions_say_so(
     machine: Callable[..., list[int]], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -44,7 +44,7 @@ OTHER: dict[str, tuple[str, Any]] = {
     "prompt_file": (__file__, __file__), "clock": ("exact", "exact"), "timeout": ("2.5", 2.5),
     "ceilings": ("off", "off"), "device": ("cpu", "cpu"), "n_seq_max": ("2", 2),
     "n_outputs_max": ("1", 1), "swa_full": ("on", True), "file_type": ("Q8_0", "Q8_0"),
-    "fit_bytes": ("1GiB", 2**30),
+    "fit_bytes": ("1GiB", 2**30), "scaling": ("", True),
 }  # fmt: skip
 # What the native EngineSettings gets of it.
 NATIVE: dict[str, dict[str, Any]] = {
@@ -70,7 +70,8 @@ def parsed(command: Any, *arguments: str) -> argparse.Namespace:
 @pytest.mark.parametrize("name", table(CaptureConfig))
 def test_a_setting_of_a_run_reaches_every_place(name: str) -> None:
     entry, (text, value) = table(CaptureConfig)[name], OTHER[name]
-    args = given(parsed(breakdown, option_of(entry), text), CaptureConfig)
+    # A flag has no value.
+    args = given(parsed(breakdown, option_of(entry), *filter(None, [text])), CaptureConfig)
     assert list(args) == [name]
     config = CaptureConfig("m.gguf", **args)
     assert getattr(config, name) == value
@@ -79,7 +80,7 @@ def test_a_setting_of_a_run_reaches_every_place(name: str) -> None:
     config.fill(native)
     assert bool(entry.native) == (name in NATIVE)
     assert {**vars(native), **NATIVE.get(name, {})} == vars(native)
-    if name not in ("ceilings",):
+    if name not in ("ceilings", "scaling"):
         assert getattr(ResolvedConfig.from_json(config.to_json()), name) == value
     shown = captions(CaptureConfig, config.to_json())
     assert (name in shown) == (entry.caption != NEVER and name != "device")

@@ -7,6 +7,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from ...profiles.data import ProfileData
+from ...profiles.selection import measured_depths
 from ...profiles.tables import StatTable
 from ...profiles.vocabulary import PHASES, STAGE_CONVERSION
 from ..graphs.kernel_names import UNRECORDED
@@ -16,6 +17,7 @@ from ..timing.phases import NS_PER_MS, op_steps, ops_total_ns, withholds_shares
 from ..timing.spans import op_stats
 from ..work.profile_work import ProfileWork
 from ..work.roofline import SHARES, add_bounds, stream_bytes
+from ..work.scaling import scales, scaling_table
 from .grouping import by_time
 
 Floats = npt.NDArray[np.float64]
@@ -158,8 +160,6 @@ def _bounded(profile: ProfileData, table: pd.DataFrame) -> pd.DataFrame:
     ceilings = profile.meta.ceilings
     if ceilings is None:
         return table
-    threads = profile.runs.n_threads
-    n_threads = int(threads[0]) if len(threads) and np.all(threads == threads[0]) else 0
     # A prompt in several micro-batches reads the weights once for each: one run's bytes count.
     step_bytes = {
         phase: n_bytes / _runs_per_step(profile, PHASES.index(phase))
@@ -168,10 +168,25 @@ def _bounded(profile: ProfileData, table: pd.DataFrame) -> pd.DataFrame:
     return add_bounds(
         table,
         ceilings,
-        n_threads=n_threads,
+        n_threads=_n_threads(profile),
         step_bytes=step_bytes,
         bandwidth=profile.meta.bandwidth,
+        scales=scales(scaling_of(profile, table)),
     )
+
+
+def scaling_of(profile: ProfileData, ops: pd.DataFrame) -> pd.DataFrame:
+    """The `scaling_table` of a profile's op rows; without rows where the other run was at another
+    depth."""
+    scaling = profile.meta.scaling
+    is_same = scaling is not None and measured_depths(profile) == (scaling.n_depth,)
+    return scaling_table(ops, scaling if is_same else None, _n_threads(profile))
+
+
+def _n_threads(profile: ProfileData) -> int:
+    """The threads of every run of a graph; 0 where they are not the same."""
+    threads = profile.runs.n_threads
+    return int(threads[0]) if len(threads) and np.all(threads == threads[0]) else 0
 
 
 def _runs_per_step(profile: ProfileData, phase: int) -> float:

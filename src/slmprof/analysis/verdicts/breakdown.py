@@ -23,8 +23,10 @@ from ..tables.derived import Derived
 from ..tables.grouping import block_table, part_table
 from ..tables.kernels import impl_table
 from ..tables.lanes import lane_table
+from ..tables.ops import scaling_of
 from ..tables.waits import thread_count, wait_table, wait_totals
 from ..timing.phases import PhaseSummary
+from ..work.scaling import phase_speedups
 from .caveats import caveats, contradictions, depth_caveats
 from .diagnosis import diagnose
 from .findings import Finding
@@ -54,6 +56,8 @@ class Breakdown:
         layer_map: the cells of layers and blocks, see `layer_map`.
         layer_flags: layers that stand out.
         n_threads: the most threads that a graph of each chosen phase had.
+        scaling: each kernel on one thread and on several, see `scaling_table`; without rows where
+            that was not measured.
         waits, wait_totals: what waiting costs, by block and for all ops; see `wait_table`.
         diagnosis: what limits the model, and what would help.
         memory: all figures of memory, of the whole run.
@@ -73,6 +77,7 @@ class Breakdown:
     layer_map: pd.DataFrame
     layer_flags: tuple[LayerFlag, ...]
     n_threads: dict[str, int]
+    scaling: pd.DataFrame
     waits: pd.DataFrame
     wait_totals: pd.DataFrame
     diagnosis: tuple[Finding, ...]
@@ -128,6 +133,7 @@ def break_down(
     weights = weight_table(data)
     n_threads = {s.phase: thread_count(data, PHASES.index(s.phase)) for s in phases}
     types, n_cores = data.types.by_name(data.strings), meta.environment.n_cores
+    scaling = scaling_of(data, ops)
     diagnosis = diagnose(
         ops,
         phases,
@@ -138,6 +144,7 @@ def break_down(
         n_threads,
         n_cores,
         meta.bandwidth,
+        phase_speedups(scaling),
     )
     withheld = [summary.phase for summary in phases if summary.withholds_shares]
     return Breakdown(
@@ -151,6 +158,7 @@ def break_down(
         layer_map=layer_map(uncut["layer"]),
         layer_flags=layer_flags(ops, weights, layer_windows(data)),
         n_threads=n_threads,
+        scaling=scaling,
         waits=wait_table(ops),
         wait_totals=wait_totals(ops),
         diagnosis=tuple(f for f in diagnosis if f.phase not in withheld or not f.rests_on_shares),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
@@ -43,6 +44,7 @@ def diagnose(
     n_threads: Mapping[str, int],
     n_cores: int | None = None,
     bandwidth: RunBandwidth | None = None,
+    speedups: Mapping[str, tuple[float, int]] = MappingProxyType({}),
 ) -> tuple[Finding, ...]:
     """At most `MAX_FINDINGS` findings, in the order in which they are to be told.
 
@@ -56,13 +58,15 @@ def diagnose(
         n_threads: threads of each phase.
         n_cores: of the machine that it ran on; None where that is not known.
         bandwidth: of memory, beside the passes; None where the ceilings' own counts.
+        speedups: for each phase how much faster its ops are than on one thread, and on how many;
+            empty where that was not measured.
     """
     if ops.empty:
         return tuple(_types(model, weights, types))
     by_phase = {str(phase): rows for phase, rows in ops.groupby("phase", sort=False)}
     first: list[Finding] = []
     for phase, rows in by_phase.items():
-        first += _limit(phase, rows, ceilings, bandwidth)
+        first += _limit(phase, rows, ceilings, bandwidth, speedups.get(phase))
     if not ops["bound"].notna().any():
         first += _ceilings(ceilings, n_threads, n_cores)
     if "decode" in by_phase:
@@ -76,7 +80,11 @@ def diagnose(
 
 
 def _limit(
-    phase: str, rows: pd.DataFrame, ceilings: Ceilings | None, bandwidth: RunBandwidth | None
+    phase: str,
+    rows: pd.DataFrame,
+    ceilings: Ceilings | None,
+    bandwidth: RunBandwidth | None,
+    speedup: tuple[float, int] | None,
 ) -> list[Finding]:
     """The bound with the largest share; without bounds the largest group of ops."""
     total = float(rows["time_ms"].sum())
@@ -93,6 +101,8 @@ def _limit(
         share=float(shares.iloc[0]),
         shares={str(name): float(share) for name, share in shares.items()},
         **_mean_shares(chosen),
+        speedup=speedup[0] if speedup else None,
+        speedup_threads=speedup[1] if speedup else None,
     )
     if bound == "memory":
         counted = chosen[chosen["bytes"].notna()]

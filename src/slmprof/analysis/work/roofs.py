@@ -123,5 +123,47 @@ def instruction_set_roofs(ceilings: Ceilings) -> list[InstructionSetRoof]:
     return rows
 
 
+@dataclass(frozen=True)
+class RoofScaling:
+    """A ceiling with one thread and with several: bandwidth of a level (`kind` is `bandwidth`, unit
+    GB/s), an instruction or a product of a type with `n_columns` (GFLOP/s)."""
+
+    kind: str
+    name: str
+    n_columns: int | None
+    single: float
+    value: float
+    speedup: float
+    n_threads: int
+
+
+def roof_scaling(ceilings: Ceilings, single: Ceilings) -> list[RoofScaling]:
+    """One row for each ceiling that was measured with one thread and with several: reading from
+    each level, the fastest instruction for each type of factors, and products."""
+    found = [(_roofs(one)) for one in (single, ceilings)]
+    return [
+        RoofScaling(*key, one, found[1][key], found[1][key] / one, ceilings.n_threads)
+        for key, one in found[0].items()
+        if key in found[1]
+    ]
+
+
+def _roofs(ceilings: Ceilings) -> dict[tuple[str, str, int | None], float]:
+    roofs: dict[tuple[str, str, int | None], float] = {}
+    for level in ceilings.bandwidth:
+        if level.operation == "read":
+            roofs["bandwidth", level.level, None] = level.gbps
+    for one in ceilings.instructions:
+        key = ("instruction", one.type, None)
+        if one.gflops is not None and one.is_built:
+            roofs[key] = max(roofs.get(key, 0.0), one.gflops)
+    for name in dict.fromkeys(row.type for row in ceilings.arithmetic):
+        for n_columns in sorted({row.n_columns for row in ceilings.arithmetic}):
+            rate = ceilings.peak_gflops(name, n_columns)
+            if rate is not None:
+                roofs["product", name, n_columns] = rate
+    return roofs
+
+
 def _fastest(rows: list[Instruction]) -> float | None:
     return max((row.gflops for row in rows if row.gflops is not None), default=None)

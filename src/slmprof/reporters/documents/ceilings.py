@@ -11,6 +11,7 @@ from ...analysis.work.roofs import (
     instruction_set_roofs,
     level_roofs,
     product_roofs,
+    roof_scaling,
 )
 from ...profiles.ceilings import Ceilings
 from .parts import Caveat, Column, Document, Headline, Note, Part, Rows, Section, Table, notes, said
@@ -22,23 +23,28 @@ _COLUMNS = (
 )  # fmt: skip
 
 
-def ceilings_document(ceilings: Ceilings, source: str, *, by_isa: bool = False) -> Document:
+def ceilings_document(
+    ceilings: Ceilings, source: str, *, by_isa: bool = False, single: Ceilings | None = None
+) -> Document:
     """The report of ceilings.
 
     Args:
         source: where the figures come from, as words.
         by_isa: whether to show what instruction sets would change, in place of the ceilings.
+        single: those of one thread, to show what more give, in place of the ceilings.
     """
     return Document(
-        lambda: _parts(ceilings, source, by_isa),
-        lambda: _data(ceilings, source),
+        lambda: _parts(ceilings, source, by_isa, single),
+        lambda: _data(ceilings, source, single),
         lambda: Rows(_COLUMNS, _figures(ceilings)),
     )
 
 
-def _data(ceilings: Ceilings, source: str) -> dict[str, Any]:
+def _data(ceilings: Ceilings, source: str, single: Ceilings | None) -> dict[str, Any]:
     """The object that a file of ceilings holds, with `source` and the rows of the tables."""
+    scaling = [asdict(row) for row in roof_scaling(ceilings, single)] if single else None
     return {
+        **({"scaling": scaling} if scaling is not None else {}),
         **ceilings.to_json(),
         "source": source,
         "levels": [asdict(row) for row in level_roofs(ceilings)],
@@ -77,7 +83,7 @@ def _figures(ceilings: Ceilings) -> Iterator[dict[str, Any]]:
     yield {"kind": "op", "value": ceilings.op_ns, "unit": "ns", **always}
 
 
-def _parts(ceilings: Ceilings, source: str, by_isa: bool) -> list[Part]:
+def _parts(ceilings: Ceilings, source: str, by_isa: bool, single: Ceilings | None) -> list[Part]:
     of = ceilings.fingerprint
     facts = [
         of.cpu,
@@ -91,8 +97,10 @@ def _parts(ceilings: Ceilings, source: str, by_isa: bool) -> list[Part]:
     if caveats:
         again = "measure again on a quiet machine with `slmprof roofline --refresh`"
         caveats.append(Caveat(again, "note"))
-    made = [_bandwidth(ceilings), _arithmetic(ceilings), _instructions(ceilings)]
-    shown = [_instruction_sets(ceilings)] if by_isa else said(made)
+    shown = [_instruction_sets(ceilings)] if by_isa else []
+    shown += [_scaling(ceilings, single)] if single is not None else []
+    if not shown:
+        shown = said([_bandwidth(ceilings), _arithmetic(ceilings), _instructions(ceilings)])
     return [Headline((about, (when,))), *shown, *caveats]
 
 
@@ -173,6 +181,20 @@ def _instruction_sets(ceilings: Ceilings) -> Section:
         "machine lacks cannot be measured here."
     )
     return Section("Instruction sets", (Table.of(columns, rows), Note(text)))
+
+
+def _scaling(ceilings: Ceilings, single: Ceilings) -> Section:
+    """What the threads give beside one: levels, instructions, and products of many columns."""
+    columns = (
+        Column("kind"), Column("of", key="name"), Column("columns", "plain", "n_columns"),
+        Column("1 thread", "rate", "single"),
+        Column(f"{ceilings.n_threads} threads", "rate", "value"), Column("speedup", "ratio"),
+    )  # fmt: skip
+    text = (
+        "Bandwidth in GB/s, of reading; instructions (the fastest of the build for these factors) "
+        "and ggml's products in GFLOP/s. One thread was measured by itself, maybe at another time."
+    )
+    return Section("Scaling", (Table.of(columns, roof_scaling(ceilings, single)), Note(text)))
 
 
 def _effect(row: InstructionSetRoof) -> str:

@@ -60,6 +60,26 @@ def main_kernels(breakdown: Breakdown, most: int) -> list[Section]:
     return sections
 
 
+def scaling_section(breakdown: Breakdown) -> Section:
+    """Each kernel on one thread and on several; empty where that was not measured."""
+    rows = records(breakdown.scaling)
+    if not rows:
+        return Section("Scaling", ())
+    n_threads = rows[0]["n_threads"]
+    columns = (
+        Column("phase"), Column("code that ran", key="code", most=_CODE_WIDTH),
+        Column("kernel", is_wide=True), Column("1 thread", "ms", "single_ms"),
+        Column(f"{n_threads} threads", "ms", "time_ms"), Column("speedup", "ratio"),
+        Column("efficiency", "share"),
+    )  # fmt: skip
+    text = (
+        f"ms of a step's ops; efficiency: speedup over {n_threads}. Arithmetic gets faster with "
+        "every thread; what does not waits for memory, or for other threads."
+    )
+    table = Table.of(columns, ({**row, "code": _code(row)} for row in rows))
+    return Section("Scaling", (table, Note(text)))
+
+
 def _table(breakdown: Breakdown, rows: Iterable[Mapping[str, Any]]) -> Table:
     columns: tuple[Column, ...] = (
         Column("code that ran", key="code", most=_CODE_WIDTH), Column("kernel", is_wide=True),
@@ -76,9 +96,12 @@ def _is_bounded(breakdown: Breakdown) -> bool:
 
 
 def _cells(row: Mapping[str, Any]) -> _Row:
-    code = row["kernel"] if row["impl"] in _UNREMARKABLE else row["impl"]
     is_mixed = row["bound"] is None and row["ceiling_share"] is not None
-    return {**row, "code": code, "bound": "mixed" if is_mixed else row["bound"]}
+    return {**row, "code": _code(row), "bound": "mixed" if is_mixed else row["bound"]}
+
+
+def _code(row: Mapping[str, Any]) -> str:
+    return str(row["kernel"] if row["impl"] in _UNREMARKABLE else row["impl"])
 
 
 def _others(rows: list[_Row]) -> _Row:

@@ -14,7 +14,7 @@ from ...settings.resolved import ResolvedConfig
 from ...settings.table import FIRST, captions, table
 from .depths import depth_data, depth_sections, depth_summary
 from .findings import diagnosis, finding_record, main_findings
-from .kernel_tables import main_kernels
+from .kernel_tables import main_kernels, scaling_section
 from .layers import flag_record, layer_section
 from .memory_use import memory_data, memory_sections, memory_totals, place_section
 from .parts import (
@@ -80,6 +80,8 @@ def _data(breakdown: Breakdown) -> dict[str, Any]:
         result["layer_flags"] = [flag_record(flag) for flag in breakdown.layer_flags]
     if breakdown.meta.bandwidth is not None:
         result["bandwidth"] = breakdown.meta.bandwidth.figures()
+    if by in (None, "kernel") and not breakdown.scaling.empty:
+        result["scaling"] = records(breakdown.scaling)
     if by is None:
         result["waits"] = records(breakdown.waits)
         result["wait_totals"] = records(breakdown.wait_totals)
@@ -211,7 +213,7 @@ def _everything(breakdown: Breakdown) -> list[Part]:
         memory_totals(breakdown.memory),
     ]
     below = [
-        *_with_depth(breakdown, [*details, waiting(breakdown)]),
+        *_with_depth(breakdown, [*details, scaling_section(breakdown), waiting(breakdown)]),
         *(depth_sections(breakdown) if len(breakdown.depths.n_depths) > 1 else ()),
         *memory_sections(breakdown),
     ]
@@ -227,6 +229,8 @@ def _view(breakdown: Breakdown, by: str) -> list[Part]:
         made.append(place_section(breakdown))
     else:
         shown = [layer_section(breakdown)] if by == "layer" else views(breakdown, by)
+        if by == "kernel":
+            shown.append(scaling_section(breakdown))
         made += _with_depth(breakdown, shown)
     return [*_head(breakdown, is_full=True), *said(made), *_caveats(breakdown)]
 
