@@ -7,7 +7,15 @@ import sys
 from typing import TYPE_CHECKING
 
 from ..errors import EngineError, SlmprofError
-from .options import add_model, add_output_options, add_settings, given, note_ignored, print_profile
+from .options import (
+    add_bound,
+    add_model,
+    add_output_options,
+    add_settings,
+    given,
+    note_ignored,
+    print_profile,
+)
 
 if TYPE_CHECKING:
     from ..views import Profile
@@ -23,6 +31,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_model(parser)
     add_settings(parser, NAME, CaptureConfig)
     add_output_options(parser)
+    add_bound(parser)
     parser.add_argument("--save", metavar="FILE", help="write the profile, for `slmprof show`")
 
 

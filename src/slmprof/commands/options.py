@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..errors import UsageError
-from ..profiles.vocabulary import PHASES, VIEWS
+from ..profiles.vocabulary import BOUNDS, PHASES, VIEWS
 from ..reporters.renderers import RENDERERS, render
 from ..settings.kinds import Kind, Several, Whole
 
@@ -157,10 +157,16 @@ def add_output_options(
     group.add_argument("--top", type=value_of(Whole()), metavar="N", help=top)
 
 
+def add_bound(parser: argparse.ArgumentParser) -> None:
+    """The option that chooses ops by what limits them."""
+    help_text = "only ops that are so bound; the view is that of the ops (--by op)"
+    parser.add_argument("--bound", choices=BOUNDS, help=help_text)
+
+
 def print_profile(profile: Profile, args: argparse.Namespace) -> None:
     """Prints a profile to stdout as `add_output_options` asked for."""
     from ..analysis.verdicts.breakdown import break_down
     from ..reporters.documents.run import run_document
 
-    breakdown = break_down(profile, by=args.by, phase=args.phase, top=args.top)
+    breakdown = break_down(profile, by=args.by, phase=args.phase, top=args.top, bound=args.bound)
     render(run_document(breakdown, is_full=args.full), args.format, sys.stdout)

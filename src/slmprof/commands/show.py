@@ -7,7 +7,7 @@ import argparse
 from ..errors import UsageError
 from ..settings.kinds import Whole
 from .compare import VIEWS, print_comparison
-from .options import add_output_options, print_profile, value_of
+from .options import add_bound, add_output_options, print_profile, value_of
 
 NAME = "show"
 HELP = "print any view of a saved profile, or compare several"
@@ -22,6 +22,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="a profile that --save wrote; of several, each is compared with the first",
     )
     add_output_options(parser)
+    add_bound(parser)
     parser.add_argument(
         "--n-depth",
         type=value_of(Whole(0)),

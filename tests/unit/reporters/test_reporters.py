@@ -17,9 +17,10 @@ from reports import data, shown
 
 from slmprof.analysis.verdicts.breakdown import break_down
 from slmprof.analysis.verdicts.caveats import caveats
+from slmprof.analysis.work import bounds
 from slmprof.errors import UsageError
 from slmprof.profiles.meta import Meta
-from slmprof.profiles.vocabulary import PASS_TIMING, VIEWS
+from slmprof.profiles.vocabulary import BOUNDS, PASS_TIMING, VIEWS
 from slmprof.reporters.documents.quantities import (
     bytes_text,
     calls_text,
@@ -263,6 +264,33 @@ def test_kernels_say_what_they_reach_and_what_bounds_them(profile: Profile) -> N
     for phase in data(bounded)["phases"]:
         times = [row["time_ms"] for row in made if row["phase"] == phase["phase"]]
         assert sum(times) == pytest.approx(phase["segments_ms"]["ops"])
+
+
+def test_ops_can_be_chosen_by_their_bound(profile: Profile) -> None:
+    bounded = replace(profile, meta=profile.meta.replace(ceilings=example_ceilings()))
+    breakdown = break_down(bounded, bound="unexplained", phase="decode")
+    assert breakdown.by == "op" and set(breakdown.tables["op"]["bound"]) == {"unexplained"}
+    n_all = len(break_down(bounded, phase="decode").tables["op"])
+    n_shown = len(breakdown.tables["op"])
+    assert 0 < n_shown < n_all
+    text = on_terminal(bounded, bound="unexplained", by="op")
+    assert f"Ops of decode ({n_shown} of {n_all})" in text
+    assert len(data(bounded, bound="unexplained", top=1)["ops"]) == 2
+    assert data(bounded, bound="memory")["ops"] == []
+    assert "No op of decode is so bound." in on_terminal(bounded, bound="memory")
+    for wrong, message in (
+        ({"bound": "gravity"}, "no bound 'gravity'"),
+        ({"bound": "memory", "by": "kernel"}, "--by op"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            break_down(bounded, **wrong)
+    with pytest.raises(UsageError, match="no bounds"):
+        break_down(profile, bound="memory")
+
+
+def test_the_words_for_bounds_are_those_of_the_rule() -> None:
+    words = (bounds.MEMORY, bounds.CACHE, bounds.COMPUTE, bounds.KERNEL, bounds.SYNC)
+    assert (*words, bounds.UNEXPLAINED) == BOUNDS
 
 
 def test_a_pipe_gets_no_blanks_at_the_ends_of_lines(profile: Profile) -> None:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from ...errors import UsageError
 from ...profiles.meta import Meta, Model
-from ...profiles.vocabulary import PHASES, VIEWS
+from ...profiles.vocabulary import BOUNDS, PHASES, VIEWS
 from ..layers.finders import layer_flags
 from ..layers.flags import LayerFlag
 from ..layers.table import LayerSpread, layer_map, layer_spreads, layer_table
@@ -93,7 +93,12 @@ class Breakdown:
 
 
 def break_down(
-    profile: Derived, *, by: str | None = None, phase: str | None = None, top: int | None = None
+    profile: Derived,
+    *,
+    by: str | None = None,
+    phase: str | None = None,
+    top: int | None = None,
+    bound: str | None = None,
 ) -> Breakdown:
     """Computes what a report shows of a profile.
 
@@ -101,10 +106,13 @@ def break_down(
         by: one of `vocabulary.VIEWS`, to show that one only.
         phase: `prefill` or `decode`, to show that one only.
         top: rows of a phase to keep, at least 1.
+        bound: one of `vocabulary.BOUNDS`, to show the ops that have it only; `by` is then `op`.
 
     Raises:
-        UsageError: a choice is none of the above, or the profile has no such phase.
+        UsageError: a choice is none of the above, or the profile has no such phase or no bounds.
     """
+    if bound is not None:
+        by = _view_of_bound(bound, by)
     if by is not None and by not in VIEWS:
         raise UsageError(f"there is no view by {by!r}; choose one of {', '.join(VIEWS)}")
     if phase is not None and phase not in PHASES:
@@ -127,9 +135,13 @@ def break_down(
     uncut["tensor"] = weight_times(data, ops) if by == "tensor" else pd.DataFrame()
     uncut["place"] = place_table(data) if by == "place" else pd.DataFrame()
     tables = dict(uncut)
+    if bound is not None:
+        if not ops["bound"].notna().any():
+            raise UsageError("the profile has no bounds: it does not hold the machine's ceilings")
+        tables["op"] = ops[ops["bound"] == bound].reset_index(drop=True)
     if top is not None:
         view = by or "op"
-        tables[view] = top_rows(uncut[view], top)
+        tables[view] = top_rows(tables[view], top)
     weights = weight_table(data)
     n_threads = {s.phase: thread_count(data, PHASES.index(s.phase)) for s in phases}
     types, n_cores = data.types.by_name(data.strings), meta.environment.n_cores
@@ -168,6 +180,14 @@ def break_down(
         caveats=doubts,
         depths=depths,
     )
+
+
+def _view_of_bound(bound: str, by: str | None) -> str:
+    if bound not in BOUNDS:
+        raise UsageError(f"there is no bound {bound!r}; choose one of {', '.join(BOUNDS)}")
+    if by not in (None, "op"):
+        raise UsageError(f"a bound is that of ops: --bound goes with --by op, not --by {by}")
+    return "op"
 
 
 def _caveats(profile: Derived) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import pandas as pd
 from ...analysis.timing.phases import PhaseSummary
 from ...analysis.verdicts.breakdown import Breakdown
 from .kernel_tables import kernel_sections
-from .parts import Column, Note, Row, Section, Table, notes
+from .parts import Column, Finding, Note, Row, Section, Table, notes
 from .quantities import times
 from .records import records
 
@@ -199,6 +199,8 @@ def _ops(breakdown: Breakdown, phase: str) -> Section:
     # The whole list is asked for by name; the usual set shows its head.
     top = breakdown.top or (None if breakdown.by == "op" else TOP_OPS)
     title, rows = _of_phase(breakdown, "op", phase, "Ops", top)
+    if not rows and "(0 of " in title:
+        return Section(title, (Finding(f"No op of {phase} is so bound."),))
     for row in rows:
         row["tensor"] = row["tensor"] or row["op"]
         row["kernel"] = "+".join(row["fused"]).lower() or row["kernel"]
