@@ -24,7 +24,7 @@ from ..settings.model_source import ModelSource
 from ..settings.table import SWEEP, table
 
 if TYPE_CHECKING:
-    from ..views import Profile
+    from ..profiles.data import ProfileData
 
 _TABLE = table(CaptureConfig)
 # Settings that make a grid where they have several values. Depths do not: one run measures all.
@@ -137,28 +137,38 @@ def open_folder(folder: str | os.PathLike[str]) -> Path:
 
 def why_to_measure(point: Point, path: Path) -> str | None:
     """Why a point has to be measured: empty where it was never, None where its file is good."""
+    return _look(point, path)[0]
+
+
+def _look(point: Point, path: Path) -> tuple[str | None, int]:
+    """As `why_to_measure`, and how many of the point's processes the file has whole."""
+    from ..profiles.selection import measured_processes
     from ..profiles.storage.file import load
 
     if not path.exists():
-        return ""
+        return "", 0
     try:
-        run = load(path).meta.run
+        profile = load(path)
     except (ProfileFormatError, UsageError) as error:
-        return str(error)
+        return str(error), 0
+    run = profile.meta.run
     if run.sweep is UNSET or run.sweep.settings != point.settings:
-        return f"{path.name} was measured with other settings"
+        return f"{path.name} was measured with other settings", 0
     if not run.sweep.model.is_same(point.model):
-        return f"the model has changed since {path.name} was measured"
-    if run.complete is not True:
-        return f"{path.name} is incomplete"
-    return None
+        return f"the model has changed since {path.name} was measured", 0
+    if run.complete is True:
+        return None, point.config.processes
+    n_done, n_asked = len(measured_processes(profile)), point.config.processes
+    if 0 < n_done < n_asked and run.n_repeats_done == n_done * point.config.repeats:
+        return f"{path.name} has {n_done} of {n_asked} processes", n_done
+    return f"{path.name} is incomplete", 0
 
 
 class Schedule:
     """When each point that has to be measured begins, and how long all of them will take.
 
     Args:
-        n_points: how many have to be measured.
+        n_points: how many have to be measured, each as often as it has processes.
         pause_s: seconds between one and the next, in which a device can cool down.
         clock, sleep: as the module `time` has them.
     """
@@ -181,6 +191,10 @@ class Schedule:
             self._sleep(self._pause_s)
         self._began_s = self._clock()
 
+    def leave_out(self, n_points: int) -> None:
+        """So many will not be measured."""
+        self._n_points -= n_points
+
     def end(self) -> float:
         """The point is done: about how many seconds the others take."""
         self._taken_s.append(self._clock() - self._began_s)
@@ -195,7 +209,9 @@ def run_points(
 
     A point that fails does not end the sweep, nor does a model's file that is no longer the one of
     the grid: such a point fails, and nothing is kept of it. Files are written whole or not at all,
-    so that whatever ends it, the points before are kept.
+    so that whatever ends it, the points before are kept. With several processes the points take
+    turns, process by process; a point's file has those that are done, and the next sweep goes on
+    from there.
 
     Args:
         pause_s: seconds between a point that is measured and the next one.
@@ -204,27 +220,82 @@ def run_points(
         UsageError: a profile cannot be saved, as on a full disk.
     """
     from ..profiles.storage.file import check_writable
-    from .process import profile_in_worker
+    from .process import profile_in_one_process
 
-    ordered = in_order_of_running(points)
-    reasons = [why_to_measure(point, folder / point.file_name) for point in ordered]
-    schedule = Schedule(sum(why is not None for why in reasons), pause_s)
-    for point, why in zip(ordered, reasons, strict=True):
-        path = folder / point.file_name
-        if why is None:
-            yield Outcome(point, path, "kept")
+    works = [_Work.of(point, folder / point.file_name) for point in in_order_of_running(points)]
+    schedule = Schedule(sum(work.n_left for work in works), pause_s)
+    rounds = range(max((point.config.processes for point in points), default=0))
+    for process, work in itertools.product(rounds, works):
+        if work.is_told or process < work.n_done:
+            continue
+        if work.why is None:
+            yield work.outcome("kept")
             continue
         schedule.begin()
         try:
-            check_writable(path)
-            _check_model(point)
-            profile = profile_in_worker(point.config, on_progress)
-            _check_model(point, profile.meta.model)
+            check_writable(work.path)
+            _check_model(work.point)
+            profile = profile_in_one_process(work.point.config, work.progress(on_progress))
+            _check_model(work.point, profile.meta.model)
         except SlmprofError as error:
-            yield Outcome(point, path, "failed", why, error, schedule.end())
+            schedule.leave_out(work.n_left - 1)
+            yield work.outcome("failed", error, schedule.end())
             continue
-        _named(profile, point).save(path)
-        yield Outcome(point, path, "measured", why, left_s=schedule.end())
+        work.add(profile)
+        left_s = schedule.end()
+        if work.n_left == 0:
+            yield work.outcome("measured", left_s=left_s)
+
+
+@dataclass
+class _Work:
+    """A point while the sweep runs: why it is measured, and how many processes its file has."""
+
+    point: Point
+    path: Path
+    why: str | None
+    n_done: int
+    is_told: bool = False
+
+    @classmethod
+    def of(cls, point: Point, path: Path) -> _Work:
+        why, n_done = _look(point, path)
+        # What is kept is told in the first round.
+        return cls(point, path, why, 0 if why is None else n_done)
+
+    @property
+    def n_left(self) -> int:
+        return 0 if self.why is None else self.point.config.processes - self.n_done
+
+    def progress(self, on_progress: OnProgress) -> OnProgress:
+        """Progress with the number of the process, where there are several."""
+        n = self.point.config.processes
+        if n == 1:
+            return on_progress
+        stage = f"process {self.n_done + 1} of {n}"
+        return lambda told: on_progress(replace(told, stage=f"{stage}: {told.stage}"))
+
+    def add(self, profile: ProfileData) -> None:
+        """Saves the point with one more process; it is incomplete until it has all."""
+        from ..profiles.merging import merge_processes
+        from ..profiles.storage.file import load, save
+
+        if self.n_done:
+            profile = merge_processes([load(self.path), profile])
+        self.n_done += 1
+        run = profile.meta.run
+        meta = profile.meta.replace_run(
+            sweep=SweptPoint(self.point.settings, self.point.model),
+            n_repeats=self.point.config.processes * self.point.config.repeats,
+            complete=self.n_left == 0 and run.error is None,
+        )
+        save(replace(profile, meta=meta), self.path)
+
+    def outcome(
+        self, status: str, error: SlmprofError | None = None, left_s: float = 0.0
+    ) -> Outcome:
+        self.is_told = True
+        return Outcome(self.point, self.path, status, self.why or "", error, left_s)
 
 
 def _check_model(point: Point, measured: Model | None = None) -> None:
@@ -237,12 +308,6 @@ def _check_model(point: Point, measured: Model | None = None) -> None:
     if measured is not None and measured.identity is not UNSET:
         check_same(path, known, measured.identity, _SINCE)
     check_unchanged(path, known, _SINCE)
-
-
-def _named(profile: Profile, point: Point) -> Profile:
-    """The profile, which says what point it is."""
-    sweep = SweptPoint(point.settings, point.model)
-    return replace(profile, meta=profile.meta.replace_run(sweep=sweep))
 
 
 def _settings_of(config: CaptureConfig) -> dict[str, Any]:

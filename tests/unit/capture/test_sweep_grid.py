@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from slmprof.commands.main import main
 from slmprof.commands.progress import duration
 from slmprof.errors import EngineError, ModelError, UsageError
 from slmprof.profiles.meta import SweptModel
+from slmprof.profiles.selection import select_process
 from slmprof.settings.resolved import ResolvedConfig
 from slmprof.views import Profile, load
 
@@ -45,7 +46,7 @@ def capture(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Any]]:
     def install(fails: str = "", stop: str = "") -> list[Any]:
         seen: list[Any] = []
 
-        def profile_in_worker(config: Any, on_progress: Callable[[Any], None]) -> Profile:  # noqa: ARG001
+        def run_one(config: Any, on_progress: Callable[[Any], None]) -> Profile:  # noqa: ARG001
             seen.append(config)
             text = json.dumps(config.to_json())
             if stop and stop in text:
@@ -55,7 +56,7 @@ def capture(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Any]]:
             used = {f.name: getattr(config, f.name) for f in fields(ResolvedConfig)}
             return with_config(profile_at(config.n_depths), **{**used, "threads": config.n_threads})
 
-        monkeypatch.setattr("slmprof.capture.process.profile_in_worker", profile_in_worker)
+        monkeypatch.setattr("slmprof.capture.process.profile_in_one_process", run_one)
         return seen
 
     return install
@@ -240,7 +241,7 @@ def test_a_model_swapped_meanwhile_keeps_nothing_and_the_others_go_on(
     other.write_bytes(b"GGUF" + bytes(200))
     measured = []
 
-    def profile_in_worker(config: Any, on_progress: Callable[[Any], None]) -> Profile:  # noqa: ARG001
+    def run_one(config: Any, on_progress: Callable[[Any], None]) -> Profile:  # noqa: ARG001
         measured.append(config.model)
         if config.model == model:
             new = tmp_path / "new.gguf"
@@ -249,7 +250,7 @@ def test_a_model_swapped_meanwhile_keeps_nothing_and_the_others_go_on(
         used = {f.name: getattr(config, f.name) for f in fields(ResolvedConfig)}
         return with_config(profile_at(config.n_depths), **{**used, "threads": config.n_threads})
 
-    monkeypatch.setattr("slmprof.capture.process.profile_in_worker", profile_in_worker)
+    monkeypatch.setattr("slmprof.capture.process.profile_in_one_process", run_one)
     folder = tmp_path / "sweep"
     arguments = ["sweep", model, str(other), "--n-prompt", "16,32", "-o", str(folder)]
     assert main(arguments) == 1
@@ -270,6 +271,37 @@ def test_a_point_of_an_older_folder_is_kept_by_size_and_time(model: str) -> None
     assert restarted.is_same(point.model)
     edited = point.model.replace(files=(file.replace(sha256="0" * 64),))
     assert not edited.is_same(point.model)
+
+
+def test_points_of_several_processes_take_turns_and_go_on_where_they_were(
+    model: str,
+    tmp_path: Path,
+    capture: Callable[..., list[Any]],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder = tmp_path / "out"
+    sweep = ["sweep", model, "--n-prompt", "16,32", "--processes", "3", "--repeats", "2"]
+    sweep += ["-o", str(folder), "--format", "json"]
+    seen = capture()
+    assert main(sweep) == 0
+    order = [config.n_prompt for config in seen]
+    assert len(order) == 6 and order[:2] * 3 == order
+    capsys.readouterr()
+    for path in folder.iterdir():
+        profile = load(path)
+        assert profile.meta.run.complete is True and profile.meta.config.processes == 3
+        assert profile.meta.run.n_repeats_done == profile.meta.run.n_repeats == 6
+    assert main(sweep) == 0 and len(seen) == 6
+
+    # As if it had been ended while the second process of the point that runs last was measured.
+    (last,) = (path for path in folder.iterdir() if f"_p{order[1]}_" in path.name)
+    one = select_process(load(last), 0)
+    run = one.meta.run.replace(n_repeats_done=2, complete=False)
+    replace(one, meta=one.meta.replace(run=run)).save(last)
+    assert main(sweep) == 0
+    assert [config.n_prompt for config in seen[6:]] == [order[1]] * 2
+    assert "again: " in capsys.readouterr().err
+    assert load(last).meta.run.complete is True and load(last).steps.process.max() == 2
 
 
 def test_all_points_may_fail(
