@@ -23,7 +23,7 @@ def test_json_has_the_documented_shape(small_model: ModelMaker, tmp_path: Path) 
     answer = run("breakdown", small_model(), *SMALL, "--format", "json", "--save", saved)
     assert answer.returncode == 0, answer.stderr
     document = json.loads(answer.stdout)
-    assert document["schema_version"] == 1
+    assert document["schema_version"] == 2
     assert set(document) >= {
         "slmprof", "environment", "model", "config", "phases", "blocks", "layers", "kernels",
         "ops", "memory",
@@ -37,6 +37,7 @@ def test_json_has_the_documented_shape(small_model: ModelMaker, tmp_path: Path) 
         "fused", "backend", "calls", "time_ms", "compute_ms", "wait_ms", "share", "flops",
         "bytes", "gflops", "gbps", "bound",
     }  # fmt: skip
+    assert document["lanes"][op["lane"]] == {"lane": 0, "device": "CPU", "kind": "cpu_thread"}
     totals = document["memory"]["totals_bytes"]
     assert totals["kv_cache"] == 2 * 3 * 256 * 256 * 2
     shown = run("show", saved, "--format", "json")

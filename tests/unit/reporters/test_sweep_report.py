@@ -134,11 +134,25 @@ def test_warnings_stand_in_the_rows_that_they_concern() -> None:
 
 
 def test_many_warnings_are_counted() -> None:
-    warnings = tuple(f"doubt number {i}" for i in range(12))
+    warnings = tuple(f"doubt number {letter}" for letter in "ijklmnopqrst")
     one = replace(point("a", "/m/a.gguf"), caveats=warnings)
     said = text([one])
     assert said.count("doubt number") == 8 and "(+) 4 more" in said
     assert "(abcdefgh+)" in said
+
+
+def test_warnings_that_differ_in_their_numbers_are_one() -> None:
+    points = [
+        replace(
+            point(f, "/m/a.gguf", threads=i + 1),
+            caveats=(f"others used {10 * i + 20} % of the time", f"{f} is odd"),
+        )
+        for i, f in enumerate("xyz")
+    ]
+    said = text(points)
+    assert said.count("others used") == 1
+    assert "(a) others used 20 % of the time (first of 3 points)" in said
+    assert all(f"(a{letter})" in said for letter in "bcd")
 
 
 @pytest.mark.parametrize("width", [80, 200])

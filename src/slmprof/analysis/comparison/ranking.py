@@ -10,7 +10,7 @@ from typing import TypeVar
 from ..timing.samples import LatencySamples
 from .intervals import DEFAULT_MARGIN, FASTER, MIN_PROCESSES, as_change, log_ratio, time_verdict
 
-# Of all pairs of a ranking together.
+# Of all pairs of a ranking together, or of each where there are few processes.
 RANKING_ALPHA = 0.05
 # Repeats of one process, or a few processes, say nothing of how much processes differ: by up to a
 # tenth, on a machine that is quiet.
@@ -32,8 +32,9 @@ class Rank:
 def ranking(samples: Mapping[Name, LatencySamples]) -> dict[Name, Rank]:
     """The rank of each of several, 1 for the fastest; those without samples have none.
 
-    Two can be told apart where the interval of their ratio, corrected for the number of pairs, lies
-    beyond a margin: 3 % for those of 5 processes or more, else 10 %. They did not run in turns.
+    Two can be told apart where the interval of their ratio lies beyond a margin. Of 5 processes or
+    more each that is 3 %, and the interval is corrected for the number of pairs; else it is 10 %,
+    which allows for more than chance does. They did not run in turns.
     """
     known = [name for name, one in samples.items() if one.per_token_ms]
     # Of two, only the one with the smaller mean logarithm can be the faster one.
@@ -43,7 +44,7 @@ def ranking(samples: Mapping[Name, LatencySamples]) -> dict[Name, Rank]:
     n_slower = dict.fromkeys(known, 0)
     for i, first in enumerate(ordered):
         for second in ordered[i + 1 :]:
-            if _is_faster(samples[first], samples[second], RANKING_ALPHA / n_pairs):
+            if _is_faster(samples[first], samples[second], n_pairs):
                 n_slower[first] += 1
                 n_faster[second] += 1
     return {name: Rank(1 + n_faster[name], len(known) - n_slower[name]) for name in known}
@@ -59,11 +60,11 @@ def is_of_few_processes(samples: LatencySamples) -> bool:
     return samples.n_processes < MIN_PROCESSES
 
 
-def _is_faster(a: LatencySamples, b: LatencySamples, alpha: float) -> bool:
+def _is_faster(a: LatencySamples, b: LatencySamples, n_pairs: int) -> bool:
     estimate = log_ratio(b.per_token_ms, a.per_token_ms, is_paired=False)
     if estimate is None:
         return False
     few = is_of_few_processes(a) or is_of_few_processes(b)
     margin = FEW_PROCESSES_MARGIN if few else DEFAULT_MARGIN
-    change = as_change(estimate.interval(alpha))
+    change = as_change(estimate.interval(RANKING_ALPHA if few else RANKING_ALPHA / n_pairs))
     return time_verdict(change, margin, is_interleaved=False) == FASTER

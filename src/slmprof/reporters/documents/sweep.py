@@ -11,6 +11,7 @@ from ...analysis.comparison.ranking import (
     is_of_few_processes,
     ranking,
 )
+from ...analysis.comparison.samples import warning_kind
 from ...analysis.verdicts.sweep import SweepPoint, sweep_table, varying
 from ...profiles.decoding import finite
 from ...profiles.vocabulary import PHASES
@@ -158,20 +159,23 @@ def _heads(point: SweepPoint) -> str | None:
 
 
 def _marks(points: Sequence[SweepPoint]) -> tuple[dict[str, str], list[str]]:
-    """File -> letters of its warnings, and the warnings with their letters."""
-    files: dict[str, list[str]] = {}
+    """File -> letters of its warnings, and the warnings with their letters; of warnings that differ
+    in their numbers alone, the first is told."""
+    files: dict[str, dict[str, str]] = {}
     for point in points:
         for text in point.caveats:
-            files.setdefault(text, []).append(point.file)
+            files.setdefault(warning_kind(text), {}).setdefault(point.file, text)
     marks: dict[str, str] = {}
     told = []
-    for i, (text, of) in enumerate(files.items()):
+    for i, of in enumerate(files.values()):
         letter = _LETTERS[i] if i < min(_MOST_WARNINGS, len(_LETTERS)) else "+"
         for file in of:
             if letter not in marks.get(file, ""):
                 marks[file] = marks.get(file, "") + letter
         if letter != "+":
-            told.append(f"({letter}) {text}")
+            texts = list(of.values())
+            like_it = f" (first of {len(texts)} points)" if len(set(texts)) > 1 else ""
+            told.append(f"({letter}) {texts[0]}{like_it}")
     if len(files) > _MOST_WARNINGS:
         more = len(files) - _MOST_WARNINGS
         told.append(f"(+) {more} more; --format json or `slmprof show` of the files tells them")
