@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..analysis.memory.resident import Steps, expect_resident
+from ..analysis.memory.resident import Graph, Steps, expect_resident, placed
 from ..children.memory import process_bytes
 from ..children.native_errors import guarded
 from ..errors import UsageError
@@ -373,15 +373,17 @@ class Session:
             return None
         planner, plan = made
 
-        def plan_of(n_ctx: int, n_ubatch: int, n_outputs: int) -> _core.Plan:
+        def graph_of(n_ctx: int, n_ubatch: int, n_outputs: int) -> Graph:
             settings = self._settings()
             settings.n_ctx, settings.n_ubatch, settings.n_outputs_max = n_ctx, n_ubatch, n_outputs
             few: _core.Plan = self.guard(lambda: planner.plan(settings))
-            return few
+            return placed(few["graphs"][0])
 
         config = self.config
         steps = Steps(config.n_prompt, int(plan["context"]["n_ctx"]), max(config.n_depths))
-        return expect_resident(steps, plan, plan_of, planner.weights(), planner.vocabulary_bytes)
+        graphs = list(map(placed, plan["graphs"]))
+        weights, vocabulary_bytes = planner.weights(), planner.vocabulary_bytes
+        return expect_resident(steps, plan, graphs, graph_of, weights, vocabulary_bytes)
 
     def _settings(self) -> _core.EngineSettings:
         settings = self._native.EngineSettings()

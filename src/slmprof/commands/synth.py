@@ -79,10 +79,15 @@ def run(args: argparse.Namespace) -> int:
     note_ignored(source, args.file_type)
     plan = plan_source(source, args.file_type, args.seed, tensor_types=args.tensor_type)
     path = write_plan_to(plan, args.output, overwrite=not args.no_overwrite)
+    if plan.fallbacks is not None:
+        from ..reporters.documents.fallbacks import fallback_text
+
+        print(f"warning: {fallback_text(plan.fallbacks)}")
+    bits = 8 * plan.size_bytes / plan.n_params
     print(
         f"{path}: {plan.dimensions.name} ({plan.dimensions.architecture}), "
         f"{plan.n_params / 1e6:.2f} M parameters, {plan.size_bytes / 2**20:.2f} MiB as "
-        f"{plan.file_type}, random weights (seed {plan.seed})"
+        f"{plan.file_type} ({bits:.2f} bits per weight), random weights (seed {plan.seed})"
     )
     return 0
 

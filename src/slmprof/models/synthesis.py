@@ -9,10 +9,11 @@ import errno
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..errors import ModelError, UsageError
+from ..profiles.fallbacks import Fallbacks, StoredWeight, find_fallbacks
 from ..settings.dimensions import Dimensions, MetadataValue
 from ..settings.model_source import CONFIG, ModelSource, Source
 from .architectures import Fill, TensorSpec, architecture_of, list_metadata, list_tensors
@@ -25,6 +26,8 @@ MAX_SEED = 2**64 - 1
 # Part of the name of cached files: raise it when the same description gives other bytes.
 CONTENT_VERSION = 1
 
+# Of all types that weights can have.
+_LARGEST_BLOCK = 256
 _QUANTIZATION_VERSION = 2  # GGML_QNT_VERSION, which llama-quantize writes
 
 TensorTypes = Sequence[tuple[str, str]]
@@ -44,13 +47,17 @@ class PlannedTensor:
 
 @dataclass(frozen=True)
 class ModelPlan:
-    """Everything that a GGUF file of this model holds, except the random numbers."""
+    """Everything that a GGUF file of this model holds, except the random numbers.
+
+    `fallbacks` are the tensors whose rows the type does not hold that the file type asks for.
+    """
 
     dimensions: Dimensions
     file_type: str
     seed: int
     metadata: tuple[tuple[str, MetadataValue], ...]
     tensors: tuple[PlannedTensor, ...]
+    fallbacks: Fallbacks | None = None
 
     @property
     def n_params(self) -> int:
@@ -145,7 +152,29 @@ def plan_model(
         ("slmprof.synthetic", True),
         ("slmprof.seed", str(seed)),
     )
-    return ModelPlan(dimensions, file_type, seed, metadata, tensors)
+    plan = ModelPlan(dimensions, file_type, seed, metadata, tensors)
+    return replace(plan, fallbacks=_find_fallbacks(plan, specs, tensor_types))
+
+
+def _find_fallbacks(
+    plan: ModelPlan, specs: Sequence[TensorSpec], patterns: TensorTypes
+) -> Fallbacks | None:
+    """What the quantizer would have chosen if every row divided, beside what it chose."""
+    from .. import _core
+
+    if all(spec.shape[0] % _LARGEST_BLOCK == 0 for spec in specs if len(spec.shape) > 1):
+        return None
+    longer = [
+        replace(spec, shape=(-(-spec.shape[0] // _LARGEST_BLOCK) * _LARGEST_BLOCK, *spec.shape[1:]))
+        for spec in specs
+    ]
+    asked_types = _choose_types(plan.dimensions, plan.file_type, longer, patterns)
+    weights = []
+    for asked, padded, tensor in zip(asked_types, longer, plan.tensors, strict=True):
+        row = tensor.shape[0]
+        asked_bytes = _core.tensor_size_bytes(asked, padded.shape) * row // padded.shape[0]
+        weights.append(StoredWeight(asked, tensor.type, row, tensor.size_bytes, asked_bytes))
+    return find_fallbacks(weights, plan.file_type, len(weights), plan.n_params, plan.size_bytes)
 
 
 def plan_source(

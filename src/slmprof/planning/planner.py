@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..analysis.memory.resident import Steps, expect_resident
+from ..analysis.memory.resident import Graph, Steps, expect_resident, placed
+from ..analysis.verdicts.fallbacks import fallbacks_of
 from ..children.memory import process_bytes
 from ..children.native_errors import guarded
 from ..errors import EngineError, UsageError
+from ..models.ggml_types import weight_types
 from ..models.resolve import model_name
 from ..profiles.decoding import decode
+from ..profiles.fallbacks import Fallbacks
 from ..profiles.meta import Buffer
 from ..profiles.resident import PROCESS, Resident
 from ..profiles.tables import trimmed_shape
@@ -62,7 +65,7 @@ class ModelPlanner:
         self._planners: dict[tuple[bool, bool], _core.Planner] = {}
         self._weights: dict[tuple[bool, bool], tuple[TensorPlace, ...]] = {}
         self._weight_columns: dict[tuple[bool, bool], dict[str, Any]] = {}
-        self._shallow: dict[AskedPlan, _core.Plan] = {}
+        self._shallow: dict[AskedPlan, Graph] = {}
         self._own_bytes = process_bytes(has_planned=False) if own_bytes is None else own_bytes
         self._peaks = PeakFinder()
         self.planner_ns = 0
@@ -73,7 +76,15 @@ class ModelPlanner:
         info: dict[str, Any] = {**self._planner(True, True).model_info()}
         info["name"] = model_name(info["name"], self._path)
         info["path"] = self._request.model
-        return decode(PlannedModel, info)
+        model = decode(PlannedModel, info)
+        return model.replace(fallbacks=self._fallbacks(model))
+
+    def _fallbacks(self, model: PlannedModel) -> Fallbacks | None:
+        # A matrix that is used in two places counts once.
+        places = {place.tensor: place for place in self._weights_of(True, True)}
+        weights = [(place.type, place.shape, place.size_bytes) for place in places.values()]
+        types = weight_types()
+        return fallbacks_of(weights, model.file_type, types, model.n_params, model.size_bytes)
 
     def n_ctx_train(self) -> int:
         """The context that the model was trained for.
@@ -138,31 +149,35 @@ class ModelPlanner:
         if config.n_ctx != setting.n_ctx:
             notes.append(f"llama.cpp makes {config.n_ctx} of a context of {setting.n_ctx}")
         notes += _outputs_notes(planner.model_info(), native, plan)
+        peaks = tuple(map(self._peaks.peak, plan["graphs"])) if details else ()
+        graphs = list(map(placed, plan["graphs"]))
+        plan["graphs"].clear()  # texts and all, before more is planned
         return MemoryPlan(
             config=config,
             buffers=decode(tuple[Buffer, ...], plan["buffers"]),
             layers=_layers(tensors),
             tensors=tensors if self._request.tensors else (),
-            compute_phases=tuple(map(self._peaks.peak, plan["graphs"])) if details else (),
-            resident=self._resident(setting, plan) if details or work else None,
+            compute_phases=peaks,
+            resident=self._resident(setting, plan, graphs) if graphs else None,
             notes=tuple(notes),
         )
 
-    def _resident(self, setting: AskedPlan, plan: _core.Plan) -> Resident:
+    def _resident(self, setting: AskedPlan, plan: _core.Plan, graphs: Sequence[Graph]) -> Resident:
         """What is resident with a prompt of `n_prompt` tokens, and generation behind it."""
         planner = self._planner(setting.mmap, setting.repack)
 
-        def plan_of(n_ctx: int, n_ubatch: int, n_outputs: int) -> _core.Plan:
+        def graph_of(n_ctx: int, n_ubatch: int, n_outputs: int) -> Graph:
             few = replace(setting, n_ctx=n_ctx, n_ubatch=n_ubatch, n_outputs_max=n_outputs)
             if few not in self._shallow:
-                self._shallow[few] = self._planned(planner, self._settings(few), True)
+                made = self._planned(planner, self._settings(few), True)
+                self._shallow[few] = placed(made["graphs"][0])
             return self._shallow[few]
 
         n_ctx = int(plan["context"]["n_ctx"])
         n_prompt = min(self._request.n_prompt, n_ctx)
         weights = self._columns_of(setting.mmap, setting.repack)
         steps = Steps(n_prompt, n_ctx)
-        found = expect_resident(steps, plan, plan_of, weights, planner.vocabulary_bytes)
+        found = expect_resident(steps, plan, graphs, graph_of, weights, planner.vocabulary_bytes)
         return found.with_line(PROCESS, self._own_bytes)
 
     def _planned(

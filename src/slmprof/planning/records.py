@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 
 from ..profiles.decoding import Json, Record
+from ..profiles.fallbacks import Fallbacks
 from ..profiles.meta import Buffer
 from ..profiles.resident import Resident
 from ..profiles.vocabulary import MEMORY_KINDS
@@ -233,7 +234,10 @@ class PlannerCost(Record, frozen=True):
 
 
 class PlannedModel(Record, frozen=True):
-    """A model as its file, or the outline made for it, describes it."""
+    """A model as its file, or the outline made for it, describes it.
+
+    `fallbacks` are the weights that are in another type than the file type asks for.
+    """
 
     name: str
     path: str
@@ -248,6 +252,7 @@ class PlannedModel(Record, frozen=True):
     size_bytes: int
     tensor_types: dict[str, int]
     random_weights: bool
+    fallbacks: Fallbacks | None = None
 
     @property
     def bits_per_weight(self) -> float | None:
@@ -255,8 +260,10 @@ class PlannedModel(Record, frozen=True):
         return 8 * self.size_bytes / self.n_params if self.n_params else None
 
     def to_json(self) -> Json:
-        """The fields, with `bits_per_weight`."""
-        return {**super().to_json(), "bits_per_weight": self.bits_per_weight}
+        """The fields, with `bits_per_weight`; of `fallbacks` the groups alone."""
+        groups = self.fallbacks.groups if self.fallbacks is not None else ()
+        derived = {"bits_per_weight": self.bits_per_weight}
+        return {**super().to_json(), **derived, "fallbacks": [group.to_json() for group in groups]}
 
 
 class MemoryReport(Record, frozen=True):
@@ -267,6 +274,7 @@ class MemoryReport(Record, frozen=True):
         varying: the settings of which several values were asked for.
         budget_bytes: the memory to fit into, with `fits`; fit_for: `resident` or `reserved` memory.
         change: what would make it fit where nothing does.
+        models: the model in each of the file types that were planned.
         lightest: of several file types in which the context asked for fits, the one that takes the
             least memory with it; least_compressed: the one with the most bits per weight. None
             where none fits or none was asked for.
@@ -284,3 +292,4 @@ class MemoryReport(Record, frozen=True):
     planner: PlannerCost
     fit_for: str = RESIDENT
     change: FitChange | None = None
+    models: tuple[PlannedModel, ...] = ()

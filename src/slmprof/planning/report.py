@@ -65,6 +65,7 @@ class _Report:
         settings = list(self.request.settings())
         plans: list[MemoryPlan] = []
         fits: list[Fit] = []
+        models: list[PlannedModel] = []
         file_types = self._file_types()
         self._total = len(file_types) * len(settings) // max(len(self.request.grid["file_type"]), 1)
         for file_type in file_types:
@@ -72,6 +73,7 @@ class _Report:
             planner = self._open(file_type)
             if planner is None:
                 continue
+            models.append(planner.model)
             if self.request.fit_bytes is not None:
                 fits += self._each(of_type, functools.partial(find_fit, planner, self.request))
             else:
@@ -92,6 +94,7 @@ class _Report:
             lightest=lightest,
             least_compressed=least_compressed,
             fit_for=fit_for,
+            models=tuple(models),
             change=self._change(settings, fits) if budget is not None else None,
             planner=self._cost(),
         )

@@ -6,11 +6,14 @@ from pathlib import Path
 
 import pytest
 from gguf_header import read_header
+from small_models import small_dimensions
 
 from slmprof.commands.main import main
 from slmprof.errors import UsageError
 from slmprof.models.presets import PRESETS
-from slmprof.models.synthesis import plan_model, synthesize
+from slmprof.models.synthesis import plan_model, plan_source, synthesize
+from slmprof.planning.process import plan_memory
+from slmprof.settings.dimensions import Dimensions
 
 TINY = PRESETS["tiny"].dimensions
 
@@ -100,3 +103,29 @@ def test_the_command_reads_patterns_as_llama_quantize_does(
         assert "is not PATTERN=TYPE" in capsys.readouterr().err
     assert main(["synth", "--list", "--tensor-type", "a=q8_0"]) == 2
     assert not path.exists()
+
+
+def test_a_file_that_cannot_be_as_it_was_asked_for_says_so() -> None:
+    """Rows of 720 divide by no block: asked for 4.5 bits a weight, most of it has 16."""
+    dimensions = Dimensions(
+        architecture="llama", name="odd", n_layer=24, n_embd=720, n_ff=1920, n_head=12,
+        n_vocab=32000, n_ctx_train=2048,
+    )  # fmt: skip
+    found = plan_model(dimensions, "Q4_K_M").fallbacks
+    assert found is not None
+    assert ("q4_K", "f16", (720,)) in [(g.asked, g.got, g.rows) for g in found.groups]
+    assert found.bits_per_weight is not None and found.bits_per_weight > 14
+    assert found.size_bytes > 2.5 * found.asked_bytes
+    assert plan_model(small_dimensions("llama"), "Q4_K_M").fallbacks is None
+    # Q8_0 has rows of 720 in F16, too.
+    found = plan_model(dimensions, "Q8_0").fallbacks
+    assert found is not None and {g.got for g in found.groups} == {"f16"}
+
+
+@pytest.mark.parametrize("preset", ["smollm-135m", "qwen2-0.5b"])
+def test_what_is_inferred_of_a_file_is_what_was_asked_for(preset: str) -> None:
+    asked = plan_source(preset).fallbacks
+    inferred = plan_memory(f"preset:{preset}").model.fallbacks
+    assert asked is not None and inferred is not None
+    assert inferred.n_fallen == asked.n_fallen and inferred.rows == asked.rows
+    assert abs(inferred.asked_bytes - asked.asked_bytes) < 0.02 * asked.asked_bytes

@@ -25,8 +25,11 @@ _EVENT_BYTES, _LEAST_EVENTS, _EVENTS_OF_RUN, _MOST_EVENTS = 32, 1 << 16, 1 << 13
 
 Plan = Mapping[str, Any]
 """A plan of the native planner (`_core.Plan`)."""
-PlanOf = Callable[[int, int, int], Plan]
-"""Plans with a context, a ubatch and a number of outputs."""
+Graph = Mapping[str, Any]
+"""A planned graph: its work buffer, and the columns of its tensors' places."""
+GraphOf = Callable[[int, int, int], Graph]
+"""The prompt's graph, `placed`, with a context, a ubatch and a number of outputs."""
+_PLACE_COLUMNS = ("node", "buffer", "offset_bytes", "view_src", "size_bytes")
 
 
 @dataclass(frozen=True)
@@ -65,27 +68,29 @@ def _rounded(n_cells: int) -> int:
 def expect_resident(
     steps: Steps,
     plan: Plan,
-    plan_of: PlanOf,
+    planned: Sequence[Graph],
+    graph_of: GraphOf,
     weights: Mapping[str, Any],
     vocabulary_bytes: int,
 ) -> Resident:
     """What will be resident of a plan, but for the process itself.
 
     Args:
-        plan: the whole context's, with its graphs.
-        plan_of: makes the plan of a smaller one on the same model.
+        plan: the whole context's.
+        planned: its graphs, `placed`.
+        graph_of: plans a smaller one on the same model.
         weights: the places of the weights.
         vocabulary_bytes: of the heap, for the vocabulary.
     """
     context = plan["context"]
     n_seq_max = int(context["n_seq_max"])
     n_ubatch = int(context["n_ubatch"])
-    prompts = [plan_of(n_cells, n, n_seq_max) for n, n_cells in steps.ubatches(n_ubatch)]
-    graphs = [*(prompt["graphs"][0] for prompt in prompts), *plan["graphs"][1:2]]
+    prompts = [graph_of(n_cells, n, n_seq_max) for n, n_cells in steps.ubatches(n_ubatch)]
+    graphs = [*prompts, *planned[1:2]]
     lines = [
         *_weight_lines(plan["buffers"], weights),
         *_whole_lines(plan, steps.n_prompt),
-        ResidentLine("compute", touched_bytes(plan["graphs"][0], graphs)),
+        ResidentLine("compute", touched_bytes(planned[0], graphs)),
         ResidentLine("work", max(int(graph["work_bytes"]) for graph in graphs)),
         ResidentLine(HEAP, _heap_bytes(context, len(weights["name"]), vocabulary_bytes)),
         ResidentLine(RECORDER, _recorder_bytes(context, steps.n_prompt)),
@@ -93,7 +98,13 @@ def expect_resident(
     return Resident(steps.n_prompt, tuple(line for line in lines if line.size_bytes))
 
 
-def touched_bytes(reserved: Mapping[str, Any], graphs: Iterable[Mapping[str, Any]]) -> int:
+def placed(graph: Graph) -> Graph:
+    """Of a planned graph what is worth keeping while others are planned."""
+    places = {name: graph["tensors"][name] for name in _PLACE_COLUMNS}
+    return {"tensors": places, "work_bytes": graph["work_bytes"]}
+
+
+def touched_bytes(reserved: Graph, graphs: Iterable[Graph]) -> int:
     """Bytes in the pages of the compute buffers that these graphs write to.
 
     ggml keeps the places of the graph that it reserved for, as long as a graph has the same nodes
@@ -107,7 +118,7 @@ def touched_bytes(reserved: Mapping[str, Any], graphs: Iterable[Mapping[str, Any
     return _pages_of(np.concatenate(spans)) * _PAGE_BYTES if spans else 0
 
 
-def _kept_offsets(reserved: Mapping[str, Any], graph: Mapping[str, Any]) -> Int64 | None:
+def _kept_offsets(reserved: Graph, graph: Graph) -> Int64 | None:
     """Where the rows of a graph lie by the places reserved; None where it is placed anew."""
     places, rows = reserved["tensors"], graph["tensors"]
     if len(places["node"]) != len(rows["node"]) or not np.array_equal(places["node"], rows["node"]):
@@ -125,7 +136,7 @@ def _is_owner(rows: Mapping[str, Any]) -> Any:
     return (rows["buffer"] >= 0) & (rows["offset_bytes"] >= 0) & (rows["view_src"] < 0)
 
 
-def _spans(graph: Mapping[str, Any], offsets: Int64 | None) -> Int64:
+def _spans(graph: Graph, offsets: Int64 | None) -> Int64:
     """Buffer, first page and page behind the last of each storage; int64[n, 3]."""
     rows = graph["tensors"]
     chosen = _is_owner(rows) & (rows["size_bytes"] > 0)

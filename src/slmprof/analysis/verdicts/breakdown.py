@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from ...errors import UsageError
+from ...profiles.fallbacks import Fallbacks
 from ...profiles.meta import Meta, Model
 from ...profiles.vocabulary import BOUNDS, PHASES, VIEWS
 from ..layers.finders import layer_flags
@@ -30,6 +31,7 @@ from ..work.scaling import phase_speedups
 from .caveats import caveats, contradictions, depth_caveats
 from .diagnosis import diagnose
 from .findings import Finding
+from .tensor_types import profile_fallbacks
 
 _TABLES: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
     "block": block_table,
@@ -64,6 +66,7 @@ class Breakdown:
         lanes: what ran the ops, see `lane_table`.
         caveats: one sentence for each doubt.
         contradictions: those of them that tell of ops that do not add up to the latency.
+        fallbacks: weights in another type than the file type asks for.
         depths: the depths of the context compared; all else describes the smallest.
     """
 
@@ -85,6 +88,7 @@ class Breakdown:
     lanes: pd.DataFrame
     caveats: tuple[str, ...]
     contradictions: tuple[str, ...]
+    fallbacks: Fallbacks | None
     depths: DepthReport
 
     @property
@@ -177,6 +181,7 @@ def break_down(
         memory=memory,
         lanes=lane_table(data),
         contradictions=tuple(contradictions(phases)),
+        fallbacks=profile_fallbacks(data),
         caveats=doubts,
         depths=depths,
     )

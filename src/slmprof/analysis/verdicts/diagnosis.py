@@ -22,9 +22,10 @@ from ..memory.weights import LOOKED_UP, ROUTED
 from ..tables.waits import wait_table, wait_totals
 from ..timing.phases import PhaseSummary
 from ..work.roofline import SHARES
+from .fallbacks import named_type
 from .findings import Finding, Host, Limit, MemoryLimit, Most, NoCeilings, Read, Types, Waiting
 from .gains import gains, is_product
-from .tensor_types import named_type, rows_unfit
+from .tensor_types import rows_unfit
 
 MAX_FINDINGS = 8
 MIN_WAIT_SHARE = 0.03

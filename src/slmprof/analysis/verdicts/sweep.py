@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from ...profiles.fallbacks import Fallbacks
 from ...profiles.meta import Meta
 from ...profiles.vocabulary import PHASES
 from ...settings.resolved import ResolvedConfig
@@ -19,6 +20,7 @@ from ..tables.derived import Derived
 from ..tables.typed import typed_table
 from ..timing.samples import LatencySamples, latency_samples
 from .caveats import caveats
+from .tensor_types import profile_fallbacks
 
 # What two points can differ in. Depths do not count: each has rows of its own.
 SETTINGS: tuple[str, ...] = tuple(
@@ -42,6 +44,7 @@ class SweepPoint:
         depths: its phases and blocks at each depth, and the lines through them.
         caveats: one sentence for each doubt.
         samples: (phase, depth) -> what its latency is estimated from.
+        fallbacks: weights in another type than the file type asks for.
         name: of the model; `in_order` exchanges it where another model of the sweep is called so.
     """
 
@@ -51,6 +54,7 @@ class SweepPoint:
     caveats: tuple[str, ...]
     samples: Mapping[tuple[str, int], LatencySamples]
     name: str
+    fallbacks: Fallbacks | None = None
 
     @property
     def source(self) -> str:
@@ -91,7 +95,9 @@ def summarize_point(file: str, profile: Derived) -> SweepPoint:
         for number, phase in enumerate(PHASES)
     }
     name = str(meta.model.name)
-    return SweepPoint(file, meta, report_depths(profile), caveats(profile), samples, name)
+    fallbacks = profile_fallbacks(profile.data)
+    depths, doubts = report_depths(profile), caveats(profile)
+    return SweepPoint(file, meta, depths, doubts, samples, name, fallbacks)
 
 
 def in_order(points: Iterable[SweepPoint]) -> list[SweepPoint]:

@@ -1,4 +1,4 @@
-"""Tensor types: which one a file type is named for, and which rows a type can hold."""
+"""Rows that the type does not hold which a file is named for."""
 
 from __future__ import annotations
 
@@ -6,22 +6,12 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from ...profiles.data import ProfileData
+from ...profiles.fallbacks import Fallbacks
 from ...profiles.tables import TensorType
-
-
-def named_type(file_type: str, types: Mapping[str, TensorType]) -> str | None:
-    """The tensor type that a file type is named for: q4_K for `Q4_K - Medium`; None where there
-    is none, as for `IQ2_M`."""
-    text = file_type.strip().lower()
-    for prefix in ("(guessed) ", "all ", "mostly "):
-        text = text.removeprefix(prefix)
-    fitting = [name for name in types if name and text.startswith(name.lower())]
-    if not fitting:
-        return None
-    name = max(fitting, key=len)
-    rest = text[len(name) :]
-    # `Q4_0_4_4` and `IQ3_XXS` are not `Q4_0` and `IQ3_X`.
-    return name if not rest or not rest[0].isalnum() else None
+from ..memory.weights import weight_table
+from .fallbacks import fallbacks_of
+from .fallbacks import named_type as named_type
 
 
 def rows_unfit(
@@ -41,3 +31,13 @@ def rows_unfit(
     )
     unfit: pd.DataFrame = weights[chosen]
     return unfit
+
+
+def profile_fallbacks(profile: ProfileData) -> Fallbacks | None:
+    """Those of a profile's model; of a weight that no graph reads nothing is known."""
+    model = profile.meta.model
+    weights = weight_table(profile)
+    columns = (weights[name].tolist() for name in ("type", "shape", "size_bytes"))
+    types = profile.types.by_name(profile.strings)
+    stored = zip(*columns, strict=True)
+    return fallbacks_of(stored, model.file_type, types, model.n_params or 0, model.size_bytes or 0)

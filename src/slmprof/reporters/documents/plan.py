@@ -13,6 +13,7 @@ from ...profiles.vocabulary import MEMORY_KINDS
 from ...settings.planning import RESIDENT, AskedPlan
 from ...settings.resolved import ResolvedPlan
 from ...settings.table import captions
+from .fallbacks import fallback_text
 from .parts import (
     Caveat,
     Column,
@@ -35,6 +36,7 @@ SCHEMA_VERSION = 1
 _TITLES = {"recurrent_state": "state"}
 # Columns of a terminal, and how wide a setting may be on it.
 _WIDTH, _LABEL_WIDTH = 80, 12
+_MOST_FALLBACKS = 3
 
 
 def plan_document(
@@ -57,7 +59,7 @@ def plan_document(
 
     def parts() -> list[Part]:
         if report.budget_bytes is not None:
-            return fit_parts(report, _headline(report))
+            return fit_parts(report, _head(report))
         if len(report.settings) == 1 and not report.refusals:
             return _single(report, by, phase, top, is_full)
         return _grid(report, by, phase, top)
@@ -129,7 +131,7 @@ def _single(
     report: MemoryReport, by: str | None, phase: str | None, top: int | None, is_full: bool
 ) -> list[Part]:
     plan = report.settings[0]
-    made: list[Part] = [_headline(report, _shared_settings([plan], ()))]
+    made: list[Part] = [*_head(report, _shared_settings([plan], ()))]
     if by is not None:
         made += said(plan_sections(plan, by, phase, top))
     else:
@@ -157,7 +159,7 @@ def _on_this_machine(report: MemoryReport) -> list[Finding]:
 
 def _grid(report: MemoryReport, by: str | None, phase: str | None, top: int | None) -> list[Part]:
     """One row a setting; with `by`, a view of each."""
-    made: list[Part] = [_headline(report, _shared_settings(report.settings, report.varying))]
+    made: list[Part] = [*_head(report, _shared_settings(report.settings, report.varying))]
     if by in (None, "total"):
         made.append(_settings_table(report))
     else:
@@ -174,6 +176,16 @@ def _grid(report: MemoryReport, by: str | None, phase: str | None, top: int | No
         )
         made.append(Section("Refused by llama.cpp", tuple(refused)))
     return made + _notes(report)
+
+
+def _head(report: MemoryReport, settings: Sequence[str] = ()) -> list[Part]:
+    """What the model is, and the types that it asked for and did not get."""
+    models = report.models or (report.model,)
+    fallbacks = [model.fallbacks for model in models if model.fallbacks is not None]
+    made = [Caveat(fallback_text(found)) for found in fallbacks[:_MOST_FALLBACKS]]
+    if rest := len(fallbacks) - len(made):
+        made.append(Caveat(f"and {rest} more file types fell back likewise", "note"))
+    return [_headline(report, settings), *made]
 
 
 def _headline(report: MemoryReport, settings: Sequence[str] = ()) -> Headline:

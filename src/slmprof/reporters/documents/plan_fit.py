@@ -6,15 +6,15 @@ from collections.abc import Sequence
 
 from ...planning.records import Fit, FitChange, MemoryReport
 from ...settings.planning import RESIDENT
-from .parts import Caveat, Column, Finding, Headline, Part, Section, Table, notes, setting_text
+from .parts import Caveat, Column, Finding, Part, Section, Table, notes, setting_text
 from .quantities import bytes_text
 
 _LABEL_WIDTH = 12
 
 
-def fit_parts(report: MemoryReport, headline: Headline) -> list[Part]:
+def fit_parts(report: MemoryReport, head: Sequence[Part]) -> list[Part]:
     """One table and sentences, and what could not be planned."""
-    made: list[Part] = [headline, _fit_section(report)]
+    made: list[Part] = [*head, _fit_section(report)]
     made += [
         Caveat(f"{one.config.file_type or 'refused'}: {one.message}", "note")
         for one in report.refusals

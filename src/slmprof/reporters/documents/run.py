@@ -13,6 +13,7 @@ from ...profiles.vocabulary import VIEWS
 from ...settings.resolved import ResolvedConfig
 from ...settings.table import FIRST, captions, table
 from .depths import depth_data, depth_sections, depth_summary
+from .fallbacks import fallback_records, fallback_text
 from .findings import diagnosis, finding_record, main_findings
 from .kernel_tables import main_kernels, scaling_section
 from .layers import flag_record, layer_section
@@ -68,7 +69,7 @@ def _data(breakdown: Breakdown) -> dict[str, Any]:
         "slmprof": meta["slmprof"],
         # Every doubt, not the environment's only: who reads the JSON sees no other text.
         "environment": {**meta["environment"], "warnings": list(breakdown.caveats)},
-        "model": meta["model"],
+        "model": {**meta["model"], "fallbacks": fallback_records(breakdown.fallbacks)},
         "config": meta["config"],
         "run": meta["run"],
         "lanes": records(breakdown.lanes),
@@ -174,7 +175,10 @@ def _kernel_room(breakdown: Breakdown, head: list[Part], tail: list[Part]) -> in
 
 def _head(breakdown: Breakdown, *, is_full: bool) -> list[Part]:
     """What was measured, and before any figure what in it contradicts itself."""
-    return [_headline(breakdown, is_full=is_full), *map(Caveat, breakdown.contradictions)]
+    told = list(breakdown.contradictions)
+    if breakdown.fallbacks is not None:
+        told.insert(0, fallback_text(breakdown.fallbacks))
+    return [_headline(breakdown, is_full=is_full), *map(Caveat, told)]
 
 
 def _untitled(section: Section) -> Section:

@@ -16,6 +16,7 @@ from ...analysis.verdicts.sweep import SweepPoint, sweep_table, varying
 from ...profiles.decoding import finite
 from ...profiles.vocabulary import PHASES
 from .depths import depth_data
+from .fallbacks import fallback_records, fallback_text
 from .parts import (
     Caveat,
     Column,
@@ -68,7 +69,10 @@ def _data(points: Sequence[SweepPoint], failures: Sequence[tuple[str, str]]) -> 
                 "name": point.name,
                 "slmprof": point.meta.slmprof.to_json(),
                 "environment": point.meta.environment.replace(warnings=point.caveats).to_json(),
-                "model": point.meta.model.to_json(),
+                "model": {
+                    **point.meta.model.to_json(),
+                    "fallbacks": fallback_records(point.fallbacks),
+                },
                 "dimensions": point.dimensions,
                 "config": point.meta.config.to_json(),
                 "run": point.meta.run.to_json(),
@@ -123,6 +127,8 @@ def _parts(points: Sequence[SweepPoint]) -> list[Part]:
     made: list[Part] = [
         Headline(((f"Sweep of {', '.join(models)}: {n} point{'s' if n > 1 else ''}",),))
     ]
+    fallen = {point.name: point.fallbacks for point in points if point.fallbacks is not None}
+    made += (Caveat(f"{name}: {fallback_text(found)}") for name, found in fallen.items())
     marks, told = _marks(points)
     report = _Report(rows, varying(points), _ranks(points), marks, _rank_note(points))
     made += said([_models(points), *(part for phase in PHASES for part in report.sections(phase))])

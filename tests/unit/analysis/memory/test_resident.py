@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 from plan_builder import MIB, OUTPUT, PlannedGraph
 
-from slmprof.analysis.memory.resident import Steps, expect_resident, originals_bytes, touched_bytes
+from slmprof.analysis.memory.resident import (
+    Steps,
+    expect_resident,
+    originals_bytes,
+    placed,
+    touched_bytes,
+)
 from slmprof.profiles.resident import ORIGINALS, Resident, ResidentLine
 
 PAGE = 4096
@@ -72,7 +78,10 @@ def test_originals_lie_within_the_mapped_range_and_are_used_nowhere_in_it() -> N
     assert originals_bytes(places) == 40
 
 
-def plan(n_tokens: int, *, has_memory: bool = True) -> dict[str, Any]:
+GRAPHS = [graph(64), graph(1, phase="decode")]
+
+
+def plan(*, has_memory: bool = True) -> dict[str, Any]:
     buffers = [
         ("CPU", "CPU_Mapped", "weights", 250), ("CPU", "CPU_REPACK", "weights", 40),
         ("CPU", "CPU", "kv_cache", MIB), ("CPU", "CPU", "output", 16),
@@ -85,19 +94,18 @@ def plan(n_tokens: int, *, has_memory: bool = True) -> dict[str, Any]:
             "has_memory": has_memory,
         },
         "buffers": [dict(zip(names, row, strict=True)) for row in buffers],
-        "graphs": [graph(n_tokens), graph(1, phase="decode")],
     }  # fmt: skip
 
 
 def test_a_prompt_of_any_length_is_planned_by_its_largest_ubatches() -> None:
     asked: list[tuple[int, int, int]] = []
 
-    def plan_of(*settings: int) -> Any:
+    def graph_of(*settings: int) -> Any:
         asked.append(settings)
-        return plan(4)
+        return placed(graph(4))
 
     places = weights(("CPU_Mapped", 0, 0, 250), ("CPU_REPACK", 0, 100, 40))
-    found = expect_resident(Steps(600, 4096, 1000), plan(64), plan_of, places, 5 * MIB)  # type: ignore[arg-type]
+    found = expect_resident(Steps(600, 4096, 1000), plan(), GRAPHS, graph_of, places, 5 * MIB)  # type: ignore[arg-type]
     # 512 and 488 tokens before the prompt, then 512 and 88; cells in steps of 256.
     assert asked == [(512, 512, 1), (1024, 488, 1), (1536, 512, 1), (1792, 88, 1)]
     assert found.of_kind("compute") == (1 + 4 + 4) * PAGE
@@ -111,8 +119,8 @@ def test_a_prompt_of_any_length_is_planned_by_its_largest_ubatches() -> None:
 
 
 def test_a_model_that_only_encodes_has_outputs_for_each_token() -> None:
-    whole = plan(64, has_memory=False)
-    found = expect_resident(Steps(600, 4096), whole, lambda *_: whole, weights(), 0)  # type: ignore[arg-type,return-value]
+    whole = plan(has_memory=False)
+    found = expect_resident(Steps(600, 4096), whole, GRAPHS, lambda *_: GRAPHS[0], weights(), 0)  # type: ignore[arg-type,return-value]
     assert found.of_kind("output") == 512 * 16
 
 
