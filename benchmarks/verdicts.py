@@ -41,6 +41,7 @@ ASKED = 1.05  # the widening that has to be found
 HALVED = "half the KV heads"
 SELF = "itself"
 ENOUGH = 19 / 20
+_SETTINGS = ("processes", "repeats", "threads")
 _SPIN = "while True: pass"
 
 
@@ -69,13 +70,12 @@ def main() -> int:
     arguments.add_argument("--models", default=",".join(BASES))
     arguments.add_argument("--sessions", type=int, default=20, help="of each model, quiet")
     arguments.add_argument("--busy-sessions", type=int, default=10, help="of each, one core busy")
-    arguments.add_argument(
-        "--processes", type=int, default=DEFAULTS["processes"], help="of each variant"
-    )
-    arguments.add_argument("--repeats", type=int, default=DEFAULTS["repeats"])
+    for name in _SETTINGS:
+        arguments.add_argument(f"--{name}", type=int, default=DEFAULTS.get(name))
     options = arguments.parse_args()
     rows: list[dict[str, Any]] = []
-    wrong, n_self, tables = 0, 0, {}
+    wrong, n_self = 0, 0
+    smallest: list[dict[str, Any]] = []
     bars: list[Bar] = []
     for model in options.models.split(","):
         with tempfile.TemporaryDirectory() as folder:
@@ -90,7 +90,7 @@ def main() -> int:
             with one_core_busy():
                 for number in range(options.busy_sessions):
                     busy += session(f"{model} busy {number + 1}", pair, options)
-        for where, found in (("quiet", quiet), ("one core busy", busy)):
+        for where, found in (("quiet", quiet), ("core busy", busy)):
             alike = [one for one in found if one.variant == SELF]
             n_wrong = sum(one.n_rows > 0 for one in alike)
             wrong, n_self = wrong + n_wrong, n_self + len(alike)
@@ -107,10 +107,11 @@ def main() -> int:
                 share = counts[variant] / options.sessions
                 bars.append(Bar(f"{model}, {variant}: found, and only it", share, ENOUGH, False))
             least = smallest_found(counts, options.sessions)
-            tables[f"{model}: the smallest widening found in 19 of 20"] = [
-                {"widening": f"{100 * least:.1f} %" if least else "none of those tried"}
-            ]
+            smallest.append(
+                {"model": model, "smallest widening found": least and f"{100 * least:.1f} %"}
+            )
     bars.insert(0, Bar(f"differences of a model from itself, of {n_self}", wrong, 0, True))
+    tables = {"found in 19 of 20": smallest} if smallest else {}
     return publish("verdicts", rows, bars, options, tables=tables)
 
 
@@ -140,9 +141,8 @@ def write_variants(model: str, folder: Path) -> dict[str, Path]:
 def session(title: str, variants: Mapping[str, Path], options: Any) -> list[Found]:
     """All variants in turns; each but the first compared with the first, on its own."""
     names = list(variants)
-    entries = find_entries(
-        list(variants.values()), {"repeats": options.repeats, "processes": options.processes}
-    )
+    settings = {name: getattr(options, name) for name in _SETTINGS}
+    entries = find_entries(list(variants.values()), settings)
     named = [replace(entry, name=name) for entry, name in zip(entries, names, strict=True)]
     profiles = run_entries(named, lambda _: None)
     base, *others = summarize_all(profiles)
@@ -156,18 +156,17 @@ def session(title: str, variants: Mapping[str, Path], options: Any) -> list[Foun
 
 
 def summed(pairing: Pairing) -> tuple[dict[tuple[str, str], str], int, str]:
-    """Blocks that differ, all rows that do, and the figures of blocks as one line."""
+    """Blocks that differ, all rows that do, and one line with what verdicts rest on."""
     times = [r for r in pairing.rows if r.verdict in (FASTER, SLOWER)]
     told = {(r.phase or "", r.name): r.verdict for r in times if r.what == "block"}
-    shown = [
-        r
-        for r in pairing.rows
-        if r.what == "latency" or (r.what == "block" and (r.phase or "", r.name) in told)
-    ]
-    text = ", ".join(
-        f"{r.phase} {r.name} {100 * (r.relative or 0):+.1f} % {r.verdict}" for r in shown
-    )
-    return told, len(times), text
+    shown = []
+    for r in pairing.rows:
+        interval = r.intervals.relative_corrected_ci
+        if interval is not None and (r.what == "latency" or r.name in ("attention", "ffn")):
+            low, high = (100 * end for end in interval)
+            name = r.name if r.name == r.phase else f"{r.phase} {r.name}"
+            shown.append(f"{name} {low:+.1f} to {high:+.1f} % {r.verdict}")
+    return told, len(times), ", ".join(shown)
 
 
 def smallest_found(counts: Mapping[str, int], n: int) -> float | None:
@@ -183,13 +182,15 @@ def smallest_found(counts: Mapping[str, int], n: int) -> float | None:
 def row(
     model: str, where: str, variant: str, found: Sequence[Found], n_right: int
 ) -> dict[str, Any]:
-    phases = {
-        f"{phase} {block}": sum((phase, block) in one.told for one in found)
-        for phase in ("prefill", "decode")
+    """How many comparisons were right, and in how many each block differed, prefill / decode."""
+    blocks = {
+        block: " / ".join(
+            str(sum((phase, block) in one.told for one in found)) for phase in ("prefill", "decode")
+        )
         for block in ("attention", "ffn", "lm_head")
     }
-    return {"model": model, "machine": where, "compared with": variant, "comparisons": len(found),
-            "right": n_right, **phases}  # fmt: skip
+    return {"model": model, "machine": where, "against": variant, "n": len(found),
+            "right": n_right, **blocks}  # fmt: skip
 
 
 @contextmanager
