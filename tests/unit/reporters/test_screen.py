@@ -12,6 +12,7 @@ from disturbance_builder import disturbed_profile, every_step, some_steps
 from plan_builder import example_report
 from reports import data, shown
 
+from slmprof.analysis.verdicts.breakdown import break_down
 from slmprof.profiles.merging import merge_processes
 from slmprof.profiles.meta import FORMAT_VERSION, Meta
 from slmprof.reporters.documents.plan import plan_document
@@ -130,3 +131,16 @@ def test_disturbed_steps_are_counted_where_the_latency_stands() -> None:
     assert decode["between_processes"] == {"n": 3, "min_ms": 16.0, "max_ms": 16.0, "cv": 0.0}
     assert (prefill["n_disturbed"], decode["n_disturbed"]) == (0, 45)
     assert decode["latency_ci95"] == [16.0, 16.0]
+
+
+def test_a_run_that_contradicts_itself_in_every_way_still_takes_one_screen() -> None:
+    breakdown = break_down(doubtful(20))
+    names = ("first", "second", "third", "fourth", "fifth", "sixth")
+    texts = tuple(f"{n} " + "of the steps are not those of the latency; " * 4 for n in names)
+    text = shown(replace(breakdown, contradictions=texts, caveats=(*breakdown.caveats, *texts)))
+    assert fits(text)
+    assert "warning: first" in text.partition("Latency")[0]
+    # What is left out is counted, with all other doubts.
+    n_said = sum(line.startswith("warning: ") for line in text.splitlines()) - 1
+    n_left = len(breakdown.caveats) + len(texts) - n_said
+    assert f"warning: and {n_left} more; --full shows them" in text

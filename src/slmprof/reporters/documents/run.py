@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ...analysis.timing.phases import phase_record
@@ -132,30 +132,62 @@ def _headline(breakdown: Breakdown, *, is_full: bool) -> Headline:
     return Headline(tuple(tuple(str(fact) for fact in line if fact) for line in lines if line))
 
 
+@dataclass(frozen=True)
+class _Limits:
+    """How much of what could be said a screen has room for."""
+
+    n_findings: int
+    n_caveats: int
+    n_contradictions: int
+
+    def lower(self) -> _Limits | None:
+        """Findings go first, then caveats, then what in the run contradicts itself; None where
+        nothing is left that may go."""
+        if self.n_findings > _LEAST_FINDINGS:
+            return replace(self, n_findings=self.n_findings - 1)
+        if self.n_caveats > 1:
+            return replace(self, n_caveats=self.n_caveats - 1)
+        if self.n_contradictions > 1:
+            return replace(self, n_contradictions=self.n_contradictions - 1)
+        return None
+
+
 def _screen(breakdown: Breakdown) -> list[Part]:
     """At most `SCREEN_LINES` lines of a model with few blocks, on `SCREEN_COLUMNS` columns."""
-    tail: list[Part] = list(map(_untitled, said([memory_totals(breakdown.memory)])))
-    caveats = [text for text in breakdown.caveats if text not in breakdown.contradictions]
-    if len(caveats) > _MOST_CAVEATS:
-        n = len(caveats) - _MOST_CAVEATS + 1
-        caveats = [*caveats[: _MOST_CAVEATS - 1], f"and {n} more; --full shows them"]
-    tail += map(Caveat, caveats)
-    tail.append(Note(f"More: --full, --by {'|'.join(VIEWS)}"))
     n_findings = _MOST_FINDINGS if len(breakdown.depths.n_depths) < 2 else 3
-    head = _screen_head(breakdown, n_findings)
-    # What no longer fits goes: first kernels, then findings.
-    while _kernel_room(breakdown, head, tail) < _LEAST_KERNELS and n_findings > _LEAST_FINDINGS:
-        n_findings -= 1
-        head = _screen_head(breakdown, n_findings)
-    n_kernels = max(1, min(_kernel_room(breakdown, head, tail), _MOST_KERNELS))
+    limits: _Limits | None = _Limits(n_findings, _MOST_CAVEATS, len(breakdown.contradictions))
+    # What no longer fits goes: first kernels, then what `_Limits` says.
+    while limits is not None:
+        head, tail = _screen_head(breakdown, limits), _screen_tail(breakdown, limits)
+        room = _kernel_room(breakdown, head, tail)
+        least = _LEAST_KERNELS if limits.n_findings > _LEAST_FINDINGS else 1
+        if room >= least:
+            break
+        limits = limits.lower()
+    n_kernels = max(1, min(room, _MOST_KERNELS))
     return [*head, *map(_untitled, said(main_kernels(breakdown, n_kernels))), *tail]
 
 
-def _screen_head(breakdown: Breakdown, n_findings: int) -> list[Part]:
+def _screen_tail(breakdown: Breakdown, limits: _Limits) -> list[Part]:
+    """What stands below the kernels."""
+    caveats = [text for text in breakdown.caveats if text not in breakdown.contradictions]
+    n_unsaid = len(breakdown.contradictions) - limits.n_contradictions
+    if len(caveats) > limits.n_caveats or n_unsaid:
+        n_shown = min(limits.n_caveats - 1, len(caveats))
+        n = len(caveats) - n_shown + n_unsaid
+        caveats = [*caveats[:n_shown], f"and {n} more; --full shows them"]
+    return [
+        *map(_untitled, said([memory_totals(breakdown.memory)])),
+        *map(Caveat, caveats),
+        Note(f"More: --full, --by {'|'.join(VIEWS)}"),
+    ]
+
+
+def _screen_head(breakdown: Breakdown, limits: _Limits) -> list[Part]:
     """What stands above the kernels."""
     depths = breakdown.depths.n_depths
     above = [latency(breakdown)]
-    findings = main_findings(breakdown.diagnosis, n_findings)
+    findings = main_findings(breakdown.diagnosis, limits.n_findings)
     above.append(replace(diagnosis(findings), title=None))
     if len(depths) > 1:
         above[0] = replace(above[0], parts=above[0].parts[:1])
@@ -163,7 +195,8 @@ def _screen_head(breakdown: Breakdown, n_findings: int) -> list[Part]:
         summary = depth_summary(breakdown)
         above.append(replace(summary, parts=(*summary.parts, Note(text))))
     above += views(breakdown, "block")
-    return [*_head(breakdown, is_full=False), *map(_untitled, said(above))]
+    first = _head(breakdown, is_full=False)[: 1 + limits.n_contradictions]
+    return [*first, *map(_untitled, said(above))]
 
 
 def _kernel_room(breakdown: Breakdown, head: list[Part], tail: list[Part]) -> int:
