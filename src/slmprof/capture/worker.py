@@ -18,6 +18,7 @@ def capture(question: dict[str, Any], spool: str, on_progress: OnProgress) -> di
     """One capture into `spool`."""
     from ..machine.ceilings import ceilings_of_run
     from ..models.resolve import resolve_model
+    from ..profiles.ceilings import MEMORY
     from ..profiles.meta import Run
     from ..profiles.storage.assemble import write_chunk, write_header
     from .monitors.bandwidth import BandwidthMonitor
@@ -39,7 +40,7 @@ def capture(question: dict[str, Any], spool: str, on_progress: OnProgress) -> di
     with Session.from_config(config) as session:
         session.ceilings = found
         if found is not None:
-            session.watch(BandwidthMonitor(config.n_threads))
+            session.watch(BandwidthMonitor(config.n_threads, found.gbps(MEMORY)))
         passes = Passes(session, on_progress)
         for number, chunk in enumerate(passes):
             write_chunk(spool, number, chunk)
