@@ -10,7 +10,8 @@ namespace slmprof {
 
 namespace {
 
-constexpr size_t k_remembered   = 32;
+// Of prompts there are few: a machine that has become slower must not set all of them apart.
+constexpr size_t k_remembered[] = { 8, 32 };  // by phase
 constexpr size_t k_least_known  = 3;
 constexpr double k_longest_step = 1.25;  // of the median, as MAX_EXCESS in Python
 
@@ -40,11 +41,12 @@ bool StepLimit::is_exceeded_by(const StepColumns::Row & step) {
         is_exceeded = static_cast<double>(wall) > k_longest_step * static_cast<double>(*middle);
     }
     // Those that exceeded it, too: where all steps become longer, that is no disturbance.
-    if (recent.walls_ns.size() < k_remembered) {
+    const size_t n_remembered = k_remembered[step.phase];
+    if (recent.walls_ns.size() < n_remembered) {
         recent.walls_ns.push_back(wall);
     } else {
         recent.walls_ns[recent.next] = wall;
-        recent.next                  = (recent.next + 1) % k_remembered;
+        recent.next                  = (recent.next + 1) % n_remembered;
     }
     return is_exceeded;
 }

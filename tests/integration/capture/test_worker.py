@@ -16,7 +16,10 @@ import pandas as pd
 import pytest
 
 import slmprof
+from slmprof.analysis.timing import disturbance
 from slmprof.children.protocol import Progress
+from slmprof.profiles.data import ProfileData
+from slmprof.profiles.vocabulary import PASS_OP
 
 ModelMaker = Callable[..., Path]
 SETTINGS = {"n_prompt": 20, "n_gen": 4, "repeats": 3, "n_ctx": 256, "threads": 2}
@@ -104,14 +107,33 @@ def test_depth_and_memory(small_model: ModelMaker) -> None:
     assert profile.meta.memory.rss_peak_bytes > 0
 
 
-def test_both_kinds_of_events_tell_of_the_same_ops(small_model: ModelMaker) -> None:
+def op_step_keys(profile: ProfileData) -> list[tuple[int, int, int] | None]:
+    """Phase, repeat and number of each step of an op pass; None for others."""
+    steps = profile.steps
+    columns = (steps.pass_, steps.phase, steps.repeat, steps.index)
+    rows = zip(*(column.tolist() for column in columns), strict=True)
+    return [row[1:] if row[0] == PASS_OP else None for row in rows]
+
+
+def test_both_kinds_of_events_tell_of_the_same_ops(
+    small_model: ModelMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # Two runs take different times; what ran, how often, by which code and with how much work is
     # the same, and either way its times add up to the whole.
     what = ["phase", "tensor", "op", "part", "kernel", "impl", "layer", "block", "dtypes"]
     figures = ["calls", "flops", "bytes", "weight_bytes"]
     tables = []
-    for events in ("all", "aggregate"):
+    for events in ("aggregate", "all"):
         profile = slmprof.profile(small_model(), events=events, **SETTINGS)
+        if events == "aggregate":
+            apart = profile.steps.set_apart
+            left_out = {
+                key for key, is_apart in zip(op_step_keys(profile), apart, strict=True) if is_apart
+            }
+        else:
+            # Which steps were disturbed differs from run to run.
+            counted = [key is not None and key not in left_out for key in op_step_keys(profile)]
+            monkeypatch.setattr(disturbance, "_find", lambda _, found=counted: np.array(found))
         assert (len(profile.events) == 0) == (len(profile.stats) > 0) == (events == "aggregate")
         phases = profile.phases().set_index("phase")
         ops = profile.ops()
@@ -120,7 +142,7 @@ def test_both_kinds_of_events_tell_of_the_same_ops(small_model: ModelMaker) -> N
         assert (ops["time_ms"] >= 0).all() and (ops["compute_ms"] > 0).any()
         assert not (ops["compute_ms"] > ops["slowest_ms"] * (1 + 1e-12)).any()
         tables.append(ops[what + figures].sort_values(what, ignore_index=True))
-    assert len(tables[0]) > 50 and set(tables[0]["phase"]) == {"prefill", "decode"}
+    assert len(tables[0]) > 50 and "decode" in set(tables[0]["phase"])
     pd.testing.assert_frame_equal(*tables)
 
 

@@ -69,6 +69,11 @@ def contradictions(summaries: Iterable[PhaseSummary]) -> list[str]:
             else:
                 text += "times of ops do not add up to the latency"
             found.append(text)
+        if 0 < one.n_profiled_samples == one.n_disturbed:
+            found.append(
+                f"all profiled {one.phase} steps were disturbed, so that there are no times of its "
+                "ops; run again when nothing else uses this machine"
+            )
         if one.lacks_cores and one.off_core_share is not None:
             found.append(
                 f"in {one.phase} threads had no core for {100 * one.off_core_share:.0f} % of their "

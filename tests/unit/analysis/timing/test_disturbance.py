@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from builders import DECODE, PREFILL, example_profile
 from disturbance_builder import At, disturbed_profile, every_step, some_steps
-from reports import data
+from reports import data, shown
 
 from slmprof.analysis.timing.disturbance import undisturbed
 from slmprof.analysis.timing.phases import off_core_share
@@ -177,3 +177,22 @@ def test_the_load_of_the_run_tells_where_steps_are_too_short() -> None:
 
 def test_older_profiles_know_no_cpu_time() -> None:
     assert off_core_share(example_profile(), DECODE) is None
+
+
+def test_a_phase_of_disturbed_steps_alone_has_no_ops() -> None:
+    profile = disturbed_profile(quiet)
+    steps = profile.steps
+    apart = (steps.phase == PREFILL) & (steps.pass_ == PASS_OP)
+    run = profile.meta.run.replace(events="aggregate")
+    profile = replace(
+        profile,
+        meta=profile.meta.replace(run=run),
+        steps=steps.replace(set_apart=apart.astype(np.uint8)),
+        stats=reduce_spans(profile, op_spans(profile), ~apart & (steps.pass_ == PASS_OP)),
+        events=EventTable.empty(),
+    )
+    assert set(profile.ops()["phase"]) == {"decode"}
+    assert profile.phases()["n_disturbed"].tolist() == [5, 0]
+    made = data(profile)
+    assert "all profiled prefill steps were disturbed" in made["environment"]["warnings"][0]
+    assert shown(profile).index("all profiled prefill steps") < shown(profile).index("Latency")
