@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import slmprof
+from slmprof.cores import usable_cores
 from slmprof.machine.ceilings import cache_path, ceilings, fingerprint
 
 ModelMaker = Callable[..., Path]
@@ -88,3 +89,30 @@ def test_memory_is_measured_beside_the_passes_and_not_counted_as_the_runs(
     with slmprof.Session(small_model()) as session:
         session.prefill(4)
         assert session.profile().meta.bandwidth is None
+
+
+@pytest.mark.skipif(usable_cores() < 2, reason="one core has nothing to compare with")
+@pytest.mark.parametrize("threads", [1, 2])
+def test_kernels_on_one_thread_and_on_several(
+    small_model: ModelMaker, tmp_path: Path, threads: int
+) -> None:
+    profile = slmprof.profile(
+        small_model(),
+        n_prompt=16,
+        n_gen=3,
+        repeats=1,
+        threads=threads,
+        n_depth=(8, 0),
+        scaling=True,
+    )
+    profile.save(tmp_path / "run.slmprof")
+    table = slmprof.load(tmp_path / "run.slmprof").scaling()
+    assert set(table["phase"]) == {"prefill", "decode"}
+    assert set(table["n_threads"]) == {usable_cores() if threads == 1 else 2}
+    # The same model runs the same code; on one thread attention may go another way.
+    known = table.dropna(subset=["speedup"])
+    assert len(known) >= len(table) / 2
+    assert ((known["single_ms"] > 0) & (known["speedup"] > 0)).all()
+    # The run itself is what it was: one number of threads, and all that it asked for.
+    assert set(profile.runs.n_threads.tolist()) == {threads}
+    assert profile.depths == (0, 8) and profile.at_depth(8).scaling().empty
