@@ -13,6 +13,7 @@ from builders import Builder, example_profile, with_conversion
 from memory_builder import with_memory
 
 from slmprof.analysis.timing.spans import op_stats
+from slmprof.profiles.bandwidth import BandwidthSample, RunBandwidth
 from slmprof.profiles.merging import merge_processes, n_processes
 from slmprof.profiles.selection import select_process
 from slmprof.profiles.tables import EventTable, LaneTable, MaskTable
@@ -128,6 +129,18 @@ def test_warnings_are_united_and_an_error_stays() -> None:
         "the fan stood still",
     )
     assert (profile.meta.run.complete, profile.meta.run.error) == (False, "killed")
+
+
+def test_bandwidth_is_that_of_all_processes() -> None:
+    def beside(*gbps: float) -> Profile:
+        samples = tuple(BandwidthSample("repeat", one, one) for one in gbps)
+        profile = example_profile()
+        return replace(profile, meta=profile.meta.replace(bandwidth=RunBandwidth(2, 7, samples)))
+
+    found = merged(beside(50.0, 51.0), beside(52.0)).meta.bandwidth
+    assert found is not None and [one.read_gbps for one in found.samples] == [50.0, 51.0, 52.0]
+    assert merged(example_profile(), beside(52.0)).meta.bandwidth is not None
+    assert merged(example_profile(), example_profile()).meta.bandwidth is None
 
 
 def test_a_process_can_be_taken_out_again() -> None:

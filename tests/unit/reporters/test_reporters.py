@@ -19,6 +19,7 @@ from slmprof.analysis.verdicts.breakdown import break_down
 from slmprof.analysis.verdicts.caveats import caveats
 from slmprof.analysis.work import bounds
 from slmprof.errors import UsageError
+from slmprof.profiles.bandwidth import BandwidthSample, RunBandwidth
 from slmprof.profiles.meta import Meta
 from slmprof.profiles.vocabulary import BOUNDS, PASS_TIMING, VIEWS
 from slmprof.reporters.documents.quantities import (
@@ -30,6 +31,7 @@ from slmprof.reporters.documents.quantities import (
     rate,
     wrapped,
 )
+from slmprof.reporters.documents.run import run_document
 from slmprof.reporters.renderers.cells import ASCII, UNICODE, printable, shortened
 from slmprof.views import Profile
 
@@ -264,6 +266,25 @@ def test_kernels_say_what_they_reach_and_what_bounds_them(profile: Profile) -> N
     for phase in data(bounded)["phases"]:
         times = [row["time_ms"] for row in made if row["phase"] == phase["phase"]]
         assert sum(times) == pytest.approx(phase["segments_ms"]["ops"])
+
+
+def test_a_memory_bound_is_a_range_where_the_bandwidth_moved(profile: Profile) -> None:
+    bounded = replace(profile, meta=profile.meta.replace(ceilings=example_ceilings()))
+    breakdown = break_down(bounded, by="kernel", phase="decode")
+    rows = breakdown.tables["kernel"].assign(bound="memory", ceiling_share=0.8)
+
+    def cells(*read_gbps: float) -> list[Any]:
+        samples = tuple(BandwidthSample("repeat", gbps, gbps) for gbps in read_gbps)
+        meta = bounded.meta.replace(bandwidth=RunBandwidth(2, 2**28, samples))
+        tables = {**breakdown.tables, "kernel": rows}
+        made = run_document(replace(breakdown, meta=meta, tables=tables)).parts()
+        (section,) = (p for p in made if getattr(p, "title", None) == "Kernels of decode")
+        table = section.parts[0]
+        place = [column.title for column in table.columns].index("roof")
+        return [row[place] for row in table.rows]
+
+    assert set(cells(40.0, 50.0, 32.0)) == {"64-100 %"}
+    assert set(cells(40.0, 41.0)) == {0.8}
 
 
 def test_ops_can_be_chosen_by_their_bound(profile: Profile) -> None:

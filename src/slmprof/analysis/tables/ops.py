@@ -15,8 +15,9 @@ from ..graphs.nodes import Node, describe_nodes
 from ..graphs.structures import Structures
 from ..timing.phases import NS_PER_MS, op_steps, ops_total_ns, withholds_shares
 from ..timing.spans import op_stats
+from ..work.least_times import stream_bytes
 from ..work.profile_work import ProfileWork
-from ..work.roofline import SHARES, add_bounds, stream_bytes
+from ..work.roofline import SHARES, add_bounds
 from ..work.scaling import scales, scaling_table
 from .grouping import by_time
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -11,31 +10,15 @@ import pandas as pd
 
 from ...profiles.bandwidth import RunBandwidth
 from ...profiles.ceilings import MEMORY, Ceilings
-from ...profiles.storage.history import GGML_TYPES
 from ..timing.phases import NS_PER_MS
 from .bounds import SYNC, SYNC_SHARE, UNEXPLAINED, Evidence, Shares, bound_of
-from .roofs import FACTORS
-
-Floats = npt.NDArray[np.float64]
-
+from .least_times import Floats, MemoryTimes, arithmetic_ms, floats, is_product, memory_times
 
 SHARES = ("memory_share", "compute_share", "kernel_share", "ceiling_share")
 # Ops that agree in these do the same in every layer; one by one they are too short to judge.
-_ROLE = ("phase", "kernel", "impl", "block", "part", "dtypes")
+_KIND = ("phase", "kernel", "impl", "block", "part", "dtypes")
 # Phase, kernel and code.
 Scales = Mapping[tuple[str, str, str], bool]
-
-# Ops that read what the context holds: the KV cache or a recurrent state.
-_STATE_KERNELS = frozenset(
-    {
-        "flash_attn", "ssm_scan", "ssm_conv", "rwkv_wkv6", "rwkv_wkv7", "gated_linear_attn",
-        "gated_delta_net",
-    }
-)  # fmt: skip
-# Products with the cache where attention is not one op, and copies of recurrent states.
-_STATE_PRODUCTS = frozenset({"scores", "values"})
-_STATE_PART = "state"
-_DECODE = "decode"
 
 
 def add_bounds(
@@ -72,11 +55,13 @@ def add_bounds(
         return result
     if bandwidth is not None and bandwidth.n_threads != n_threads:
         bandwidth = None
-    time_ms = _floats(ops, "time_ms")
-    usual, *extremes = (_memory_ms(ops, one, step_bytes) for one in _in_run(ceilings, bandwidth))
-    kernel_ms, compute_ms = _arithmetic_ms(ops, ceilings)
-    # Nothing to do is under no roof; of what is known in part only, no roof is the nearest.
-    least_ms = np.fmax(np.maximum(usual.least_ms, kernel_ms), compute_ms)
+    time_ms = floats(ops, "time_ms")
+    usual, *extremes = (memory_times(ops, one, step_bytes) for one in _in_run(ceilings, bandwidth))
+    kernel_ms, compute_ms = arithmetic_ms(ops, ceilings)
+    # Of what is known in part only, no roof is the nearest. Only the hardware's may be absent.
+    least_ms = np.maximum(usual.least_ms, kernel_ms)
+    least_ms = np.where(np.isnan(least_ms), np.nan, np.fmax(least_ms, compute_ms))
+    # Nothing to do is under no roof.
     known = (least_ms > 0) & (time_ms > 0)
     for name, roof_ms in (
         ("memory_share", usual.least_ms),
@@ -86,8 +71,30 @@ def add_bounds(
     ):
         with np.errstate(invalid="ignore", divide="ignore"):
             result[name] = np.where(known, roof_ms / time_ms, np.nan)
-    measured = {row.type for row in ceilings.arithmetic}
-    sources = ops["dtypes"].str.partition(",")[0]
+    words = _words(ops, ceilings, known, [usual, *extremes], (kernel_ms, compute_ms), scales or {})
+    words[~known & (words != SYNC)] = None
+    words[(ops["op"] == "UNRECORDED").to_numpy()] = None
+    result["bound"] = pd.Series(words, index=ops.index, dtype="object")
+    return result
+
+
+def _words(
+    ops: pd.DataFrame,
+    ceilings: Ceilings,
+    known: npt.NDArray[np.bool_],
+    memories: Sequence[MemoryTimes],
+    arithmetic: tuple[Floats, Floats],
+    scales: Scales,
+) -> npt.NDArray[np.object_]:
+    """For each op the bound of all that are of its kind.
+
+    Args:
+        known: which ops have known work.
+        memories: least times of their bytes, with each bandwidth that memory had.
+        arithmetic: least times of their operations, by the kernel and by the hardware.
+    """
+    time_ms = floats(ops, "time_ms")
+    usual, (kernel_ms, compute_ms) = memories[0], arithmetic
     table = pd.DataFrame(
         {
             "time": time_ms,
@@ -98,31 +105,27 @@ def add_bounds(
             "in_memory": np.where(known & usual.in_memory, usual.least_ms, 0.0),
             **{
                 f"memory{i}": np.where(known, one.least_ms, np.nan)
-                for i, one in enumerate((usual, *extremes))
+                for i, one in enumerate(memories)
             },
         }
     )
-    names = [name for name in _ROLE if name in ops]
-    role = ops.groupby(names, sort=False, dropna=False).ngroup().to_numpy()
-    sums = table.groupby(role).sum(min_count=1)
-    own = (_is_product(ops) & sources.isin(measured).to_numpy()).tolist()
-    words: list[str | None] = [None] * (int(role.max()) + 1)
-    for number, first in enumerate(np.unique(role, return_index=True)[1].tolist()):
-        row = sums.loc[number]
-        place = ops.iloc[first]
-        key = (place["phase"], place["kernel"], place["impl"] if "impl" in ops else "")
+    names = [name for name in _KIND if name in ops]
+    kind = ops.groupby(names, sort=False, dropna=False).ngroup().to_numpy()
+    sums = table.groupby(kind).sum(min_count=1)
+    measured = {row.type for row in ceilings.arithmetic}
+    sources = ops["dtypes"].str.partition(",")[0]
+    has_own_rate = (is_product(ops) & sources.isin(measured).to_numpy()).tolist()
+    words: list[str | None] = []
+    for number, first in enumerate(np.unique(kind, return_index=True)[1].tolist()):
+        row, place = sums.loc[number], ops.iloc[first]
         evidence = Evidence(
             is_waiting=row["time"] > 0 and row["waiting"] >= SYNC_SHARE * row["time"],
             is_in_memory=2 * row["in_memory"] >= row["memory0"],
-            has_own_rate=own[first],
-            scales=(scales or {}).get(key),
+            has_own_rate=has_own_rate[first],
+            scales=scales.get((place["phase"], place["kernel"], place.get("impl", ""))),
         )
-        words[number] = _common_bound(row, 1 + len(extremes), evidence)
-    chosen = np.array([words[number] for number in role.tolist()], dtype=object)
-    chosen[~known & (chosen != SYNC)] = None
-    chosen[(ops["op"] == "UNRECORDED").to_numpy()] = None
-    result["bound"] = pd.Series(chosen, index=ops.index, dtype="object")
-    return result
+        words.append(_common_bound(row, len(memories), evidence))
+    return np.array([words[number] for number in kind.tolist()], dtype=object)
 
 
 def _in_run(ceilings: Ceilings, bandwidth: RunBandwidth | None) -> list[Ceilings]:
@@ -148,160 +151,12 @@ def _common_bound(sums: pd.Series[float], n_memories: int, evidence: Evidence) -
     return words.pop() if len(words) == 1 else UNEXPLAINED
 
 
-def stream_bytes(ops: pd.DataFrame) -> dict[str, float]:
-    """For each phase what `add_bounds` wants to know: bytes of weights and of context that a step
-    reads. Ops of unknown work are left out."""
-    amount = pd.Series(_stream_bytes(ops), index=ops.index, dtype="float64")
-    sums = amount.groupby(ops["phase"].to_numpy()).sum()
-    return {str(phase): float(total) for phase, total in sums.items()}
-
-
-@dataclass(frozen=True)
-class _Memory:
-    """Least times for an op's bytes, and whether they come from memory or from a cache."""
-
-    least_ms: Floats
-    in_memory: npt.NDArray[np.bool_]
-
-
-def _memory_ms(ops: pd.DataFrame, ceilings: Ceilings, step_bytes: Mapping[str, float]) -> _Memory:
-    stream_ms, stream_in_memory = _stream_ms(ops, ceilings, step_bytes)
-    local_ms, local_in_memory = _local_ms(ops, ceilings)
-    in_memory = np.where(stream_ms >= local_ms, stream_in_memory, local_in_memory)
-    return _Memory(np.maximum(stream_ms, local_ms), in_memory)
-
-
-def _stream_ms(
-    ops: pd.DataFrame, ceilings: Ceilings, step_bytes: Mapping[str, float]
-) -> tuple[Floats, npt.NDArray[np.bool_]]:
-    """Least time for what a step reads once, and whether that comes from memory.
-
-    Before its turn comes again the rest of the step has gone through the caches, so it lies at the
-    nearest level that holds all of it.
-    """
-    rate = np.full(len(ops), np.nan)
-    in_memory = np.zeros(len(ops), dtype=np.bool_)
-    phases = ops["phase"].to_numpy()
-    for phase, size_bytes in step_bytes.items():
-        if not np.isfinite(size_bytes):
-            continue
-        chosen = phases == phase
-        level = ceilings.level_holding(size_bytes)
-        rate[chosen] = _or_nan(ceilings.gbps(level))
-        in_memory[chosen] = level == MEMORY
-    amount = _stream_bytes(ops)
-    return np.where(amount == 0, 0.0, amount / (rate * NS_PER_MS)), in_memory
-
-
-def _stream_bytes(ops: pd.DataFrame) -> Floats:
-    """Of an op's bytes those that nothing else in the step has touched: weights, and in decode
-    the context. What a prompt reads of the context it has mostly written just before."""
-    is_state = ops["kernel"].isin(_STATE_KERNELS) | (ops["part"] == _STATE_PART)
-    is_state |= ops["part"].isin(_STATE_PRODUCTS) & _is_product(ops)
-    is_state &= ops["phase"] == _DECODE
-    total, weights = _floats(ops, "bytes"), _floats(ops, "weight_bytes")
-    return np.where(is_state | np.isnan(total), total, np.nan_to_num(weights))
-
-
-def _local_ms(ops: pd.DataFrame, ceilings: Ceilings) -> tuple[Floats, npt.NDArray[np.bool_]]:
-    """Least time for activations, at the nearest level that holds those of one call."""
-    amount = np.maximum(_floats(ops, "bytes") - _stream_bytes(ops), 0.0)
-    calls = _floats(ops, "calls")
-    with np.errstate(invalid="ignore", divide="ignore"):
-        of_call = np.where(calls > 0, amount / calls, amount)
-    levels = [cache.level for cache in ceilings.caches if ceilings.gbps(cache.level) is not None]
-    limits = np.maximum.accumulate([ceilings.capacity_bytes(level) for level in levels] or [0.0])
-    # The first level whose capacity is not below the footprint; behind the last is memory.
-    index = np.searchsorted(limits[: len(levels)], np.nan_to_num(of_call), side="left")
-    levels.append(MEMORY)
-    # A product reads more than it writes; what others read they write again.
-    reads = np.array([_or_nan(ceilings.gbps(level, "read")) for level in levels])
-    copies = np.array([_or_nan(ceilings.gbps(level, "copy")) for level in levels])
-    is_product = _is_product(ops) | (ops["kernel"] == "flash_attn").to_numpy()
-    rate = np.where(is_product, reads[index], copies[index])
-    return np.where(amount == 0, 0.0, amount / (rate * NS_PER_MS)), index == len(levels) - 1
-
-
-def _arithmetic_ms(ops: pd.DataFrame, ceilings: Ceilings) -> tuple[Floats, Floats]:
-    """Least times for an op's operations: at the best rate of its kernel, and at the hardware's."""
-    flops = _floats(ops, "flops")
-    peaks: dict[tuple[str, bool], tuple[float, float]] = {}
-    rates = np.empty((2, len(ops)))
-    rows = zip(ops["op"], ops["kernel"], ops["dtypes"], ops["shape"], strict=True)
-    for row, (op, kernel, dtypes, shape) in enumerate(rows):
-        type_name, many = _arithmetic_of(op, kernel, dtypes, shape)
-        if (type_name, many) not in peaks:
-            own = _peak_gflops(ceilings, type_name, 2 if many else 1)
-            peaks[type_name, many] = (own, _hardware_gflops(ceilings, type_name))
-        rates[:, row] = peaks[type_name, many]
-    kernel_ms, compute_ms = (
-        np.where(flops == 0, 0.0, flops / (rate * NS_PER_MS)) for rate in rates
-    )
-    # Nothing is no share of a roof that nobody knows.
-    return kernel_ms, compute_ms if ceilings.instructions else np.full(len(ops), np.nan)
-
-
-def _hardware_gflops(ceilings: Ceilings, type_name: str) -> float:
-    """What the processor can do with a type: that of its fastest instruction of those that the
-    build uses, or of ggml's own product where that is faster. NaN where none was measured."""
-    factors = FACTORS.get(type_name, FACTORS["int8"] if type_name in GGML_TYPES else ())
-    best = ceilings.best_instruction(factors or [one.type for one in ceilings.instructions])
-    if best is None or best.gflops is None:
-        return np.nan
-    return float(np.fmax(best.gflops, _peak_gflops(ceilings, type_name, 2)))
-
-
-def _peak_gflops(ceilings: Ceilings, type_name: str, n_columns: int) -> float:
-    """Of a type that neither ggml nor the measurement knows, as one of a custom scheme, that of the
-    fastest type: what follows from it is still a least time."""
-    names = {row.type for row in ceilings.arithmetic}
-    is_known = type_name in names or type_name in GGML_TYPES
-    asked = [type_name] if is_known else names if type_name else ()
-    rates = [ceilings.peak_gflops(name, n_columns) for name in asked]
-    return max((rate for rate in rates if rate is not None), default=np.nan)
-
-
-def _arithmetic_of(op: str, kernel: str, dtypes: str, shape: Sequence[int]) -> tuple[str, bool]:
-    """The type of the matrix in the product that this op is compared with, and whether that has
-    many columns."""
-    sources = dtypes.partition("->")[0].split(",")
-    if kernel.startswith("mul_mat"):
-        # The tokens of a mixture of experts stand above the experts that each was routed to.
-        return sources[0], _length(shape, 2 if op == "MUL_MAT_ID" else 1) > 1
-    if kernel == "flash_attn":
-        # For one token the cache is read as it is stored; for many it is unpacked into f32 tiles.
-        many = _length(shape, 2) > 1
-        return ("f32" if many else sources[1] if len(sources) > 1 else ""), many
-    # Every operand is loaded, used once and forgotten, as in a product with one column.
-    return "f32", False
-
-
-def _length(shape: Sequence[int], dimension: int) -> int:
-    """Trailing dimensions of one element are left out of a shape."""
-    return shape[dimension] if len(shape) > dimension else 1
-
-
-def _is_product(ops: pd.DataFrame) -> npt.NDArray[np.bool_]:
-    return ops["kernel"].str.startswith("mul_mat").to_numpy(dtype=np.bool_)
-
-
 def _waiting_ms(ops: pd.DataFrame, ceilings: Ceilings) -> Floats:
     """What an op waits, or what its calls cost without any work, whichever is more.
 
     Waiting is the mean over the threads, or what the span is longer than the slowest thread's
     compute, whichever is more: the second is part of the first where both are exact.
     """
-    barrier_ms = _floats(ops, "time_ms") - _floats(ops, "slowest_ms")
-    start_ms = _floats(ops, "calls") * ceilings.op_ns / NS_PER_MS
-    return np.fmax(np.fmax(_floats(ops, "wait_ms"), barrier_ms), start_ms)
-
-
-def _floats(ops: pd.DataFrame, name: str) -> Floats:
-    """A column as floats, NaN where it is null or absent."""
-    if name not in ops:
-        return np.full(len(ops), np.nan)
-    return ops[name].to_numpy(dtype=np.float64, na_value=np.nan)
-
-
-def _or_nan(value: float | None) -> float:
-    return np.nan if value is None else value
+    barrier_ms = floats(ops, "time_ms") - floats(ops, "slowest_ms")
+    start_ms = floats(ops, "calls") * ceilings.op_ns / NS_PER_MS
+    return np.fmax(np.fmax(floats(ops, "wait_ms"), barrier_ms), start_ms)

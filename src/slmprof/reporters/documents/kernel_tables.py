@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ...analysis.verdicts.breakdown import Breakdown
+from ...profiles.bandwidth import RunBandwidth
 from .parts import Column, Note, Section, Table
 from .records import records
 
@@ -88,15 +89,21 @@ def _table(breakdown: Breakdown, rows: Iterable[Mapping[str, Any]]) -> Table:
     )  # fmt: skip
     if _is_bounded(breakdown):
         columns += (Column("roof", "share", "ceiling_share"), Column("bound"))
-    return Table.of(columns, map(_cells, rows))
+    bandwidth = breakdown.meta.bandwidth
+    moved = bandwidth if bandwidth is not None and not bandwidth.is_steady else None
+    return Table.of(columns, (_cells(row, moved) for row in rows))
 
 
 def _is_bounded(breakdown: Breakdown) -> bool:
     return bool(breakdown.uncut["kernel"]["bound"].notna().any())
 
 
-def _cells(row: Mapping[str, Any]) -> _Row:
+def _cells(row: Mapping[str, Any], moved: RunBandwidth | None) -> _Row:
+    """The cells of a row; what is memory-bound has a range where memory's bandwidth moved."""
     is_mixed = row["bound"] is None and row["ceiling_share"] is not None
+    if moved is not None and row["bound"] == "memory":
+        low, high = (row["ceiling_share"] * moved.gbps() / end for end in moved.range_gbps()[::-1])
+        row = {**row, "ceiling_share": f"{100 * low:.0f}-{100 * high:.0f} %"}
     return {**row, "code": _code(row), "bound": "mixed" if is_mixed else row["bound"]}
 
 
