@@ -58,6 +58,7 @@ def subject(
     n_tokens: Mapping[str, int] | None = None,
     n_depth: int = 0,
     has_ops: bool = True,
+    n_withheld: int = 0,
 ) -> Subject:
     """A subject whose processes took these milliseconds.
 
@@ -81,6 +82,7 @@ def subject(
         noise={},
         spans_ns=tuple((begin, begin + 1) for begin in begins),
         memory_totals=totals,
+        n_withheld={"prefill": 0, "decode": n_withheld},
         has_ops=has_ops,
     )
 

@@ -41,7 +41,7 @@ def compared(*conditions: str, turn: int | None = 2, n: int = 10, **more: Any) -
 
 def test_the_verdict_stands_first() -> None:
     text = shown(comparison_document(compared("decode > 3%")))
-    assert text.startswith("- Changed decodes 10 % slower than base")
+    assert text.startswith("- changed decodes 10 % slower than base")
     joined = " ".join(text.split())
     assert "FFN +1 ms of +1 ms" in joined
     assert "Failed: decode > 3% (changed: decode +10.0 %, surely within" in joined
@@ -89,7 +89,7 @@ def test_runs_that_did_not_take_turns_are_told() -> None:
 
 def test_markdown_folds_the_details_away() -> None:
     text = shown(comparison_document(compared()), "markdown")
-    assert text.startswith("- Changed decodes")
+    assert text.startswith("- changed decodes")
     assert text.count("<details>") == text.count("</details>") >= 2
     head = text[: text.index("<details>")]
     assert head.count("\n| ---") == 1 and "&nbsp;&nbsp;ffn" in head

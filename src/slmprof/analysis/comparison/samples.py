@@ -20,7 +20,7 @@ from ..graphs.nodes import CONVERSIONS
 from ..memory.use import memory_totals
 from ..tables.derived import Derived
 from ..tables.ops import op_table
-from ..timing.phases import NS_PER_MS, summarize_phases
+from ..timing.phases import NS_PER_MS, summarize_phases, withholds_shares
 from ..timing.statistics import summarize
 from .intervals import Floats
 
@@ -67,6 +67,8 @@ class Subject:
             own steps differ.
         spans_ns: when each process measured, by the system's monotonic clock.
         memory_totals: allocated bytes of each kind.
+        n_withheld: of each phase, the processes whose ops are not those of the step that was timed,
+            so that their shares would be withheld.
         has_ops: whether times of ops can be told process by process.
     """
 
@@ -79,6 +81,7 @@ class Subject:
     noise: Mapping[Place, float]
     spans_ns: tuple[tuple[int, int], ...]
     memory_totals: Mapping[str, int]
+    n_withheld: Mapping[str, int]
     has_ops: bool
 
     @property
@@ -101,9 +104,12 @@ def summarize_subject(name: str, profiles: Sequence[Derived], n_depth: int) -> S
     found: dict[Place, list[float]] = {}
     noise: dict[Place, list[float]] = {}
     spans: list[tuple[int, int]] = []
+    n_withheld = dict.fromkeys(PHASES, 0)
     for number, (data, process) in enumerate(parts):
         part = select_process(data, process)
         spans.append((int(part.steps.begin_ns.min()), int(part.steps.end_ns.max())))
+        for phase in PHASES:
+            n_withheld[phase] += withholds_shares(part, PHASES.index(phase))
         for place, median, error in _latencies(part):
             found.setdefault(place, [math.nan] * len(parts))[number] = median
             noise.setdefault(place, []).append(error)
@@ -120,6 +126,7 @@ def summarize_subject(name: str, profiles: Sequence[Derived], n_depth: int) -> S
         noise={p: math.sqrt(sum(e * e for e in es) / len(es)) for p, es in noise.items()},
         spans_ns=tuple(spans),
         memory_totals=memory_totals(at_depth[0]),
+        n_withheld=n_withheld,
         has_ops=has_ops,
     )
 

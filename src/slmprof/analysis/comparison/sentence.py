@@ -43,18 +43,16 @@ def _of_phase(names: tuple[str, str], row: Row, rows: Iterable[Row], margin: flo
         return f"{b} {verb} {size} {row.verdict} than {a} {interval}{_source(row, rows)}"
     if row.a is None or row.b is None:
         return f"{noun} was timed in {b if row.a is None else a} only"
-    between = (
-        f", 95 % interval {_ends(row.intervals.relative_ci95)}"
-        if row.intervals.relative_ci95
-        else ""
-    )
+    # Not the 95 % interval, which may exclude zero without being enough.
+    corrected = row.intervals.relative_corrected_ci
+    between = f", corrected interval {_ends(corrected)}" if corrected else ""
     return f"{noun}: unclear ({signed(row.relative)}{between})"
 
 
 def _source(row: Row, rows: Iterable[Row]) -> str:
     """The blocks that a difference comes from."""
     blocks = [r for r in rows if r.what == BLOCK and r.phase == row.phase]
-    alike = [r for r in blocks if r.difference * row.difference > 0]
+    alike = [r for r in blocks if not r.note and r.difference * row.difference > 0]
     named: list[str] = []
     explained = 0.0
     for block in sorted(alike, key=lambda r: -abs(r.difference))[:_MOST_BLOCKS]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,8 @@ _MODEL = (
     "name", "architecture", "n_params", "n_layer", "n_embd", "n_vocab", "file_type", "size_bytes",
     "random_weights",
 )  # fmt: skip
+# Of the processes of a side; where more were disturbed throughout, their ops tell nothing.
+_MOST_WITHHELD = 0.5
 # How long to wait for a run is no property of what was run.
 _UNTOLD = ("timeout",)
 
@@ -110,6 +113,15 @@ def _obstacles(a: Subject, b: Subject, pairs: Sequence[Pair]) -> Iterator[Obstac
             f"{who} {count}, and a verdict on times needs {MIN_PROCESSES} or more a side: what "
             "one process measures says nothing of the next (--processes 10)",
         )
+    for subject, phase in itertools.product((a, b), PHASES):
+        n, of = subject.n_withheld[phase], subject.n_processes
+        if n > _MOST_WITHHELD * of:
+            text = (
+                f"the ops of {subject.name} are those of other {phase} steps than were timed, in "
+                f"{n} of {of} process{'es' if of > 1 else ''}: run again when nothing else uses "
+                "this machine"
+            )
+            yield Obstacle((phase,), text, OP)
     for subject in (a, b):
         if not subject.has_ops:
             text = f"{subject.name} keeps one statistic of an op for all processes (--events all)"

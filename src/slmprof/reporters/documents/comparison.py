@@ -79,7 +79,17 @@ def _verdicts(comparison: Comparison) -> Section:
     """What to know first: the verdicts, and the conditions that failed or were not decided."""
     texts = [text for pairing in comparison.pairings for text in pairing.verdicts]
     texts += [outcome_text(outcome) for outcome in comparison.outcomes]
-    return Section(None, tuple(Finding(f"{text[:1].upper()}{text[1:]}.") for text in texts))
+    names = tuple(subject.name for subject in _subjects(comparison))
+    return Section(None, tuple(Finding(f"{_begun(text, names)}.") for text in texts))
+
+
+def _subjects(comparison: Comparison) -> list[Subject]:
+    return [comparison.a, *(pairing.b for pairing in comparison.pairings)]
+
+
+def _begun(text: str, names: tuple[str, ...]) -> str:
+    """With a capital, unless it begins with a name."""
+    return text if text.startswith(names) else f"{text[:1].upper()}{text[1:]}"
 
 
 def outcome_text(outcome: Outcome) -> str:
@@ -97,7 +107,7 @@ def outcome_text(outcome: Outcome) -> str:
 
 
 def _headline(comparison: Comparison) -> Headline:
-    subjects = [comparison.a, *(pairing.b for pairing in comparison.pairings)]
+    subjects = _subjects(comparison)
     return Headline(tuple(_facts(_letter(i), subject) for i, subject in enumerate(subjects)))
 
 
@@ -286,11 +296,11 @@ def _caveats(comparison: Comparison) -> Iterable[Part]:
             yield Caveat(f"{a.name} and {b.name} were measured on different machines")
     for text in sorted(shared):
         yield Caveat(text)
-    for subject in (a, *(pairing.b for pairing in comparison.pairings)):
+    for subject in _subjects(comparison):
         for text in subject.meta.environment.warnings:
             if text not in shared:
                 yield Caveat(f"{subject.name}: {text}")
-    if any(s.meta.model.random_weights for s in (a, *(p.b for p in comparison.pairings))):
+    if any(subject.meta.model.random_weights for subject in _subjects(comparison)):
         yield random_weights_note()
     yield Note(_reading(comparison))
 
@@ -298,6 +308,7 @@ def _caveats(comparison: Comparison) -> Iterable[Part]:
 def _reading(comparison: Comparison) -> str:
     margin = 100 * comparison.margin
     return (
-        f"Intervals are over processes. A verdict holds for all rows together; same: within "
-        f"{margin:g} % (--margin). More: --full, --by {'|'.join(VIEWS)}"
+        "95 % CI: of a row on its own, over processes. Verdicts follow from wider intervals, "
+        "corrected for the number of rows; more --processes narrow them. "
+        f"same: within {margin:g} % (--margin). More: --full, --by {'|'.join(VIEWS)}"
     )

@@ -176,6 +176,16 @@ def test_statistics_of_all_processes_together_leave_the_latency_alone() -> None:
     assert "one statistic of an op" in of(made, "block", "ffn").note
 
 
+@pytest.mark.parametrize(("n_withheld", "verdict"), [(5, "slower"), (6, "unclear")])
+def test_ops_of_processes_that_were_disturbed_throughout_have_no_verdict(
+    n_withheld: int, verdict: str
+) -> None:
+    made = compare_subjects([side("A"), side("B", ffn=7.0, turn=2, n_withheld=n_withheld)])
+    assert of(made, "latency", "decode").verdict == "slower"
+    assert of(made, "block", "ffn").verdict == verdict
+    assert ("in 6 of 10 processes" in made.verdict) == (verdict == "unclear")
+
+
 def test_ops_match_by_role_where_their_names_differ() -> None:
     common = {DECODE: around(9.0)}
     residual = [op(name, part="residual", operator="ADD") for name in ("l_out-0", "residual-0")]
