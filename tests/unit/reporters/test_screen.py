@@ -106,15 +106,16 @@ def test_what_contradicts_itself_is_said_before_any_figure() -> None:
     profile = disturbed_profile(every_step)
     for is_full in (False, True):
         text = shown(profile, is_full=is_full)
-        first = text.index("warning: profiled decode steps take 24.1 ms on the mean where")
+        first = text.index("warning: profiled steps do not take what unprofiled ones do")
         assert first < text.index("Latency")
-        assert text.count("profiled decode steps take") == 1
+        assert text.count("profiled steps do not take") == 1
+        assert "(decode 24.1 for 16 ms)" in " ".join(text.split())
         assert "No shares of decode: they would be those of a disturbed run." in text
     assert fits(shown(profile))
     rows = [line for line in shown(profile).splitlines() if line.startswith("attention")]
     assert rows[0].split()[-2:] == ["16.00", "-"]
     made = data(profile)
-    assert made["environment"]["warnings"][0].startswith("profiled decode steps take")
+    assert made["environment"]["warnings"][0].startswith("profiled steps do not take")
     assert {row["share"] for row in made["blocks"] if row["phase"] == "decode"} == {None}
 
 
@@ -122,7 +123,7 @@ def test_what_contradicts_itself_is_said_before_any_figure() -> None:
 def test_disturbed_steps_are_counted_where_the_latency_stands() -> None:
     text = shown(disturbed_profile(some_steps))
     said = " ".join(text.split())
-    assert "15 of 250 profiled decode steps were disturbed, and are left out below." in said
+    assert "Disturbed, and left out below: 15 of 250 decode steps of the op passes." in said
     assert "those of one process; the next may differ (--processes)" in text
     assert fits(text) and "warning: profiled" not in text
     several = Profile.of(merge_processes([disturbed_profile(some_steps)] * 3))

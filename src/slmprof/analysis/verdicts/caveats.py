@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import pandas as pd
 
@@ -54,32 +54,37 @@ def caveats(profile: Derived) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def contradictions(summaries: Iterable[PhaseSummary]) -> list[str]:
-    """One sentence for each phase whose ops add up to another step than the headline's."""
+def contradictions(summaries: Sequence[PhaseSummary]) -> list[str]:
+    """Why ops add up to other steps than the headline's: at most one sentence for each reason."""
     found = []
-    for one in summaries:
-        latency, profiled = one.latency_ms, one.profiled_latency_ms
-        if one.contradicts and latency is not None and profiled is not None:
-            text = (
-                f"profiled {one.phase} steps take {profiled.mean:.4g} ms on the mean where "
-                f"unprofiled ones take {latency.median:.4g} ms: "
-            )
-            if one.withholds_shares:
-                text += "shares are withheld, and times of ops are those of other steps"
-            else:
-                text += "times of ops do not add up to the latency"
-            found.append(text)
-        if 0 < one.n_profiled_samples == one.n_disturbed:
-            found.append(
-                f"all profiled {one.phase} steps were disturbed, so that there are no times of its "
-                "ops; run again when nothing else uses this machine"
-            )
-        if one.lacks_cores and one.off_core_share is not None:
-            found.append(
-                f"in {one.phase} threads had no core for {100 * one.off_core_share:.0f} % of their "
-                "time, because something else had it: shares are withheld; run again when "
-                "nothing else uses this machine"
-            )
+    differing = [
+        f"{one.phase} {one.profiled_latency_ms.mean:.4g} for {one.latency_ms.median:.4g} ms"
+        for one in summaries
+        if one.contradicts and one.profiled_latency_ms is not None and one.latency_ms is not None
+    ]
+    if differing:
+        withheld = [one.phase for one in summaries if one.contradicts and one.withholds_shares]
+        found.append(
+            f"profiled steps do not take what unprofiled ones do ({', '.join(differing)}), so "
+            "times of ops do not add up to the latency"
+            + (f"; shares of {' and '.join(withheld)} are withheld" if withheld else "")
+        )
+    lacking = [
+        f"{100 * one.off_core_share:.0f} % of {one.phase}"
+        for one in summaries
+        if one.lacks_cores and one.off_core_share is not None
+    ]
+    if lacking:
+        found.append(
+            f"something else had the threads' cores for {' and '.join(lacking)}: shares are "
+            "withheld; run again when nothing else uses this machine"
+        )
+    lost = [one.phase for one in summaries if 0 < one.n_profiled_samples == one.n_disturbed]
+    if lost:
+        found.append(
+            f"all profiled steps of {' and '.join(lost)} were disturbed, so that there are no "
+            "times of ops; run again when nothing else uses this machine"
+        )
     return found
 
 

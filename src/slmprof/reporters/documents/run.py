@@ -195,7 +195,8 @@ def _screen_head(breakdown: Breakdown, limits: _Limits) -> list[Part]:
         summary = depth_summary(breakdown)
         above.append(replace(summary, parts=(*summary.parts, Note(text))))
     above += views(breakdown, "block")
-    first = _head(breakdown, is_full=False)[: 1 + limits.n_contradictions]
+    n_told = limits.n_contradictions + (breakdown.fallbacks is not None)
+    first = _head(breakdown, is_full=False)[: 1 + n_told]
     return [*first, *map(_untitled, said(above))]
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 from ...analysis.timing.phases import PhaseSummary
 from ...analysis.verdicts.breakdown import Breakdown
 from .kernel_tables import kernel_sections
-from .parts import Column, Finding, Note, Row, Section, Table, notes
+from .parts import Column, Finding, Note, Row, Section, Table, listed, notes
 from .quantities import times
 from .records import records
 
@@ -37,7 +37,7 @@ def latency(breakdown: Breakdown) -> Section:
     said = notes(
         "ms/step: whole prompt or one token, unprofiled; overhead: what profiling adds.",
         _intervals(breakdown.phases),
-        *map(_disturbed, breakdown.phases),
+        _disturbed(breakdown.phases),
     )
     return Section("Latency", (Table(columns, rows), *said))
 
@@ -71,17 +71,18 @@ def _intervals(phases: Sequence[PhaseSummary]) -> str:
     return f"Medians of the {n} processes: {', '.join(ranges)}."
 
 
-def _withheld(summary: PhaseSummary) -> str:
-    if not summary.withholds_shares:
-        return ""
-    return f"No shares of {summary.phase}: they would be those of a disturbed run."
+def _withheld(phases: Sequence[PhaseSummary]) -> str:
+    names = [summary.phase for summary in phases if summary.withholds_shares]
+    return f"No shares of {listed(names)}: they would be those of a disturbed run." if names else ""
 
 
-def _disturbed(summary: PhaseSummary) -> str:
-    n, of = summary.n_disturbed, summary.n_profiled_samples
-    if n == 0:
-        return ""
-    return f"{n} of {of} profiled {summary.phase} steps were disturbed, and are left out below."
+def _disturbed(phases: Sequence[PhaseSummary]) -> str:
+    counts = [
+        f"{summary.n_disturbed} of {summary.n_profiled_samples} {summary.phase} steps"
+        for summary in phases
+        if summary.n_disturbed
+    ]
+    return f"Disturbed, and left out below: {listed(counts)} of the op passes." if counts else ""
 
 
 def wall(breakdown: Breakdown) -> Section:
@@ -156,7 +157,7 @@ def _side_by_side(
     made: list[Row] = [(*key, *cells(everything[key])) for key in shown]
     if len(shown) < len(everything):
         title = f"{title} ({len(shown)} of {len(everything)})"
-    said = notes(*(_withheld(summary) for summary in breakdown.phases if by == "block"))
+    said = notes(_withheld(breakdown.phases) if by == "block" else "")
     return Section(title, (Table(tuple(columns), made), *said))
 
 
