@@ -154,7 +154,8 @@ class Passes:
 
     def _choose_events(self, n_events_of_repeat: int) -> None:
         config = self.session.config
-        is_much = n_events_of_repeat * config.repeats > _MOST_EVENTS
+        # All processes of a run become one profile.
+        is_much = n_events_of_repeat * config.repeats * config.processes > _MOST_EVENTS
         if config.events == "aggregate" or (config.events == "auto" and is_much):
             self.events = "aggregate"
 

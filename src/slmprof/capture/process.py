@@ -130,8 +130,7 @@ def profile_in_one_process(config: CaptureConfig, on_progress: OnProgress) -> Pr
     from ..profiles.storage.assemble import assemble
     from ..views import Profile
 
-    question = {**config.to_json(), "processes": 1}
-    with asked(_WORKER, question, "runs llama.cpp", timeout=config.timeout) as answer:
+    with asked(_WORKER, config.to_json(), "runs llama.cpp", timeout=config.timeout) as answer:
         try:
             answer.wait(on_progress)
         except EngineError as error:

@@ -308,6 +308,7 @@ class Session:
             "n_batch": context["n_batch"],
             "n_ubatch": context["n_ubatch"],
             "threads": context["n_threads"],
+            "processes": 1,  # this one; what several gave is merged
             **used_buffers(buffer["buffer_type"] for buffer in self.engine.buffers()),
         }
         if self._graphs.ops:

@@ -149,3 +149,11 @@ def test_caches_that_a_monitor_left_cold_are_filled_before_each_repeat(can_cut: 
     if can_cut:
         assert session.n_filled == plain.n_filled + 2
     assert [len(one["pass"]) for one in steps] == [len(one["pass"]) for one in wanted]
+
+
+def test_events_of_all_processes_are_kept_while_they_are_not_too_many() -> None:
+    for processes, expected in ((1, "all"), (3, "aggregate")):
+        config = CaptureConfig("m", repeats=2, processes=processes)
+        passes = Passes(FakeSession(config, True), lambda _: None)  # type: ignore[arg-type]
+        passes._choose_events(1_000_000)
+        assert passes.events == expected
