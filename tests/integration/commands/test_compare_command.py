@@ -20,11 +20,13 @@ def test_a_model_and_itself_match_in_every_op(small_model: ModelMaker, tmp_path:
     answer = run("compare", model, model, *SMALL, "--save", kept)
     assert answer.returncode == 0, answer.stderr
     value = json.loads(answer.stdout)
-    assert value["interleaved"] is True and value["obstacles"] == []
+    assert value["interleaved"] is True
+    # A machine that others use may leave the ops without a verdict, but nothing else does.
+    assert all(one["what"] == "op" for one in value["obstacles"])
     assert value["a"]["processes"] == value["b"]["processes"] == 5
     assert {one["part"] for one in value["differences_in_setup"]} <= {"warnings"}
     for row in value["rows"]:
-        assert row["note"] == "" and row["a"] is not None and row["b"] is not None, row
+        assert row["a"] is not None and row["b"] is not None, row
     memory = [row for row in value["rows"] if row["what"] == "memory"]
     assert {row["verdict"] for row in memory if row["name"] != "rss_peak"} == {"same"}
     assert {row["what"] for row in value["rows"]} == {
@@ -54,5 +56,5 @@ def test_models_of_unlike_kind_are_told_apart(small_model: ModelMaker) -> None:
     answer = run("compare", small_model(), small_model("bloom"), *SMALL)
     assert answer.returncode == 0, answer.stderr
     rows = [row for row in json.loads(answer.stdout)["rows"] if row["what"] == "op"]
-    notes = {row["note"] for row in rows}
-    assert {"", "only in a", "only in b"} <= notes
+    sides = {(row["a"] is not None, row["b"] is not None) for row in rows}
+    assert sides == {(True, True), (True, False), (False, True)}
