@@ -135,13 +135,18 @@ def _is_profile(source: str | os.PathLike[str]) -> bool:
 
 
 def _names(sources: Sequence[str | os.PathLike[str] | Profile]) -> list[str]:
-    """Short names, with folders before them or a number behind where they would not be distinct."""
+    """Short names, with folders before them where they would not be distinct, or with a number
+    behind them where nothing tells the sources apart."""
     choices = [_choices(source) for source in sources]
     names = [choice[0] for choice in choices]
     for level in range(1, max(map(len, choices))):
-        again = {name for name in names if names.count(name) > 1}
+        clashing = {
+            name
+            for name in names
+            if len({tuple(c) for c, own in zip(choices, names, strict=True) if own == name}) > 1
+        }
         names = [
-            choice[min(level, len(choice) - 1)] if name in again else name
+            choice[min(level, len(choice) - 1)] if name in clashing else name
             for name, choice in zip(names, choices, strict=True)
         ]
     made: list[str] = []
