@@ -162,7 +162,9 @@ def off_core_share(profile: ProfileData, phase: int) -> float | None:
     if n_busy == 0:
         return None
     wall, cpu = _total((steps.end_ns - steps.begin_ns)[chosen]), _total(steps.cpu_ns[chosen])
-    if cpu > 0 and wall >= _LEAST_WALL_NS:
+    # OpenMP's threads may sleep at a barrier.
+    spins = not profile.meta.slmprof.build.get("openmp")
+    if spins and cpu > 0 and wall >= _LEAST_WALL_NS:
         return max(0.0, 1.0 - cpu / (wall + (n_busy - 1) * ops_total_ns(profile, phase)))
     load, n_cores = environment.load, environment.n_cores
     if load is UNSET or n_cores is None:

@@ -177,6 +177,13 @@ def test_the_load_of_the_run_tells_where_steps_are_too_short() -> None:
     assert off_core_share(idle, DECODE) == 0.0  # 1.6 of 4 cores were taken, and 2 were needed
 
 
+def test_threads_that_sleep_at_barriers_tell_nothing_by_their_cpu_time() -> None:
+    profile = with_cpu_time(disturbed_profile(quiet), 1.4)
+    program = profile.meta.slmprof.replace(build={"openmp": True})
+    profile = replace(profile, meta=profile.meta.replace(slmprof=program))
+    assert off_core_share(profile, DECODE) is None
+
+
 def test_older_profiles_know_no_cpu_time() -> None:
     assert off_core_share(example_profile(), DECODE) is None
 
