@@ -97,9 +97,12 @@ class Passes:
     def _fill_caches(self, depth: int) -> None:
         """One unmeasured token, where a monitor has left the processor's caches cold: each pass
         then begins as one that follows on another."""
-        if self.session.leaves_caches_cold and self.session.context_info["has_memory"]:
+        session = self.session
+        # What an encoder has read it does not keep: there is nothing to add a token to.
+        keeps = session.context_info["has_memory"] and not session.model_info["has_encoder"]
+        if session.leaves_caches_cold and keeps:
             self._go_to(depth)
-            self.session.fill(self.prompt[:1])
+            session.fill(self.prompt[:1])
 
     def _pass(self, kind: int, repeat: int, depth: int, observe: bool = False) -> None:
         """Prompt and generation once, from this depth on.

@@ -23,6 +23,7 @@ class FakeSession:
         self.leaves_caches_cold = False
         self.can_cut = can_cut
         self.context_info = {"has_memory": True}
+        self.model_info = {"has_encoder": False}
         self.engine = self
         self.context: list[int] = []
         self.n_filled = 0
@@ -157,3 +158,11 @@ def test_events_of_all_processes_are_kept_while_they_are_not_too_many() -> None:
         passes = Passes(FakeSession(config, True), lambda _: None)  # type: ignore[arg-type]
         passes._choose_events(1_000_000)
         assert passes.events == expected
+
+
+def test_a_model_that_keeps_nothing_of_its_prompt_gets_no_token_more() -> None:
+    session = FakeSession(CaptureConfig("m", n_gen=2, repeats=2), True)
+    session.leaves_caches_cold = True
+    session.model_info = {"has_encoder": True}
+    list(Passes(session, print, clock=lambda: 0.0))  # type: ignore[arg-type]
+    assert session.n_filled == 0
