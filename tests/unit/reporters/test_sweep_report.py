@@ -10,7 +10,13 @@ from depth_builder import profile_at, with_config
 from reports import data, shown
 
 from slmprof.analysis.timing.samples import LatencySamples
-from slmprof.analysis.verdicts.sweep import SweepPoint, in_order, summarize_point, sweep_table
+from slmprof.analysis.verdicts.sweep import (
+    SweepPoint,
+    in_order,
+    summarize_point,
+    sweep_table,
+    varying,
+)
 from slmprof.profiles.meta import Meta
 from slmprof.reporters.documents.sweep import sweep_document
 
@@ -63,10 +69,16 @@ def test_two_models_of_one_name_are_told_apart_by_where_they_are() -> None:
 def test_one_model_keeps_its_name() -> None:
     points = [point("a", "/m/one.gguf", threads=1), point("b", "/m/one.gguf", threads=2)]
     assert len(set(names(points))) == 1 and "/" not in names(points)[0]
-    # Types of one design are told by a column of their own.
-    types = [point(t, f"/m/config.json@{t}", {"file_type": t}) for t in ("Q8_0", "Q4_0")]
-    assert len(set(names(types))) == 1
-    assert all(one in text(types) for one in ("file_type", "Q8_0", "Q4_0"))
+
+
+def test_types_of_one_design_are_part_of_its_name() -> None:
+    types = [
+        point(f, f"/m/config.json@{f}", {"name": "m", "file_type": t})
+        for f, t in (("a", "Q8_0"), ("b", "Q4_K - Medium"))
+    ]
+    assert sorted(names(types)) == ["m@Q4_K_M", "m@Q8_0"]
+    assert varying(in_order(types)) == ("model",)
+    assert all(one in text(types) for one in ("m@Q4_K_M", "m@Q8_0"))
 
 
 def test_equal_sources_of_different_content_are_numbered() -> None:

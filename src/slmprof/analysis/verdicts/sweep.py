@@ -115,7 +115,10 @@ def in_order(points: Iterable[SweepPoint]) -> list[SweepPoint]:
 
 
 def _named_apart(points: Sequence[SweepPoint]) -> list[SweepPoint]:
-    """The points, under names that differ where their models do and their file types do not."""
+    """The points, under names that differ where their models or file types do."""
+    types: dict[str, set[str]] = {}
+    for point in points:
+        types.setdefault(point.name, set()).add(str(point.meta.model.file_type))
     designs: dict[tuple[str, str], dict[str, str]] = {}
     for point in points:
         key = (str(point.meta.model.name), str(point.meta.model.file_type))
@@ -125,11 +128,20 @@ def _named_apart(points: Sequence[SweepPoint]) -> list[SweepPoint]:
         if len(sources) > 1:
             for design, ending in zip(sources, _endings(list(sources.values())), strict=True):
                 names[name, file_type, design] = ending
-    return [
-        replace(p, name=names.get((str(model.name), str(model.file_type), p.design), p.name))
-        for p in points
-        for model in (p.meta.model,)
-    ]
+
+    def name_of(point: SweepPoint) -> str:
+        model = point.meta.model
+        typed = f"{point.name}@{_short_type(str(model.file_type))}"
+        usual = typed if len(types[point.name]) > 1 else point.name
+        return names.get((str(model.name), str(model.file_type), point.design), usual)
+
+    return [replace(point, name=name_of(point)) for point in points]
+
+
+def _short_type(file_type: str) -> str:
+    """A file type as it is asked for: `Q4_K_M` for `Q4_K - Medium`."""
+    name, _, size = file_type.partition(" - ")
+    return f"{name}_{size[:1].upper()}" if size else name
 
 
 def _endings(sources: Sequence[str]) -> list[str]:
@@ -151,6 +163,9 @@ def varying(points: Sequence[SweepPoint]) -> tuple[str, ...]:
     if not labels:
         return ()
     names = [name for name in labels[0] if len({_text(row[name]) for row in labels}) > 1]
+    if len({row["model"] for row in labels}) == len({(r["model"], r["file_type"]) for r in labels}):
+        # The model's name tells its type as well.
+        names = [name for name in names if name != "file_type"]
     if len({_text([row[name] for name in names]) for row in labels}) < len(points):
         names.append("file")
     return tuple(names)
