@@ -64,6 +64,7 @@ def phi3(keys: Keys) -> Dimensions:
 
 
 def gptneox(keys: Keys) -> Dimensions:
+    keys.find("attention_bias")  # always there
     return transformer(
         keys, "gptneox", n_rot=rotated(keys, 0.25), tied=False,
         parallel_residual=keys.flag("use_parallel_residual", default=True),
@@ -98,6 +99,9 @@ def stablelm(keys: Keys) -> Dimensions:
 
 
 def openelm(keys: Keys) -> Dimensions:
+    # What all published ones have alike.
+    keys.find("ffn_with_glu", "normalize_qk_projections", "num_gqa_groups", "qkv_multipliers")
+    keys.find("share_input_output_layers", "activation_fn_name", "normalization_layer_name")
     n_layer = keys.whole("num_transformer_layers")
     n_embd = keys.whole("model_dim")
     divisor = keys.whole("ffn_dim_divisor", default=256)

@@ -21,7 +21,11 @@ _NO_MATTER = (
     "gradient_checkpointing", "pretraining_tp", "task_specific_params", "summary_*", "time_step_*",
     "residual_in_fp32", "rescale_*", "use_mambapy", "use_associative_scan", "chunk_size",
     "query_pre_attn_scalar", "cache_implementation", "tokenizer_class", "mm_tokens_per_image",
-    "vocab_file", "fused_add_norm", "norm_before_gate", "rms_norm",
+    "vocab_file", "fused_add_norm", "norm_before_gate", "rms_norm", "pad_vocab_size_multiple",
+    "is_llama_config", "attention_softmax_in_fp32", "softmax_in_fp32", "bias_dropout_fusion",
+    "masked_softmax_fusion", "skip_bias_add", "offset_alibi", "scale_attn_weights", "bf16", "fp16",
+    "fp32", "onnx_safe", "use_flash_attn", "use_logn_attn", "use_dynamic_ntk", "no_bias",
+    "kv_channels",
 )  # fmt: skip
 
 

@@ -93,6 +93,26 @@ def test_a_published_config_gives_the_preset(name: str, tmp_path: Path) -> None:
     assert count_parameters(read) == count_parameters(expected)
 
 
+# What the published files of these families say besides, of which nothing need follow.
+_BESIDES: dict[str, dict[str, Any]] = {
+    "qwen2-0.5b": {"use_sliding_window": False, "sliding_window": 131072, "max_window_layers": 24},
+    "smollm-135m": {"is_llama_config": True, "rope_interleaved": False, "pretraining_tp": 1,
+                    "rope_scaling": None, "attention_bias": False, "mlp_bias": False},
+    "pythia-160m": {"attention_bias": True, "hidden_act": "gelu", "bos_token_id": 0},
+    "openelm-270m": {"num_gqa_groups": 4, "ffn_with_glu": True, "qkv_multipliers": [0.5, 1.0],
+                     "share_input_output_layers": True, "normalize_qk_projections": True},
+    "gpt2": {"scale_attn_weights": True, "resid_pdrop": 0.1, "n_positions": 1024,
+             "summary_type": "cls_index", "task_specific_params": {"x": 1}},
+    "phi-1.5": {"qk_layernorm": False, "embd_pdrop": 0.0, "rope_scaling": None},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_a_published_config_has_nothing_that_is_ignored(name: str, tmp_path: Path) -> None:
+    values = {**CONFIGS[name], **_BESIDES.get(name, {}), "transformers_version": "4.40.0"}
+    assert read_file(write(tmp_path, values)).ignored == ()
+
+
 def test_bloom_ties_its_embeddings_unless_told(tmp_path: Path) -> None:
     config = {
         "architectures": ["BloomForCausalLM"], "hidden_size": 1024, "n_head": 16, "n_layer": 24,
