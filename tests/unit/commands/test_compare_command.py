@@ -260,3 +260,8 @@ def test_compare_in_python(worker: Worker, tmp_path: Path) -> None:
     assert told[0].stage == "a, process 1 of 5: timing"
     with pytest.raises(UsageError, match="no setting 'n_promt'"):
         slmprof.compare("a.gguf", "b.gguf", n_promt=3)
+
+
+def test_the_scaling_of_a_run_is_not_compared() -> None:
+    with pytest.raises(UsageError, match="--scaling"):
+        find_entries(["a.gguf", "b.gguf"], {"scaling": True})
