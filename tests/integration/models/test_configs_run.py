@@ -74,8 +74,10 @@ def test_keys_that_nothing_follows_from_are_named_by_command_and_profile(
     options = ["--n-prompt", "8", "--n-gen", "2", "--repeats", "1", "--ceilings", "off"]
     assert main(["breakdown", f"{path}@Q8_0", *options, "--save", str(saved)]) == 0
     note = "config.json: ignored quantization_config (weights are Q8_0; give @TYPE for another)"
-    shown = capsys.readouterr()
-    assert f"slmprof: note: {note}" in shown.err and "ignored quantization_config" in shown.out
+    assert f"slmprof: note: {note}" in capsys.readouterr().err
+    assert main(["show", str(saved), "--format", "json"]) == 0
+    warnings = json.loads(capsys.readouterr().out)["environment"]["warnings"]
+    assert sum("ignored quantization_config (weights are Q8_0;" in text for text in warnings) == 1
     assert slmprof.load(saved).meta.model.ignored == ("quantization_config",)
     for command in (["memory", str(path)], ["synth", str(path), "-o", str(tmp_path / "x.gguf")]):
         assert main(command) == 0
