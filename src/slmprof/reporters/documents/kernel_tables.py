@@ -40,11 +40,12 @@ def kernel_sections(breakdown: Breakdown) -> list[Section]:
     return sections
 
 
-def main_kernels(breakdown: Breakdown, most: int) -> list[Section]:
+def main_kernels(breakdown: Breakdown, most: int, *, has_others: bool = True) -> list[Section]:
     """For each phase the costliest code, one row each, and the rest in a row `others`.
 
     Args:
         most: rows of a phase before the others.
+        has_others: whether there is room for the others.
     """
     sections = []
     for summary in breakdown.phases:
@@ -55,7 +56,7 @@ def main_kernels(breakdown: Breakdown, most: int) -> list[Section]:
         rest = rows[len(main) :]
         if len(rest) == 1:
             main, rest = rows, []
-        if rest:
+        if rest and has_others:
             main = [*main, _others(rest)]
         sections.append(Section(f"Kernels of {summary.phase}", (_table(breakdown, main),)))
     return sections

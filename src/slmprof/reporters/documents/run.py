@@ -165,7 +165,8 @@ def _screen(breakdown: Breakdown) -> list[Part]:
             break
         limits = limits.lower()
     n_kernels = max(1, min(room, _MOST_KERNELS))
-    return [*head, *map(_untitled, said(main_kernels(breakdown, n_kernels))), *tail]
+    kernels = main_kernels(breakdown, n_kernels, has_others=room >= 1)
+    return [*head, *map(_untitled, said(kernels)), *tail]
 
 
 def _screen_tail(breakdown: Breakdown, limits: _Limits) -> list[Part]:
