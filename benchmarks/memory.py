@@ -13,7 +13,7 @@ from __future__ import annotations
 import itertools
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +78,10 @@ def measure(model: str, threads: int, n_depth: int = 0, **settings: Any) -> dict
         model, threads=threads, n_depth=n_depth, n_ctx=n_ctx, n_gen=10, repeats=1,
         ceilings="off", **settings,
     )  # fmt: skip
-    plan = plan_memory(model, threads=threads, n_ctx=n_ctx, n_prompt=50, **settings).settings[0]
+    # A plan has no depth: to it all of that is the prompt.
+    n_prompt = n_depth + 50
+    asked = {"n_ctx": n_ctx, "n_prompt": n_prompt, "threads": threads, **settings}
+    plan = plan_memory(model, **asked).settings[0]
     report = memory_report(profile)
     found = report.reconciliation
     terms = records(found.rows)
@@ -100,8 +103,7 @@ def measure(model: str, threads: int, n_depth: int = 0, **settings: Any) -> dict
         "predicted": total("predicted_bytes") / MIB,
         "allocated": total("allocated_bytes") / MIB,
         "expected": expected / MIB,
-        # A plan has no depth before its prompt.
-        "planned": None if n_depth else planned / MIB,
+        "planned": planned / MIB,
         "peak": peak / MIB,
         "difference": (found.difference_bytes or 0) / MIB,
         "between": between / MIB,
@@ -138,10 +140,8 @@ def main() -> int:
         for model, n_depth, settings in cases(options.models, files):
             rows.append(measure(model, options.threads, n_depth, **settings))
 
-    def most(value: Any, share: float, mebibytes: float) -> float:
-        known = [(abs(v), max(mebibytes, share * row["peak"])) for row in rows
-                 if (v := value(row)) is not None]  # fmt: skip
-        return max((size / limit for size, limit in known), default=0.0)
+    def most(value: Callable[[dict[str, Any]], float], share: float, mebibytes: float) -> float:
+        return max(abs(value(row)) / max(mebibytes, share * row["peak"]) for row in rows)
 
     bars = [
         Bar(
@@ -158,11 +158,7 @@ def main() -> int:
         ),
         Bar(
             "the same of `slmprof memory`",
-            most(
-                lambda row: None if row["planned"] is None else row["planned"] - row["peak"],
-                MOST_OFF_SHARE,
-                MOST_OFF_MIB,
-            ),
+            most(lambda row: row["planned"] - row["peak"], MOST_OFF_SHARE, MOST_OFF_MIB),
             1.0,
             is_most=True,
         ),

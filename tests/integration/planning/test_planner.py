@@ -211,3 +211,16 @@ def test_only_the_header_of_a_huge_model_is_read(tmp_path: Path, load: str) -> N
     assert size_of(answer["buffers"], "kv_cache") == 2 * 80 * 131072 * 1024 * 2
     assert answer["read_bytes"] < 16 << 20
     assert answer["rss_bytes"] < 200 << 20
+
+
+def test_the_heap_of_a_vocabulary_is_known_without_reading_its_texts(
+    model_with_vocabulary: Path, small_model: Callable[..., Path]
+) -> None:
+    """Against what a real model adds to the heap; 512 tokens are little beside its pages."""
+    plain, with_texts = (
+        _core.Planner(make_settings(path)).vocabulary_bytes
+        for path in (small_model(), model_with_vocabulary)
+    )
+    # A record of each token; with texts a node of a map, a bucket and a piece as well.
+    assert plain == 512 * 40
+    assert with_texts == 512 * (40 + 64 + 8 + 32)
