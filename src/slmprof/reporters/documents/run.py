@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ...analysis.timing.phases import phase_record
+from ...analysis.verdicts import findings
 from ...analysis.verdicts.breakdown import Breakdown
 from ...profiles.decoding import finite
 from ...profiles.vocabulary import VIEWS
@@ -188,8 +189,8 @@ def _screen_head(breakdown: Breakdown, limits: _Limits) -> list[Part]:
     """What stands above the kernels."""
     depths = breakdown.depths.n_depths
     above = [latency(breakdown)]
-    findings = main_findings(breakdown.diagnosis, limits.n_findings)
-    above.append(replace(diagnosis(findings), title=None))
+    found = main_findings(_untold(breakdown), limits.n_findings)
+    above.append(replace(diagnosis(found), title=None))
     if len(depths) > 1:
         above[0] = replace(above[0], parts=above[0].parts[:1])
         text = f"All else is of depth {depths[0]}; `show --n-depth N` shows another one."
@@ -206,6 +207,12 @@ def _kernel_room(breakdown: Breakdown, head: list[Part], tail: list[Part]) -> in
     heading, and two the blank above and the others."""
     room = SCREEN_LINES - sum(map(_n_lines, head)) - sum(map(_n_lines, tail))
     return room // max(1, len(breakdown.phases)) - 4
+
+
+def _untold(breakdown: Breakdown) -> list[findings.Finding]:
+    """The findings but for what the caveat of the types that fell back has said already."""
+    told = findings.TYPES if breakdown.fallbacks is not None else None
+    return [finding for finding in breakdown.diagnosis if finding.topic != told]
 
 
 def _head(breakdown: Breakdown, *, is_full: bool) -> list[Part]:
