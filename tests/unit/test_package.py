@@ -40,6 +40,7 @@ def loaded_by(code: str) -> set[str]:
         "from slmprof.commands.main import main; main(['--help'])",
         "from slmprof.commands.main import main; main(['breakdown', '--help'])",
         "from slmprof.commands.main import main; main(['sweep', '--help'])",
+        "from slmprof.commands.main import main; main(['compare', '--help'])",
     ],
 )
 def test_nothing_heavy_is_loaded(code: str) -> None:
