@@ -109,6 +109,7 @@ def main() -> int:
     options = arguments.parse_args()
     rows: list[dict[str, Any]] = []
     changed: list[dict[str, Any]] = []
+    called: list[dict[str, Any]] = []
     bars: list[Bar] = []
     for model in options.models.split(","):
         words: dict[Kind, list[str | None]] = defaultdict(list)
@@ -155,9 +156,14 @@ def main() -> int:
                  "to or from unexplained": sum("unexplained" in one for one in seen),
                  "changed": sum(bool((one & _CERTAIN) - known.wanted) for one in seen)}
             )  # fmt: skip
+            called.append(
+                {"model": f"{known.name} alone", "wanted": " or ".join(sorted(known.wanted)),
+                 "was, by round": "; ".join("+".join(sorted(one)) or "nothing" for one in seen)}
+            )  # fmt: skip
             name = f"{known.name} named rightly, rounds"
             bars.append(Bar(name, float(right), float(options.rounds), False))
-    tables = {"Bounds that changed": changed} if changed else None
+    tables = {"Products whose limit is known": called}
+    tables.update({"Bounds that changed": changed} if changed else {})
     return publish("bounds", rows, bars, options, tables=tables)
 
 

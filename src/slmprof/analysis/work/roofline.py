@@ -10,6 +10,7 @@ import pandas as pd
 
 from ...profiles.bandwidth import RunBandwidth
 from ...profiles.ceilings import MEMORY, Ceilings
+from ..graphs.nodes import CONVERSIONS
 from ..timing.phases import NS_PER_MS
 from .bounds import SYNC, SYNC_SHARE, UNEXPLAINED, Evidence, Shares, bound_of
 from .least_times import Floats, MemoryTimes, arithmetic_ms, floats, is_product, memory_times
@@ -155,8 +156,13 @@ def _waiting_ms(ops: pd.DataFrame, ceilings: Ceilings) -> Floats:
     """What an op waits, or what its calls cost without any work, whichever is more.
 
     Waiting is the mean over the threads, or what the span is longer than the slowest thread's
-    compute, whichever is more: the second is part of the first where both are exact.
+    compute, whichever is more: the second is part of the first where both are exact. No call
+    costs more than one of the run's cheapest op, whatever was measured at another time.
     """
-    barrier_ms = floats(ops, "time_ms") - floats(ops, "slowest_ms")
-    start_ms = floats(ops, "calls") * ceilings.op_ns / NS_PER_MS
+    time_ms, calls = floats(ops, "time_ms"), floats(ops, "calls")
+    barrier_ms = time_ms - floats(ops, "slowest_ms")
+    # A conversion is a part of an op: it starts no threads.
+    is_whole = (calls > 0) & (time_ms > 0) & ~ops["part"].isin(CONVERSIONS).to_numpy()
+    cheapest_ms = float(np.min(time_ms[is_whole] / calls[is_whole], initial=np.inf))
+    start_ms: Floats = calls * min(ceilings.op_ns / NS_PER_MS, cheapest_ms)
     return np.fmax(np.fmax(floats(ops, "wait_ms"), barrier_ms), start_ms)

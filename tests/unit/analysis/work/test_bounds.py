@@ -167,3 +167,16 @@ def test_no_hardware_is_slower_than_what_runs_on_it() -> None:
     judgement = judged({**many, "weight_bytes": 1e6}, ceilings=ceilings)
     assert judgement.compute_share == judgement.kernel_share
     assert judgement.bound == "compute"
+
+
+def test_no_call_costs_more_than_the_cheapest_op_of_the_run() -> None:
+    """Measured on a busy machine, an empty op took a millisecond: then every op would wait."""
+    busy = example_ceilings(op_ns=1e6)
+    quick = {**DECODE, "kernel": "rope", "op": "ROPE", "time_ms": 0.004, "slowest_ms": 0.004,
+             "dtypes": "f32,i32->f32", "flops": 1e3, "bytes": 1e3, "weight_bytes": 0.0}  # fmt: skip
+    memory = {**DECODE, "time_ms": 2.5, "slowest_ms": 2.5, "flops": 1e6}
+    arguments = {"n_threads": 2, "step_bytes": {"decode": 100.0 * MIB}}
+    result = add_bounds(pd.DataFrame([memory, quick]), busy, **arguments)
+    assert result.bound.tolist() == ["memory", "sync"]
+    calm = add_bounds(pd.DataFrame([memory, quick]), example_ceilings(op_ns=500.0), **arguments)
+    assert calm.bound.tolist() == ["memory", "unexplained"]
