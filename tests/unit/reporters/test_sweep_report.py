@@ -17,6 +17,7 @@ from slmprof.analysis.verdicts.sweep import (
     sweep_table,
     varying,
 )
+from slmprof.profiles.fallbacks import Fallback, Fallbacks
 from slmprof.profiles.meta import Meta
 from slmprof.reporters.documents.sweep import sweep_document
 
@@ -180,3 +181,14 @@ def test_blocks_are_shown_at_every_width(width: int) -> None:
     short = text([point(f, "/m/a.gguf", threads=i + 1) for i, f in enumerate("ab")])
     # Where there is room, in one table.
     assert any("tokens/s" in line and "attention" in line for line in short.splitlines())
+
+
+def test_types_that_fell_back_stand_above_the_tables() -> None:
+    group = Fallback("q4_K", "f16", 7, (720,), 900, 250)
+    found = Fallbacks("Q4_K_M", 9, 1000, 1000, (group,))
+    points = [replace(point("a", "/m/a.gguf"), fallbacks=found), point("b", "/m/b.gguf")]
+    said = " ".join(text(points).split())
+    assert "asked Q4_K_M: 7 of 9 tensors (rows of 720) fell back to f16: 8.00 bits" in said
+    assert said.index("fell back") < said.index("Prefill")
+    told = data(sweep_document(in_order(points), []))["points"]
+    assert [len(one["model"]["fallbacks"]) for one in told] == [1, 0]
