@@ -62,12 +62,12 @@ def _dimensions(name: str, n_layer: int, n_embd: int, n_ff: int) -> Dimensions:
 def _known() -> list[Known]:
     caches = data_caches()
     last = caches[-1].size_bytes if caches else _UNKNOWN_CACHE_BYTES
-    layer_bytes = 2 * (4 * 2048**2 + 3 * 2048 * 8192)
-    n_layer = max(2, -(-_TIMES_LAST_CACHE * last // layer_bytes))
+    layer_bytes = 2 * (4 * 4096**2 + 3 * 4096 * 8192)
+    n_layer = max(1, -(-_TIMES_LAST_CACHE * last // layer_bytes))
     return [
         Known(
             "memory",
-            _dimensions("larger than the caches", n_layer, 2048, 8192),
+            _dimensions("larger than the caches", n_layer, 4096, 8192),
             {"n_prompt": 8, "n_gen": 24, "repeats": 3},
             "decode",
             "mul_mat_vec_f",

@@ -10,6 +10,8 @@ SYNC, UNEXPLAINED = "sync", "unexplained"
 
 # A roof is a cause from this share of it on, …
 NEAR = 0.7
+# … to so much, beyond which it was measured wrong, …
+BEYOND = 1.2
 # … and where no other roof is as near as this part of its share.
 DISTINCT = 0.9
 # Ops are bound by waiting or by their start from this share of their span on.
@@ -66,6 +68,8 @@ def bound_of(shares: Shares, evidence: Evidence) -> str | None:
     )
     if math.isnan(shares.memory) or math.isnan(arithmetic) or shares.nearest <= 0:
         return None
+    if shares.nearest > BEYOND:
+        return UNEXPLAINED
     if shares.memory >= NEAR and arithmetic < DISTINCT * shares.memory:
         return MEMORY if evidence.is_in_memory else CACHE
     if arithmetic < NEAR or shares.memory >= DISTINCT * arithmetic or evidence.scales is False:

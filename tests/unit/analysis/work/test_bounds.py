@@ -38,6 +38,9 @@ def word(memory: float, compute: float, kernel: float, **evidence: Any) -> str |
         (0.65, 0.30, 0.72, "unexplained"),
         (0.30, 0.30, 1.20, "kernel"),
         (1.20, 0.30, 0.40, "memory"),
+        # No roof that is exceeded by so much is one.
+        (0.01, 0.60, 2.46, "unexplained"),
+        (1.21, 0.30, 0.40, "unexplained"),
     ],
 )
 def test_a_roof_is_named_where_it_is_near_and_no_other_is(
@@ -130,8 +133,8 @@ def test_a_bandwidth_that_moved_names_only_what_holds_at_both_ends() -> None:
     moving = bandwidth(55.0, 98.0, 60.0)
     assert not moving.is_steady and moving.gbps() == 60.0 and moving.range_gbps() == (55.0, 98.0)
     assert judged({**DECODE, "flops": 4e6}, bandwidth=moving).bound == "unexplained"
-    slow = {**DECODE, "time_ms": 0.22, "slowest_ms": 0.22, "flops": 1e6}
-    assert judged(slow, bandwidth=moving).bound == "memory"
+    slow = {**DECODE, "time_ms": 0.29, "slowest_ms": 0.29, "flops": 1e6}
+    assert judged(slow, bandwidth=bandwidth(60.0, 90.0, 70.0)).bound == "memory"
     # Below 15 % the median stands for the run.
     steady = bandwidth(55.0, 60.0, 52.0)
     assert steady.is_steady
