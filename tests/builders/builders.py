@@ -18,7 +18,7 @@ from slmprof.analysis.graphs.attribution import Attribution
 from slmprof.analysis.graphs.edges import GraphEdges
 from slmprof.analysis.graphs.nodes import CONVERSIONS
 from slmprof.analysis.graphs.weight_roles import PARTS
-from slmprof.profiles.meta import Meta
+from slmprof.profiles.records.meta import Meta
 from slmprof.profiles.storage.history import known_types
 from slmprof.profiles.tables import (
     EventTable,

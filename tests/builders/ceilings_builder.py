@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from slmprof.profiles.ceilings import (
+from slmprof.profiles.records.ceilings import (
     Arithmetic,
     Bandwidth,
     Cache,

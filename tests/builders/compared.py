@@ -9,7 +9,7 @@ import numpy as np
 from meta_builder import example_meta
 
 from slmprof.analysis.comparison.samples import BLOCK, KERNEL, LATENCY, LAYER, OP, Place, Subject
-from slmprof.profiles.meta import Meta
+from slmprof.profiles.records.meta import Meta
 from slmprof.profiles.vocabulary import MEMORY_KINDS
 
 N = 10

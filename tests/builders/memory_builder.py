@@ -12,7 +12,7 @@ from typing import Any
 from builders import Builder, example_profile
 from meta_builder import example_meta
 
-from slmprof.profiles.meta import Meta
+from slmprof.profiles.records.meta import Meta
 from slmprof.profiles.tables import PlaceTable
 from slmprof.views import Profile
 

@@ -18,7 +18,7 @@ from slmprof.planning.records import (
     TensorPlace,
     UbatchSize,
 )
-from slmprof.profiles.meta import Buffer
+from slmprof.profiles.records.meta import Buffer
 from slmprof.profiles.tables import TensorTable
 from slmprof.settings.resolved import ResolvedPlan
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from slmprof.analysis.verdicts.breakdown import Breakdown, break_down
 from slmprof.reporters.documents.parts import Document
-from slmprof.reporters.documents.run import run_document
+from slmprof.reporters.documents.runs.run import run_document
 from slmprof.reporters.renderers import load, terminal
 from slmprof.views import Profile
 

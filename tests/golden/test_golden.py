@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from slmprof.profiles.meta import FORMAT_VERSION
+from slmprof.profiles.records.meta import FORMAT_VERSION
 from slmprof.views import Profile, load
 
 HERE = Path(__file__).resolve().parent
@@ -48,7 +48,7 @@ def memory_numbers(profile: Profile) -> dict[str, Any]:
 def report(profile: Profile) -> dict[str, Any]:
     """The whole report as JSON, but for its sentences and the versions of what wrote it."""
     from slmprof.analysis.verdicts.breakdown import break_down
-    from slmprof.reporters.documents.run import run_document
+    from slmprof.reporters.documents.runs.run import run_document
 
     data: dict[str, Any] = run_document(break_down(profile), is_full=False).data()
     for part in ("schema_version", "slmprof"):

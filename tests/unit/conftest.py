@@ -11,7 +11,7 @@ from builders import example_profile, stub_attribute
 from ceilings_builder import FINGERPRINT, example_ceilings
 
 from slmprof.machine import ceilings as capture
-from slmprof.profiles.ceilings import Ceilings
+from slmprof.profiles.records.ceilings import Ceilings
 from slmprof.views import Profile
 
 

@@ -15,7 +15,7 @@ from depth_builder import profile_at
 from memory_builder import with_memory
 
 from slmprof.analysis.tables.published import hashable, published
-from slmprof.profiles.meta import Meta
+from slmprof.profiles.records.meta import Meta
 from slmprof.views import Profile
 
 DTYPES = {"string", "Int64", "Float64", "boolean"}

@@ -9,9 +9,9 @@ from typing import Any
 
 from ..machine import environment
 from ..models.resolve import model_name
-from ..profiles.ceilings import Ceilings
-from ..profiles.decoding import decode
-from ..profiles.meta import LlamaCpp, Meta, Model, Program, Run
+from ..profiles.records.ceilings import Ceilings
+from ..profiles.records.decoding import decode
+from ..profiles.records.meta import LlamaCpp, Meta, Model, Program, Run
 from ..settings.resolved import ResolvedConfig
 from ..version import find_version
 

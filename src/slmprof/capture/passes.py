@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ..children.protocol import OnProgress, Progress
-from ..profiles.meta import Warmup
+from ..profiles.records.meta import Warmup
 from ..profiles.vocabulary import PASS_OP, PASS_TIMING, PASS_WARMUP, PHASES
 from .session import Chunk, Session, Tokens
 

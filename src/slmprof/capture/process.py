@@ -17,7 +17,7 @@ from ..settings.capture import CaptureConfig
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from ..profiles.meta import Model
+    from ..profiles.records.meta import Model
     from ..settings.keywords import ProfileKeywords
     from ..views import Profile
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ..children.protocol import OnProgress, Progress
 from ..cores import usable_cores
 from ..errors import UsageError
-from ..profiles.scaling import KernelTime, Scaling
+from ..profiles.records.scaling import KernelTime, Scaling
 from ..settings.capture import CaptureConfig
 
 if TYPE_CHECKING:

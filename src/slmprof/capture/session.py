@@ -17,8 +17,8 @@ from ..children.memory import process_bytes
 from ..children.native_errors import guarded
 from ..errors import UsageError
 from ..models.resolve import resolve_model
-from ..profiles.meta import Meta, Run
-from ..profiles.resident import PROCESS
+from ..profiles.records.meta import Meta, Run
+from ..profiles.records.resident import PROCESS
 from ..profiles.vocabulary import PASS_OP, PASS_TIMING
 from ..settings.capture import CaptureConfig
 from ..settings.resolved import ResolvedConfig, used_buffers
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from .. import _core
-    from ..profiles.ceilings import Ceilings
-    from ..profiles.resident import Resident
+    from ..profiles.records.ceilings import Ceilings
+    from ..profiles.records.resident import Resident
     from ..settings.keywords import RunKeywords
     from ..views import Profile
 

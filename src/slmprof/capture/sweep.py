@@ -17,7 +17,7 @@ from msgspec import UNSET
 
 from ..children.protocol import OnProgress
 from ..errors import ProfileFormatError, SlmprofError, UsageError
-from ..profiles.meta import Model, SweptModel, SweptPoint
+from ..profiles.records.meta import Model, SweptModel, SweptPoint
 from ..profiles.writing import reason
 from ..settings.capture import CaptureConfig
 from ..settings.model_source import ModelSource

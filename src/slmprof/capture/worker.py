@@ -18,8 +18,8 @@ def capture(question: dict[str, Any], spool: str, on_progress: OnProgress) -> di
     """One capture into `spool`."""
     from ..machine.ceilings import ceilings_of_run
     from ..models.resolve import resolve_model
-    from ..profiles.ceilings import MEMORY
-    from ..profiles.meta import Run
+    from ..profiles.records.ceilings import MEMORY
+    from ..profiles.records.meta import Run
     from ..profiles.storage.assemble import write_chunk, write_header
     from .monitors.bandwidth import BandwidthMonitor
     from .passes import Passes

@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
         if len(request.file_type) == 1:
             note_ignored(request.source, request.file_type[0])
         # While the child plans, what prints is loaded.
-        from ..reporters.documents.plan import plan_document
+        from ..reporters.documents.plans.plan import plan_document
         from .progress import ProgressBar
 
         load(args.format)
@@ -73,7 +73,7 @@ def _report_failures(report: MemoryReport, request: MemoryRequest) -> int:
     if request.fit_bytes is not None and not any(fit.n_ctx for fit in report.fits):
         hint = ""
         if report.change is not None and not report.change.missing_bytes:
-            from ..reporters.documents.plan_fit import change_text
+            from ..reporters.documents.plans.plan_fit import change_text
 
             hint = f"; {change_text(report.change, report.fit_for)}"
         print(f"slmprof: error: nothing fits{hint}", file=sys.stderr)

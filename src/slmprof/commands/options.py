@@ -166,7 +166,7 @@ def add_bound(parser: argparse.ArgumentParser) -> None:
 def print_profile(profile: Profile, args: argparse.Namespace) -> None:
     """Prints a profile to stdout as `add_output_options` asked for."""
     from ..analysis.verdicts.breakdown import break_down
-    from ..reporters.documents.run import run_document
+    from ..reporters.documents.runs.run import run_document
 
     breakdown = break_down(profile, by=args.by, phase=args.phase, top=args.top, bound=args.bound)
     render(run_document(breakdown, is_full=args.full), args.format, sys.stdout)

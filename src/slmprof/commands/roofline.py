@@ -11,7 +11,7 @@ from ..reporters.renderers import render
 from .options import FORMATS, add_setting
 
 if TYPE_CHECKING:
-    from ..profiles.ceilings import Ceilings
+    from ..profiles.records.ceilings import Ceilings
 
 NAME = "roofline"
 HELP = "measure this machine's peak bandwidth and arithmetic"
@@ -46,7 +46,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Prints the ceilings; returns the exit code."""
     from ..cores import usable_cores
-    from ..profiles.ceilings import write_ceilings
+    from ..profiles.records.ceilings import write_ceilings
 
     if args.refresh and args.ceilings is not None:
         raise UsageError("--refresh measures, --ceilings FILE takes figures from a file: one only")

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from ..cores import usable_cores
-from ..profiles.ceilings import Cache, cache_capacity_bytes
+from ..profiles.records.ceilings import Cache, cache_capacity_bytes
 
 _CPUS = Path("/sys/devices/system/cpu")
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}

@@ -14,7 +14,7 @@ from ..children.question import asked
 from ..cores import MOST_THREADS, usable_cores
 from ..errors import ProfileFormatError, SlmprofError, UsageError
 from ..models.resolve import cache_folder
-from ..profiles.ceilings import Ceilings, Fingerprint, read_ceilings, write_ceilings
+from ..profiles.records.ceilings import Ceilings, Fingerprint, read_ceilings, write_ceilings
 from .caches import data_caches
 from .environment import cpu_name
 

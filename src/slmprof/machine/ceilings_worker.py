@@ -14,7 +14,7 @@ from ..children.memory import available_bytes
 from ..children.protocol import OnProgress, Progress
 from ..children.serving import serve
 from ..cores import usable_cores
-from ..profiles.ceilings import (
+from ..profiles.records.ceilings import (
     MEMORY,
     Arithmetic,
     Bandwidth,

@@ -10,7 +10,7 @@ from ..children.memory import proc_bytes, proc_value, read
 from ..cores import usable_cores
 
 if TYPE_CHECKING:
-    from ..profiles.meta import Environment
+    from ..profiles.records.meta import Environment
 
 
 def cpu_name() -> str:
@@ -49,7 +49,7 @@ def find_warnings(n_threads: int) -> list[str]:
 
 def describe(n_threads: int) -> Environment:
     """The machine, and what would spoil a run with this many threads."""
-    from ..profiles.meta import Environment
+    from ..profiles.records.meta import Environment
 
     return Environment(
         cpu=cpu_name(),

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..errors import CaptureError, ModelError
-from ..profiles.meta import FileIdentity
+from ..profiles.records.meta import FileIdentity
 
 _FIRST_PART = re.compile(r"(.*)-00001-of-(\d{5})\.gguf", re.DOTALL)
 _MOST_PARTS = 10_000

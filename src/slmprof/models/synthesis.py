@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..errors import ModelError, UsageError
-from ..profiles.fallbacks import Fallbacks, StoredWeight, find_fallbacks
+from ..profiles.records.fallbacks import Fallbacks, StoredWeight, find_fallbacks
 from ..settings.dimensions import Dimensions, MetadataValue
 from ..settings.model_source import CONFIG, ModelSource, Source
 from .architectures import Fill, TensorSpec, architecture_of, list_metadata, list_tensors

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from ..profiles.decoding import Record
-from ..profiles.resident import Resident
+from ..profiles.records.decoding import Record
+from ..profiles.records.resident import Resident
 from .records import ComputePeak, LiveTensor, MemoryPlan, TensorPlace
 
 _Row = TypeVar("_Row", bound=Record)

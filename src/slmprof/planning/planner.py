@@ -20,10 +20,10 @@ from ..children.native_errors import guarded
 from ..errors import EngineError, UsageError
 from ..models.ggml_types import weight_types
 from ..models.resolve import model_name
-from ..profiles.decoding import decode
-from ..profiles.fallbacks import Fallbacks
-from ..profiles.meta import Buffer
-from ..profiles.resident import PROCESS, Resident
+from ..profiles.records.decoding import decode
+from ..profiles.records.fallbacks import Fallbacks
+from ..profiles.records.meta import Buffer
+from ..profiles.records.resident import PROCESS, Resident
 from ..profiles.tables import trimmed_shape
 from ..settings.planning import AskedPlan, MemoryRequest
 from ..settings.resolved import ResolvedPlan, used_buffers

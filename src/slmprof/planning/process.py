@@ -100,7 +100,7 @@ class Planning:
     def result(self, on_progress: OnProgress | None = None) -> MemoryReport:
         """Waits for the report. Raises what `plan_memory` raises."""
         # Loaded while the child is still at work.
-        from ..profiles.decoding import decode
+        from ..profiles.records.decoding import decode
         from .records import MemoryReport
 
         return decode(MemoryReport, self.answer.wait(on_progress))

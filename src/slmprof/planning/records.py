@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import math
 
-from ..profiles.decoding import Json, Record
-from ..profiles.fallbacks import Fallbacks
-from ..profiles.meta import Buffer
-from ..profiles.resident import Resident
+from ..profiles.records.decoding import Json, Record
+from ..profiles.records.fallbacks import Fallbacks
+from ..profiles.records.meta import Buffer
+from ..profiles.records.resident import Resident
 from ..profiles.vocabulary import MEMORY_KINDS
 from ..settings.planning import RESIDENT
 from ..settings.resolved import ResolvedPlan

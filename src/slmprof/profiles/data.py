@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from . import tables
-from .meta import Meta
+from .records.meta import Meta
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -13,9 +13,9 @@ from dataclasses import replace
 import numpy as np
 from msgspec import UNSET
 
-from .bandwidth import RunBandwidth
 from .data import ProfileData
-from .meta import Meta, Run, Warmup
+from .records.bandwidth import RunBandwidth
+from .records.meta import Meta, Run, Warmup
 from .reduction import merge_stats
 from .renumbering import Texts, renumbered
 from .schema import Int32, Table

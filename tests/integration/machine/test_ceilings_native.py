@@ -16,7 +16,7 @@ from slmprof.errors import CaptureError, EngineError
 from slmprof.machine import ceilings as capture
 from slmprof.machine.caches import data_caches
 from slmprof.machine.instruction_sets import is_built
-from slmprof.profiles.ceilings import Ceilings
+from slmprof.profiles.records.ceilings import Ceilings
 
 KIB = 2**10
 SHORT = 0.001  # seconds for each figure, where only its being there counts

@@ -17,7 +17,7 @@ from slmprof.capture.monitors.model_file import ModelFileMonitor
 from slmprof.capture.monitors.protocol import Monitor, Point
 from slmprof.capture.session import Session
 from slmprof.errors import CaptureError, UsageError
-from slmprof.profiles.meta import Buffer, Environment, Load, Meta
+from slmprof.profiles.records.meta import Buffer, Environment, Load, Meta
 
 BUFFER = {"device": "CPU", "buffer_type": "CPU", "kind": "weights", "size_bytes": 7}
 

@@ -11,7 +11,7 @@ from slmprof.capture import process
 from slmprof.capture.process import interleaved, profile_in_worker
 from slmprof.children.protocol import OnProgress, Progress
 from slmprof.errors import CaptureError, EngineError, UsageError
-from slmprof.profiles.meta import FileIdentity
+from slmprof.profiles.records.meta import FileIdentity
 from slmprof.settings.capture import CaptureConfig
 from slmprof.views import Profile
 

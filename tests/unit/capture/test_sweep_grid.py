@@ -24,7 +24,7 @@ from slmprof.capture.sweep import (
 from slmprof.commands.main import main
 from slmprof.commands.progress import duration
 from slmprof.errors import EngineError, ModelError, UsageError
-from slmprof.profiles.meta import SweptModel
+from slmprof.profiles.records.meta import SweptModel
 from slmprof.profiles.selection import select_process
 from slmprof.settings.resolved import ResolvedConfig
 from slmprof.views import Profile, load

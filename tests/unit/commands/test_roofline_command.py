@@ -14,7 +14,7 @@ from reports import shown
 
 from slmprof.commands.main import main
 from slmprof.errors import EngineError
-from slmprof.profiles.ceilings import Ceilings
+from slmprof.profiles.records.ceilings import Ceilings
 
 
 def test_the_command_prints_and_remembers(

@@ -10,7 +10,7 @@ from ceilings_builder import KIB, MIB, example_ceilings
 
 from slmprof.machine import caches as caches_module
 from slmprof.machine.caches import data_caches, spread_cores, working_sets
-from slmprof.profiles.ceilings import Cache
+from slmprof.profiles.records.ceilings import Cache
 
 
 def _describe(folder: Path, *entries: tuple[str, str, str, str]) -> Path:

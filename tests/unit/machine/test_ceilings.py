@@ -13,7 +13,7 @@ from ceilings_builder import FINGERPRINT, KIB, MIB, example_ceilings, example_in
 
 from slmprof.errors import ProfileFormatError, UsageError
 from slmprof.machine import ceilings as capture
-from slmprof.profiles.ceilings import Ceilings, read_ceilings, write_ceilings
+from slmprof.profiles.records.ceilings import Ceilings, read_ceilings, write_ceilings
 
 # The file.
 

@@ -19,8 +19,8 @@ from slmprof.planning.records import (
     Refusal,
     TensorPlace,
 )
-from slmprof.profiles.decoding import decode
-from slmprof.profiles.meta import Buffer
+from slmprof.profiles.records.decoding import decode
+from slmprof.profiles.records.meta import Buffer
 
 
 def test_totals() -> None:

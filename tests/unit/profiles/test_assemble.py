@@ -12,7 +12,7 @@ from builders import Builder, example_profile
 from meta_builder import example_meta
 
 from slmprof.errors import ProfileFormatError
-from slmprof.profiles.meta import Meta
+from slmprof.profiles.records.meta import Meta
 from slmprof.profiles.reduction import merge_stats
 from slmprof.profiles.storage.assemble import assemble, write_chunk, write_header
 from slmprof.profiles.tables import TABLES, StatTable

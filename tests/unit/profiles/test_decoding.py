@@ -11,8 +11,8 @@ from memory_builder import example_memory
 from meta_builder import example_meta
 
 from slmprof.errors import ProfileFormatError
-from slmprof.profiles.decoding import decode
-from slmprof.profiles.meta import Buffer, Meta
+from slmprof.profiles.records.decoding import decode
+from slmprof.profiles.records.meta import Buffer, Meta
 
 
 def full_meta() -> dict[str, Any]:

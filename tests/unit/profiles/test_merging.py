@@ -13,8 +13,8 @@ from builders import Builder, example_profile, with_conversion
 from memory_builder import with_memory
 
 from slmprof.analysis.timing.spans import op_stats
-from slmprof.profiles.bandwidth import BandwidthSample, RunBandwidth
 from slmprof.profiles.merging import merge_processes, n_processes
+from slmprof.profiles.records.bandwidth import BandwidthSample, RunBandwidth
 from slmprof.profiles.selection import select_process
 from slmprof.profiles.tables import EventTable, LaneTable, MaskTable
 from slmprof.profiles.vocabulary import PASS_TIMING, PASS_WARMUP

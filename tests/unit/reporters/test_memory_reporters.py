@@ -13,7 +13,7 @@ from plan_builder import CONFIG, MIB, example_plan, example_report
 from reports import shown as written
 
 from slmprof.planning.records import Fit, LayerSize, MemoryReport, Refusal
-from slmprof.reporters.documents.plan import plan_document
+from slmprof.reporters.documents.plans.plan import plan_document
 
 HOSTILE = "blk.0.\x1b[31m\n\u202eevil|*_`.weight"
 

@@ -12,7 +12,7 @@ from builders import example_profile
 from memory_builder import MIB, N_PAST, example_memory, with_memory
 from reports import data, shown
 
-from slmprof.profiles.resident import Resident, ResidentLine
+from slmprof.profiles.records.resident import Resident, ResidentLine
 from slmprof.reporters.documents.quantities import mebibytes
 from slmprof.views import Profile
 

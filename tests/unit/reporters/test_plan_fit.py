@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from slmprof.planning.records import FitChange
-from slmprof.reporters.documents.plan_fit import change_text
+from slmprof.reporters.documents.plans.plan_fit import change_text
 
 MIB = 1 << 20
 

@@ -19,8 +19,8 @@ from slmprof.analysis.verdicts.breakdown import break_down
 from slmprof.analysis.verdicts.caveats import caveats
 from slmprof.analysis.work import bounds
 from slmprof.errors import UsageError
-from slmprof.profiles.bandwidth import BandwidthSample, RunBandwidth
-from slmprof.profiles.meta import Meta
+from slmprof.profiles.records.bandwidth import BandwidthSample, RunBandwidth
+from slmprof.profiles.records.meta import Meta
 from slmprof.profiles.vocabulary import BOUNDS, PASS_TIMING, VIEWS
 from slmprof.reporters.documents.quantities import (
     bytes_text,
@@ -31,7 +31,7 @@ from slmprof.reporters.documents.quantities import (
     rate,
     wrapped,
 )
-from slmprof.reporters.documents.run import run_document
+from slmprof.reporters.documents.runs.run import run_document
 from slmprof.reporters.renderers.cells import ASCII, UNICODE, printable, shortened
 from slmprof.views import Profile
 

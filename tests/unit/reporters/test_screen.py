@@ -14,8 +14,8 @@ from reports import data, shown
 
 from slmprof.analysis.verdicts.breakdown import break_down
 from slmprof.profiles.merging import merge_processes
-from slmprof.profiles.meta import FORMAT_VERSION, Meta
-from slmprof.reporters.documents.plan import plan_document
+from slmprof.profiles.records.meta import FORMAT_VERSION, Meta
+from slmprof.reporters.documents.plans.plan import plan_document
 from slmprof.views import Profile, load
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden"

@@ -17,8 +17,8 @@ from slmprof.analysis.verdicts.sweep import (
     sweep_table,
     varying,
 )
-from slmprof.profiles.fallbacks import Fallback, Fallbacks
-from slmprof.profiles.meta import Meta
+from slmprof.profiles.records.fallbacks import Fallback, Fallbacks
+from slmprof.profiles.records.meta import Meta
 from slmprof.reporters.documents.sweep import sweep_document
 
 pytestmark = pytest.mark.usefixtures("by_name")

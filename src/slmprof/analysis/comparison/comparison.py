@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from ...errors import UsageError
-from ...profiles.decoding import finite
+from ...profiles.records.decoding import finite
 from ..tables.derived import Derived
 from ..tables.typed import typed_table
 from .conditions import FAILED, UNDECIDED, Condition, Outcome, check

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ...profiles.meta import Memory
+from ...profiles.records.meta import Memory
 from ...profiles.vocabulary import MEMORY_KINDS
 from .intervals import size_verdict
 from .rows import BYTES, Intervals, Row

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from ...profiles.data import ProfileData
-from ...profiles.meta import Meta
+from ...profiles.records.meta import Meta
 from ...profiles.selection import measured_processes, select_process
 from ...profiles.vocabulary import PASS_TIMING, PHASES
 from ..graphs.nodes import CONVERSIONS

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from msgspec import field
 
-from ...profiles.decoding import Record
+from ...profiles.records.decoding import Record
 
 TIME, TYPE, SIZE, STRUCTURE, IMPL = "time", "type", "size", "structure", "impl"
 KINDS = (STRUCTURE, TYPE, SIZE, IMPL, TIME)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from ...profiles.meta import Meta, Observation, ObservedBuffer
+from ...profiles.records.meta import Meta, Observation, ObservedBuffer
 from ...profiles.tables import PlaceTable
 from ...settings.devices import is_mapped, is_repacked
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ...profiles.resident import HEAP, ORIGINALS, RECORDER, Resident, ResidentLine
+from ...profiles.records.resident import HEAP, ORIGINALS, RECORDER, Resident, ResidentLine
 from ...profiles.schema import Int64
 from ...settings.devices import is_host, is_mapped
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from ...profiles.data import ProfileData
-from ...profiles.meta import Buffer, Observation
-from ...profiles.resident import Resident
+from ...profiles.records.meta import Buffer, Observation
+from ...profiles.records.resident import Resident
 from ...profiles.vocabulary import MEMORY_KINDS
 from ...settings.devices import is_repacked
 from ..tables.typed import typed_table

@@ -13,7 +13,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import pandas as pd
 
-from ...profiles.decoding import Record
+from ...profiles.records.decoding import Record
 from .typed import typed_table
 
 # Columns of tuples, wherever they stand; None is null.

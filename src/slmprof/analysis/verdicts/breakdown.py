@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from ...errors import UsageError
-from ...profiles.fallbacks import Fallbacks
-from ...profiles.meta import Meta, Model
+from ...profiles.records.fallbacks import Fallbacks
+from ...profiles.records.meta import Meta, Model
 from ...profiles.vocabulary import BOUNDS, PHASES, VIEWS
 from ..layers.finders import layer_flags
 from ..layers.flags import LayerFlag

@@ -13,9 +13,9 @@ from typing import Any
 
 import pandas as pd
 
-from ...profiles.bandwidth import RunBandwidth
-from ...profiles.ceilings import MEMORY, Ceilings
-from ...profiles.meta import Model
+from ...profiles.records.bandwidth import RunBandwidth
+from ...profiles.records.ceilings import MEMORY, Ceilings
+from ...profiles.records.meta import Model
 from ...profiles.tables import TensorType
 from ..graphs.kernel_names import UNRECORDED
 from ..memory.weights import LOOKED_UP, ROUTED

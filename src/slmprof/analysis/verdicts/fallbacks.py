@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from ...profiles.fallbacks import Fallbacks, StoredWeight, find_fallbacks
+from ...profiles.records.fallbacks import Fallbacks, StoredWeight, find_fallbacks
 from ...profiles.tables import TensorType
 
 # The types that llama.cpp's quantizer falls back to from one other type alone; what else is found

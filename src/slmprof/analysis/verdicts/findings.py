@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ...profiles.decoding import Record
+from ...profiles.records.decoding import Record
 
 LIMIT, MOST, CEILINGS = "limit", "most", "ceilings"
 READ, TYPES = "read", "types"

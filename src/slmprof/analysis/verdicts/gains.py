@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from ...profiles.meta import Model
+from ...profiles.records.meta import Model
 from ...profiles.tables import TensorType
 from ..tables.waits import wait_totals
 from .findings import CeilingGain, Finding, Gain, QuantizeGain, WaitingGain

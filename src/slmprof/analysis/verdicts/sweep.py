@@ -10,8 +10,8 @@ from typing import Any
 
 import pandas as pd
 
-from ...profiles.fallbacks import Fallbacks
-from ...profiles.meta import Meta
+from ...profiles.records.fallbacks import Fallbacks
+from ...profiles.records.meta import Meta
 from ...profiles.vocabulary import PHASES
 from ...settings.resolved import ResolvedConfig
 from ...settings.table import NEVER, table

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from ...profiles.data import ProfileData
-from ...profiles.fallbacks import Fallbacks
+from ...profiles.records.fallbacks import Fallbacks
 from ...profiles.tables import TensorType
 from ..memory.weights import weight_table
 from .fallbacks import fallbacks_of

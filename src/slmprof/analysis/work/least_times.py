@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ...profiles.ceilings import MEMORY, Ceilings
+from ...profiles.records.ceilings import MEMORY, Ceilings
 from ...profiles.storage.history import GGML_TYPES
 from ..timing.phases import NS_PER_MS
 from .roofs import FACTORS

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ...profiles.bandwidth import RunBandwidth
-from ...profiles.ceilings import MEMORY, Ceilings
+from ...profiles.records.bandwidth import RunBandwidth
+from ...profiles.records.ceilings import MEMORY, Ceilings
 from ..graphs.nodes import CONVERSIONS
 from ..timing.phases import NS_PER_MS
 from .bounds import SYNC, SYNC_SHARE, UNEXPLAINED, Evidence, Shares, bound_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ...profiles.ceilings import MEMORY, Ceilings, Instruction
+from ...profiles.records.ceilings import MEMORY, Ceilings, Instruction
 
 # Factors that a processor multiplies for a type: of what it has no instruction for, it makes f32.
 FACTORS = {"int8": ("int8",), "f32": ("f32",), "f16": ("f16", "f32"), "bf16": ("bf16", "f32")}

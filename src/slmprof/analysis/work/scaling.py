@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from ...profiles.scaling import Scaling
+from ...profiles.records.scaling import Scaling
 from ..graphs.kernel_names import UNRECORDED
 from .bounds import scales_like_arithmetic
 

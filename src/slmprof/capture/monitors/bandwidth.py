@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import SlmprofError
 from ...machine.bandwidth import memory_bandwidth
-from ...profiles.bandwidth import MOST_SPREAD, BandwidthSample, RunBandwidth
-from ...profiles.decoding import decode
+from ...profiles.records.bandwidth import MOST_SPREAD, BandwidthSample, RunBandwidth
+from ...profiles.records.decoding import decode
 from .protocol import Monitor, Point
 
 if TYPE_CHECKING:
     from ... import _core
-    from ...profiles.meta import Meta
+    from ...profiles.records.meta import Meta
 
 _MOST_TRIES = 3
 

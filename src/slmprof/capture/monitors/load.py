@@ -9,7 +9,7 @@ from .protocol import Monitor, Point
 
 if TYPE_CHECKING:
     from ... import _core
-    from ...profiles.meta import Load, Meta
+    from ...profiles.records.meta import Load, Meta
 
 
 class LoadMonitor(Monitor):

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ...children.memory import rss_peak_bytes
-from ...profiles.decoding import decode
-from ...profiles.meta import Buffer, Memory, Meta, Observation
-from ...profiles.resident import Resident
+from ...profiles.records.decoding import decode
+from ...profiles.records.meta import Buffer, Memory, Meta, Observation
+from ...profiles.records.resident import Resident
 from .protocol import Monitor, Point
 
 if TYPE_CHECKING:

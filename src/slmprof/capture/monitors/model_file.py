@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...models.identity import check_unchanged, identify
-from ...profiles.meta import Meta
+from ...profiles.records.meta import Meta
 from .protocol import Monitor, Point
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from ... import _core
-    from ...profiles.meta import Meta
+    from ...profiles.records.meta import Meta
 
 # The points of a run in their order, none within a measured pass: the two phases of the first pass
 # in the deepest context, the warm-up is over, a repeat is complete, all are.

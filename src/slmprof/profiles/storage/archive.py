@@ -15,7 +15,7 @@ import numpy.typing as npt
 from numpy.lib import format as npy
 
 from ...errors import ProfileFormatError
-from ..meta import FORMAT_VERSION
+from ..records.meta import FORMAT_VERSION
 from ..schema import Table
 from ..tables import TABLES
 from ..writing import whole_file

@@ -18,7 +18,7 @@ from typing import Any
 
 from ...errors import ProfileFormatError
 from ..data import ProfileData
-from ..meta import Meta
+from ..records.meta import Meta
 from ..reduction import merge_stats
 from ..renumbering import Texts, renumbered
 from ..schema import Table

@@ -11,7 +11,7 @@ from typing import Any
 
 from ...errors import ProfileFormatError, UsageError
 from ..data import ProfileData
-from ..meta import FORMAT, FORMAT_VERSION, Meta, check_enums
+from ..records.meta import FORMAT, FORMAT_VERSION, Meta, check_enums
 from ..tables import TABLES, LaneTable
 from ..validation import check_profile
 from ..vocabulary import enums

@@ -13,7 +13,7 @@ from ...analysis.work.roofs import (
     product_roofs,
     roof_scaling,
 )
-from ...profiles.ceilings import Ceilings
+from ...profiles.records.ceilings import Ceilings
 from .parts import Caveat, Column, Document, Headline, Note, Part, Rows, Section, Table, notes, said
 from .quantities import rate
 

@@ -28,7 +28,7 @@ from .parts import (
 from .parts import Row as Cells
 from .quantities import bytes_text, change, changes
 from .records import records
-from .run import random_weights_note
+from .runs.run import random_weights_note
 
 VIEWS: tuple[str, ...] = (BLOCK, PART, LAYER, KERNEL, OP, MEMORY)
 TOP = 8

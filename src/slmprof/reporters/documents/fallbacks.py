@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ...profiles.decoding import Json
-from ...profiles.fallbacks import Fallbacks
+from ...profiles.records.decoding import Json
+from ...profiles.records.fallbacks import Fallbacks
 from .parts import listed
 from .quantities import bytes_text, printable
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from ...profiles.decoding import finite
+from ...profiles.records.decoding import finite
 
 
 def records(rows: pd.DataFrame) -> list[dict[str, Any]]:

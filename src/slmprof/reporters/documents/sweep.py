@@ -13,9 +13,8 @@ from ...analysis.comparison.ranking import (
 )
 from ...analysis.comparison.samples import warning_kind
 from ...analysis.verdicts.sweep import SweepPoint, sweep_table, varying
-from ...profiles.decoding import finite
+from ...profiles.records.decoding import finite
 from ...profiles.vocabulary import PHASES
-from .depths import depth_data
 from .fallbacks import fallback_records, fallback_text
 from .parts import (
     Caveat,
@@ -32,7 +31,8 @@ from .parts import (
 )
 from .quantities import milliseconds, rate, whole_percent
 from .records import records
-from .run import SCHEMA_VERSION, random_weights_note
+from .runs.depths import depth_data
+from .runs.run import SCHEMA_VERSION, random_weights_note
 
 _BLOCKS = ("attention", "ffn", "recurrent", "lm_head")
 _NAME_WIDTH = 24

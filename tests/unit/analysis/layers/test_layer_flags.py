@@ -15,8 +15,8 @@ from slmprof.analysis.layers.finders import layer_flags
 from slmprof.analysis.layers.flags import LayerFlag
 from slmprof.analysis.layers.windows import layer_windows
 from slmprof.analysis.memory.weights import weight_table
-from slmprof.reporters.documents.layers import flag_record, flag_text, flag_texts
 from slmprof.reporters.documents.parts import listed
+from slmprof.reporters.documents.runs.layers import flag_record, flag_text, flag_texts
 from slmprof.reporters.renderers.cells import ASCII, printable
 from slmprof.views import Profile
 

@@ -15,7 +15,7 @@ from slmprof.analysis.memory.resident import (
     placed,
     touched_bytes,
 )
-from slmprof.profiles.resident import ORIGINALS, Resident, ResidentLine
+from slmprof.profiles.records.resident import ORIGINALS, Resident, ResidentLine
 
 PAGE = 4096
 

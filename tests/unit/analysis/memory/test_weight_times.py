@@ -14,8 +14,8 @@ from reports import shown
 
 from slmprof.analysis.memory.weight_times import COLUMNS, weight_times
 from slmprof.analysis.verdicts.breakdown import break_down
-from slmprof.profiles.meta import Meta
-from slmprof.reporters.documents.run import run_document
+from slmprof.profiles.records.meta import Meta
+from slmprof.reporters.documents.runs.run import run_document
 from slmprof.views import Profile
 
 pytestmark = pytest.mark.usefixtures("by_name")

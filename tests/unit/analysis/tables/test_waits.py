@@ -13,7 +13,7 @@ from reports import shown
 from slmprof.analysis.tables.waits import COLUMNS, thread_count, wait_table, wait_totals
 from slmprof.analysis.verdicts.breakdown import break_down
 from slmprof.reporters.documents.parts import Table
-from slmprof.reporters.documents.run_tables import waiting
+from slmprof.reporters.documents.runs.run_tables import waiting
 from slmprof.views import Profile
 
 

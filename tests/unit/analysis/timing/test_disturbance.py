@@ -14,7 +14,7 @@ from slmprof.analysis.timing.disturbance import undisturbed
 from slmprof.analysis.timing.phases import off_core_share
 from slmprof.analysis.timing.spans import op_spans, op_stats, reduce_spans
 from slmprof.profiles.merging import merge_processes
-from slmprof.profiles.meta import Load
+from slmprof.profiles.records.meta import Load
 from slmprof.profiles.tables import EventTable
 from slmprof.profiles.vocabulary import PASS_OP, PASS_TIMING
 from slmprof.views import Profile

@@ -20,10 +20,10 @@ from slmprof.analysis.verdicts.breakdown import break_down
 from slmprof.analysis.verdicts.diagnosis import MAX_FINDINGS, diagnose
 from slmprof.analysis.verdicts.findings import Finding, MemoryLimit
 from slmprof.analysis.verdicts.tensor_types import named_type
-from slmprof.profiles.bandwidth import BandwidthSample, RunBandwidth
-from slmprof.profiles.ceilings import Bandwidth, Ceilings
-from slmprof.profiles.meta import Meta, Model
-from slmprof.reporters.documents.findings import finding_record, finding_text, main_findings
+from slmprof.profiles.records.bandwidth import BandwidthSample, RunBandwidth
+from slmprof.profiles.records.ceilings import Bandwidth, Ceilings
+from slmprof.profiles.records.meta import Meta, Model
+from slmprof.reporters.documents.runs.findings import finding_record, finding_text, main_findings
 from slmprof.reporters.renderers.cells import ASCII, printable
 from slmprof.views import Profile
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from slmprof.analysis.verdicts.fallbacks import fallbacks_of
-from slmprof.profiles.fallbacks import StoredWeight, find_fallbacks
+from slmprof.profiles.records.fallbacks import StoredWeight, find_fallbacks
 from slmprof.profiles.tables import TensorType
 from slmprof.reporters.documents.fallbacks import fallback_records, fallback_text
 

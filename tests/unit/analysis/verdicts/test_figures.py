@@ -6,7 +6,7 @@ import pytest
 
 from slmprof.analysis.layers import flags
 from slmprof.analysis.verdicts import findings
-from slmprof.profiles.decoding import Record
+from slmprof.profiles.records.decoding import Record
 
 _GAIN = {"gain_ms": 1.0, "time_ms": 2.0, "share": 0.5, "is_modelled": True}
 _LIMIT = "memory_share compute_share kernel_share speedup speedup_threads"

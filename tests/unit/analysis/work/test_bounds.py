@@ -12,8 +12,8 @@ from ceilings_builder import MIB, example_ceilings, example_instructions
 
 from slmprof.analysis.work.bounds import Evidence, Shares, bound_of, scales_like_arithmetic
 from slmprof.analysis.work.roofline import add_bounds
-from slmprof.profiles.bandwidth import BandwidthSample, RunBandwidth
-from slmprof.profiles.ceilings import MEMORY
+from slmprof.profiles.records.bandwidth import BandwidthSample, RunBandwidth
+from slmprof.profiles.records.ceilings import MEMORY
 
 
 def word(memory: float, compute: float, kernel: float, **evidence: Any) -> str | None:

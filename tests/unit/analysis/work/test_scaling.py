@@ -18,8 +18,8 @@ from slmprof.capture import process, scaling
 from slmprof.capture.scaling import compared_threads, measure_scaling
 from slmprof.children.protocol import Progress
 from slmprof.errors import UsageError
-from slmprof.profiles.scaling import KernelTime, Scaling
-from slmprof.reporters.documents.findings import finding_text
+from slmprof.profiles.records.scaling import KernelTime, Scaling
+from slmprof.reporters.documents.runs.findings import finding_text
 from slmprof.settings.capture import CaptureConfig
 from slmprof.views import Profile
 

@@ -8,14 +8,14 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, UnsetType, field
 
-from ..errors import ProfileFormatError
-from ..settings.resolved import ResolvedConfig
+from ...errors import ProfileFormatError
+from ...settings.resolved import ResolvedConfig
+from ..vocabulary import enums
 from .bandwidth import RunBandwidth
 from .ceilings import Ceilings
 from .decoding import Json, Record, Whole, decode
 from .resident import Resident
 from .scaling import Scaling
-from .vocabulary import enums
 
 FORMAT = "slmprof-profile"
 FORMAT_VERSION = 5

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ...analysis.verdicts.breakdown import Breakdown
-from ...profiles.bandwidth import RunBandwidth
-from .parts import Column, Note, Section, Table
-from .records import records
+from ....analysis.verdicts.breakdown import Breakdown
+from ....profiles.records.bandwidth import RunBandwidth
+from ..parts import Column, Note, Section, Table
+from ..records import records
 
 # As much as stands beside the numbers of a phase on 80 columns.
 _CODE_WIDTH = 25

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ...analysis.verdicts import findings
-from ...analysis.verdicts.findings import Finding
-from . import parts
-from .parts import Section, listed
-from .quantities import bytes_text, milliseconds, printable, rate, ratio
-from .quantities import whole_percent as share_text
+from ....analysis.verdicts import findings
+from ....analysis.verdicts.findings import Finding
+from .. import parts
+from ..parts import Section, listed
+from ..quantities import bytes_text, milliseconds, printable, rate, ratio
+from ..quantities import whole_percent as share_text
 
 _BOUNDS = {
     "memory": "memory-bound",

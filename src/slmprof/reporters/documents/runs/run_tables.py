@@ -7,12 +7,12 @@ from typing import Any
 
 import pandas as pd
 
-from ...analysis.timing.phases import PhaseSummary
-from ...analysis.verdicts.breakdown import Breakdown
+from ....analysis.timing.phases import PhaseSummary
+from ....analysis.verdicts.breakdown import Breakdown
+from ..parts import Column, Finding, Note, Row, Section, Table, listed, notes
+from ..quantities import times
+from ..records import records
 from .kernel_tables import kernel_sections
-from .parts import Column, Finding, Note, Row, Section, Table, listed, notes
-from .quantities import times
-from .records import records
 
 TOP_OPS = 10
 TOP_TENSORS = 20

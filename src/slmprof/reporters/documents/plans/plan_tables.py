@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
-from ...planning.records import ComputePeak, LayerSize, MemoryPlan, TensorPlace
-from ...profiles.resident import HEAP, ORIGINALS, PROCESS, Resident
-from ...profiles.vocabulary import MEMORY_KINDS
-from ...settings.devices import is_mapped, is_repacked
-from .parts import Column, Row, Section, Table, notes, ranges
-from .quantities import bytes_text
+from ....planning.records import ComputePeak, LayerSize, MemoryPlan, TensorPlace
+from ....profiles.records.resident import HEAP, ORIGINALS, PROCESS, Resident
+from ....profiles.vocabulary import MEMORY_KINDS
+from ....settings.devices import is_mapped, is_repacked
+from ..parts import Column, Row, Section, Table, notes, ranges
+from ..quantities import bytes_text
 
 _NAME_WIDTH = 22
 _TERMS = {

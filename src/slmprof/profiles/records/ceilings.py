@@ -11,9 +11,9 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from ..errors import ProfileFormatError, UsageError
+from ...errors import ProfileFormatError, UsageError
+from ..writing import reason, whole_file
 from .decoding import Amount, Count, Json, Record, Whole, decode
-from .writing import reason, whole_file
 
 FORMAT = "slmprof-ceilings"
 FORMAT_VERSION = 2

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...analysis.tables.depth import COST_BLOCKS, STEP, TOTAL, DepthReport
-from ...analysis.timing.phases import phase_record
-from ...analysis.verdicts.breakdown import Breakdown
-from .parts import Column, Section, Table, notes
-from .records import records
+from ....analysis.tables.depth import COST_BLOCKS, STEP, TOTAL, DepthReport
+from ....analysis.timing.phases import phase_record
+from ....analysis.verdicts.breakdown import Breakdown
+from ..parts import Column, Section, Table, notes
+from ..records import records
 
 _COSTS = (*COST_BLOCKS, "rest", "total")
 _LEAST_SHARE = 0.01

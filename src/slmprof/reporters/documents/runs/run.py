@@ -6,20 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ...analysis.timing.phases import phase_record
-from ...analysis.verdicts import findings
-from ...analysis.verdicts.breakdown import Breakdown
-from ...profiles.decoding import finite
-from ...profiles.vocabulary import VIEWS
-from ...settings.resolved import ResolvedConfig
-from ...settings.table import FIRST, captions, table
-from .depths import depth_data, depth_sections, depth_summary
-from .fallbacks import fallback_records, fallback_text
-from .findings import diagnosis, finding_record, main_findings
-from .kernel_tables import main_kernels, scaling_section
-from .layers import flag_record, layer_section
-from .memory_use import memory_data, memory_sections, memory_totals, place_section
-from .parts import (
+from ....analysis.timing.phases import phase_record
+from ....analysis.verdicts import findings
+from ....analysis.verdicts.breakdown import Breakdown
+from ....profiles.records.decoding import finite
+from ....profiles.vocabulary import VIEWS
+from ....settings.resolved import ResolvedConfig
+from ....settings.table import FIRST, captions, table
+from ..fallbacks import fallback_records, fallback_text
+from ..parts import (
     Caveat,
     Document,
     Finding,
@@ -32,8 +27,13 @@ from .parts import (
     said,
     setting_text,
 )
-from .quantities import bytes_text, count_text, wrapped
-from .records import records
+from ..quantities import bytes_text, count_text, wrapped
+from ..records import records
+from .depths import depth_data, depth_sections, depth_summary
+from .findings import diagnosis, finding_record, main_findings
+from .kernel_tables import main_kernels, scaling_section
+from .layers import flag_record, layer_section
+from .memory_use import memory_data, memory_sections, memory_totals, place_section
 from .run_tables import latency, layer_spread, views, waiting, wall
 
 SCHEMA_VERSION = 2

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ...planning.records import Fit, FitChange, MemoryReport
-from ...settings.planning import RESIDENT
-from .parts import Caveat, Column, Finding, Part, Section, Table, notes, setting_text
-from .quantities import bytes_text
+from ....planning.records import Fit, FitChange, MemoryReport
+from ....settings.planning import RESIDENT
+from ..parts import Caveat, Column, Finding, Part, Section, Table, notes, setting_text
+from ..quantities import bytes_text
 
 _LABEL_WIDTH = 12
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ...analysis.memory.reconciliation import DIFFERENCE, HEAP, ORIGINALS
-from ...analysis.memory.use import MemoryReport
-from ...analysis.verdicts.breakdown import Breakdown
-from ...profiles.resident import ORIGINALS as ORIGINALS_LINE
-from ...profiles.resident import Resident
-from ...profiles.vocabulary import MEMORY_KINDS
-from .parts import Column, Note, Quantity, Row, Section, Table, notes
-from .quantities import bytes_text
-from .records import records
+from ....analysis.memory.reconciliation import DIFFERENCE, HEAP, ORIGINALS
+from ....analysis.memory.use import MemoryReport
+from ....analysis.verdicts.breakdown import Breakdown
+from ....profiles.records.resident import ORIGINALS as ORIGINALS_LINE
+from ....profiles.records.resident import Resident
+from ....profiles.vocabulary import MEMORY_KINDS
+from ..parts import Column, Note, Quantity, Row, Section, Table, notes
+from ..quantities import bytes_text
+from ..records import records
 
 _NAMES = {"kv_cache": "KV cache", "recurrent_state": "recurrent state"}
 _SHORT = {"kv_cache": "KV cache", "recurrent_state": "state"}

@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from ...planning.records import MemoryPlan, MemoryReport
-from ...planning.rows import view_rows
-from ...profiles.resident import Resident
-from ...profiles.vocabulary import MEMORY_KINDS
-from ...settings.planning import RESIDENT, AskedPlan
-from ...settings.resolved import ResolvedPlan
-from ...settings.table import captions
-from .fallbacks import fallback_text
-from .parts import (
+from ....planning.records import MemoryPlan, MemoryReport
+from ....planning.rows import view_rows
+from ....profiles.records.resident import Resident
+from ....profiles.vocabulary import MEMORY_KINDS
+from ....settings.planning import RESIDENT, AskedPlan
+from ....settings.resolved import ResolvedPlan
+from ....settings.table import captions
+from ..fallbacks import fallback_text
+from ..parts import (
     Caveat,
     Column,
     Document,
@@ -28,9 +28,9 @@ from .parts import (
     said,
     setting_text,
 )
+from ..quantities import bytes_text, count_text, mebibytes, whole_percent
 from .plan_fit import fit_parts
 from .plan_tables import kinds, plan_sections, resident_text
-from .quantities import bytes_text, count_text, mebibytes, whole_percent
 
 SCHEMA_VERSION = 1
 _TITLES = {"recurrent_state": "state"}

@@ -7,12 +7,12 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from ...analysis.layers import flags
-from ...analysis.layers.flags import LayerFlag
-from ...analysis.verdicts.breakdown import Breakdown
-from .parts import Finding, HeatMap, Note, Section, listed, ranges
-from .quantities import milliseconds, printable, ratio, shape_text
-from .records import records
+from ....analysis.layers import flags
+from ....analysis.layers.flags import LayerFlag
+from ....analysis.verdicts.breakdown import Breakdown
+from ..parts import Finding, HeatMap, Note, Section, listed, ranges
+from ..quantities import milliseconds, printable, ratio, shape_text
+from ..records import records
 
 _MOST_RUNS = 16
 # A recipe that picks a type for each tensor has a flag for nearly each.

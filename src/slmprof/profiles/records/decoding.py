@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypeVar
 
 import msgspec
 
-from ..errors import ProfileFormatError
+from ...errors import ProfileFormatError
 
 Json = dict[str, Any]
 # JSON's numbers have no end; those of tables have.

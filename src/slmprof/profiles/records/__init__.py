@@ -1,0 +1,1 @@
+"""What a profile tells in JSON, as typed records."""
