@@ -10,6 +10,7 @@ from ..profiles.vocabulary import PHASES
 from ..reporters.renderers import render
 from ..settings.kinds import Kind, Whole
 from .options import FORMATS, add_settings, given, value_of
+from .streams import drop_stdout, say
 
 if TYPE_CHECKING:
     from ..analysis.comparison.comparison import Comparison
@@ -112,10 +113,14 @@ def print_comparison(comparison: Comparison, args: argparse.Namespace) -> int:
     document = comparison_document(
         comparison, by=args.by, phase=args.phase, top=args.top, is_full=args.full
     )
-    render(document, args.format, sys.stdout)
-    sys.stdout.flush()
+    try:
+        render(document, args.format, sys.stdout)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # A reader that has seen enough (`head`) makes no pass of a condition that failed.
+        drop_stdout()
     for outcome in comparison.undecided:
-        print(f"slmprof: warning: {outcome_text(outcome)}", file=sys.stderr)
+        say(f"slmprof: warning: {outcome_text(outcome)}")
     for outcome in comparison.failed:
-        print(f"slmprof: error: {outcome_text(outcome)}", file=sys.stderr)
+        say(f"slmprof: error: {outcome_text(outcome)}")
     return 1 if comparison.failed else 0

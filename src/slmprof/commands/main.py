@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import importlib
-import os
 import signal
 import sys
 from collections.abc import Callable, Collection, Sequence
@@ -13,6 +11,7 @@ from typing import Protocol, cast
 
 from ..errors import EngineError, SlmprofError
 from .options import Parser
+from .streams import drop_stdout, open_closed_streams, say
 
 COMMANDS: tuple[str, ...] = (
     "breakdown", "memory", "roofline", "synth", "show", "compare", "sweep",
@@ -50,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code: 0 done; 1 the measurement failed; 2 wrong usage or unusable input;
         130 interrupted; 143 terminated.
     """
-    _open_closed_streams()
+    open_closed_streams()
     arguments = list(sys.argv[1:] if argv is None else argv)
     if argv is None:
         _unwind_on_sigterm()
@@ -65,11 +64,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         # argparse ends so after --help and --version.
         return stop.code if isinstance(stop.code, int) else EXIT_USAGE
     except KeyboardInterrupt:
-        _say("slmprof: interrupted")
+        say("slmprof: interrupted")
         return EXIT_INTERRUPTED
     except BrokenPipeError:
         # The reader (`head`, a pager) has seen enough. Python would complain at its exit.
-        _drop_stdout()
+        drop_stdout()
         return 0
     except SlmprofError as error:
         if debug:
@@ -78,23 +77,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         if debug:
             raise
-        _drop_stdout()
+        drop_stdout()
         where = f"{error.filename}: " if error.filename else ""
-        _say(f"slmprof: error: {where}{error.strerror or error}")
+        say(f"slmprof: error: {where}{error.strerror or error}")
         return EXIT_USAGE
     except Exception as error:
         if debug:
             raise
         kind = type(error).__name__
-        _say(f"slmprof: error: unexpected {kind}: {_one_line(error)} (--debug shows where)")
+        say(f"slmprof: error: unexpected {kind}: {_one_line(error)} (--debug shows where)")
         return EXIT_FAILED
-
-
-def _open_closed_streams() -> None:
-    """Gives a process that was started without stdout or stderr one that leads nowhere."""
-    for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:
-            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
 
 
 def _unwind_on_sigterm() -> None:
@@ -134,32 +126,12 @@ def _add_debug(parser: argparse.ArgumentParser, default: object) -> None:
 
 
 def _report(error: SlmprofError) -> int:
-    _say(f"slmprof: error: {_one_line(error)}")
+    say(f"slmprof: error: {_one_line(error)}")
     if isinstance(error, EngineError):
         for line in error.log_lines[-_SHOWN_LOG_LINES:]:
-            _say(f"  {line.rstrip()}")
+            say(f"  {line.rstrip()}")
     return error.exit_code
 
 
 def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
-
-
-def _say(line: str) -> None:
-    """Prints to stderr after what stdout holds, and survives a stderr that is gone."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        _drop_stdout()
-    with contextlib.suppress(OSError):
-        print(line, file=sys.stderr, flush=True)
-
-
-def _drop_stdout() -> None:
-    """Points stdout to nowhere, so that the flush at exit cannot fail."""
-    try:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
-    except (OSError, ValueError):
-        pass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -137,6 +138,19 @@ def test_a_condition_that_failed_ends_with_one(
     )
     assert main(["compare", "a.gguf", "b.gguf", *run[3:-1], "decode > 90%"]) == 0
     assert outputs(capsys)[1] == ""
+
+
+def test_a_condition_fails_whoever_reads_the_report(
+    worker: Worker, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker()
+    run = ["compare", "a.gguf", "slow.gguf", "--processes", "6", "--fail-if", "decode > 3%"]
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as pipe, monkeypatch.context() as patched:
+        patched.setattr("sys.stdout", pipe)
+        assert main(run) == 1
+    assert outputs(capsys)[1].startswith("slmprof: error: failed: decode > 3% (slow: decode +")
 
 
 def test_a_condition_that_cannot_be_decided_is_no_failure_but_told(

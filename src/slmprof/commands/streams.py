@@ -1,0 +1,34 @@
+"""The standard streams of a command, which may be closed or end in a pipe that nobody reads."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+
+
+def open_closed_streams() -> None:
+    """Gives a process that was started without stdout or stderr one that leads nowhere."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
+
+
+def say(line: str) -> None:
+    """Prints to stderr after what stdout holds, and survives a stderr that is gone."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        drop_stdout()
+    with contextlib.suppress(OSError):
+        print(line, file=sys.stderr, flush=True)
+
+
+def drop_stdout() -> None:
+    """Points stdout to nowhere, so that the flush at exit cannot fail."""
+    try:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+    except (OSError, ValueError):
+        pass
