@@ -59,6 +59,7 @@ def subject(
     n_depth: int = 0,
     has_ops: bool = True,
     n_withheld: int = 0,
+    withheld: Sequence[str] = (),
 ) -> Subject:
     """A subject whose processes took these milliseconds.
 
@@ -83,6 +84,7 @@ def subject(
         spans_ns=tuple((begin, begin + 1) for begin in begins),
         memory_totals=totals,
         n_withheld={"prefill": 0, "decode": n_withheld},
+        withheld=frozenset(withheld),
         has_ops=has_ops,
     )
 

@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from ...profiles.data import ProfileData
@@ -20,7 +21,14 @@ from ..graphs.nodes import CONVERSIONS
 from ..memory.use import memory_totals
 from ..tables.derived import Derived
 from ..tables.ops import op_table
-from ..timing.phases import NS_PER_MS, summarize_phases, withholds_shares
+from ..timing.phases import (
+    NS_PER_MS,
+    difference_of,
+    off_core_share,
+    step_walls,
+    summarize_phases,
+    tells_another_run,
+)
 from ..timing.statistics import summarize
 from .intervals import Floats
 
@@ -69,6 +77,7 @@ class Subject:
         memory_totals: allocated bytes of each kind.
         n_withheld: of each phase, the processes whose ops are not those of the step that was timed,
             so that their shares would be withheld.
+        withheld: the phases of which that is so of all processes taken together.
         has_ops: whether times of ops can be told process by process.
     """
 
@@ -82,6 +91,7 @@ class Subject:
     spans_ns: tuple[tuple[int, int], ...]
     memory_totals: Mapping[str, int]
     n_withheld: Mapping[str, int]
+    withheld: frozenset[str]
     has_ops: bool
 
     @property
@@ -104,12 +114,12 @@ def summarize_subject(name: str, profiles: Sequence[Derived], n_depth: int) -> S
     found: dict[Place, list[float]] = {}
     noise: dict[Place, list[float]] = {}
     spans: list[tuple[int, int]] = []
-    n_withheld = dict.fromkeys(PHASES, 0)
+    disturbance = {phase: _Disturbance() for phase in PHASES}
     for number, (data, process) in enumerate(parts):
         part = select_process(data, process)
         spans.append((int(part.steps.begin_ns.min()), int(part.steps.end_ns.max())))
         for phase in PHASES:
-            n_withheld[phase] += withholds_shares(part, PHASES.index(phase))
+            disturbance[phase].add(part, PHASES.index(phase))
         for place, median, error in _latencies(part):
             found.setdefault(place, [math.nan] * len(parts))[number] = median
             noise.setdefault(place, []).append(error)
@@ -126,9 +136,36 @@ def summarize_subject(name: str, profiles: Sequence[Derived], n_depth: int) -> S
         noise={p: math.sqrt(sum(e * e for e in es) / len(es)) for p, es in noise.items()},
         spans_ns=tuple(spans),
         memory_totals=memory_totals(at_depth[0]),
-        n_withheld=n_withheld,
+        n_withheld={phase: of.n_withheld for phase, of in disturbance.items()},
+        withheld=frozenset(phase for phase, of in disturbance.items() if of.is_withheld),
         has_ops=has_ops,
     )
+
+
+class _Disturbance:
+    """How far the ops of a phase are those of other steps than were timed, process by process."""
+
+    def __init__(self) -> None:
+        self.n_withheld = 0
+        self._timed: list[npt.NDArray[np.int64]] = []
+        self._profiled: list[npt.NDArray[np.int64]] = []
+        self._off_core: list[float] = []
+
+    def add(self, part: ProfileData, phase: int) -> None:
+        timed, profiled = step_walls(part, phase)
+        off_core = off_core_share(part, phase)
+        self.n_withheld += tells_another_run(difference_of(timed, profiled), off_core)
+        self._timed.append(timed)
+        self._profiled.append(profiled)
+        if off_core is not None:
+            self._off_core.append(off_core)
+
+    @property
+    def is_withheld(self) -> bool:
+        """Of all processes taken together."""
+        difference = difference_of(np.concatenate(self._timed), np.concatenate(self._profiled))
+        off_core = float(np.mean(self._off_core)) if self._off_core else None
+        return tells_another_run(difference, off_core)
 
 
 def _meta(profiles: Sequence[Derived], n_processes: int) -> Meta:

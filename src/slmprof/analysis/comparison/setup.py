@@ -115,11 +115,11 @@ def _obstacles(a: Subject, b: Subject, pairs: Sequence[Pair]) -> Iterator[Obstac
         )
     for subject, phase in itertools.product((a, b), PHASES):
         n, of = subject.n_withheld[phase], subject.n_processes
-        if n > _MOST_WITHHELD * of:
+        if n > _MOST_WITHHELD * of or phase in subject.withheld:
+            where = f", in {n} of {of} process{'es' if of > 1 else ''}" if n else ""
             text = (
-                f"the ops of {subject.name} are those of other {phase} steps than were timed, in "
-                f"{n} of {of} process{'es' if of > 1 else ''}: run again when nothing else uses "
-                "this machine"
+                f"the ops of {subject.name} are those of other {phase} steps than were timed"
+                f"{where}: run again when nothing else uses this machine"
             )
             yield Obstacle((phase,), text, OP)
     for subject in (a, b):

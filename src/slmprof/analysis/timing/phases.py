@@ -114,7 +114,7 @@ class PhaseSummary:
     @property
     def withholds_shares(self) -> bool:
         """Whether shares of ops would tell of another run than the headline does."""
-        return _exceeds(self.difference, MAX_DIFFERENCE_OF_SHARES) or self.lacks_cores
+        return tells_another_run(self.difference, self.off_core_share)
 
 
 def summarize_phases(profile: ProfileData) -> tuple[PhaseSummary, ...]:
@@ -137,11 +137,22 @@ def op_steps(profile: ProfileData, phase: int) -> npt.NDArray[np.bool_]:
 
 
 def step_difference(profile: ProfileData, phase: int) -> float | None:
-    """The mean profiled step over the median unprofiled one, less one; None without both."""
+    """As `difference_of`, of the steps of a phase."""
+    return difference_of(*step_walls(profile, phase))
+
+
+def step_walls(
+    profile: ProfileData, phase: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Nanoseconds of each unprofiled step of a phase, and of each of `op_steps`."""
     steps = profile.steps
     wall = steps.end_ns - steps.begin_ns
-    timed = wall[(steps.pass_ == PASS_TIMING) & (steps.phase == phase)]
-    profiled = wall[op_steps(profile, phase)]
+    timed = (steps.pass_ == PASS_TIMING) & (steps.phase == phase)
+    return wall[timed], wall[op_steps(profile, phase)]
+
+
+def difference_of(timed: npt.NDArray[np.int64], profiled: npt.NDArray[np.int64]) -> float | None:
+    """The mean profiled step over the median unprofiled one, less one; None without both."""
     if len(timed) == 0 or len(profiled) == 0 or np.median(timed) <= 0:
         return None
     return float(profiled.mean() / np.median(timed)) - 1
@@ -175,7 +186,12 @@ def off_core_share(profile: ProfileData, phase: int) -> float | None:
 
 def withholds_shares(profile: ProfileData, phase: int) -> bool:
     """As `PhaseSummary.withholds_shares`."""
-    difference, off_core = step_difference(profile, phase), off_core_share(profile, phase)
+    return tells_another_run(step_difference(profile, phase), off_core_share(profile, phase))
+
+
+def tells_another_run(difference: float | None, off_core: float | None) -> bool:
+    """Whether ops of a phase are those of another run than the headline is of, by
+    `step_difference` and `off_core_share`."""
     return _exceeds(difference, MAX_DIFFERENCE_OF_SHARES) or _exceeds(off_core, MAX_OFF_CORE)
 
 

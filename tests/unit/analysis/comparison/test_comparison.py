@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,10 @@ from compared import DECODE, PREFILL, about, around, block, kernel, layer, op, s
 
 from slmprof.analysis.comparison.comparison import Comparison, compare_subjects
 from slmprof.analysis.comparison.rows import Row
+from slmprof.analysis.comparison.samples import summarize_subject
 from slmprof.errors import UsageError
+from slmprof.profiles.vocabulary import PASS_OP
+from slmprof.views import Profile
 
 
 def side(name: str, ffn: float = 6.0, turn: int | None = 0, n: int = 10, **more: Any) -> Any:
@@ -184,6 +188,25 @@ def test_ops_of_processes_that_were_disturbed_throughout_have_no_verdict(
     assert of(made, "latency", "decode").verdict == "slower"
     assert of(made, "block", "ffn").verdict == verdict
     assert ("in 6 of 10 processes" in made.verdict) == (verdict == "unclear")
+
+
+def test_ops_that_are_withheld_of_all_processes_together_have_no_verdict() -> None:
+    slower = side("B", ffn=7.0, turn=2, n_withheld=4, withheld=["decode"])
+    made = compare_subjects([side("A"), slower])
+    assert of(made, "latency", "decode").verdict == "slower"
+    for what, name in (("block", "ffn"), ("layer", "layer 0"), ("op", "ffn_out-0")):
+        assert of(made, what, name).verdict == "unclear"
+    assert "in 4 of 10 processes" in of(made, "block", "ffn").note
+    assert "in 4 of 10 processes" in made.verdict and "FFN" not in made.verdict
+
+
+def test_ops_of_some_processes_may_disturb_those_of_all(profile: Profile) -> None:
+    steps = profile.steps
+    length = np.where(steps.pass_ == PASS_OP, 3, 1) * (steps.end_ns - steps.begin_ns)
+    slowed = replace(profile, steps=steps.replace(end_ns=steps.begin_ns + length))
+    found = summarize_subject("a", [profile, profile, slowed], 0)
+    assert (found.n_withheld["decode"], found.withheld) == (1, {"prefill", "decode"})
+    assert summarize_subject("a", [profile] * 3, 0).withheld == frozenset()
 
 
 def test_ops_match_by_role_where_their_names_differ() -> None:
