@@ -149,11 +149,16 @@ class MemoryPlan(Record, frozen=True):
         """Bytes of all buffers."""
         return sum(buffer.size_bytes for buffer in self.buffers)
 
+    @property
+    def reserved_bytes(self) -> int:
+        """Bytes of all buffers, and of the heap and the process beside them as far as known."""
+        return self.total_bytes + (self.resident.unplanned_bytes if self.resident else 0)
+
     def held_bytes(self, fit_for: str) -> int:
         """Bytes of the kind of memory that has to fit: `resident` (needed) or `reserved`."""
         if fit_for == RESIDENT and self.resident is not None:
             return self.resident.needed_bytes
-        return self.total_bytes
+        return self.reserved_bytes
 
     @property
     def compute_peak(self) -> ComputePeak | None:
@@ -180,6 +185,8 @@ class Fit(Record, frozen=True):
         asked_n_ctx: a context that has to fit, or None; asked_total_bytes: what it would take.
         resident_bytes, asked_resident_bytes: what a run needs resident of them (`Resident`), which
             leaves out the mapped originals of repacked weights.
+        reserved_bytes, asked_reserved_bytes: what llama.cpp's buffers, its heap and the process
+            take, whether a run touches it or not.
     """
 
     config: ResolvedPlan
@@ -193,16 +200,18 @@ class Fit(Record, frozen=True):
     asked_total_bytes: int | None = None
     resident_bytes: int | None = None
     asked_resident_bytes: int | None = None
+    reserved_bytes: int | None = None
+    asked_reserved_bytes: int | None = None
 
     def held_bytes(self, fit_for: str) -> int:
         """What the context found takes of the kind of memory that has to fit."""
-        resident = self.resident_bytes if fit_for == RESIDENT else None
-        return self.totals_bytes["total"] if resident is None else resident
+        held = self.resident_bytes if fit_for == RESIDENT else self.reserved_bytes
+        return self.totals_bytes["total"] if held is None else held
 
     def asked_held_bytes(self, fit_for: str) -> int | None:
         """The same of the context that was asked for."""
-        resident = self.asked_resident_bytes if fit_for == RESIDENT else None
-        return self.asked_total_bytes if resident is None else resident
+        held = self.asked_resident_bytes if fit_for == RESIDENT else self.asked_reserved_bytes
+        return self.asked_total_bytes if held is None else held
 
 
 class FitChange(Record, frozen=True):

@@ -19,12 +19,16 @@ from small_models import small_dimensions
 import slmprof
 from slmprof.models.outline import outline_plan
 from slmprof.models.synthesis import plan_model
+from slmprof.planning.fit import find_fit
 from slmprof.planning.notes import size_text
+from slmprof.planning.planner import ModelPlanner
 from slmprof.planning.process import plan_memory, planning
-from slmprof.settings.planning import MemoryRequest
+from slmprof.planning.records import Fit
+from slmprof.settings.planning import RESERVED, RESIDENT, AskedPlan, MemoryRequest
 
 ModelMaker = Callable[..., Path]
 N_LAYER, N_EMBD = 3, 256
+MIB = 1 << 20
 
 
 def kv_bytes(n_ctx: int) -> int:
@@ -132,10 +136,16 @@ def test_presets_and_configurations_need_no_file(tmp_path: Path) -> None:
 
 def test_what_fits(small_model: ModelMaker) -> None:
     path = small_model()
-    least = plan_memory(path, n_ctx=256).settings[0].total_bytes
-    most = plan_memory(path, n_ctx=512).settings[0].total_bytes
+
+    def find(budget: int) -> Fit:
+        request = MemoryRequest.of(path, fit_bytes=budget, fit_for="reserved")
+        setting = next(request.settings())
+        return find_fit(ModelPlanner(request, path, own_bytes=MIB), request, setting)
+
+    planner = ModelPlanner(MemoryRequest.of(path), path, own_bytes=MIB)
+    least, most = (planner.plan(AskedPlan(n_ctx=n)).reserved_bytes for n in (256, 512))
     for budget, n_ctx in ((least - 1, 0), (least, 256), (most - 1, 256), (most, 512)):
-        (fit,) = plan_memory(path, fit_bytes=budget, fit_for="reserved").fits
+        fit = find(budget)
         assert fit.n_ctx == n_ctx, budget
         assert fit.is_limited_by_training == (n_ctx == 512)
     answer = run("memory", path, "--fit", 1000)
@@ -149,6 +159,20 @@ def test_what_fits(small_model: ModelMaker) -> None:
     found = json.loads(answer.stdout)["fit"]
     assert found["least_compressed"] == "F16" and found["lightest"] in ("Q8_0", "Q4_0")
     assert [fit["file_type"] for fit in found["found"]] == ["F16", "Q8_0", "Q4_0"]
+
+
+@pytest.mark.parametrize("model", ["preset:tiny", "preset:gemma-3-270m@Q4_0", "preset:mamba-130m"])
+def test_no_more_is_needed_than_is_reserved(model: str) -> None:
+    """What fits by the stricter question fits by the other one, too."""
+    plans = plan_memory(
+        model, n_ctx=[256, 2048], n_ubatch=[64, 512], mmap=[True, False], repack=[True, False]
+    ).settings
+    assert len(plans) == 16
+    for plan in plans:
+        assert plan.resident is not None
+        assert (
+            plan.held_bytes(RESERVED) >= plan.resident.expected_bytes >= plan.held_bytes(RESIDENT)
+        )
 
 
 def gemma_like(folder: Path, file_type: str, **changes: object) -> Path:
@@ -191,12 +215,16 @@ def test_mapped_originals_of_repacked_weights_need_not_fit(tmp_path: Path) -> No
 
 def test_where_nothing_fits_a_change_is_planned_before_it_is_named(tmp_path: Path) -> None:
     path = gemma_like(tmp_path, "Q8_0")
-    report = plan_memory(path, fit_bytes=95 << 20, n_ctx=32768, fit_for="reserved")
+    (plan,) = plan_memory(path, n_ctx=32768).settings
+    assert plan.resident is not None
+    budget = 95 * MIB + plan.resident.unplanned_bytes
+    report = plan_memory(path, fit_bytes=budget, n_ctx=32768, fit_for="reserved")
     change = report.change
     assert change is not None and change.missing_bytes == 0 and len(change.settings) > 1
-    assert change.size_bytes <= 95 << 20
+    assert change.size_bytes <= budget
     again = plan_memory(path, **{**change.settings, "n_ctx": 32768})  # type: ignore[arg-type]
-    assert again.settings[0].total_bytes == change.size_bytes
+    # Each planning measures the process anew.
+    assert abs(again.settings[0].reserved_bytes - change.size_bytes) < 4 * MIB
     report = plan_memory(path, fit_bytes=1 << 20, n_ctx=32768, fit_for="reserved")
     assert report.change is not None and report.change.missing_bytes > 0
 

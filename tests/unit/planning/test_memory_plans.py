@@ -21,6 +21,7 @@ from slmprof.planning.records import (
 )
 from slmprof.profiles.records.decoding import decode
 from slmprof.profiles.records.meta import Buffer
+from slmprof.profiles.records.resident import HEAP, PROCESS, RECORDER, Resident, ResidentLine
 
 
 def test_totals() -> None:
@@ -133,3 +134,24 @@ def test_the_lightest_and_the_least_compressed_type() -> None:
     assert choose_types(fits, 10) == (None, None)
     assert choose_types(fits[:1], 1000) == (None, None)
     assert choose_types([fit("F16", 9, None), fit("Q8_0", 5, None)], 100) == (None, None)
+
+
+def test_heap_and_process_are_reserved_as_well() -> None:
+    lines = (
+        ResidentLine("weights", 5), ResidentLine(HEAP, 300), ResidentLine(PROCESS, 7000),
+        ResidentLine(RECORDER, 90000),
+    )  # fmt: skip
+    plan = example_plan().replace(resident=Resident(50, lines))
+    assert plan.totals_bytes == example_plan().totals_bytes
+    assert plan.held_bytes("reserved") == plan.total_bytes + 7300
+    assert example_plan().held_bytes("reserved") == plan.total_bytes
+
+
+def test_lines_add_up_to_what_they_say() -> None:
+    lines = (ResidentLine("weights", 5), ResidentLine(PROCESS, 70), ResidentLine(RECORDER, 900))
+    resident = Resident(50, lines)
+    told = json.loads(json.dumps(resident.to_json()))["lines"]
+    sizes = [line["size_bytes"] for line in told if not line["is_profiling"]]
+    assert sum(sizes) == resident.expected_bytes == 75
+    assert sum(line["size_bytes"] for line in told) == resident.profiled_bytes == 975
+    assert decode(Resident, resident.to_json()) == resident

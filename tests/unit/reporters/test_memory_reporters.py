@@ -13,6 +13,7 @@ from plan_builder import CONFIG, MIB, example_plan, example_report
 from reports import shown as written
 
 from slmprof.planning.records import Fit, LayerSize, MemoryReport, Refusal
+from slmprof.profiles.records.resident import Resident, ResidentLine
 from slmprof.reporters.documents.plans.plan import plan_document
 
 HOSTILE = "blk.0.\x1b[31m\n\u202eevil|*_`.weight"
@@ -207,3 +208,16 @@ def test_hostile_names() -> None:
             assert "\x1b" not in text and "\u202e" not in text
     assert "\\|\\*\\_" in shown(report, "markdown", by="tensor")
     assert json.loads(shown(report, "json"))["model"]["name"] == HOSTILE
+
+
+def test_the_recorder_stands_below_the_total_and_in_that_of_a_profiled_run() -> None:
+    sizes = {"weights": 12 * MIB, "heap": MIB, "process": 50 * MIB, "recorder": 4 * MIB}
+    lines = tuple(ResidentLine(kind, size) for kind, size in sizes.items())
+    plan = example_plan().replace(resident=Resident(50, lines))
+    rows = shown(example_report(plan), is_full=False).splitlines()
+    found = {row[:35].strip(): row[35:].split() for row in rows}
+    reserved = (plan.total_bytes + 51 * MIB) / MIB
+    assert found["llama.cpp's heap"] == ["1.00", "MiB", "1.00", "MiB"]
+    assert found["total"] == [f"{reserved:.2f}", "MiB", "63.00", "MiB", "0", "B"]
+    assert found["slmprof's recorder, when profiled"] == ["4.00", "MiB", "4.00", "MiB"]
+    assert found["total when profiled"][:3] == [f"{reserved + 4:.2f}", "MiB", "67.00"]

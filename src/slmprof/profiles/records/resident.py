@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from .decoding import Record, Whole
+from .decoding import Json, Record, Whole
 
 # Lines that are no buffers of llama.cpp; the buffers' lines are called like their kinds.
 ORIGINALS, HEAP, PROCESS, RECORDER = "originals", "heap", "process", "recorder"
@@ -26,6 +26,15 @@ class ResidentLine(Record, frozen=True):
     is_evictable: bool = False
     is_needed: bool = True
 
+    @property
+    def is_profiling(self) -> bool:
+        """Whether it is there only while slmprof records: `profiled_bytes` has it, no other sum."""
+        return self.kind == RECORDER
+
+    def to_json(self) -> Json:
+        """The fields, with `is_profiling`."""
+        return {**super().to_json(), "is_profiling": self.is_profiling}
+
 
 class Resident(Record, frozen=True):
     """What a process would have resident that runs a prompt and then generates.
@@ -40,7 +49,7 @@ class Resident(Record, frozen=True):
     @property
     def expected_bytes(self) -> int:
         """All of it, as the process's resident size shows it, but for slmprof's recorder."""
-        return _sum(line for line in self.lines if line.kind != RECORDER)
+        return _sum(line for line in self.lines if not line.is_profiling)
 
     @property
     def profiled_bytes(self) -> int:
@@ -50,12 +59,21 @@ class Resident(Record, frozen=True):
     @property
     def needed_bytes(self) -> int:
         """What must fit into memory: all but what is never touched again and can be dropped."""
-        return _sum(line for line in self.lines if line.is_needed and line.kind != RECORDER)
+        return _sum(line for line in self.lines if line.is_needed and not line.is_profiling)
 
     @property
     def evictable_bytes(self) -> int:
         """The part that the system can drop when memory runs short."""
         return _sum(line for line in self.lines if line.is_evictable)
+
+    @property
+    def unplanned_bytes(self) -> int:
+        """The part that lies in no buffer of llama.cpp: its heap, and the process itself."""
+        return self.of_kind(HEAP) + self.of_kind(PROCESS)
+
+    def to_json(self) -> Json:
+        """The fields, each line with `is_profiling`."""
+        return {**super().to_json(), "lines": [line.to_json() for line in self.lines]}
 
     def with_line(self, kind: str, size_bytes: int) -> Resident:
         """The same with one more line."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ....planning.records import Fit, FitChange, MemoryReport
-from ....settings.planning import RESIDENT
+from ....settings.planning import RESERVED, RESIDENT
 from ..parts import Caveat, Column, Finding, Part, Section, Table, notes, setting_text
 from ..quantities import bytes_text
 
@@ -45,7 +45,7 @@ def _fit_section(report: MemoryReport) -> Section:
             f"{fit.n_ctx}{'*' if fit.is_limited_by_training else ''}" if fit.n_ctx else None,
             fit.totals_bytes["kv_cache"] if fit.n_ctx else None,
             *([fit.resident_bytes] if has_resident else []),
-            fit.totals_bytes["total"],
+            fit.held_bytes(RESERVED),
             *((fit.asked_held_bytes(what), _fits(fit, what, budget)) if asked is not None else ()),
         )
         for fit in fits
@@ -115,5 +115,5 @@ _MEANINGS = {
     "resident": "resident: what a run needs in memory, which has to fit; reserved: with what it "
     "never touches, and with the mapped originals of repacked weights.",
     "reserved": "reserved: all that is allocated or mapped, which has to fit; resident: what a run "
-    "needs of it in memory.",
+    "needs of it in memory. Both with the process itself.",
 }

@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import Any
 
 from ....planning.records import ComputePeak, LayerSize, MemoryPlan, TensorPlace
-from ....profiles.records.resident import HEAP, ORIGINALS, PROCESS, Resident
+from ....profiles.records.resident import HEAP, ORIGINALS, PROCESS, RECORDER, Resident
 from ....profiles.vocabulary import MEMORY_KINDS
 from ....settings.devices import is_mapped, is_repacked
 from ..parts import Column, Row, Section, Table, notes, ranges
@@ -18,6 +18,7 @@ _TERMS = {
     ORIGINALS: "mmapped source of repacked weights",
     HEAP: "llama.cpp's heap",
     PROCESS: "process and libraries",
+    RECORDER: "slmprof's recorder, when profiled",
 }
 _LAYERS_WIDTH = 24
 _DEFAULT_TOP = 10
@@ -56,28 +57,31 @@ def kinds(plan: MemoryPlan) -> Section:
 
 
 def _resident_kinds(plan: MemoryPlan, resident: Resident) -> Section:
-    reserved: dict[str, Any] = {**plan.totals_bytes, ORIGINALS: "", HEAP: "", PROCESS: ""}
+    beside = {kind: resident.of_kind(kind) for kind in (HEAP, PROCESS)}
+    reserved: dict[str, Any] = {**plan.totals_bytes, ORIGINALS: "", **beside}
     kinds = {kind: resident.of_kind("work" if kind == "other" else kind) for kind in reserved}
     kinds["total"] = resident.expected_bytes
     evictable = {"total": resident.evictable_bytes}
     for line in resident.lines:
         if line.is_evictable:
             evictable[line.kind] = evictable.get(line.kind, 0) + line.size_bytes
-    rows = [
+    rows: list[Row] = [
         (_TERMS.get(kind, kind), reserved[kind], size, evictable.get(kind) or "")
         for kind, size in kinds.items()
         if kind != "total" and (size or reserved[kind])
     ]
-    total = ("total", reserved["total"], kinds["total"], evictable["total"])
+    total: Row = ("total", plan.reserved_bytes, kinds["total"], evictable["total"])
+    if recorder := resident.of_kind(RECORDER):
+        rows += [total, (_TERMS[RECORDER], recorder, recorder, "")]
+        sums = (plan.reserved_bytes + recorder, resident.profiled_bytes)
+        total = ("total when profiled", *sums, evictable["total"])
     columns = (
         Column("kind"), Column("reserved", "bytes"), Column("resident", "bytes"),
         Column("evictable", "bytes"),
     )  # fmt: skip
-    recorder = resident.profiled_bytes - resident.expected_bytes
     below = notes(
         resident_text(plan),
         "evictable: the system can drop it, and read it from the file again.",
-        f"While slmprof records, its recorder takes {bytes_text(recorder)} more.",
     )
     return Section("Memory", (Table(columns, rows, total), *below))
 
