@@ -218,6 +218,6 @@ def test_the_recorder_stands_below_the_total_and_in_that_of_a_profiled_run() -> 
     found = {row[:35].strip(): row[35:].split() for row in rows}
     reserved = (plan.total_bytes + 51 * MIB) / MIB
     assert found["llama.cpp's heap"] == ["1.00", "MiB", "1.00", "MiB"]
-    assert found["total"] == [f"{reserved:.2f}", "MiB", "63.00", "MiB", "0", "B"]
+    assert found["total"] == [f"{reserved:.2f}", "MiB", "63.00", "MiB", "0.00", "KiB"]
     assert found["slmprof's recorder, when profiled"] == ["4.00", "MiB", "4.00", "MiB"]
     assert found["total when profiled"][:3] == [f"{reserved + 4:.2f}", "MiB", "67.00"]
