@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from builders import example_profile
+from ceilings_builder import example_ceilings
 from depth_builder import profile_at
 from disturbance_builder import disturbed_profile, every_step, some_steps
 from plan_builder import example_report
@@ -117,6 +118,42 @@ def test_what_contradicts_itself_is_said_before_any_figure() -> None:
     made = data(profile)
     assert made["environment"]["warnings"][0].startswith("profiled steps do not take")
     assert {row["share"] for row in made["blocks"] if row["phase"] == "decode"} == {None}
+
+
+def test_a_phase_without_shares_has_neither_roofs_nor_bounds() -> None:
+    profile = disturbed_profile(every_step)
+    bounded = replace(profile, meta=profile.meta.replace(ceilings=example_ceilings()))
+    made = data(bounded)
+    for rows in (made["ops"], made["kernels"]):
+        decode = [row for row in rows if row["phase"] == "decode"]
+        assert (
+            {row["bound"] for row in decode} == {row["ceiling_share"] for row in decode} == {None}
+        )
+        assert any(row["bound"] for row in rows if row["phase"] == "prefill")
+    assert all(one["phase"] != "decode" for one in made["diagnosis"] if "bound" in one)
+    assert "mixed" not in shown(bounded).partition("Kernels of decode")[2]
+    for chosen in ({}, {"phase": "decode"}):
+        text = shown(bounded, bound="unexplained", **chosen)
+        assert "No bounds of decode: they would be those of a disturbed run." in text
+
+
+def test_ceilings_that_a_run_exceeds_are_doubted_once() -> None:
+    profile = disturbed_profile(some_steps)
+    ceilings = example_ceilings()
+
+    def doubts(factor: float) -> list[str]:
+        low = tuple(r.replace(gflops=r.gflops * factor) for r in ceilings.arithmetic)
+        meta = profile.meta.replace(ceilings=ceilings.replace(arithmetic=low))
+        made = data(replace(profile, meta=meta))
+        shares = [row["kernel_share"] for row in made["ops"] if row["kernel_share"] is not None]
+        assert all(share <= 1.2 for share in shares)
+        return [text for text in made["environment"]["warnings"] if "ceilings" in text]
+
+    assert doubts(1.0) == []
+    assert doubts(1e-5) == [
+        "ceilings are lower than what this run reached: measured while the machine was busy; "
+        "`slmprof roofline --refresh`"
+    ]
 
 
 @pytest.mark.usefixtures("by_name")

@@ -49,7 +49,8 @@ def op_table(profile: ProfileData) -> pd.DataFrame:
     that ran it (a row of `profile.lanes`), `device` is that lane's.
 
     `share` is of all op time of the phase, and null where the op passes tell of another run than
-    the timing passes (`PhaseSummary.withholds_shares`). Time that graphs ran while no event was
+    the timing passes (`PhaseSummary.withholds_shares`), as are then shares of roofs and bounds.
+    Time that graphs ran while no event was
     recorded (the recorder was full) has a row of its own, `UNRECORDED`, so that the rows always add
     up.
     """
@@ -166,7 +167,7 @@ def _bounded(profile: ProfileData, table: pd.DataFrame) -> pd.DataFrame:
         phase: n_bytes / _runs_per_step(profile, PHASES.index(phase))
         for phase, n_bytes in stream_bytes(table).items()
     }
-    return add_bounds(
+    bounded = add_bounds(
         table,
         ceilings,
         n_threads=_n_threads(profile),
@@ -174,6 +175,12 @@ def _bounded(profile: ProfileData, table: pd.DataFrame) -> pd.DataFrame:
         bandwidth=profile.meta.bandwidth,
         scales=scales(scaling_of(profile, table)),
     )
+    # They rest on the same times as the shares of op time do.
+    withheld = [p for number, p in enumerate(PHASES) if withholds_shares(profile, number)]
+    is_withheld = bounded["phase"].isin(withheld)
+    bounded[list(SHARES)] = bounded[list(SHARES)].mask(is_withheld)
+    bounded["bound"] = bounded["bound"].mask(is_withheld, None)
+    return bounded
 
 
 def scaling_of(profile: ProfileData, ops: pd.DataFrame) -> pd.DataFrame:

@@ -139,8 +139,9 @@ def break_down(
     uncut["tensor"] = weight_times(data, ops) if by == "tensor" else pd.DataFrame()
     uncut["place"] = place_table(data) if by == "place" else pd.DataFrame()
     tables = dict(uncut)
+    withheld = [summary.phase for summary in phases if summary.withholds_shares]
     if bound is not None:
-        if not ops["bound"].notna().any():
+        if not ops["bound"].notna().any() and (meta.ceilings is None or not withheld):
             raise UsageError("the profile has no bounds: it does not hold the machine's ceilings")
         tables["op"] = ops[ops["bound"] == bound].reset_index(drop=True)
     if top is not None:
@@ -162,7 +163,6 @@ def break_down(
         meta.bandwidth,
         phase_speedups(scaling),
     )
-    withheld = [summary.phase for summary in phases if summary.withholds_shares]
     return Breakdown(
         meta=meta,
         phases=phases,

@@ -9,12 +9,15 @@ import pandas as pd
 from ...settings.model_source import ignored_note
 from ..tables.derived import Derived
 from ..timing.phases import PhaseSummary
+from ..work.roofline import exceeds_roof
 
 # Of the wall time of a step: what may stay without a name (docs/measurement.md).
 MAX_UNATTRIBUTED = 0.01
 MAX_OVERHEAD = 1.05
 MAX_SPREAD = 0.10
 MIN_SAMPLES = 3
+# So much op time may exceed a roof before the ceilings are doubted; data may survive in a cache.
+MAX_EXCEEDING = 0.01
 
 
 def caveats(profile: Derived) -> tuple[str, ...]:
@@ -39,6 +42,11 @@ def caveats(profile: Derived) -> tuple[str, ...]:
         found.append(
             f"when this machine's ceilings were measured, {doubt}; "
             "`slmprof roofline --refresh` measures them again"
+        )
+    if ceilings is not None and _exceeds_ceilings(profile.op_rows):
+        found.append(
+            "ceilings are lower than what this run reached: measured while the machine was busy; "
+            "`slmprof roofline --refresh`"
         )
     if meta.bandwidth is not None and not meta.bandwidth.is_steady:
         low, high = meta.bandwidth.range_gbps()
@@ -97,6 +105,14 @@ def depth_caveats(costs: pd.DataFrame) -> list[str]:
         f"the cost model of {phase} leaves depth {depth} out: too many of its steps were disturbed"
         for phase, depth in left_out.itertuples(index=False)
     ]
+
+
+def _exceeds_ceilings(ops: pd.DataFrame) -> bool:
+    """Whether more than a trace of a phase's op time exceeds its roof."""
+    time_ms, exceeds = ops["time_ms"], exceeds_roof(ops)
+    of_phase = time_ms.where(exceeds, 0.0).groupby(ops["phase"]).sum()
+    total = time_ms.groupby(ops["phase"]).sum()
+    return bool((of_phase > MAX_EXCEEDING * total).any())
 
 
 def _phase_caveats(summary: PhaseSummary) -> list[str]:

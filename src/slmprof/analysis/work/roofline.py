@@ -12,7 +12,7 @@ from ...profiles.records.bandwidth import RunBandwidth
 from ...profiles.records.ceilings import MEMORY, Ceilings
 from ..graphs.nodes import CONVERSIONS
 from ..timing.phases import NS_PER_MS
-from .bounds import SYNC, SYNC_SHARE, UNEXPLAINED, Evidence, Shares, bound_of
+from .bounds import BEYOND, SYNC, SYNC_SHARE, UNEXPLAINED, Evidence, Shares, bound_of
 from .least_times import Floats, MemoryTimes, arithmetic_ms, floats, is_product, memory_times
 
 SHARES = ("memory_share", "compute_share", "kernel_share", "ceiling_share")
@@ -46,7 +46,9 @@ def add_bounds(
     Returns:
         A new table. The shares are modelled: least times over the measured time, not cut at 1;
         `ceiling_share` is the largest of the three. They are null where the work of an op or a
-        ceiling that it needs is not known. Bounds are those of all layers' ops of a kind together.
+        ceiling that it needs is not known, and where an op, or all of its kind together, exceed a
+        roof by more than a fifth: that roof's share, and the largest. Bounds are those of all
+        layers' ops of a kind together.
     """
     result: pd.DataFrame = ops.copy()
     for name in SHARES:
@@ -76,7 +78,37 @@ def add_bounds(
     words[~known & (words != SYNC)] = None
     words[(ops["op"] == "UNRECORDED").to_numpy()] = None
     result["bound"] = pd.Series(words, index=ops.index, dtype="object")
-    return result
+    return _without_exceeded(result)
+
+
+def exceeds_roof(ops: pd.DataFrame) -> pd.Series[bool]:
+    """Which ops have no share of the nearest roof because they exceed it; see `add_bounds`."""
+    # Whatever else has no roof has no bound either, but for what only waits.
+    judged = ops["bound"].notna() & (ops["bound"] != SYNC)
+    exceeded: pd.Series[bool] = judged & ops["ceiling_share"].isna()
+    return exceeded
+
+
+def _without_exceeded(ops: pd.DataFrame) -> pd.DataFrame:
+    """The ops without their shares of roofs that were measured lower than what ops reach."""
+    kind, time_ms = _kinds(ops), ops["time_ms"]
+    is_exceeded = pd.Series(data=False, index=ops.index)
+    for name in ("memory_share", "compute_share", "kernel_share"):
+        known = ops[name].notna()
+        sums = (ops[name] * time_ms).groupby(kind).transform("sum")
+        together = sums / time_ms.where(known).groupby(kind).transform("sum")
+        beyond = known & ((ops[name] > BEYOND) | (together > BEYOND))
+        ops[name] = ops[name].mask(beyond)
+        is_exceeded |= beyond
+    ops["ceiling_share"] = ops["ceiling_share"].mask(is_exceeded)
+    return ops
+
+
+def _kinds(ops: pd.DataFrame) -> npt.NDArray[np.intp]:
+    """For each op the number of its kind."""
+    names = [name for name in _KIND if name in ops]
+    kinds: npt.NDArray[np.intp] = ops.groupby(names, sort=False, dropna=False).ngroup().to_numpy()
+    return kinds
 
 
 def _words(
@@ -110,8 +142,7 @@ def _words(
             },
         }
     )
-    names = [name for name in _KIND if name in ops]
-    kind = ops.groupby(names, sort=False, dropna=False).ngroup().to_numpy()
+    kind = _kinds(ops)
     sums = table.groupby(kind).sum(min_count=1)
     measured = {row.type for row in ceilings.arithmetic}
     sources = ops["dtypes"].str.partition(",")[0]

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from ceilings_builder import KIB, MIB, example_ceilings
 
-from slmprof.analysis.work.roofline import add_bounds
+from slmprof.analysis.work.roofline import add_bounds, exceeds_roof
 from slmprof.analysis.work.roofs import level_roofs, product_roofs
 
 STREAMED = {"prefill": 100.0 * MIB, "decode": 100.0 * MIB}
@@ -203,7 +203,20 @@ def test_time_without_events_has_no_bound() -> None:
 
 
 def test_noise_above_the_ceiling_is_not_hidden() -> None:
-    assert bounded(PRODUCT, time_ms=0.4, slowest_ms=0.4)[0] == pytest.approx(1.25)
+    assert bounded(PRODUCT, time_ms=0.42, slowest_ms=0.42)[0] == pytest.approx(0.5 / 0.42)
+
+
+def test_a_roof_that_is_exceeded_by_more_than_a_fifth_has_no_share() -> None:
+    result = judged({**PRODUCT, "time_ms": 0.1, "slowest_ms": 0.1})
+    assert result[["ceiling_share", "bound"]].iloc[0].tolist()[1] == "unexplained"
+    assert np.isnan(result.ceiling_share[0])
+    shares = result[["memory_share", "compute_share", "kernel_share"]].iloc[0]
+    assert not (shares > 1.2).any() and shares.isna().any()
+    assert exceeds_roof(result).tolist() == [True]
+    # A share that says nothing of its own is none where all of its kind exceed the roof.
+    fast, slow = ({**PRODUCT, "time_ms": ms, "slowest_ms": ms} for ms in (0.1, 0.45))
+    assert exceeds_roof(judged(fast, fast, slow)).tolist() == [True] * 3
+    assert exceeds_roof(judged(PRODUCT, {**PRODUCT, "flops": np.nan})).tolist() == [False] * 2
 
 
 @pytest.mark.parametrize("n_threads", [1, 3])

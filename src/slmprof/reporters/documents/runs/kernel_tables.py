@@ -102,7 +102,7 @@ def _is_bounded(breakdown: Breakdown) -> bool:
 def _cells(row: Mapping[str, Any], moved: RunBandwidth | None) -> _Row:
     """The cells of a row; what is memory-bound has a range where memory's bandwidth moved."""
     is_mixed = row["bound"] is None and row["ceiling_share"] is not None
-    if moved is not None and row["bound"] == "memory":
+    if moved is not None and row["bound"] == "memory" and row["ceiling_share"] is not None:
         low, high = (row["ceiling_share"] * moved.gbps() / end for end in moved.range_gbps()[::-1])
         row = {**row, "ceiling_share": f"{100 * low:.0f}-{100 * high:.0f} %"}
     return {**row, "code": _code(row), "bound": "mixed" if is_mixed else row["bound"]}

@@ -201,7 +201,11 @@ def _ops(breakdown: Breakdown, phase: str) -> Section:
     top = breakdown.top or (None if breakdown.by == "op" else TOP_OPS)
     title, rows = _of_phase(breakdown, "op", phase, "Ops", top)
     if not rows and "(0 of " in title:
-        return Section(title, (Finding(f"No op of {phase} is so bound."),))
+        withheld = [s for s in breakdown.phases if s.phase == phase and s.withholds_shares]
+        text = f"No op of {phase} is so bound."
+        if withheld:
+            text = f"No bounds of {phase}: they would be those of a disturbed run."
+        return Section(title, (Finding(text),))
     for row in rows:
         row["tensor"] = row["tensor"] or row["op"]
         row["kernel"] = "+".join(row["fused"]).lower() or row["kernel"]
