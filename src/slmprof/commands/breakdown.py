@@ -16,6 +16,7 @@ from .options import (
     note_ignored,
     print_profile,
 )
+from .streams import note
 
 if TYPE_CHECKING:
     from ..views import Profile
@@ -57,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
             profile = profile_in_worker(config, bar.update)
     except EngineError as error:
         if error.profile is not None:
-            print("slmprof: note: the run is incomplete; this is what it gave", file=sys.stderr)
+            note("the run is incomplete; this is what it gave")
             _deliver(error.profile, args)
         raise
     _deliver(profile, args)
@@ -70,7 +71,7 @@ def _deliver(profile: Profile, args: argparse.Namespace) -> None:
     if args.save is not None:
         try:
             profile.save(args.save)
-            print(f"slmprof: note: saved {args.save}", file=sys.stderr)
+            note(f"saved {args.save}")
         except SlmprofError as error:
             failure = error
     print_profile(profile, args)

@@ -10,7 +10,7 @@ from ..profiles.vocabulary import PHASES
 from ..reporters.renderers import render
 from ..settings.kinds import Kind, Whole
 from .options import FORMATS, add_settings, given, value_of
-from .streams import drop_stdout, say
+from .streams import drop_stdout, note, say
 
 if TYPE_CHECKING:
     from ..analysis.comparison.comparison import Comparison
@@ -100,7 +100,7 @@ def run(args: argparse.Namespace) -> int:
         profiles = run_entries(entries, bar.update)
     if folder is not None:
         for path in save_measured(profiles, folder, to_save):
-            print(f"slmprof: note: saved {path}", file=sys.stderr)
+            note(f"saved {path}")
     comparison = compared(profiles, margin=args.margin, conditions=conditions)
     return print_comparison(comparison, args)
 

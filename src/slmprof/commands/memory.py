@@ -11,6 +11,7 @@ from ..errors import UsageError
 from ..profiles.vocabulary import MEMORY_VIEWS
 from ..reporters.renderers import RENDERERS, load, render
 from .options import add_model, add_output_options, add_settings, given, note_ignored
+from .streams import say
 
 if TYPE_CHECKING:
     from ..planning.records import MemoryReport
@@ -69,14 +70,14 @@ def _report_failures(report: MemoryReport, request: MemoryRequest) -> int:
     # Of all file types, some are never possible.
     refusals = report.refusals if "all" not in request.file_type else ()
     for refusal in refusals:
-        print(f"slmprof: error: {refusal.message}", file=sys.stderr)
+        say(f"slmprof: error: {refusal.message}")
     if request.fit_bytes is not None and not any(fit.n_ctx for fit in report.fits):
         hint = ""
         if report.change is not None and not report.change.missing_bytes:
             from ..reporters.documents.plans.plan_fit import change_text
 
             hint = f"; {change_text(report.change, report.fit_for)}"
-        print(f"slmprof: error: nothing fits{hint}", file=sys.stderr)
+        say(f"slmprof: error: nothing fits{hint}")
         return 1
     return 1 if refusals else 0
 

@@ -12,6 +12,7 @@ from ..errors import UsageError
 from ..profiles.vocabulary import BOUNDS, PHASES, VIEWS
 from ..reporters.renderers import RENDERERS, render
 from ..settings.kinds import Kind, Several, Whole
+from .streams import note
 
 if TYPE_CHECKING:
     from ..settings.model_source import Source
@@ -136,7 +137,7 @@ def note_ignored(model: Source, file_type: str | None = None) -> None:
 
     if keys := ignored_keys(source):
         named = file_type or source.file_type or DEFAULT_FILE_TYPE
-        print(f"slmprof: note: {ignored_note(keys, named)}", file=sys.stderr)
+        note(ignored_note(keys, named))
 
 
 def add_output_options(

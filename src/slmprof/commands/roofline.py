@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ..errors import UsageError
 from ..reporters.renderers import render
 from .options import FORMATS, add_setting
+from .streams import note
 
 if TYPE_CHECKING:
     from ..profiles.records.ceilings import Ceilings
@@ -58,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     found, source = _obtain(args, n_threads)
     if args.output is not None:
         write_ceilings(found, args.output)
-        print(f"slmprof: note: wrote {args.output}", file=sys.stderr)
+        note(f"wrote {args.output}")
     from ..reporters.documents.ceilings import ceilings_document
 
     single = None
@@ -91,9 +92,8 @@ def _obtain(args: argparse.Namespace, n_threads: int) -> tuple[Ceilings, str]:
     with ProgressBar(sys.stderr) as bar:
         measured = capture.measure_ceilings(n_threads, bar.update)
     if capture.keep_ceilings(measured) is None:
-        print(
-            "slmprof: note: the cache folder cannot be written, so this will be measured again; "
-            "set SLMPROF_CACHE_DIR to another folder",
-            file=sys.stderr,
+        note(
+            "the cache folder cannot be written, so this will be measured again; "
+            "set SLMPROF_CACHE_DIR to another folder"
         )
     return measured, "measured now"

@@ -6,6 +6,8 @@ import contextlib
 import os
 import sys
 
+from ..reporters.documents.quantities import printable
+
 
 def open_closed_streams() -> None:
     """Gives a process that was started without stdout or stderr one that leads nowhere."""
@@ -15,13 +17,22 @@ def open_closed_streams() -> None:
 
 
 def say(line: str) -> None:
-    """Prints to stderr after what stdout holds, and survives a stderr that is gone."""
+    """Prints to stderr after what stdout holds, and survives a stderr that is gone.
+
+    What messages quote of files may hold anything: nothing of it reaches the terminal that could
+    steer it.
+    """
     try:
         sys.stdout.flush()
     except OSError:
         drop_stdout()
     with contextlib.suppress(OSError):
-        print(line, file=sys.stderr, flush=True)
+        print(printable(line.expandtabs()), file=sys.stderr, flush=True)
+
+
+def note(text: str) -> None:
+    """Says what a reader should know, on stderr."""
+    say(f"slmprof: note: {text}")
 
 
 def drop_stdout() -> None:

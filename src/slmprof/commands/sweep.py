@@ -12,6 +12,7 @@ from ..errors import ProfileFormatError, UsageError
 from ..reporters.renderers import render
 from ..settings.kinds import Seconds
 from .options import FORMATS, add_settings, given, note_ignored, value_of
+from .streams import note, say
 
 if TYPE_CHECKING:
     from ..analysis.verdicts.sweep import SweepPoint
@@ -106,10 +107,10 @@ def _measure(points: Sequence[Point], folder: Path, pause_s: float) -> list[Outc
                 again = f" again: {outcome.note}" if outcome.note else ""
                 left = f"; {duration(outcome.left_s)} left" if outcome.left_s else ""
                 done = f"{len(outcomes)}/{len(points)} {outcome.status}"
-                _note(f"{done} {outcome.path.name}{again}{left}")
+                note(f"{done} {outcome.path.name}{again}{left}")
     except KeyboardInterrupt:
         n_done = sum(outcome.status != "failed" for outcome in outcomes)
-        _note(
+        note(
             f"{n_done} of {len(points)} points are in {folder}; the same command goes on from there"
         )
         raise
@@ -151,15 +152,11 @@ def _print(
 def _report_failures(failures: Sequence[tuple[str, str]], n_points: int) -> int:
     sys.stdout.flush()
     for file, message in failures:
-        print(f"slmprof: error: {file}: {message}", file=sys.stderr)
+        say(f"slmprof: error: {file}: {message}")
     if failures:
-        print(f"slmprof: error: {len(failures)} of {n_points} points failed", file=sys.stderr)
+        say(f"slmprof: error: {len(failures)} of {n_points} points failed")
     return 1 if failures else 0
 
 
 def _reason(outcome: Outcome) -> str:
     return " ".join(str(outcome.error).split()) or type(outcome.error).__name__
-
-
-def _note(text: str) -> None:
-    print(f"slmprof: note: {text}", file=sys.stderr)

@@ -37,6 +37,13 @@ class Step:
     total: int = 4
 
 
+SMALL_CONFIG = {
+    "architectures": ["LlamaForCausalLM"], "hidden_size": 256, "intermediate_size": 512,
+    "num_hidden_layers": 1, "num_attention_heads": 4, "vocab_size": 512,
+    "max_position_embeddings": 128,
+}  # fmt: skip
+
+
 @pytest.fixture
 def capture(monkeypatch: pytest.MonkeyPatch, profile: Profile) -> Callable[[Any], list[Any]]:
     """Replaces the capture: it gives a profile or raises; returns the configurations it saw."""
@@ -326,3 +333,30 @@ def test_closed_streams_are_no_traceback(tmp_path: Path, closed: str) -> None:
     answer = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
     assert answer.returncode == 0
     assert "Traceback" not in answer.stdout + answer.stderr
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"architectures": ["\x1b]0;p\x07\u202e"]},
+        {**SMALL_CONFIG, "\x1b[2Jkey\u202e": 1, "_name_or_path": "a/\x1b[2Jname\u2066"},
+        {**SMALL_CONFIG, "hidden_size": "\x1b[2J\u202e"},
+    ],
+)
+def test_no_text_of_a_configuration_steers_the_terminal(
+    keys: dict[str, object], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(keys), encoding="utf-8")
+    main(["synth", str(path), "-o", str(tmp_path / "m.gguf")])
+    out, err = outputs(capsys)
+    assert "slmprof: " in err
+    assert all(c.isprintable() or c == "\n" for c in out + err)
+
+
+def test_no_text_of_a_log_steers_the_terminal(
+    capture: Callable[..., list[Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    capture(EngineError("\x1b[31mit died", log_lines=("\x1b]0;p\x07a",)))
+    assert main(["breakdown", "m.gguf"]) == 1
+    assert outputs(capsys)[1] == "slmprof: error: ?[31mit died\n  ?]0;p?a\n"
