@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from ..analysis.comparison.comparison import Comparison
-    from ..settings.keywords import RunKeywords
+    from ..settings.keywords import ProcessKeywords
     from ..views import Profile
 
 # Processes are what a verdict rests on: a comparison has many short ones, and needs no bounds.
@@ -40,7 +40,7 @@ def compare(
     margin: float | None = None,
     fail_if: Sequence[str] = (),
     on_progress: OnProgress | None = None,
-    **settings: Unpack[RunKeywords],
+    **settings: Unpack[ProcessKeywords],
 ) -> Comparison:
     """Compares profiles, or models, with the first of them (docs/comparison.md).
 

@@ -42,10 +42,15 @@ class RunKeywords(LlamaKeywords, total=False):
     ceilings: str | os.PathLike[str]
 
 
-class ProfileKeywords(RunKeywords, total=False):
-    """Of `slmprof.profile`."""
+class ProcessKeywords(RunKeywords, total=False):
+    """Of runs in several processes: of `slmprof.compare`."""
 
     processes: int
+
+
+class ProfileKeywords(ProcessKeywords, total=False):
+    """Of `slmprof.profile`."""
+
     scaling: bool
 
 

@@ -96,6 +96,29 @@ def test_markdown_folds_the_details_away() -> None:
     assert "<details><summary>Kernels of decode</summary>\n\n|" in text
 
 
+def test_the_sides_are_a_list_in_markdown() -> None:
+    text = shown(comparison_document(compared()), "markdown")
+    assert "\n\n- A: base · " in text and "\n- B: changed · " in text and "\n# " not in text
+
+
+def test_names_keep_their_case_and_sentences_begin_with_a_capital() -> None:
+    sides = [subject(n, {DECODE: around(9.0, seed=i)}, turn=i) for i, n in enumerate(("p1", "de"))]
+    text = shown(comparison_document(compare_subjects(sides)))
+    assert text.startswith(("- Decode is the same", "- Decode: unclear"))
+    one = subject("p1", {DECODE: [9.0]})
+    text = shown(comparison_document(compare_subjects([one, sides[1]])))
+    assert "\n- p1 has one process" in text
+
+
+def test_an_interval_without_end_is_not_spelt_out() -> None:
+    wild = {DECODE: [10.0**i for i in range(-5, 5)]}
+    made = compare_subjects([subject("A", turn=0), subject("B", wild, turn=2)])
+    text = shown(comparison_document(made))
+    assert "to > x10" in text and "0000" not in text
+    row = data(comparison_document(made))["rows"][0]
+    assert all(isinstance(end, float) for end in row["relative_corrected_ci"] + row["corrected_ci"])
+
+
 def test_json_and_csv_have_every_row() -> None:
     document = comparison_document(compared("decode > 3%", "kv_cache > 0", "decode > 90%"))
     value = data(document)

@@ -22,11 +22,13 @@ import slmprof
 slmprof.profile("m.gguf", n_depth=(0, 512), threads=None, flash_attn="on", processes=3)
 slmprof.Session("m.gguf", seed=1)
 slmprof.memory("m.gguf", n_ctx=[2048, "max"], by="total", fit_bytes=2**30)
+slmprof.compare("a.gguf", "b.gguf", processes=5)
 slmprof.profile("m.gguf", n_promt=50)
 slmprof.profile("m.gguf", n_prompt="50")
 slmprof.Session("m.gguf", fit_bytes=1)
 slmprof.memory("m.gguf", n_gen=50)
 slmprof.Session("m.gguf", processes=2)
+slmprof.compare("a.gguf", "b.gguf", scaling=True)
 """
 
 
@@ -75,4 +77,4 @@ def test_a_type_checker_refuses_a_misspelt_setting(
     told, _, status = api.run(["--cache-dir", str(tmp_path / "cache"), "calls.py"])
     sys.setrecursionlimit(limit)  # which mypy raises
     lines = [int(line.split(":")[1]) for line in told.splitlines() if ": error:" in line]
-    assert status == 1 and lines == [6, 7, 8, 9, 10], told
+    assert status == 1 and lines == [7, 8, 9, 10, 11, 12], told

@@ -26,6 +26,9 @@ TOTAL_ALPHA = 0.002
 MIN_PROCESSES = 5
 DEFAULT_MARGIN = 0.03
 
+# Of a ratio; more would be no number any more, once it is multiplied by a time.
+_MOST_LOG = 600.0
+
 FASTER, SLOWER, SMALLER, LARGER = "faster", "slower", "smaller", "larger"
 SAME, UNCLEAR = "same", "unclear"
 VERDICTS: tuple[str, ...] = (FASTER, SLOWER, SMALLER, LARGER, SAME, UNCLEAR)
@@ -87,7 +90,7 @@ def mean(values: npt.ArrayLike) -> Estimate | None:
 
 def as_change(interval: Interval) -> Interval:
     """Logarithms of ratios as relative differences: 0.03 for three percent more."""
-    low, high = (math.expm1(min(end, 700.0)) for end in interval)
+    low, high = (math.expm1(min(end, _MOST_LOG)) for end in interval)
     return low, high
 
 

@@ -13,6 +13,8 @@ _VERBS = {"prefill": ("prefills", "prefill"), "decode": ("decodes", "decode")}
 # Blocks are named until they make up so much of a difference.
 _ENOUGH = 0.9
 _MOST_BLOCKS = 2
+# As a share; an interval that reaches beyond says no more than that.
+_MOST_CHANGE = 10.0
 _TITLES = {"ffn": "FFN"}
 
 
@@ -64,6 +66,8 @@ def _source(row: Row, rows: Iterable[Row]) -> str:
 
 
 def percent(share: float) -> str:
+    if share > _MOST_CHANGE:
+        return f"{100 * share:.0f} %"
     return f"{100 * share:.3g} %" if abs(share) >= 0.0995 else f"{100 * share:.2g} %"
 
 
@@ -74,5 +78,9 @@ def signed(share: float | None) -> str:
 def _ends(interval: Interval | None) -> str:
     if interval is None:
         return "no interval"
-    low, high = (100 * end for end in interval)
-    return f"{low:+.1f} to {high:+.1f} %"
+    low, high = interval
+    if high <= _MOST_CHANGE:
+        return f"{100 * low:+.1f} to {100 * high:+.1f} %"
+    # Where processes hardly agree, the end of the interval may be any number of digits long.
+    beyond = f"> x{_MOST_CHANGE:g}"
+    return beyond if low > _MOST_CHANGE else f"{signed(low)} to {beyond}"

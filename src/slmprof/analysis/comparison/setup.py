@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -113,15 +112,20 @@ def _obstacles(a: Subject, b: Subject, pairs: Sequence[Pair]) -> Iterator[Obstac
             f"{who} {count}, and a verdict on times needs {MIN_PROCESSES} or more a side: what "
             "one process measures says nothing of the next (--processes 10)",
         )
-    for subject, phase in itertools.product((a, b), PHASES):
-        n, of = subject.n_withheld[phase], subject.n_processes
-        if n > _MOST_WITHHELD * of or phase in subject.withheld:
+    for subject in (a, b):
+        of = subject.n_processes
+        found: dict[int, list[str]] = {}
+        for phase in PHASES:
+            n = subject.n_withheld[phase]
+            if n > _MOST_WITHHELD * of or phase in subject.withheld:
+                found.setdefault(n, []).append(phase)
+        for n, phases in found.items():
             where = f", in {n} of {of} process{'es' if of > 1 else ''}" if n else ""
             text = (
-                f"the ops of {subject.name} are those of other {phase} steps than were timed"
-                f"{where}: run again when nothing else uses this machine"
+                f"the ops of {subject.name} are those of other {' and '.join(phases)} steps than "
+                f"were timed{where}: run again when nothing else uses this machine"
             )
-            yield Obstacle((phase,), text, OP)
+            yield Obstacle(tuple(phases), text, OP)
     for subject in (a, b):
         if not subject.has_ops:
             text = f"{subject.name} keeps one statistic of an op for all processes (--events all)"

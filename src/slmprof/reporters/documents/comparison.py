@@ -89,7 +89,8 @@ def _subjects(comparison: Comparison) -> list[Subject]:
 
 def _begun(text: str, names: tuple[str, ...]) -> str:
     """With a capital, unless it begins with a name."""
-    return text if text.startswith(names) else f"{text[:1].upper()}{text[1:]}"
+    begins = tuple(f"{name} " for name in names)
+    return text if text.startswith(begins) else f"{text[:1].upper()}{text[1:]}"
 
 
 def outcome_text(outcome: Outcome) -> str:
@@ -108,7 +109,8 @@ def outcome_text(outcome: Outcome) -> str:
 
 def _headline(comparison: Comparison) -> Headline:
     subjects = _subjects(comparison)
-    return Headline(tuple(_facts(_letter(i), subject) for i, subject in enumerate(subjects)))
+    lines = tuple(_facts(_letter(i), subject) for i, subject in enumerate(subjects))
+    return Headline(lines, is_list=True)
 
 
 def _letter(number: int) -> str:

@@ -59,9 +59,14 @@ class Column:
 
 @dataclass(frozen=True)
 class Headline:
-    """What a report is about: lines of facts, the most important first."""
+    """What a report is about: lines of facts, the most important first.
+
+    Attributes:
+        is_list: whether the lines are of several things, none of which is above the others.
+    """
 
     lines: tuple[tuple[str, ...], ...]
+    is_list: bool = False
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from .parts import Quantity, Unit
 
 _KIB, _MIB, _GIB = 2**10, 2**20, 2**30
 NONE = "-"
+_MOST_CHANGE = 10.0  # as a share
 _UNIT = re.compile(r"(?<=\d) (?=(?:%|ms|[KMG]iB|GB/s)(?!\w))")
 
 
@@ -27,13 +28,21 @@ def percent(share: float | None) -> str:
 
 
 def change(share: float | None) -> str:
-    """A share with its sign."""
-    return NONE if share is None else f"{100 * share:+.1f} %"
+    """A share with its sign; beyond 1000 % how many times as much it is."""
+    if share is None:
+        return NONE
+    return f"x{1 + share:.3g}" if share > _MOST_CHANGE else f"{100 * share:+.1f} %"
 
 
 def changes(ends: Sequence[float] | None) -> str:
-    """A range of changes."""
-    return NONE if ends is None else f"{100 * ends[0]:+.1f} to {100 * ends[1]:+.1f} %"
+    """A range of changes; beyond 1000 % it says no more than that."""
+    if ends is None:
+        return NONE
+    low, high = ends
+    if high <= _MOST_CHANGE:
+        return f"{100 * low:+.1f} to {100 * high:+.1f} %"
+    beyond = f"> x{_MOST_CHANGE:g}"
+    return beyond if low > _MOST_CHANGE else f"{100 * low:+.1f} % to {beyond}"
 
 
 def times(ends: Sequence[float] | None) -> str:

@@ -27,7 +27,11 @@ def render(document: Document, stream: TextIO) -> None:
 
 def _part(part: Part) -> Iterator[str]:
     if isinstance(part, Headline):
-        first, *rest = (_escaped(UNICODE.dot.join(facts)) for facts in part.lines if facts)
+        lines = [_escaped(UNICODE.dot.join(facts)) for facts in part.lines if facts]
+        if part.is_list:
+            yield "\n".join(f"- {line}" for line in lines)
+            return
+        first, *rest = lines
         yield f"# {first}"
         yield from rest
     elif isinstance(part, Section):
