@@ -17,6 +17,10 @@ FILE, PRESET, CONFIG, DIMENSIONS = "file", "preset", "config", "dimensions"
 _PREFIX = "preset:"
 FORMS = "a GGUF file, preset:NAME or preset:NAME@TYPE, or a Hugging Face config.json"
 
+# Of a text of a file, and of the keys of one, in a message.
+MOST_QUOTED = 60
+_MOST_KEYS = 20
+
 
 @dataclass(frozen=True)
 class ModelSource:
@@ -112,8 +116,18 @@ def ignored_note(keys: Sequence[str], file_type: str | None) -> str:
         file_type: of the weights that were made.
     """
     weights = f" (weights are {file_type or 'of the default type'}; give @TYPE for another)"
-    named = [f"{key}{weights if key.endswith('quantization_config') else ''}" for key in keys]
+    named = [
+        f"{shorten(key)}{weights if key.endswith('quantization_config') else ''}"
+        for key in keys[:_MOST_KEYS]
+    ]
+    if len(keys) > _MOST_KEYS:
+        named.append(f"and {len(keys) - _MOST_KEYS} more")
     return f"config.json: ignored {', '.join(named)}"
+
+
+def shorten(text: str) -> str:
+    """A text of a file as a message may hold it: at most `MOST_QUOTED` characters."""
+    return text if len(text) <= MOST_QUOTED else f"{text[: MOST_QUOTED - 3]}..."
 
 
 ModelText: TypeAlias = str | os.PathLike[str] | ModelSource

@@ -6,12 +6,14 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ...errors import ModelError
 from ...settings.dimensions import Dimensions
 from . import families, mamba, windowed
-from .keys import Keys
+from .keys import Keys, quoted
 
+_MOST_DIGITS = 400  # more than a float can hold
 _MAX_CONFIG_BYTES = 16 * 2**20  # configurations are a few kB; refuses a model file named .json
 
 # By the class that wrote the file, and by `model_type` for files that name no class.
@@ -60,14 +62,7 @@ class ConfigFile:
 
 def read_config(path: Path) -> ConfigFile:
     """What a `config.json` gives. Raises ModelError, naming file and cause."""
-    try:
-        if path.stat().st_size > _MAX_CONFIG_BYTES:
-            raise ModelError(f"{path} is too large for a config.json")
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ModelError(f"cannot read {path}: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise ModelError(f"{path} is not valid JSON: {error}") from error
+    values = _load(path)
     if not isinstance(values, dict):
         raise ModelError(f"{path} is not a model configuration: it holds no JSON object")
     keys = Keys(path, values)
@@ -79,9 +74,43 @@ def read_config(path: Path) -> ConfigFile:
     reader = _READERS.get(key)
     if reader is None:
         supported = ", ".join(sorted(k for k in _READERS if k[0].isupper()))
-        raise keys.error(f"cannot synthesise {key}; supported are {supported}")
+        raise keys.error(f"cannot synthesise {quoted(key)}; supported are {supported}")
     try:
         return ConfigFile(reader(keys), tuple(keys.ignored))
     except ModelError as error:
         message = str(error)
         raise ModelError(message if str(path) in message else f"{path}: {message}") from None
+
+
+def _load(path: Path) -> Any:
+    try:
+        if path.stat().st_size > _MAX_CONFIG_BYTES:
+            raise ModelError(f"{path} is too large for a config.json")
+        text = path.read_text(encoding="utf-8")
+        return json.loads(text, object_pairs_hook=_as_object, parse_int=_as_whole)
+    except OSError as error:
+        raise ModelError(f"cannot read {path}: {error.strerror}") from error
+    except _AmbiguousError as error:
+        raise ModelError(f"{path}: {error}") from None
+    except (ValueError, RecursionError) as error:
+        raise ModelError(f"{path} is not valid JSON: {error}") from error
+
+
+class _AmbiguousError(ValueError):
+    """JSON that says nothing definite."""
+
+
+def _as_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON, each of whose keys may stand once: none says which of two counts."""
+    values: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in values:
+            raise _AmbiguousError(f"key {quoted(key)} is there twice; leave one of them")
+        values[key] = value
+    return values
+
+
+def _as_whole(digits: str) -> int:
+    if len(digits) > _MOST_DIGITS:
+        raise _AmbiguousError(f"a whole number has {len(digits)} digits, which no model needs")
+    return int(digits)

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import fnmatch
+import reprlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeGuard
 
 from ...errors import ModelError
 from ...settings.dimensions import MAX_DIMENSION
+from ...settings.model_source import MOST_QUOTED, shorten
+
+# Of a value that is quoted; files hold texts and lists of any length.
+_QUOTED = reprlib.Repr()
+_QUOTED.maxstring = _QUOTED.maxother = _QUOTED.maxlong = MOST_QUOTED
+_QUOTED.maxlevel = 1
 
 _MAX_REAL = 1e30  # excludes NaN and infinity too, which JSON as Python reads it may hold
 
@@ -27,6 +34,11 @@ _NO_MATTER = (
     "fp32", "onnx_safe", "use_flash_attn", "use_logn_attn", "use_dynamic_ntk", "no_bias",
     "kv_channels",
 )  # fmt: skip
+
+
+def quoted(value: object) -> str:
+    """A value for a message, of a length that can be read."""
+    return shorten(_QUOTED.repr(value))
 
 
 def is_number(value: object) -> TypeGuard[float]:
@@ -81,7 +93,7 @@ class Keys:
         if value is None and default is None:
             raise self.error(f"key {name!r} is missing")
         if value is not None and not fits(value):
-            raise self.error(f"key {name!r} must be {what}, not {value!r}")
+            raise self.error(f"key {name!r} must be {what}, not {quoted(value)}")
         return default if value is None else value
 
     def reals(self, key: str, length: int) -> list[float]:
@@ -103,7 +115,7 @@ class Keys:
         """The keys of an object within; none where there is no such object."""
         value = self.find(key)
         if value is not None and not isinstance(value, dict):
-            raise self.error(f"key {self.where + key!r} must be an object, not {value!r}")
+            raise self.error(f"key {self.where + key!r} must be an object, not {quoted(value)}")
         part = Keys(self.path, value or {}, f"{self.where}{key}.")
         self._parts.append(part)
         return part

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...settings.dimensions import MAX_DIMENSION, MetadataValue
-from .keys import Keys, is_number
+from .keys import Keys, is_number, quoted
 
 
 def rope_of(keys: Keys) -> dict[str, Any]:
@@ -28,7 +28,7 @@ def rope_base(keys: Keys) -> float:
 def base_of(keys: Keys, value: Any) -> float:
     """A base as it may be. Raises ModelError."""
     if not is_number(value):
-        raise keys.error(f"key 'rope_theta' must be a number, not {value!r}")
+        raise keys.error(f"key 'rope_theta' must be a number, not {quoted(value)}")
     return float(value)
 
 
@@ -57,6 +57,6 @@ def rotated(keys: Keys, default: float) -> int:
     if share is None:
         share = rope_of(keys).get("partial_rotary_factor", default)
     if not is_number(share):
-        raise keys.error(f"key 'partial_rotary_factor' must be a number, not {share!r}")
+        raise keys.error(f"key 'partial_rotary_factor' must be a number, not {quoted(share)}")
     n_head = keys.whole("num_attention_heads", "n_head")
     return int(share * (keys.whole("hidden_size", "n_embd") // max(n_head, 1)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...settings.dimensions import Dimensions, MetadataValue
-from .keys import Keys
+from .keys import Keys, quoted
 from .rope import base_of, rope_of, rope_scaling
 from .transformer import head_dim, name_of, transformer
 
@@ -67,7 +67,9 @@ def _windows(keys: Keys, n_layer: int, local_base: float) -> list[tuple[str, Met
     if keys.values.get("sliding_window", window) is None:
         return []
     if unknown := set(types or ()) - {SLIDING, FULL}:
-        raise keys.error(f"key 'layer_types' must list {SLIDING} or {FULL}, not {min(unknown)!r}")
+        raise keys.error(
+            f"key 'layer_types' must list {SLIDING} or {FULL}, not {quoted(min(unknown))}"
+        )
     usual = tuple(int((i + 1) % GEMMA3_PERIOD != 0) for i in range(n_layer))
     slides = tuple(int(period == 0 or (i + 1) % period != 0) for i in range(n_layer))
     if types is not None:

@@ -14,6 +14,7 @@ from slmprof.errors import ModelError
 from slmprof.models.configs.file import read_config as read_file
 from slmprof.models.presets import PRESETS
 from slmprof.settings.dimensions import Dimensions
+from slmprof.settings.model_source import ignored_note
 
 # Keys as in the published files, and the preset that has the same shapes.
 CONFIGS: dict[str, dict[str, Any]] = {
@@ -149,7 +150,7 @@ def test_the_model_is_named_after_its_folder(tmp_path: Path) -> None:
         ("[1]", "no JSON object"),
         ("{}", "what the model is"),
         ('{"architectures": []}', "what the model is"),
-        ('{"architectures": ["OPTForCausalLM"]}', "cannot synthesise OPTForCausalLM"),
+        ('{"architectures": ["OPTForCausalLM"]}', "cannot synthesise 'OPTForCausalLM'"),
         ('{"architectures": ["LlamaForCausalLM"]}', "num_attention_heads"),
         ('{"model_type": "llama", "num_attention_heads": "many"}', "whole number"),
         ('{"model_type": "llama", "num_attention_heads": 0}', "missing|positive"),
@@ -157,6 +158,10 @@ def test_the_model_is_named_after_its_folder(tmp_path: Path) -> None:
         ('{"model_type": "llama", "num_attention_heads": 1, "rope_theta": NaN}', "number"),
         ('{"model_type": "gpt_neox", "num_attention_heads": 2, "hidden_size": 8, '
          '"rotary_pct": "all"}', "must be a number"),
+        ('{"model_type": "llama", "hidden_size": 1, "a": {"b": 1, "b": 1}}', "'b' is there twice"),
+        ('{"model_type": "llama", "model_type": "gpt2"}', "'model_type' is there twice"),
+        (f'{{"model_type": "llama", "hidden_size": {"9" * 5000}}}', "has 5000 digits"),
+        (f'{{"model_type": "llama", "hidden_size": -{"9" * 5000}}}', "has 5001 digits"),
     ],
 )  # fmt: skip
 def test_unusable_files_say_why(content: str, message: str, tmp_path: Path) -> None:
@@ -165,6 +170,35 @@ def test_unusable_files_say_why(content: str, message: str, tmp_path: Path) -> N
     with pytest.raises(ModelError, match=message) as caught:
         read_config(path)
     assert str(path) in str(caught.value)
+
+
+LONG = "x" * 200_000
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"architectures": [LONG]},
+        {"model_type": "llama", "num_attention_heads": LONG},
+        {"model_type": "llama", "num_attention_heads": [[LONG] * 9] * 1000},
+        {"model_type": "llama", "num_attention_heads": int("9" * 300)},
+        {"model_type": "llama", "num_attention_heads": 4, "rope_theta": {LONG: LONG}},
+        {"model_type": "gemma3_text", "rope_parameters": LONG},
+        {"model_type": "gemma3_text", "layer_types": [LONG] * 26},
+        {"model_type": "gpt_neox", "rotary_pct": LONG},
+    ],
+)
+def test_messages_quote_no_more_than_can_be_read(keys: dict[str, Any], tmp_path: Path) -> None:
+    path = write(tmp_path, keys)
+    with pytest.raises(ModelError) as caught:
+        read_file(path)
+    supported = 700 if "architectures" in keys else 0
+    assert len(str(caught.value)) < len(str(path)) + 160 + supported
+
+
+def test_the_note_on_ignored_keys_names_a_few() -> None:
+    text = ignored_note([LONG, *(f"key{i}" for i in range(10_000))], None)
+    assert len(text) < 500 and text.endswith("and 9981 more")
 
 
 def test_missing_and_binary_files(tmp_path: Path) -> None:
