@@ -160,7 +160,7 @@ def add_output_options(
 
 def add_bound(parser: argparse.ArgumentParser) -> None:
     """The option that chooses ops by what limits them."""
-    help_text = "only ops that are so bound; the view is that of the ops (--by op)"
+    help_text = "only ops that are so bound (--by op), or weights that are in a phase (--by tensor)"
     parser.add_argument("--bound", choices=BOUNDS, help=help_text)
 
 

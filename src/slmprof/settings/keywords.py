@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import TypedDict
+from typing import Literal, TypedDict
 
 
 class LlamaKeywords(TypedDict, total=False):
@@ -58,7 +58,7 @@ class PlanKeywords(LlamaKeywords, total=False):
     """Of `slmprof.memory`; of most settings one value or several."""
 
     file_type: str | Sequence[str] | None
-    n_ctx: int | str | Sequence[int | str]
+    n_ctx: int | Literal["max"] | Sequence[int | Literal["max"]]
     n_batch: int | Sequence[int]
     n_ubatch: int | Sequence[int]
     flash_attn: str | Sequence[str]

@@ -299,6 +299,9 @@ def test_ops_can_be_chosen_by_their_bound(profile: Profile) -> None:
     assert len(data(bounded, bound="unexplained", top=1)["ops"]) == 2
     assert data(bounded, bound="memory")["ops"] == []
     assert "No op of decode is so bound." in on_terminal(bounded, bound="memory")
+    weights = break_down(bounded, bound="unexplained", by="tensor").tables["tensor"]
+    assert set(weights["decode_bound"]) == {"unexplained"} and len(weights) > 0
+    assert "No weight is so bound." in on_terminal(bounded, bound="memory", by="tensor")
     for wrong, message in (
         ({"bound": "gravity"}, "no bound 'gravity'"),
         ({"bound": "memory", "by": "kernel"}, "--by op"),

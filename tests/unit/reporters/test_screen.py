@@ -14,6 +14,7 @@ from plan_builder import example_report
 from reports import data, shown
 
 from slmprof.analysis.verdicts.breakdown import break_down
+from slmprof.analysis.verdicts.caveats import N_CONTRADICTIONS, contradictions
 from slmprof.profiles.merging import merge_processes
 from slmprof.profiles.records.meta import FORMAT_VERSION, Meta
 from slmprof.reporters.documents.plans.plan import plan_document
@@ -169,6 +170,25 @@ def test_disturbed_steps_are_counted_where_the_latency_stands() -> None:
     assert decode["between_processes"] == {"n": 3, "min_ms": 16.0, "max_ms": 16.0, "cv": 0.0}
     assert (prefill["n_disturbed"], decode["n_disturbed"]) == (0, 45)
     assert decode["latency_ci95"] == [16.0, 16.0]
+
+
+@pytest.mark.parametrize("version", range(1, FORMAT_VERSION + 1))
+def test_every_reason_why_shares_are_withheld_is_on_the_screen(version: int) -> None:
+    profile = load(GOLDEN / f"profile-v{version}.slmprof")
+    prefill, decode = profile.phase_summaries
+    lacking = replace(prefill, off_core_share=0.4), replace(decode, off_core_share=0.5)
+    differing = replace(lacking[1], difference=0.8)
+    texts = (
+        *contradictions([lacking[0], differing]),
+        "all profiled steps of prefill were disturbed, so that there are no times of ops; run "
+        "again when nothing else uses this machine",
+    )
+    assert len(texts) == N_CONTRADICTIONS
+    doubts = tuple(f"doubt {i} " + "about a lot of things " * 5 for i in range(9))
+    text = shown(replace(break_down(profile), contradictions=texts, caveats=(*texts, *doubts)))
+    assert fits(text)
+    said = " ".join(text.split())
+    assert all(one in said.partition("Latency")[0] for one in texts)
 
 
 def test_a_run_that_contradicts_itself_in_every_way_still_takes_one_screen() -> None:

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, Literal, get_type_hints
 
 import pytest
 
@@ -29,12 +29,13 @@ slmprof.Session("m.gguf", fit_bytes=1)
 slmprof.memory("m.gguf", n_gen=50)
 slmprof.Session("m.gguf", processes=2)
 slmprof.compare("a.gguf", "b.gguf", scaling=True)
+slmprof.memory("m.gguf", n_ctx="most")
 """
 
 
 def _plain(kind: Kind) -> Any:
     if isinstance(kind, WholeOr):
-        return int | str
+        return int | Literal[kind.word]
     if isinstance(kind, Whole):
         return int
     if isinstance(kind, Seconds):
@@ -77,4 +78,4 @@ def test_a_type_checker_refuses_a_misspelt_setting(
     told, _, status = api.run(["--cache-dir", str(tmp_path / "cache"), "calls.py"])
     sys.setrecursionlimit(limit)  # which mypy raises
     lines = [int(line.split(":")[1]) for line in told.splitlines() if ": error:" in line]
-    assert status == 1 and lines == [7, 8, 9, 10, 11, 12], told
+    assert status == 1 and lines == [7, 8, 9, 10, 11, 12, 13], told

@@ -110,7 +110,8 @@ def break_down(
         by: one of `vocabulary.VIEWS`, to show that one only.
         phase: `prefill` or `decode`, to show that one only.
         top: rows of a phase to keep, at least 1.
-        bound: one of `vocabulary.BOUNDS`, to show the ops that have it only; `by` is then `op`.
+        bound: one of `vocabulary.BOUNDS`, to show only what has it: ops, or weights where `by`
+            is `tensor`.
 
     Raises:
         UsageError: a choice is none of the above, or the profile has no such phase or no bounds.
@@ -143,7 +144,7 @@ def break_down(
     if bound is not None:
         if not ops["bound"].notna().any() and (meta.ceilings is None or not withheld):
             raise UsageError("the profile has no bounds: it does not hold the machine's ceilings")
-        tables["op"] = ops[ops["bound"] == bound].reset_index(drop=True)
+        tables[by or "op"] = _so_bound(uncut[by or "op"], bound)
     if top is not None:
         view = by or "op"
         tables[view] = top_rows(tables[view], top)
@@ -190,9 +191,18 @@ def break_down(
 def _view_of_bound(bound: str, by: str | None) -> str:
     if bound not in BOUNDS:
         raise UsageError(f"there is no bound {bound!r}; choose one of {', '.join(BOUNDS)}")
-    if by not in (None, "op"):
-        raise UsageError(f"a bound is that of ops: --bound goes with --by op, not --by {by}")
-    return "op"
+    if by not in (None, "op", "tensor"):
+        raise UsageError(
+            f"a bound is that of ops: --bound goes with --by op or --by tensor, not --by {by}"
+        )
+    return by or "op"
+
+
+def _so_bound(rows: pd.DataFrame, bound: str) -> pd.DataFrame:
+    """Ops that have the bound, or weights that have it in a phase."""
+    names = [name for name in rows if name == "bound" or str(name).endswith("_bound")]
+    chosen: pd.DataFrame = rows[(rows[names] == bound).any(axis=1)].reset_index(drop=True)
+    return chosen
 
 
 def _caveats(profile: Derived) -> tuple[str, ...]:

@@ -16,6 +16,8 @@ MAX_UNATTRIBUTED = 0.01
 MAX_OVERHEAD = 1.05
 MAX_SPREAD = 0.10
 MIN_SAMPLES = 3
+# Sentences of `contradictions`: one for each reason, whatever the phases.
+N_CONTRADICTIONS = 3
 # So much op time may exceed a roof before the ceilings are doubted; data may survive in a cache.
 MAX_EXCEEDING = 0.01
 

@@ -9,6 +9,7 @@ from typing import Any
 from ....analysis.timing.phases import phase_record
 from ....analysis.verdicts import findings
 from ....analysis.verdicts.breakdown import Breakdown
+from ....analysis.verdicts.caveats import N_CONTRADICTIONS
 from ....profiles.records.decoding import finite
 from ....profiles.vocabulary import VIEWS
 from ....settings.resolved import ResolvedConfig
@@ -142,13 +143,13 @@ class _Limits:
     n_contradictions: int
 
     def lower(self) -> _Limits | None:
-        """Findings go first, then caveats, then what in the run contradicts itself; None where
-        nothing is left that may go."""
+        """Findings go first, then caveats, then what in the run contradicts itself beyond one
+        sentence for each reason; None where nothing is left that may go."""
         if self.n_findings > _LEAST_FINDINGS:
             return replace(self, n_findings=self.n_findings - 1)
         if self.n_caveats > 1:
             return replace(self, n_caveats=self.n_caveats - 1)
-        if self.n_contradictions > 1:
+        if self.n_contradictions > N_CONTRADICTIONS:
             return replace(self, n_contradictions=self.n_contradictions - 1)
         return None
 

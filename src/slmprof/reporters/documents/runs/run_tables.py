@@ -235,6 +235,9 @@ def _weights(breakdown: Breakdown) -> Section:
     rows = records(breakdown.tables["tensor"][:top])
     n_all = len(breakdown.uncut["tensor"])
     title = f"Weights ({len(rows)} of {n_all})" if len(rows) < n_all else "Weights"
+    if not rows and n_all:
+        text = f"No weight is so bound. {_withheld(breakdown.phases)}"
+        return Section(title, (Finding(text.strip()),))
     text = (
         "ms: of the ops that read the weight, per step. GB/s: of all that they read and write. "
         "roof: the share of what this machine allows them."
