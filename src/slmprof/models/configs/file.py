@@ -68,10 +68,14 @@ def read_config(path: Path) -> ConfigFile:
     keys = Keys(path, values)
     classes = values.get("architectures")
     named = classes[0] if isinstance(classes, list) and classes else None
-    key = named if isinstance(named, str) else values.get("model_type")
-    if not isinstance(key, str):
+    kinds = [kind for kind in (named, values.get("model_type")) if isinstance(kind, str)]
+    if not kinds:
         raise keys.error("neither 'architectures' nor 'model_type' says what the model is")
+    # A class for another use of a known model (`…ForSequenceClassification`) is known by its type.
+    key = next((kind for kind in kinds if kind in _READERS), kinds[0])
     reader = _READERS.get(key)
+    if key != kinds[0]:
+        keys.refuse("architectures")
     if reader is None:
         supported = ", ".join(sorted(k for k in _READERS if k[0].isupper()))
         raise keys.error(f"cannot synthesise {quoted(key)}; supported are {supported}")
@@ -90,14 +94,14 @@ def _load(path: Path) -> Any:
         return json.loads(text, object_pairs_hook=_as_object, parse_int=_as_whole)
     except OSError as error:
         raise ModelError(f"cannot read {path}: {error.strerror}") from error
-    except _AmbiguousError as error:
+    except _UnclearError as error:
         raise ModelError(f"{path}: {error}") from None
     except (ValueError, RecursionError) as error:
         raise ModelError(f"{path} is not valid JSON: {error}") from error
 
 
-class _AmbiguousError(ValueError):
-    """JSON that says nothing definite."""
+class _UnclearError(ValueError):
+    """JSON that can be read, and says nothing that a model could be made of."""
 
 
 def _as_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -105,12 +109,12 @@ def _as_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for key, value in pairs:
         if key in values:
-            raise _AmbiguousError(f"key {quoted(key)} is there twice; leave one of them")
+            raise _UnclearError(f"key {quoted(key)} is there twice; leave one of them")
         values[key] = value
     return values
 
 
 def _as_whole(digits: str) -> int:
-    if len(digits) > _MOST_DIGITS:
-        raise _AmbiguousError(f"a whole number has {len(digits)} digits, which no model needs")
+    if (n_digits := len(digits.lstrip("-"))) > _MOST_DIGITS:
+        raise _UnclearError(f"a whole number has {n_digits} digits, which no model needs")
     return int(digits)

@@ -120,6 +120,12 @@ class Keys:
         self._parts.append(part)
         return part
 
+    def told(self, value: int, *keys: str) -> str:
+        """A value, by the first of the keys that is there, and where it came from if none is."""
+        key = next((k for k in keys if self.values.get(k) is not None), None)
+        how = "" if key is not None else ", the default of its class"
+        return f"{self.where}{key or keys[0]} ({value}{how})"
+
     def refuse(self, key: str) -> None:
         """Says of a key that was read that nothing can follow from its value."""
         self._refused.add(key)

@@ -47,7 +47,7 @@ def transformer(
         "n_layer": whole("num_hidden_layers", "n_layer"),
         "n_embd": whole("hidden_size", "n_embd"),
         "n_ff": whole("intermediate_size", "n_inner"),
-        "n_head_kv": lambda default: keys.whole("num_key_value_heads", default=default or n_head),
+        "n_head_kv": lambda default: _kv_heads(keys, n_head, default),
         "n_vocab": whole("vocab_size"),
         "n_ctx_train": whole("max_position_embeddings", "n_positions", "n_ctx"),
         "norm_eps": lambda default: keys.real(
@@ -59,6 +59,17 @@ def transformer(
         if field not in given:
             fields[field] = read(usual.get(field))
     return Dimensions(**{**fields, **given})
+
+
+def _kv_heads(keys: Keys, n_head: int, default: int | None) -> int:
+    """Heads of keys and values: null stands for as many as there are of queries."""
+    key = "num_key_value_heads"
+    is_null = key in keys.values and keys.values[key] is None
+    n_head_kv = keys.whole(key, default=n_head if is_null or default is None else default)
+    if n_head_kv and n_head % n_head_kv:
+        heads = keys.told(n_head, "num_attention_heads", "n_head")
+        raise keys.error(f"{heads} must be a multiple of {keys.told(n_head_kv, key)}")
+    return n_head_kv
 
 
 def _note_windows(keys: Keys) -> None:

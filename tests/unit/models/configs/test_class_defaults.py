@@ -223,3 +223,29 @@ def test_a_mamba_that_llama_cpp_cannot_run_is_refused(tmp_path: Path) -> None:
     wide = dimensions(tmp_path, {**MAMBA, "expand": 3, "intermediate_size": 2304})
     with pytest.raises(ModelError, match="expand must be 2"):
         list_tensors(wide)
+
+
+def test_no_number_of_key_heads_is_as_many_as_query_heads(tmp_path: Path) -> None:
+    values = {**QWEN3, "num_attention_heads": 14, "num_key_value_heads": None}
+    assert dimensions(tmp_path, values).n_head_kv_of(0) == 14
+    del values["num_key_value_heads"]
+    assert dimensions(tmp_path, {**values, "num_attention_heads": 64}).n_head_kv_of(0) == 32
+
+
+def test_heads_that_do_not_divide_say_where_they_came_from(tmp_path: Path) -> None:
+    values = {**QWEN3, "num_attention_heads": 14}
+    del values["num_key_value_heads"]
+    message = r"num_attention_heads \(14\) .* num_key_value_heads \(32, the default of its class\)"
+    with pytest.raises(ModelError, match=message):
+        read(tmp_path, values)
+    with pytest.raises(ModelError, match=r"\(14\) .* num_key_value_heads \(3\)$"):
+        read(tmp_path, {**values, "num_key_value_heads": 3})
+
+
+def test_a_class_that_is_not_known_is_read_by_its_type(tmp_path: Path) -> None:
+    values = {**QWEN3, "architectures": ["Qwen3ForSequenceClassification"], "model_type": "qwen3"}
+    found = read(tmp_path, values)
+    assert same_shapes(found.dimensions, "qwen3-0.6b")
+    assert found.ignored == ("architectures",)
+    with pytest.raises(ModelError, match="'Qwen3MoeForCausalLM'"):
+        read(tmp_path, {**values, "architectures": ["Qwen3MoeForCausalLM"], "model_type": "q"})
