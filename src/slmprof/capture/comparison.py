@@ -174,8 +174,15 @@ def _choices(source: str | os.PathLike[str] | Profile) -> list[str]:
     return ["/".join(parts[i:]) for i in range(len(parts) - 1, -1, -1)] + [os.fspath(source)]
 
 
-def run_entries(entries: Sequence[Entry], on_progress: OnProgress) -> dict[str, list[Profile]]:
+def run_entries(
+    entries: Sequence[Entry],
+    on_progress: OnProgress,
+    measured: dict[str, list[Profile]] | None = None,
+) -> dict[str, list[Profile]]:
     """The profiles of all entries by their names, as many as processes where they had to be run.
+
+    Args:
+        measured: gets the profiles of complete processes of what is run, also where one fails.
 
     Raises:
         EngineError, CaptureError: a model cannot be measured.
@@ -185,17 +192,15 @@ def run_entries(entries: Sequence[Entry], on_progress: OnProgress) -> dict[str, 
     to_run = {entry.name: entry.config for entry in entries if entry.config is not None}
     configs = list(to_run.values())
     n_processes = configs[0].processes if configs else 0
-    found = dict(
-        zip(to_run, in_turns(configs, n_processes, on_progress, list(to_run)), strict=True)
-    )
+    found = {} if measured is None else measured
+    found.update({name: [] for name in to_run})
+    in_turns(configs, n_processes, on_progress, list(to_run), list(found.values()))
     known = {entry.name: [entry.profile] for entry in entries if entry.profile is not None}
     return {entry.name: known.get(entry.name) or found[entry.name] for entry in entries}
 
 
-def save_measured(
-    profiles: Mapping[str, Sequence[Profile]], folder: Path, names: Sequence[str]
-) -> list[Path]:
-    """Writes the profiles of these names into a folder, all processes of one as one file.
+def save_measured(profiles: Mapping[str, Sequence[Profile]], folder: Path) -> list[Path]:
+    """Writes profiles by their names into a folder, all processes of one as one file.
 
     Raises:
         UsageError: a file cannot be written there.
@@ -204,8 +209,10 @@ def save_measured(
     from ..views import Profile
 
     paths = []
-    for name in names:
+    for name, processes in profiles.items():
+        if not processes:
+            continue
         plain = "".join(c if c.isalnum() or c in ".-+" else "-" for c in name)
         paths.append(folder / f"{plain}{_SUFFIX}")
-        Profile.of(merge_processes(profiles[name])).save(paths[-1])
+        Profile.of(merge_processes(processes)).save(paths[-1])
     return paths

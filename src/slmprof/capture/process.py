@@ -80,6 +80,7 @@ def in_turns(
     n_processes: int,
     on_progress: OnProgress,
     names: Sequence[str] = (),
+    done: list[list[Profile]] | None = None,
 ) -> list[list[Profile]]:
     """Measures each configuration in so many processes, one after another and in turns.
 
@@ -91,15 +92,16 @@ def in_turns(
         configs: what to measure; `processes` of each is not looked at.
         on_progress: called with how far all processes are.
         names: what to call the configurations there.
+        done: an empty list for each configuration, to have what was measured before one fails.
 
     Returns:
-        For each configuration the profile of each process.
+        For each configuration the profile of each process: `done`, where that is given.
 
     Raises:
         As `profile`. EngineError has in `profile` what the complete repeats of the configuration
         that failed gave, of all its processes.
     """
-    done: list[list[Profile]] = [[] for _ in configs]
+    done = [[] for _ in configs] if done is None else done
     places = range(len(configs))
     turns = [(n, place) for n in range(n_processes) for place in places[:: -1 if n % 2 else 1]]
     for number, (process, place) in enumerate(turns):
@@ -111,14 +113,14 @@ def in_turns(
                 on_progress, number, len(turns), f"{which}process {process + 1}", n_processes
             )
         try:
-            found.append(profile_in_one_process(config, told))
+            made = profile_in_one_process(config, told)
         except EngineError as error:
-            if error.profile is not None:
-                found.append(error.profile)
-            if found:
-                error.profile = _incomplete(found, n_processes * config.repeats, str(error))
+            kept = found if error.profile is None else [*found, error.profile]
+            if kept:
+                error.profile = _incomplete(kept, n_processes * config.repeats, str(error))
             raise
-        _check_same_model(found)
+        _check_same_model([*found, made])
+        found.append(made)
     return done
 
 

@@ -14,6 +14,7 @@ from .streams import drop_stdout, note, say
 
 if TYPE_CHECKING:
     from ..analysis.comparison.comparison import Comparison
+    from ..views import Profile
 
 NAME = "compare"
 HELP = "compare profiles or models, with a verdict for each difference"
@@ -94,13 +95,16 @@ def run(args: argparse.Namespace) -> int:
     # Wrong usage is told before anything is measured.
     conditions = [Condition.parse(text) for text in args.fail_if]
     entries = find_entries(args.sources, given(args, CaptureConfig))
-    to_save = [entry.name for entry in entries if entry.config is not None]
     folder = open_folder(args.save) if args.save is not None else None
-    with ProgressBar(sys.stderr) as bar:
-        profiles = run_entries(entries, bar.update)
-    if folder is not None:
-        for path in save_measured(profiles, folder, to_save):
-            note(f"saved {path}")
+    measured: dict[str, list[Profile]] = {}
+    try:
+        with ProgressBar(sys.stderr) as bar:
+            profiles = run_entries(entries, bar.update, measured)
+    finally:
+        # Where one process fails, those before it are not lost.
+        if folder is not None:
+            for path in save_measured(measured, folder):
+                note(f"saved {path}")
     comparison = compared(profiles, margin=args.margin, conditions=conditions)
     return print_comparison(comparison, args)
 

@@ -13,6 +13,7 @@ import pytest
 from builders import example_profile
 
 import slmprof
+from slmprof.capture import process
 from slmprof.capture.comparison import find_entries
 from slmprof.commands.main import main
 from slmprof.errors import EngineError, UsageError
@@ -222,6 +223,32 @@ def test_a_model_that_cannot_be_measured_ends_the_comparison(
     assert main(["compare", "a.gguf", "b.gguf"]) == 1
     out, err = outputs(capsys)
     assert out == "" and "llama.cpp refused" in err
+
+
+def test_complete_processes_are_kept_where_one_fails(
+    worker: Worker,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    worker()
+    runs = process.profile_in_one_process
+    made: list[Any] = []
+
+    def run(config: Any, on_progress: Any) -> Profile:
+        made.append(config.model)
+        if len(made) == 5:
+            raise EngineError("llama.cpp died", profile=example_profile())
+        return runs(config, on_progress)
+
+    monkeypatch.setattr(process, "profile_in_one_process", run)
+    folder = tmp_path / "kept"
+    assert main(["compare", "a.gguf", "b.gguf", "--processes", "4", "--save", str(folder)]) == 1
+    out, err = outputs(capsys)
+    assert made == ["a.gguf", "b.gguf", "b.gguf", "a.gguf", "a.gguf"]
+    assert out == "" and err.count("slmprof: note: saved") == 2 and "llama.cpp died" in err
+    for name in "ab":
+        assert slmprof.load(folder / f"{name}.slmprof").meta.config.processes == 2
 
 
 def test_a_profile_and_a_model_may_be_mixed(
