@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 from depth_builder import profile_at, with_config
+from disturbance_builder import disturbed_profile, every_step
 from reports import data, shown
 
 from slmprof.analysis.timing.samples import LatencySamples
+from slmprof.analysis.verdicts.caveats import contradictions
 from slmprof.analysis.verdicts.sweep import (
     SweepPoint,
     in_order,
@@ -180,7 +182,24 @@ def test_blocks_are_shown_at_every_width(width: int) -> None:
     assert sum("attention" in line and "lm_head" in line for line in said.splitlines()) == 2
     short = text([point(f, "/m/a.gguf", threads=i + 1) for i, f in enumerate("ab")])
     # Where there is room, in one table.
-    assert any("tokens/s" in line and "attention" in line for line in short.splitlines())
+    assert any("tokens/s" in line and "ms/token" in line for line in short.splitlines())
+
+
+def test_blocks_say_their_unit_and_doubts_what_they_concern() -> None:
+    points = [point(f, "/m/a.gguf", threads=i + 1) for i, f in enumerate("ab")]
+    lines = text(points).splitlines()
+    named = [i for i, line in enumerate(lines) if line.split()[:1] == ["attention"]]
+    assert len(named) == 2
+    for i in named:
+        assert lines[i + 1].split()[-len(lines[i].split()) :] == ["ms/token"] * len(
+            lines[i].split()
+        )
+    disturbed = summarize_point("a", disturbed_profile(every_step))
+    said = " ".join(text([disturbed]).split())
+    assert "those of decode are of disturbed steps" in said and "withheld" not in said
+    summary = replace(disturbed_profile(every_step).phase_summaries[1], off_core_share=0.4)
+    told = " ".join(contradictions([summary], shows_shares=False))
+    assert "times of ops are those of disturbed steps" in told and "withheld" not in told
 
 
 def test_types_that_fell_back_stand_above_the_tables() -> None:

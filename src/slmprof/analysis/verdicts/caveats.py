@@ -22,11 +22,18 @@ N_CONTRADICTIONS = 3
 MAX_EXCEEDING = 0.01
 
 
-def caveats(profile: Derived) -> tuple[str, ...]:
-    """One sentence for each doubt: what contradicts itself, then the environment's own warnings."""
+def caveats(profile: Derived, *, shows_shares: bool = True) -> tuple[str, ...]:
+    """One sentence for each doubt: what contradicts itself, then the environment's own warnings.
+
+    Args:
+        shows_shares: whether shares of op time and of roofs are shown, or times alone.
+    """
     meta = profile.data.meta
     run = meta.run
-    found = [*contradictions(profile.phase_summaries), *meta.environment.warnings]
+    found = [
+        *contradictions(profile.phase_summaries, shows_shares=shows_shares),
+        *meta.environment.warnings,
+    ]
     if run.complete is False:
         done, asked = run.n_repeats_done, run.n_repeats
         of = f"{done} of {asked} repeats" if done is not None and asked else "some repeats"
@@ -45,7 +52,7 @@ def caveats(profile: Derived) -> tuple[str, ...]:
             f"when this machine's ceilings were measured, {doubt}; "
             "`slmprof roofline --refresh` measures them again"
         )
-    if ceilings is not None and _exceeds_ceilings(profile.op_rows):
+    if shows_shares and ceilings is not None and _exceeds_ceilings(profile.op_rows):
         found.append(
             "ceilings are lower than what this run reached: measured while the machine was busy; "
             "`slmprof roofline --refresh`"
@@ -64,7 +71,7 @@ def caveats(profile: Derived) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def contradictions(summaries: Sequence[PhaseSummary]) -> list[str]:
+def contradictions(summaries: Sequence[PhaseSummary], *, shows_shares: bool = True) -> list[str]:
     """Why ops add up to other steps than the headline's: at most one sentence for each reason."""
     found = []
     differing = [
@@ -74,10 +81,11 @@ def contradictions(summaries: Sequence[PhaseSummary]) -> list[str]:
     ]
     if differing:
         withheld = [one.phase for one in summaries if one.contradicts and one.withholds_shares]
+        what = "shares of {} are withheld" if shows_shares else "those of {} are of disturbed steps"
         found.append(
             f"profiled steps do not take what unprofiled ones do ({', '.join(differing)}), so "
             "times of ops do not add up to the latency"
-            + (f"; shares of {' and '.join(withheld)} are withheld" if withheld else "")
+            + (f"; {what.format(' and '.join(withheld))}" if withheld else "")
         )
     lacking = [
         f"{100 * one.off_core_share:.0f} % of {one.phase}"
@@ -85,9 +93,12 @@ def contradictions(summaries: Sequence[PhaseSummary]) -> list[str]:
         if one.lacks_cores and one.off_core_share is not None
     ]
     if lacking:
+        what = "shares are withheld"
+        if not shows_shares:
+            what = "times of ops are those of disturbed steps"
         found.append(
-            f"something else had the threads' cores for {' and '.join(lacking)}: shares are "
-            "withheld; run again when nothing else uses this machine"
+            f"something else had the threads' cores for {' and '.join(lacking)}: {what}; run again "
+            "when nothing else uses this machine"
         )
     lost = [one.phase for one in summaries if 0 < one.n_profiled_samples == one.n_disturbed]
     if lost:

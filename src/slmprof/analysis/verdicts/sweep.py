@@ -96,7 +96,7 @@ def summarize_point(file: str, profile: Derived) -> SweepPoint:
     }
     name = str(meta.model.name)
     fallbacks = profile_fallbacks(profile.data)
-    depths, doubts = report_depths(profile), caveats(profile)
+    depths, doubts = report_depths(profile), caveats(profile, shows_shares=False)
     return SweepPoint(file, meta, depths, doubts, samples, name, fallbacks)
 
 

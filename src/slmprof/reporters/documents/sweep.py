@@ -230,7 +230,9 @@ class _Report:
         first = self._measured(rows)
         costs = {name: [row[f"{name}_ms"] for row in rows] for name in _BLOCKS}
         blocks = [
-            (Column(name, "ms"), own, milliseconds) for name, own in costs.items() if any(own)
+            (Column(f"{name}\nms/token", "ms"), own, milliseconds)
+            for name, own in costs.items()
+            if any(own)
         ]
         rss = [
             (Column("peak RSS", "bytes", is_wide=True), [r["rss_peak_bytes"] for r in rows], str)
@@ -304,4 +306,4 @@ def _beside(labels: Sequence[_Cells], others: Sequence[_Cells]) -> list[_Cells]:
 def _width(column: Column, values: Sequence[Any], shown: Any) -> int:
     """Of a column, with the two blanks after it."""
     texts = [str(shown(value))[: column.most or _NARROW] for value in values]
-    return max(map(len, [column.title, *texts])) + 2
+    return max(map(len, [*column.title.split("\n"), *texts])) + 2
