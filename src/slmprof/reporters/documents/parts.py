@@ -71,11 +71,16 @@ class Headline:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of values. A total stands last, apart from the others; a text's indent is kept."""
+    """Rows of values. A total stands last, apart from the others; a text's indent is kept.
+
+    Attributes:
+        elsewhere: the option that shows every column, to be told where some are left out.
+    """
 
     columns: tuple[Column, ...]
     rows: Sequence[Row]
     total: Row | None = None
+    elsewhere: str | None = None
 
     @classmethod
     def of(cls, columns: tuple[Column, ...], records: Iterable[Any]) -> Table:

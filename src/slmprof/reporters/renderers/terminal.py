@@ -10,7 +10,17 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from ..documents.parts import Caveat, Document, Finding, Headline, HeatMap, Note, Part, Section
+from ..documents.parts import (
+    Caveat,
+    Document,
+    Finding,
+    Headline,
+    HeatMap,
+    Note,
+    Part,
+    Section,
+    Table,
+)
 from ..documents.quantities import wrapped
 from .cells import ASCII, UNICODE, Glyphs, Grid, Shaded, grid, heat_grids, printable
 
@@ -69,6 +79,19 @@ def _print_section(section: Section, console: Console, glyphs: Glyphs) -> None:
             grids = heat_grids(part, glyphs) if isinstance(part, HeatMap) else [grid(part, glyphs)]
             for i, one in enumerate(grids):
                 _print_grid(one, console, glyphs, is_first=i == 0)
+            if isinstance(part, Table) and console.width < WIDE:
+                _say_left_out(part, console, glyphs)
+
+
+def _say_left_out(table: Table, console: Console, glyphs: Glyphs) -> None:
+    """Which columns have no room, where the table says how to see them."""
+    names = [column.title.replace("\n", " ") for column in table.columns if column.is_wide]
+    if table.elsewhere is not None and names:
+        text = (
+            f"{console.width} columns leave out {', '.join(names)}; "
+            f"widen to {WIDE} or use {table.elsewhere}."
+        )
+        _say(text, console, glyphs, "dim")
 
 
 def _print_grid(shown: Grid, console: Console, glyphs: Glyphs, *, is_first: bool) -> None:

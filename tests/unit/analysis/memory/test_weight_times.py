@@ -93,6 +93,16 @@ def test_types_and_sizes_are_those_of_the_file_where_it_is_known() -> None:
     assert (row["size_bytes"], row["shape"], row["bits_per_weight"]) == (2**20, (1024, 2048), 4.0)
 
 
+@pytest.mark.parametrize("phase", ["prefill", "decode"])
+def test_a_name_of_a_weight_is_not_broken_where_one_phase_is_shown(phase: str) -> None:
+    profile = example_profile()
+    bounded = replace(profile, meta=profile.meta.replace(ceilings=example_ceilings()))
+    text = shown(bounded, by="tensor", phase=phase)
+    names = {line.split()[0] for line in text.partition("Weights")[2].splitlines() if "." in line}
+    assert {"token_embd.weight", "blk.0.attn_norm.weight", "blk.0.attn_q.weight"} <= names
+    assert f"80 columns leave out shape, {phase} code;" in text
+
+
 def test_one_phase_leaves_the_other_null() -> None:
     breakdown = break_down(example_profile(), by="tensor", phase="decode")
     rows = breakdown.tables["tensor"]
@@ -106,6 +116,14 @@ def test_the_view_fits_a_terminal_and_json_has_every_column() -> None:
     text = shown(run_document(breakdown))
     assert max(map(len, text.splitlines())) <= 80
     assert "Weights (3 of 4)" in text and "roof" in text and "blk.0.attn_q.weight" in text
+    lines = text.splitlines()
+    units = next(i for i, line in enumerate(lines) if line.startswith("weight "))
+    assert lines[units - 1].split() == ["prefill", *["decode"] * 3]
+    left_out = "80 columns leave out shape, prefill GB/s, prefill roof, prefill code, decode code;"
+    assert f"{left_out} widen to 180 or use --format csv." in " ".join(text.split())
+    wide = shown(run_document(breakdown), width=200)
+    assert "leave out" not in wide and "repack gemv_q4_K_8x8_q8_K" in wide
+    assert any(line.split() == ["prefill"] * 4 + ["decode"] * 4 for line in wide.splitlines())
     made = run_document(breakdown).data()["tensors"]
     assert [list(row) for row in made] == [list(COLUMNS)] * 3
     assert made[0]["tensor"] == "blk.0.attn_q.weight" and made[0]["decode_ceiling_share"] > 0

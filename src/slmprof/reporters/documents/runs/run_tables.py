@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -226,10 +227,10 @@ def _weights(breakdown: Breakdown) -> Section:
         # Where both are shown, generation, which reads all that there is, tells more.
         is_wide = phase != phases[-1]
         columns += [
-            Column(f"{phase} ms", "ms", f"{phase}_ms"),
-            Column("GB/s", "rate", f"{phase}_gbps", is_wide=is_wide),
-            Column("roof", "share", f"{phase}_ceiling_share", is_wide=is_wide),
-            Column("code", key=f"{phase}_impl", most=_CODE_WIDTH, is_wide=len(phases) > 1),
+            Column(f"{phase}\nms", "ms", f"{phase}_ms"),
+            Column(f"{phase}\nGB/s", "rate", f"{phase}_gbps", is_wide=is_wide),
+            Column(f"{phase}\nroof", "share", f"{phase}_ceiling_share", is_wide=is_wide),
+            Column(f"{phase}\ncode", key=f"{phase}_impl", most=_CODE_WIDTH, is_wide=True),
         ]
     top = breakdown.top or TOP_TENSORS
     rows = records(breakdown.tables["tensor"][:top])
@@ -242,7 +243,8 @@ def _weights(breakdown: Breakdown) -> Section:
         "ms: of the ops that read the weight, per step. GB/s: of all that they read and write. "
         "roof: the share of what this machine allows them."
     )
-    return Section(title, (Table.of(tuple(columns), rows), *notes(text)))
+    table = replace(Table.of(tuple(columns), rows), elsewhere="--format csv")
+    return Section(title, (table, *notes(text)))
 
 
 def _of_phase(
