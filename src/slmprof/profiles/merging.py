@@ -2,7 +2,8 @@
 
 Repeats are counted on from process to process, so that a repeat's number still names one pair of
 passes; `steps.process` says who made them. What a process does not measure but has (lanes, types,
-places, buffers, observations) is that of the first one; graphs that are equal are one graph.
+places, buffers, observations) is that of the first one, or as for memory of the one that had most
+of it resident; graphs that are equal are one graph.
 """
 
 from __future__ import annotations
@@ -15,16 +16,13 @@ from msgspec import UNSET
 
 from .data import ProfileData
 from .records.bandwidth import RunBandwidth
-from .records.meta import Meta, Run, Warmup
+from .records.meta import Memory, Meta, Run, Warmup
 from .reduction import merge_stats
 from .renumbering import Texts, renumbered
 from .schema import Int32, Table
 from .tables import TABLES, StepTable
 from .validation import check_profile
 from .vocabulary import PASS_WARMUP
-
-# Of the first process alone; of types those that it lacks are added.
-_FIRST_ONLY = ("places",)
 
 
 def merge_processes(profiles: Sequence[ProfileData]) -> ProfileData:
@@ -75,13 +73,16 @@ def _joined(first: ProfileData, second: ProfileData) -> ProfileData:
     of_first = [first.text(name) for name in first.types.name.tolist()]
     new_types = [second.text(name) not in of_first for name in second.types.name.tolist()]
     own["types"] = renumbered(second.types.take(np.array(new_types, bool)), numbers, {})
+    places = renumbered(second.places, numbers, {})
+    mine, other = first.meta.memory, second.meta.memory
     tables: dict[str, Table] = {}
     for table in TABLES:
         name = table.NAME
         rest: Table = getattr(second, name)
-        if name in _FIRST_ONLY:
-            rest = table.empty()
-        elif name == "steps":
+        if name == "places":
+            tables[name] = first.places if peak_of(mine) >= peak_of(other) else places
+            continue
+        if name == "steps":
             rest = _counted_on(first.steps, second.steps)
         elif name not in own:
             rest = renumbered(rest, numbers, rows)
@@ -94,6 +95,11 @@ def _joined(first: ProfileData, second: ProfileData) -> ProfileData:
     made = replace(made, stats=merge_stats(made.stats))
     check_profile(made)
     return made
+
+
+def peak_of(memory: Memory) -> int:
+    """The most that the process had resident; 0 where that is not known."""
+    return memory.rss_peak_bytes or 0
 
 
 def _counted_on(first: StepTable, second: StepTable) -> StepTable:
@@ -144,6 +150,7 @@ def _joined_meta(first: ProfileData, second: ProfileData) -> Meta:
         environment=environment,
         run=_joined_run(meta.run, other.run),
         bandwidth=_joined_bandwidth(meta.bandwidth, other.bandwidth),
+        memory=max(meta.memory, other.memory, key=peak_of),
     )
     return joined.with_warnings(text for text in other.environment.warnings if text not in mine)
 

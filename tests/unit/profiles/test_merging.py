@@ -12,6 +12,7 @@ import pytest
 from builders import Builder, example_profile, with_conversion
 from memory_builder import with_memory
 
+from slmprof.analysis.comparison.samples import summarize_subject
 from slmprof.analysis.timing.spans import op_stats
 from slmprof.profiles.merging import merge_processes, n_processes
 from slmprof.profiles.records.bandwidth import BandwidthSample, RunBandwidth
@@ -117,6 +118,19 @@ def test_places_and_observations_are_the_first_ones() -> None:
     profile = merged(one, one)
     assert len(profile.places) == len(one.places)
     assert profile.meta.memory == one.meta.memory
+
+
+def test_memory_is_that_of_the_process_with_the_largest_peak() -> None:
+    one = with_memory()
+    memory = one.meta.memory
+    larger = memory.replace(rss_peak_bytes=(memory.rss_peak_bytes or 0) + 2**20)
+    fewer = one.places.take(slice(0, 1))
+    other = replace(one, meta=one.meta.replace(memory=larger), places=fewer)
+    for profile in (merged(one, other, one), merged(other, one)):
+        assert profile.meta.memory == larger
+        names = [profile.text(name) for name in profile.places.name.tolist()]
+        assert names == [other.text(name) for name in fewer.name.tolist()]
+    assert summarize_subject("a", [one, other], 0).meta.memory == larger
 
 
 def test_warnings_are_united_and_an_error_stays() -> None:

@@ -8,12 +8,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ...errors import UsageError
-from ...profiles.vocabulary import PHASES
+from ...profiles.vocabulary import MEMORY_KINDS, PHASES
 from ..graphs.weight_roles import PARTS
 from .intervals import Interval
 from .memory import NAMES as MEMORY_NAMES
+from .memory import RSS_PEAK, peak_slack, size_row
 from .rows import ONLY_A, ONLY_B, Row
-from .samples import BLOCK, KERNEL, LATENCY, MEMORY
+from .samples import BLOCK, KERNEL, LATENCY, LAYER, MEMORY, PART
 
 FAILED, HELD, UNDECIDED = "failed", "held", "undecided"
 
@@ -23,6 +24,7 @@ _PERCENT = "%"
 _UNITS = (_PERCENT, *_TIME_UNITS, *_SIZE_UNITS)
 _EXPRESSION = re.compile(r"\s*(?P<what>[^<>=]*[^<>=\s])\s*(?P<sign>[<>]=?)(?P<value>[^<>=]*)")
 _NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?")
+_LAYER = re.compile(r"layer \d+")
 _FORM = (
     "a condition is WHAT[.PHASE] > VALUE, as in 'decode > 3%', 'ffn.decode > 0.5ms', 'kv_cache > 0'"
 )
@@ -35,7 +37,8 @@ class Condition:
     Attributes:
         text: as it was written.
         what, name, phase: of the rows that are meant; `what` is None where the name may be that of
-            a kernel or of its code, which only the profiles tell. Without a phase, every phase.
+            a kernel, of its code or of a part, which only the profiles tell. Without a phase,
+            every phase.
         is_above: whether more than `value` is meant, or less.
         is_or_equal: whether `value` itself is meant as well.
         value: milliseconds or bytes; where `is_relative`, a share of `a`. Zero is zero of either.
@@ -90,12 +93,20 @@ class Condition:
         )
 
     def rows(self, rows: Iterable[Row]) -> list[Row]:
-        """The rows that it is about.
+        """The rows that it is about; a kind of memory that neither side has is nothing on both.
 
         Raises:
             UsageError: there is none.
         """
-        found = [row for row in rows if self._means(row)]
+        known = list(rows)
+        found = [row for row in known if self._means(row, self.what)]
+        # One name may be that of several things: of a kernel first, or of a block.
+        if not found and self.what is None:
+            found = [row for row in known if self._means(row, PART)]
+        if not found and self._may_be_memory():
+            found = [row for row in known if self._means(row, MEMORY)]
+            if not found and self.name in MEMORY_KINDS:
+                return [size_row(self.name, 0, 0)]
         if not found:
             where = f" in {self.phase}" if self.phase and self.what != LATENCY else ""
             raise UsageError(
@@ -103,13 +114,20 @@ class Condition:
             )
         return found
 
-    def _means(self, row: Row) -> bool:
+    def _may_be_memory(self) -> bool:
+        return self.name in MEMORY_NAMES and (
+            self.what == MEMORY or (self.phase is None and self.is_relative)
+        )
+
+    def _means(self, row: Row, what: str | None) -> bool:
         if self.phase is not None and row.phase != self.phase:
             return False
-        if self.what is None:
+        if what is None:
             return _is_of_kernel(row, self.name)
+        if what == PART:
+            return row.what == PART and self.name in (row.name, row.part)
         # Kinds of memory have rows of their buffers as well, which no condition is about.
-        return (row.what, row.name, row.buffer_type) == (self.what, self.name, None)
+        return (row.what, row.name, row.buffer_type) == (what, self.name, None)
 
     def state(self, row: Row) -> str:
         """`failed` where it is sure that the condition is met, `held` where it is sure that it is
@@ -131,7 +149,12 @@ class Condition:
         """What the difference lies in, in the unit of the value; None where that is not known."""
         if row.note not in ("", ONLY_A, ONLY_B):
             return None
-        if not self.is_relative:
+        if (row.what, row.name) == (MEMORY, RSS_PEAK):
+            slack = peak_slack(row.a or 0.0)
+            base = (row.a or 1.0) if self.is_relative else 1.0
+            return (row.difference - slack) / base, (row.difference + slack) / base
+        # Without one it is not in all processes: then the next ones may not have it either.
+        if not self.is_relative or row.intervals.corrected_ci is None:
             return row.intervals.corrected_ci
         if not row.a:
             # What was not there has grown by more than any percentage.
@@ -184,10 +207,12 @@ def _value(text: str, whole: str) -> tuple[float, str]:
 
 
 def _kind_of(name: str, unit: str) -> str | None:
-    """What rows a name is of; None for a kernel or its code. `other` is a block, and in bytes a
-    kind of memory."""
+    """What rows a name is of; None for a kernel, its code, or a part. `other` is a block, and in
+    bytes a kind of memory."""
     if name in PHASES:
         return LATENCY
+    if _LAYER.fullmatch(name):
+        return LAYER
     if name in PARTS and unit not in _SIZE_UNITS:
         return BLOCK
     return MEMORY if name in MEMORY_NAMES else BLOCK if name in PARTS else None

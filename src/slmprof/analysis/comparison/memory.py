@@ -22,23 +22,31 @@ def memory_rows(a: Subject, b: Subject) -> list[Row]:
     of the resident set, which counts as the same within 1 % or 4 MiB. All else is exact."""
     totals = [{**s.memory_totals, TOTAL: sum(s.memory_totals.values())} for s in (a, b)]
     kinds = [kind for kind in totals[0] if totals[0][kind] or totals[1][kind]]
-    rows = [_row(kind, totals[0][kind], totals[1][kind]) for kind in kinds]
+    rows = [size_row(kind, totals[0][kind], totals[1][kind]) for kind in kinds]
     buffers = [_buffers(s.meta.memory) for s in (a, b)]
     for device, buffer_type, kind in {**buffers[0], **buffers[1]}:
         sizes = [of.get((device, buffer_type, kind), 0) for of in buffers]
-        rows.append(replace(_row(kind, *sizes), device=device, buffer_type=buffer_type))
+        rows.append(replace(size_row(kind, *sizes), device=device, buffer_type=buffer_type))
     peak_a, peak_b = (s.meta.memory.rss_peak_bytes for s in (a, b))
     if peak_a is not None and peak_b is not None:
-        slack = max(_RSS_MARGIN * peak_a, _RSS_LEAST)
-        rows.append(_row(RSS_PEAK, peak_a, peak_b, slack))
+        row = size_row(RSS_PEAK, peak_a, peak_b)
+        verdict = size_verdict(peak_a, peak_b, peak_slack(peak_a))
+        # It is not exact, and one figure a side has no interval.
+        rows.append(replace(row, verdict=verdict, intervals=Intervals()))
     return rows
 
 
-def _row(name: str, a: int, b: int, slack: float = 0.0) -> Row:
-    """A row of sizes, of which differences up to `slack` do not count."""
+def peak_slack(peak: float) -> float:
+    """Bytes by which the peaks of two processes that do the same may differ."""
+    return max(_RSS_MARGIN * peak, _RSS_LEAST)
+
+
+def size_row(name: str, a: int, b: int) -> Row:
+    """A row of exact sizes."""
     difference = float(b - a)
-    ends = difference - slack, difference + slack
-    relative = (ends[0] / a, ends[1] / a) if a else None
+    relative = difference / a if a else None
+    ends = difference, difference
+    relative_ends = None if relative is None else (relative, relative)
     return Row(
         what=MEMORY,
         name=name,
@@ -47,9 +55,9 @@ def _row(name: str, a: int, b: int, slack: float = 0.0) -> Row:
         b=b,
         unit=BYTES,
         difference=difference,
-        relative=difference / a if a else None,
-        verdict=size_verdict(a, b, slack),
-        intervals=Intervals(ends, relative, ends, relative),
+        relative=relative,
+        verdict=size_verdict(a, b),
+        intervals=Intervals(ends, relative_ends, ends, relative_ends),
     )
 
 

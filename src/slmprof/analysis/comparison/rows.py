@@ -33,7 +33,8 @@ class Intervals:
     """Intervals over processes; None where there are too few, or no base to relate to.
 
     Attributes:
-        ci95: 95 % interval of the difference. Of a size, which is exact, the difference itself.
+        ci95: 95 % interval of the difference. Of a size, which is exact, the difference itself;
+            None of the peak of the resident set.
         relative_ci95: that of the relative difference.
         corrected_ci, relative_corrected_ci: at the level that is left for one row where all rows
             together are to be right.

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from ...profiles.data import ProfileData
+from ...profiles.merging import peak_of
 from ...profiles.records.meta import Meta
 from ...profiles.selection import measured_processes, select_process
 from ...profiles.vocabulary import PASS_TIMING, PHASES
@@ -169,8 +170,8 @@ class _Disturbance:
 
 
 def _meta(profiles: Sequence[Derived], n_processes: int) -> Meta:
-    """The first profile's, with the warnings of all; of those that differ in their numbers alone,
-    the one with the largest."""
+    """The first profile's, with the memory of the largest peak and the warnings of all; of those
+    that differ in their numbers alone, the one with the largest."""
     first = profiles[0].data.meta
     told: dict[str, str] = {}
     for profile in profiles:
@@ -179,7 +180,8 @@ def _meta(profiles: Sequence[Derived], n_processes: int) -> Meta:
             told[kind] = max(text, told.get(kind, text), key=_numbers)
     environment = first.environment.replace(warnings=tuple(told.values()))
     config = replace(first.config, processes=n_processes)
-    return first.replace(config=config, environment=environment)
+    memory = max((profile.data.meta.memory for profile in profiles), key=peak_of)
+    return first.replace(config=config, environment=environment, memory=memory)
 
 
 def warning_kind(text: str) -> str:

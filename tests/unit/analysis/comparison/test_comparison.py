@@ -11,7 +11,7 @@ import pytest
 from compared import DECODE, PREFILL, about, around, block, kernel, layer, op, subject
 
 from slmprof.analysis.comparison.comparison import Comparison, compare_subjects
-from slmprof.analysis.comparison.rows import Row
+from slmprof.analysis.comparison.rows import Intervals, Row
 from slmprof.analysis.comparison.samples import summarize_subject
 from slmprof.errors import UsageError
 from slmprof.profiles.vocabulary import PASS_OP
@@ -258,6 +258,13 @@ def test_memory_by_kind_buffer_and_peak() -> None:
     assert found["weights", "CPU"] == (0, mib, "larger")
     assert found["rss_peak", None] == (20 * mib, 20 * mib, "same")
     assert ("recurrent_state", None) not in found
+
+
+def test_the_peak_of_the_process_has_no_interval() -> None:
+    sides = [subject("A"), subject("B", meta=about("memory", rss_peak_bytes=21 * 2**20))]
+    row = of(compare_subjects(sides), "memory", "rss_peak", None)
+    assert row.verdict == "same" and row.difference == 2**20
+    assert row.intervals == Intervals()
 
 
 def test_what_differs_in_machine_build_model_and_settings() -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
-from compared import DECODE, N, about, around, block, kernel, subject
+from compared import DECODE, N, about, around, block, kernel, layer, subject
 
 from slmprof.analysis.comparison.comparison import Comparison, compare_subjects
 from slmprof.analysis.comparison.conditions import Condition
+from slmprof.analysis.comparison.samples import PART, Place
 from slmprof.errors import UsageError
 
 
@@ -99,6 +101,49 @@ def test_a_kernel_is_named_by_itself_or_by_its_code() -> None:
     assert [o.row.is_of_code for o in found.outcomes] == [False, True]
 
 
+def test_other_without_a_block_of_that_name_is_memory() -> None:
+    assert states(compared("other > 0")) == ["held"]
+    grown = compared("other > 0", "other > 3%", meta_b=about("memory", {"other": 5}))
+    assert states(grown) == ["failed", "failed"]
+
+
+def test_a_kind_of_memory_that_neither_has_is_nothing_on_both() -> None:
+    made = compared("recurrent_state > 0", "recurrent_state > 1KiB", "recurrent_state >= 0")
+    assert states(made) == ["held", "held", "failed"]
+    assert (made.outcomes[0].row.a, made.outcomes[0].row.b) == (0, 0)
+
+
+def test_layers_and_parts_are_named_as_well() -> None:
+    sides = [
+        subject(
+            name,
+            {
+                layer(3): around(time, seed=turn),
+                Place(PART, "decode", "ffn/gate_up", block="ffn", part="gate_up"): around(
+                    time, seed=turn + 1
+                ),
+            },
+            turn=turn,
+        )
+        for name, time, turn in (("A", 5.0, 0), ("B", 6.0, 2))
+    ]
+    texts = ("layer 3 > 3%", "layer 3.decode > 0.1ms", "gate_up > 3%", "ffn/gate_up.decode > 50%")
+    made = compare_subjects(sides, conditions=[Condition.parse(text) for text in texts])
+    assert states(made) == ["failed", "failed", "failed", "held"]
+
+
+def test_a_kernel_that_some_processes_lack_decides_nothing() -> None:
+    some = [1.0] * (N - 1) + [math.nan]
+    times = {DECODE: around(9.0), kernel("rope"): around(1.0)}
+    sides = [
+        subject("A", times, turn=0),
+        subject("B", {**times, kernel("new"): some, kernel("all"): around(1.0)}, turn=2),
+    ]
+    texts = ("new > 3%", "new > 0", "new > 0.1ms", "all > 3%")
+    made = compare_subjects(sides, conditions=[Condition.parse(text) for text in texts])
+    assert states(made) == ["undecided"] * 3 + ["failed"]
+
+
 def test_without_a_phase_every_phase_counts() -> None:
     sides = [
         subject(
@@ -155,7 +200,7 @@ def test_what_is_no_condition_is_wrong_usage(text: str, reason: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["recurrent > 3%", "mul_mat_vec_qq > 3%", "prefill > 3%", "recurrent_state > 0"]
+    "text", ["recurrent > 3%", "mul_mat_vec_qq > 3%", "prefill > 3%", "layer 9 > 0", "nope > 0"]
 )
 def test_what_names_nothing_is_never_a_pass(text: str) -> None:
     with pytest.raises(UsageError, match="names nothing that was compared"):
