@@ -12,12 +12,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ..analysis.verdicts.fallbacks import fallbacks_of, named_type
 from ..errors import ModelError, UsageError
 from ..profiles.records.fallbacks import Fallbacks, StoredWeight, find_fallbacks
 from ..settings.dimensions import Dimensions, MetadataValue
 from ..settings.model_source import CONFIG, ModelSource, Source
 from .architectures import Fill, TensorSpec, architecture_of, list_metadata, list_tensors
 from .configs.file import read_config
+from .ggml_types import weight_types
 from .presets import find_preset
 
 DEFAULT_FILE_TYPE = "Q4_K_M"
@@ -159,11 +161,18 @@ def plan_model(
 def _find_fallbacks(
     plan: ModelPlan, specs: Sequence[TensorSpec], patterns: TensorTypes
 ) -> Fallbacks | None:
-    """What the quantizer would have chosen if every row divided, beside what it chose."""
+    """What the quantizer would have chosen if every row divided, beside what it chose.
+
+    Without patterns it is what everyone else can tell who has the file alone.
+    """
     from .. import _core
 
     if all(spec.shape[0] % _LARGEST_BLOCK == 0 for spec in specs if len(spec.shape) > 1):
         return None
+    types = weight_types()
+    if not patterns and named_type(plan.file_type, types) is not None:
+        stored = [(tensor.type, tensor.shape, tensor.size_bytes) for tensor in plan.tensors]
+        return fallbacks_of(stored, plan.file_type, types, plan.n_params, plan.size_bytes)
     longer = [
         replace(spec, shape=(-(-spec.shape[0] // _LARGEST_BLOCK) * _LARGEST_BLOCK, *spec.shape[1:]))
         for spec in specs

@@ -10,9 +10,11 @@ from small_models import small_dimensions
 
 from slmprof.commands.main import main
 from slmprof.errors import UsageError
+from slmprof.models.outline import outline_plan
 from slmprof.models.presets import PRESETS
 from slmprof.models.synthesis import plan_model, plan_source, synthesize
 from slmprof.planning.process import plan_memory
+from slmprof.reporters.documents.fallbacks import fallback_text
 from slmprof.settings.dimensions import Dimensions
 
 TINY = PRESETS["tiny"].dimensions
@@ -129,3 +131,15 @@ def test_what_is_inferred_of_a_file_is_what_was_asked_for(preset: str) -> None:
     assert asked is not None and inferred is not None
     assert inferred.n_fallen == asked.n_fallen and inferred.rows == asked.rows
     assert abs(inferred.asked_bytes - asked.asked_bytes) < 0.02 * asked.asked_bytes
+
+
+@pytest.mark.parametrize("file_type", ["Q4_K_M", "Q5_K_S", "Q2_K", "Q8_0", "IQ4_XS"])
+def test_a_written_file_tells_the_same_fallbacks_as_its_plan(
+    file_type: str, tmp_path: Path
+) -> None:
+    dimensions = small_dimensions("llama", n_embd=720, n_ff=1920, n_head=12, n_head_kv=12)
+    plan = plan_model(dimensions, file_type)
+    found = plan_memory(outline_plan(plan, tmp_path), n_ctx=256).model.fallbacks
+    assert found == plan.fallbacks
+    if found is not None:
+        assert fallback_text(found).startswith(f"asked {file_type}: ")

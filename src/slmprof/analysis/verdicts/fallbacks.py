@@ -6,6 +6,7 @@ Without pandas: plans of memory tell it as well.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from ...profiles.records.fallbacks import Fallbacks, StoredWeight, find_fallbacks
@@ -14,6 +15,7 @@ from ...profiles.tables import TensorType
 # The types that llama.cpp's quantizer falls back to from one other type alone; what else is found
 # in its place was asked for in the type that the file is named for.
 _FALLS_FROM = {"q5_0": "q4_K", "q5_1": "q5_K", "q8_0": "q6_K"}
+_SIZED = re.compile(r"Q[2-5]_K")
 # What is left where no quantized type can hold a row.
 _LAST_RESORT = "f16"
 
@@ -36,6 +38,15 @@ def named_type(file_type: str, types: Mapping[str, TensorType]) -> str | None:
     return name if not rest or not rest[0].isalnum() else None
 
 
+def quantizer_name(file_type: str) -> str:
+    """A file type as llama-quantize is asked for it: `Q4_K_M` for `Q4_K - Medium`."""
+    name, _, size = file_type.removeprefix("(guessed) ").partition(" - ")
+    # Of two bits there is a small one beside the one that has no other name.
+    if _SIZED.fullmatch(name) and size in ("Small", "Medium", "Large"):
+        return name if (name, size) == ("Q2_K", "Medium") else f"{name}_{size[0]}"
+    return name if size.endswith("bpw") and name != "IQ3_S mix" else file_type.strip()
+
+
 def fallbacks_of(
     weights: Iterable[Weight],
     file_type: str | None,
@@ -53,7 +64,7 @@ def fallbacks_of(
         types: how ggml stores each type.
         n_params, size_bytes: of the whole model.
     """
-    label = (file_type or "").removeprefix("(guessed) ")
+    label = quantizer_name(file_type or "")
     named = named_type(label, types)
     if named is None or not types[named].is_quantized:
         return None

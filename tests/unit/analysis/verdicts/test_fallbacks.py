@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from slmprof.analysis.verdicts.fallbacks import fallbacks_of
+import pytest
+
+from slmprof.analysis.verdicts.fallbacks import fallbacks_of, quantizer_name
 from slmprof.profiles.records.fallbacks import StoredWeight, find_fallbacks
 from slmprof.profiles.tables import TensorType
 from slmprof.reporters.documents.fallbacks import fallback_records, fallback_text
@@ -40,7 +42,7 @@ def test_what_fell_back_is_counted_by_the_type_it_was_asked_for_in() -> None:
     assert found.groups[1].asked_bytes == 2 * 576 * 1024 * 144 // 256
     assert found.asked_bytes < found.size_bytes
     text = fallback_text(found)
-    assert text.startswith("asked Q4_K - Medium: 3 of 6 tensors (rows of 576) fell back to q8_0")
+    assert text.startswith("asked Q4_K_M: 3 of 6 tensors (rows of 576) fell back to q8_0")
     assert "bits per weight in all" in text and "instead of" in text
     assert fallback_records(found)[0]["got"] == "q8_0" and fallback_records(None) == []
 
@@ -64,3 +66,16 @@ def test_what_hardly_counts_is_not_told() -> None:
     slight = [StoredWeight("q4_K", "q5_0", 576, 4, 3)]
     assert find_fallbacks(slight, "Q4_K_M", 100, 10_000, 1000) is None
     assert find_fallbacks([], "Q4_K_M", 100, 10_000, 1000) is None
+
+
+@pytest.mark.parametrize(
+    ("told", "asked"),
+    [
+        ("Q4_K - Medium", "Q4_K_M"), ("(guessed) Q5_K - Small", "Q5_K_S"),
+        ("Q2_K - Medium", "Q2_K"),
+        ("Q2_K - Small", "Q2_K_S"), ("Q3_K - Large", "Q3_K_L"), ("Q8_0", "Q8_0"),
+        ("IQ2_M - 2.7 bpw", "IQ2_M"), ("Q4_K_M", "Q4_K_M"), ("all F32", "all F32"),
+    ],
+)  # fmt: skip
+def test_a_file_type_is_named_as_it_is_asked_for(told: str, asked: str) -> None:
+    assert quantizer_name(told) == asked
