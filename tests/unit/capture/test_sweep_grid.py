@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 from dataclasses import fields, replace
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -444,7 +445,9 @@ def test_wide_sweeps_keep_to_80_columns(tmp_path: Path, capsys: pytest.CaptureFi
     # The blocks of both phases stand in tables of their own.
     assert sum("512" in line for line in lines) == 8
     assert sum("attention" in line and "lm_head" in line for line in lines) == 2
-    assert all("file" in line for line in lines if "attention" in line)
+    # Their unit stands below the names of the blocks, beside the title of the first column.
+    heads = [below for line, below in pairwise(lines) if "attention" in line]
+    assert all("file" in line and "ms/token" in line for line in heads)
 
 
 def test_a_pause_stands_between_the_points_and_the_time_left_is_told() -> None:
