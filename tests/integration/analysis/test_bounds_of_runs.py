@@ -17,6 +17,7 @@ from slmprof.machine.ceilings import cache_path, ceilings, fingerprint
 ModelMaker = Callable[..., Path]
 
 
+@pytest.mark.usefixtures("any_load")
 def test_ops_have_a_bound_and_a_share_of_their_ceiling(small_model: ModelMaker) -> None:
     profile = slmprof.profile(small_model(), n_prompt=16, n_gen=3, repeats=1, threads=2)
     assert profile.meta.ceilings.n_threads == 2
@@ -24,8 +25,9 @@ def test_ops_have_a_bound_and_a_share_of_their_ceiling(small_model: ModelMaker) 
     words = {"memory", "cache", "compute", "kernel", "sync", "unexplained"}
     assert set(ops["bound"].dropna()) <= words
     assert ops["bound"].notna().all()
-    assert ops["ceiling_share"].notna().all()
-    assert (ops["ceiling_share"] >= 0).all()
+    # Of a roof that is exceeded, as one that was measured beside another load, there is no share.
+    assert ops["ceiling_share"].notna().any()
+    assert (ops["ceiling_share"].dropna() >= 0).all()
 
 
 def test_without_ceilings_nothing_is_bound(small_model: ModelMaker) -> None:

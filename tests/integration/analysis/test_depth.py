@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -11,20 +11,10 @@ import pytest
 from command_line import run
 
 import slmprof
-from slmprof.analysis.timing import disturbance, phases
 
 ModelMaker = Callable[..., Path]
+pytestmark = pytest.mark.usefixtures("any_load")
 SETTINGS = {"n_prompt": 8, "n_gen": 3, "repeats": 2, "threads": 1, "n_depth": (0, 128, 300)}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _any_load() -> Iterator[None]:
-    """What else the machine does is not for these tests to judge."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(disturbance, "MAX_EXCESS", float("inf"))
-        patch.setattr(phases, "MAX_DIFFERENCE_OF_SHARES", float("inf"))
-        patch.setattr(phases, "MAX_OFF_CORE", float("inf"))
-        yield
 
 
 @pytest.fixture(scope="module")
