@@ -31,7 +31,13 @@ _LONGEST_POLL_SECONDS = 3600.0  # the system's own limit is some weeks
 
 @contextlib.contextmanager
 def asked(
-    module: str, question: Json, what: str, doing: str = "", timeout: float | None = None
+    module: str,
+    question: Json,
+    what: str,
+    doing: str = "",
+    timeout: float | None = None,
+    *,
+    has_files: bool = True,
 ) -> Iterator[Answer]:
     """Starts the child, which works while the caller does something else.
 
@@ -40,9 +46,11 @@ def asked(
         what: what the child does, for its errors: `measures the ceilings`.
         doing: stands before the name of a stage where it is no sentence of its own: `measuring `.
         timeout: seconds that the answer may take; without it any time.
+        has_files: whether the child has a folder. What a child asks should have none: the child
+            may be killed, and the folder would be left.
     """
     with (
-        tempfile.TemporaryDirectory(prefix="slmprof-", ignore_cleanup_errors=True) as folder,
+        _folder() if has_files else contextlib.nullcontext("") as folder,
         started(module) as child,
     ):
         line = json.dumps({"question": question, "folder": folder}) + "\n"
@@ -53,13 +61,17 @@ def asked(
         yield Answer(child, folder, what, doing, timeout)
 
 
+def _folder() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="slmprof-", ignore_cleanup_errors=True)
+
+
 @dataclass
 class Answer:
     """An answer in the making.
 
     Attributes:
         child: the process.
-        folder: where the child may leave files; it goes with the question.
+        folder: where the child may leave files, or empty; it goes with the question.
         what, doing, timeout: as `asked` has them.
     """
 

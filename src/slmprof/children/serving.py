@@ -26,7 +26,7 @@ def serve(job: str, answer: Callable[[Json, str, OnProgress], Json]) -> NoReturn
 
     Args:
         job: what `answer` does, for its errors: `measure the ceilings`.
-        answer: is given the question, the folder for its files, and whom to tell of progress.
+        answer: is given the question, the folder for its files, if any, and where to report.
     """
     # A backtrace would start a debugger, which may hang; the last log lines say enough.
     os.environ.setdefault("GGML_NO_BACKTRACE", "1")
@@ -89,9 +89,10 @@ def _leave_with_parent(folder: str) -> None:
 def _leave(folder: str) -> NoReturn:
     """Ends this process after its parent, which could not clear up what it had made for us."""
     _leaving.acquire()  # for good: the work goes on meanwhile and may end here as well
-    # Under another name nothing more can be written into it.
-    gone = f"{folder}.gone"
-    with contextlib.suppress(OSError):
-        Path(folder).rename(gone)
-    shutil.rmtree(gone, ignore_errors=True)
+    if folder:
+        # Under another name nothing more can be written into it.
+        gone = f"{folder}.gone"
+        with contextlib.suppress(OSError):
+            Path(folder).rename(gone)
+        shutil.rmtree(gone, ignore_errors=True)
     os._exit(1)

@@ -22,6 +22,10 @@ def memory_bandwidth(n_threads: int) -> dict[str, Any]:
     """
     question = {"n_threads": n_threads}
     with asked(
-        _WORKER, question, "measures the bandwidth of memory", timeout=_TIMEOUT_SECONDS
+        _WORKER,
+        question,
+        "measures the bandwidth of memory",
+        timeout=_TIMEOUT_SECONDS,
+        has_files=False,
     ) as answer:
         return answer.wait()

@@ -191,7 +191,7 @@ def measure_ceilings(n_threads: int, on_progress: OnProgress | None = None) -> C
     """
     check_threads(n_threads)
     question = {"n_threads": n_threads}
-    with asked(_WORKER, question, "measures the ceilings", "measuring ") as answer:
+    with asked(_WORKER, question, "measures the ceilings", "measuring ", has_files=False) as answer:
         return Ceilings.from_json(answer.wait(on_progress))
 
 

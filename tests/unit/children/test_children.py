@@ -313,3 +313,20 @@ def test_a_parent_that_goes(tmp_path: Path, number: signal.Signals, body: str) -
         time.sleep(0.02)
     assert is_gone(int(pid))
     assert not Path(folder).exists()
+
+
+def test_a_child_without_files_has_no_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A child's own children have none: nobody would clear it up once the child is killed."""
+    write_child(tmp_path, "return {'folder': folder}")
+    text = (tmp_path / f"{MODULE}.py").read_text()
+    (tmp_path / f"{MODULE}.py").write_text(text.replace("    Path(folder, 'pid')", "    #"))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([PACKAGE_ROOT, str(tmp_path)]))
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "made"))
+    (tmp_path / "made").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", None)
+    with asked(MODULE, {}, "does this", has_files=False) as answer:
+        assert answer.folder == ""
+        assert list((tmp_path / "made").iterdir()) == []
+        assert answer.wait() == {"folder": ""}
