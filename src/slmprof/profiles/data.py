@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 from . import tables
 from .records.meta import Meta
+
+_Profile = TypeVar("_Profile", bound="ProfileData")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -25,6 +29,17 @@ class ProfileData:
     places: tables.PlaceTable
     lanes: tables.LaneTable
     types: tables.TypeTable
+
+    @classmethod
+    def of_tables(
+        cls, meta: Meta, strings: tuple[str, ...], named: Mapping[str, Any]
+    ) -> ProfileData:
+        """A profile with all its tables, by their names."""
+        return cls(meta=meta, strings=strings, **named)
+
+    def with_tables(self: _Profile, named: Mapping[str, Any]) -> _Profile:
+        """The same with some tables exchanged, by their names."""
+        return replace(self, **named)
 
     def __repr__(self) -> str:
         name = self.meta.model.name or "unnamed model"

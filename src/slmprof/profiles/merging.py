@@ -87,11 +87,7 @@ def _joined(first: ProfileData, second: ProfileData) -> ProfileData:
         elif name not in own:
             rest = renumbered(rest, numbers, rows)
         tables[name] = table.concatenate([getattr(first, name), own.get(name, rest)])
-    made = ProfileData(
-        meta=_joined_meta(first, second),
-        strings=tuple(texts.texts),
-        **tables,  # type: ignore[arg-type]
-    )
+    made = ProfileData.of_tables(_joined_meta(first, second), tuple(texts.texts), tables)
     made = replace(made, stats=merge_stats(made.stats))
     check_profile(made)
     return made

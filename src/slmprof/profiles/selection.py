@@ -76,4 +76,4 @@ def _with_rows(profile: _Profile, column: str, value: int) -> _Profile:
             columns = rows.take(kept[table.NAME]).columns()
             renumbered = {name: number[of][columns[name]] for name, of in referring.items()}
             tables[table.NAME] = table.from_columns({**columns, **renumbered})
-    return replace(profile, **tables)  # type: ignore[arg-type]
+    return profile.with_tables(tables)

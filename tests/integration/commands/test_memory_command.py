@@ -222,7 +222,7 @@ def test_where_nothing_fits_a_change_is_planned_before_it_is_named(tmp_path: Pat
     change = report.change
     assert change is not None and change.missing_bytes == 0 and len(change.settings) > 1
     assert change.size_bytes <= budget
-    again = plan_memory(path, **{**change.settings, "n_ctx": 32768})  # type: ignore[arg-type]
+    again = plan_memory(path, **{**change.settings, "n_ctx": 32768})
     # Each planning measures the process anew.
     assert abs(again.settings[0].reserved_bytes - change.size_bytes) < 4 * MIB
     report = plan_memory(path, fit_bytes=1 << 20, n_ctx=32768, fit_for="reserved")

@@ -48,7 +48,7 @@ def test_memory_is_seen_at_its_points_and_no_others() -> None:
     monitor = MemoryMonitor([BUFFER])
     monitor.begin(engine)
     for point in ("prefill", "decode", "warm-up", "repeat", "repeat", "end"):
-        monitor.reach(point, engine)  # type: ignore[arg-type]
+        monitor.reach(point, engine)
     assert engine.n_looks == 6
     points = ["start", "load", "context", "prefill", "decode", "end"]
     assert seen(monitor) == list(zip(points, range(1, 7), strict=True))
@@ -61,7 +61,7 @@ def test_of_two_looks_at_one_point_the_last_one_counts() -> None:
     engine: Any = FakeEngine()
     monitor = MemoryMonitor([])
     for point in ("end", "decode", "end"):
-        monitor.reach(point, engine)  # type: ignore[arg-type]
+        monitor.reach(point, engine)
     assert seen(monitor) == [("decode", 2), ("end", 3)]
 
 
@@ -87,7 +87,7 @@ def test_the_load_is_measured_from_the_warm_up_to_the_last_repeat(
     assert monitor.describe(meta) == meta
     for time, point in (("warm", "warm-up"), ("1", "repeat"), ("2", "repeat"), ("late", "end")):
         now[0] = time
-        monitor.reach(point, engine)  # type: ignore[arg-type]
+        monitor.reach(point, engine)
     environment = monitor.describe(meta).environment
     assert environment.load == Load(core_seconds=10.0, others_share=0.5)
     assert environment.warnings == (
@@ -127,7 +127,7 @@ def test_bandwidth_is_measured_after_the_warm_up_and_after_each_repeat(
     assert monitor.leaves_caches_cold
     assert monitor.describe(Meta()) == Meta()
     for point in ("prefill", "decode", "warm-up", "repeat", "repeat", "end"):
-        monitor.reach(point, engine)  # type: ignore[arg-type]
+        monitor.reach(point, engine)
     found = monitor.describe(Meta()).bandwidth
     assert found is not None and (found.n_threads, found.working_set_bytes) == (2, 7)
     assert [(one.point, one.read_gbps) for one in found.samples] == [

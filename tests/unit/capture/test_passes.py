@@ -142,9 +142,9 @@ def test_a_state_that_cannot_be_cut_is_computed_again() -> None:
 def test_caches_that_a_monitor_left_cold_are_filled_before_each_repeat(can_cut: bool) -> None:
     session = FakeSession(CaptureConfig("m", n_depth=(0, 8), n_gen=2, repeats=2), can_cut)
     session.leaves_caches_cold = True
-    steps = [chunk["steps"] for chunk in Passes(session, print, clock=lambda: 0.0)]  # type: ignore[arg-type]
+    steps = [chunk["steps"] for chunk in Passes(session, print, clock=lambda: 0.0)]
     plain = FakeSession(session.config, can_cut)
-    wanted = [chunk["steps"] for chunk in Passes(plain, print, clock=lambda: 0.0)]  # type: ignore[arg-type]
+    wanted = [chunk["steps"] for chunk in Passes(plain, print, clock=lambda: 0.0)]
     # One token each, that no step is of, at the depth where the repeat begins.
     assert session.n_filled > plain.n_filled and session.visits == plain.visits
     if can_cut:
@@ -155,7 +155,7 @@ def test_caches_that_a_monitor_left_cold_are_filled_before_each_repeat(can_cut: 
 def test_events_of_all_processes_are_kept_while_they_are_not_too_many() -> None:
     for processes, expected in ((1, "all"), (3, "aggregate")):
         config = CaptureConfig("m", repeats=2, processes=processes)
-        passes = Passes(FakeSession(config, True), lambda _: None)  # type: ignore[arg-type]
+        passes = Passes(FakeSession(config, True), lambda _: None)
         passes._choose_events(1_000_000)
         assert passes.events == expected
 
@@ -164,5 +164,5 @@ def test_a_model_that_keeps_nothing_of_its_prompt_gets_no_token_more() -> None:
     session = FakeSession(CaptureConfig("m", n_gen=2, repeats=2), True)
     session.leaves_caches_cold = True
     session.model_info = {"has_encoder": True}
-    list(Passes(session, print, clock=lambda: 0.0))  # type: ignore[arg-type]
+    list(Passes(session, print, clock=lambda: 0.0))
     assert session.n_filled == 0

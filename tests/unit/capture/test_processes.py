@@ -94,4 +94,4 @@ def test_a_session_is_one_process() -> None:
     from slmprof.capture.session import Session
 
     with pytest.raises(UsageError, match="this one process"):
-        Session("a.gguf", processes=2)  # type: ignore[call-arg]
+        Session("a.gguf", processes=2)

@@ -27,11 +27,11 @@ class ModelFileMonitor(Monitor):
         self._path = path
         self._identity = identify(path)
 
-    def begin(self, engine: _core.Engine) -> None:  # noqa: ARG002
+    def begin(self, _: _core.Engine) -> None:
         """What was loaded is what was identified."""
         check_unchanged(self._path, self._identity)
 
-    def reach(self, point: Point, engine: _core.Engine) -> None:  # noqa: ARG002
+    def reach(self, point: Point, _: _core.Engine) -> None:
         """What was measured is what was loaded."""
         if point == "end":
             check_unchanged(self._path, self._identity)

@@ -93,11 +93,7 @@ def assemble(directory: str | os.PathLike[str], error: str | None = None) -> Pro
         for name, table in tables.items():
             parts[name].append(renumbered(table, texts, first))
     tables = {table.NAME: table.concatenate(parts[table.NAME]) for table in TABLES}
-    profile = ProfileData(
-        meta=Meta.from_json(header),
-        strings=tuple(strings.texts),
-        **tables,  # type: ignore[arg-type]
-    )
+    profile = ProfileData.of_tables(Meta.from_json(header), tuple(strings.texts), tables)
     profile = replace(profile, stats=merge_stats(profile.stats))
     check_profile(profile)
     return _with_outcome(profile, error)

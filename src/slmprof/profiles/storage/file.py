@@ -68,7 +68,7 @@ def load(path: str | os.PathLike[str]) -> ProfileData:
         if version < LaneTable.SINCE:
             tables, strings = with_lanes_and_types(tables, strings)
         read = Meta.from_json(meta)
-        profile = ProfileData(meta=read, strings=strings, **tables)  # type: ignore[arg-type]
+        profile = ProfileData.of_tables(read, strings, tables)
         check_profile(profile)
     except ProfileFormatError as error:
         raise ProfileFormatError(f"cannot read profile {source}: {error}") from error

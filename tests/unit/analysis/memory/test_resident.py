@@ -105,7 +105,7 @@ def test_a_prompt_of_any_length_is_planned_by_its_largest_ubatches() -> None:
         return placed(graph(4))
 
     places = weights(("CPU_Mapped", 0, 0, 250), ("CPU_REPACK", 0, 100, 40))
-    found = expect_resident(Steps(600, 4096, 1000), plan(), GRAPHS, graph_of, places, 5 * MIB)  # type: ignore[arg-type]
+    found = expect_resident(Steps(600, 4096, 1000), plan(), GRAPHS, graph_of, places, 5 * MIB)
     # 512 and 488 tokens before the prompt, then 512 and 88; cells in steps of 256.
     assert asked == [(512, 512, 1), (1024, 488, 1), (1536, 512, 1), (1792, 88, 1)]
     assert found.of_kind("compute") == (1 + 4 + 4) * PAGE
@@ -120,7 +120,7 @@ def test_a_prompt_of_any_length_is_planned_by_its_largest_ubatches() -> None:
 
 def test_a_model_that_only_encodes_has_outputs_for_each_token() -> None:
     whole = plan(has_memory=False)
-    found = expect_resident(Steps(600, 4096), whole, GRAPHS, lambda *_: GRAPHS[0], weights(), 0)  # type: ignore[arg-type,return-value]
+    found = expect_resident(Steps(600, 4096), whole, GRAPHS, lambda *_: GRAPHS[0], weights(), 0)
     assert found.of_kind("output") == 512 * 16
 
 

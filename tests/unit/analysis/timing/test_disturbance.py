@@ -86,7 +86,7 @@ def test_a_slower_process_is_not_disturbed() -> None:
     assert row["between_processes.n"] == 2
     assert row["between_processes.min_ms"] == pytest.approx(16)
     assert row["between_processes.max_ms"] == pytest.approx(24)
-    assert row["latency_ci95.high"] - row["latency_ci95.low"] == pytest.approx(8)  # type: ignore[operator]
+    assert row["latency_ci95.high"] - row["latency_ci95.low"] == pytest.approx(8)
 
 
 def test_the_overhead_is_that_of_undisturbed_steps() -> None:
