@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+import slmprof
 from slmprof.capture import session
 from slmprof.capture.monitors import bandwidth, load
 from slmprof.capture.monitors.load import LoadMonitor
@@ -204,7 +205,11 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Session]:
 
     def make(first: FakeMonitor, second: FakeMonitor) -> Session:
         engine = SimpleNamespace(model_info=dict, context_info=dict)
-        monkeypatch.setattr("slmprof._core.Engine", lambda _: engine)
+        native = SimpleNamespace(
+            EngineSettings=SimpleNamespace, Engine=lambda _: engine,
+            clear_log=lambda: None, log_to_stderr=lambda _: None,
+        )  # fmt: skip
+        monkeypatch.setattr(slmprof, "_core", native, raising=False)
         monkeypatch.setattr(session, "resolve_model", lambda *_, **__: Path("m.gguf"))
         monkeypatch.setattr(session, "plan_buffers", lambda *_: [])
         monkeypatch.setattr(session, "ModelFileMonitor", lambda _: Monitor())
