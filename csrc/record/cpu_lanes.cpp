@@ -52,8 +52,7 @@ void CpuLanes::list(LaneColumns & lanes, StringTable & strings) const {
 
 void CpuLanes::begin_step() {
     await_pending();
-    std::transform(slots_.begin(), slots_.end(), n_events_at_step_.begin(),
-n_events);
+    std::transform(slots_.begin(), slots_.end(), n_events_at_step_.begin(), n_events);
 }
 
 void CpuLanes::end_step() {

@@ -4,8 +4,8 @@
 
 #include "record/cpu_lanes.h"
 #include "record/disturbance.h"
-#include "record/hooks.h"
 #include "record/graph.h"
+#include "record/hooks.h"
 #include "record/reduction.h"
 
 #include <utility>

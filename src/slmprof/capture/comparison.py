@@ -130,6 +130,9 @@ def _is_profile(source: str | os.PathLike[str]) -> bool:
     if path.suffix.lower() == _SUFFIX:
         return True
     try:
+        # Not opened unless it is a file: a pipe would keep us waiting.
+        if not path.is_file():
+            return False
         with path.open("rb") as stream:
             return stream.read(len(_ZIP)) == _ZIP
     except (OSError, ValueError):

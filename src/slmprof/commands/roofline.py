@@ -56,17 +56,15 @@ def run(args: argparse.Namespace) -> int:
 
         check_writable(args.output)
     n_threads: int = getattr(args, "threads", None) or usable_cores()
+    if args.scaling and n_threads == 1:
+        raise UsageError("--scaling compares with one thread: give --threads 2 or more")
     found, source = _obtain(args, n_threads)
     if args.output is not None:
         write_ceilings(found, args.output)
         note(f"wrote {args.output}")
     from ..reporters.documents.ceilings import ceilings_document
 
-    single = None
-    if args.scaling:
-        if n_threads == 1:
-            raise UsageError("--scaling compares with one thread: give --threads 2 or more")
-        single = _of_one_thread(args)
+    single = _of_one_thread(args) if args.scaling else None
     document = ceilings_document(found, source, by_isa=args.isa, single=single)
     render(document, args.format, sys.stdout)
     return 0

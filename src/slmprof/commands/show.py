@@ -49,5 +49,7 @@ def _compare(args: argparse.Namespace) -> int:
         raise UsageError(
             f"profiles are not compared by {args.by}; choose one of {', '.join(VIEWS)}"
         )
+    if args.bound is not None:
+        raise UsageError("--bound chooses ops of one profile; several are compared whole")
     profiles = read_profiles(args.files, args.n_depth)
     return print_comparison(compared(profiles, margin=None, conditions=()), args)

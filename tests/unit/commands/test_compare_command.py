@@ -282,8 +282,19 @@ def test_show_compares_several_files(
     assert "A and C: Latency and blocks" in out and err == ""
     assert main(["show", *files, "--by", "tensor"]) == 2
     assert "not compared by tensor" in outputs(capsys)[1]
+    assert main(["show", *files, "--bound", "memory"]) == 2
+    assert "--bound chooses ops of one profile" in outputs(capsys)[1]
     assert main(["show", *files, "--n-depth", "7"]) == 2
     assert "depth of 7" in outputs(capsys)[1]
+
+
+def test_a_pipe_is_no_profile_to_wait_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    assert main(["compare", saved(tmp_path / "a.slmprof"), str(pipe)]) == 2
+    assert "pipe" in outputs(capsys)[1]
 
 
 def test_compare_in_python(worker: Worker, tmp_path: Path) -> None:

@@ -121,6 +121,7 @@ def test_one_thread_beside_several(
     assert made == [2, 1]
     assert main(["roofline", "--threads", "1", "--scaling"]) == 2
     assert "--threads 2" in capsys.readouterr().err
+    assert made == [2, 1]  # nothing is measured for a command that cannot be meant
 
 
 def test_ceilings_without_instructions_say_so(

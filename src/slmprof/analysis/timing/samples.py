@@ -24,7 +24,7 @@ def latency_samples(profile: ProfileData, phase: int) -> LatencySamples:
     """The samples of a phase (a number), at the one depth of a profile."""
     steps = profile.steps
     chosen = (steps.phase == phase) & (steps.pass_ == PASS_TIMING)
-    processes = steps.columns().get("process", np.zeros(len(steps), np.int32))[chosen]
+    processes = steps.process[chosen]
     n_processes = len(np.unique(processes))
     unit = processes if n_processes > 1 else steps.repeat[chosen]
     wall_ms = (steps.end_ns - steps.begin_ns)[chosen] / NS_PER_MS

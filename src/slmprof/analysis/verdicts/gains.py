@@ -11,8 +11,8 @@ import pandas as pd
 from ...profiles.records.meta import Model
 from ...profiles.tables import TensorType
 from ..tables.waits import wait_totals
+from .fallbacks import named_type
 from .findings import CeilingGain, Finding, Gain, QuantizeGain, WaitingGain
-from .tensor_types import named_type
 
 MIN_SHARE = 0.05
 

@@ -20,6 +20,7 @@ from ..tables.derived import Derived
 from ..tables.typed import typed_table
 from ..timing.samples import LatencySamples, latency_samples
 from .caveats import caveats
+from .fallbacks import quantizer_name
 from .tensor_types import profile_fallbacks
 
 # What two points can differ in. Depths do not count: each has rows of its own.
@@ -131,17 +132,11 @@ def _named_apart(points: Sequence[SweepPoint]) -> list[SweepPoint]:
 
     def name_of(point: SweepPoint) -> str:
         model = point.meta.model
-        typed = f"{point.name}@{_short_type(str(model.file_type))}"
+        typed = f"{point.name}@{quantizer_name(str(model.file_type))}"
         usual = typed if len(types[point.name]) > 1 else point.name
         return names.get((str(model.name), str(model.file_type), point.design), usual)
 
     return [replace(point, name=name_of(point)) for point in points]
-
-
-def _short_type(file_type: str) -> str:
-    """A file type as it is asked for: `Q4_K_M` for `Q4_K - Medium`."""
-    name, _, size = file_type.partition(" - ")
-    return f"{name}_{size[:1].upper()}" if size else name
 
 
 def _endings(sources: Sequence[str]) -> list[str]:

@@ -11,7 +11,6 @@ from ...profiles.records.fallbacks import Fallbacks
 from ...profiles.tables import TensorType
 from ..memory.weights import weight_table
 from .fallbacks import fallbacks_of
-from .fallbacks import named_type as named_type
 
 
 def rows_unfit(

@@ -18,8 +18,8 @@ from work_builder import TYPES
 from slmprof.analysis.timing.phases import PhaseSummary
 from slmprof.analysis.verdicts.breakdown import break_down
 from slmprof.analysis.verdicts.diagnosis import MAX_FINDINGS, diagnose
+from slmprof.analysis.verdicts.fallbacks import named_type
 from slmprof.analysis.verdicts.findings import Finding, MemoryLimit
-from slmprof.analysis.verdicts.tensor_types import named_type
 from slmprof.profiles.records.bandwidth import BandwidthSample, RunBandwidth
 from slmprof.profiles.records.ceilings import Bandwidth, Ceilings
 from slmprof.profiles.records.meta import Meta, Model
