@@ -9,19 +9,17 @@ from __future__ import annotations
 
 import contextlib
 import os
-import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from busy_core import busy_core
 from reporting import Bar, add_models, model_text, parser, publish
 
 import slmprof
 
 _MOST_POINTS = 2.0
-_SPIN = "import os, sys\nos.sched_setaffinity(0, {int(sys.argv[1])})\nwhile True: pass"
 
 
 @dataclass(frozen=True)
@@ -30,16 +28,6 @@ class Phase:
 
     shares: dict[str, float]
     is_withheld: bool
-
-
-@contextlib.contextmanager
-def busy_core(core: int) -> Iterator[None]:
-    """Another process that keeps a core busy."""
-    with subprocess.Popen([sys.executable, "-c", _SPIN, str(core)]) as spinning:
-        try:
-            yield
-        finally:
-            spinning.kill()
 
 
 def measure(model: str, options: Any) -> dict[str, Phase]:

@@ -13,28 +13,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
+from busy_core import busy_core
 from reporting import add_models, model_text, parser, publish
 
 from slmprof.models.resolve import resolve_model
-
-
-@contextmanager
-def busy_core(enabled: bool) -> Iterator[None]:
-    """A process that computes for as long as this lasts."""
-    if not enabled:
-        yield
-        return
-    process = subprocess.Popen([sys.executable, "-c", "while True: pass"])
-    try:
-        yield
-    finally:
-        process.kill()
-        process.wait()
 
 
 def run(program: Path, model: Path, threads: int) -> dict[str, list[float]]:
@@ -60,7 +46,7 @@ def main() -> int:
         path = resolve_model(model_text(model))
         for threads in map(int, options.threads.split(",")):
             samples: dict[tuple[str, str], list[float]] = {}
-            with busy_core(options.load):
+            with busy_core() if options.load else nullcontext():
                 for _ in range(options.rounds):
                     for name, program in (("pool", options.pool), ("openmp", options.openmp)):
                         for phase, values in run(program, path, threads).items():

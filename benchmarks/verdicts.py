@@ -12,15 +12,14 @@ Takes hours with the defaults; --sessions 2 --busy-sessions 1 --models tiny take
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from busy_core import busy_core
 from reporting import Bar, parser, publish
 
 import slmprof
@@ -42,7 +41,6 @@ HALVED = "half the KV heads"
 SELF = "itself"
 ENOUGH = 19 / 20
 _SETTINGS = ("processes", "repeats", "threads")
-_SPIN = "while True: pass"
 
 
 @dataclass(frozen=True)
@@ -87,7 +85,7 @@ def main() -> int:
                 for one in session(f"{model} quiet {number + 1}", variants, options)
             ]
             busy: list[Found] = []
-            with one_core_busy():
+            with busy_core(max(os.sched_getaffinity(0))):
                 for number in range(options.busy_sessions):
                     busy += session(f"{model} busy {number + 1}", pair, options)
         for where, found in (("quiet", quiet), ("core busy", busy)):
@@ -191,18 +189,6 @@ def row(
     }
     return {"model": model, "machine": where, "against": variant, "n": len(found),
             "right": n_right, **blocks}  # fmt: skip
-
-
-@contextmanager
-def one_core_busy() -> Iterator[None]:
-    """Another process spins on the last of the usable cores meanwhile."""
-    spinning = subprocess.Popen([sys.executable, "-c", _SPIN])
-    try:
-        os.sched_setaffinity(spinning.pid, {max(os.sched_getaffinity(0))})
-        yield
-    finally:
-        spinning.kill()
-        spinning.wait()
 
 
 if __name__ == "__main__":

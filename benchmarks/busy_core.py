@@ -1,0 +1,21 @@
+"""Another load, for benchmarks that ask what it does."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def busy_core(core: int | None = None) -> Iterator[None]:
+    """Another process computes meanwhile: on one core, or wherever the system puts it."""
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as spinning:
+        try:
+            if core is not None:
+                os.sched_setaffinity(spinning.pid, {core})
+            yield
+        finally:
+            spinning.kill()
