@@ -25,7 +25,15 @@ def _ctrl_c_works() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _ceilings_are_known() -> None:
+def _cache_of_these_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The user's cache folder stays as it is, and no test reads what an older slmprof put there."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SLMPROF_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _ceilings_are_known(_cache_of_these_tests: None) -> None:
     """Measures this machine's ceilings once, so that no test does while it waits for its own."""
     from slmprof.machine.ceilings import ceilings
 
