@@ -113,6 +113,7 @@ void register_engine(py::module_ & module) {
              },
              py::arg("tokens"))
         .def("score", &score, py::arg("tokens"), py::arg("consumer"))
+        .def("rest", [](Engine & engine) { unlocked([&] { engine.rest(); }); })
         .def("prefill", run(Phase::prefill), py::arg("tokens"), py::arg("pass_kind"), py::arg("repeat") = 0,
              py::arg("depth") = 0, py::arg("aggregate") = false)
         .def("decode", run(Phase::decode), py::arg("tokens"), py::arg("pass_kind"), py::arg("repeat") = 0,

@@ -195,6 +195,10 @@ void Context::score(const std::vector<int32_t> & tokens, const LogitsConsumer & 
     }
 }
 
+void Context::rest() {
+    ggml_threadpool_pause(pool_.get());
+}
+
 std::vector<float> Context::last_logits() const {
     const float * logits = llama_get_logits_ith(context_.get(), -1);
     if (logits == nullptr) {

@@ -67,6 +67,10 @@ class Context {
     // Throws EngineFailure and std::invalid_argument.
     void score(const std::vector<int32_t> & tokens, const LogitsConsumer & consume);
 
+    // Lets the threads sleep, which for a while look out for the next run otherwise: they would take a core
+    // from whatever runs meanwhile. The next run wakes them.
+    void rest();
+
     // The logits of the last token of the last run; [n_vocab].
     std::vector<float> last_logits() const;
 

@@ -62,6 +62,7 @@ class Engine {
         const Turn turn(*this);
         stepper_->run(*context_, tokens, steps, check);
     }
+    void rest() { const Turn turn(*this); context_->rest(); }
     std::vector<float> last_logits() const { const Turn turn(*this); return context_->last_logits(); }
     Recording          take() { const Turn turn(*this); return stepper_->take(); }
 

@@ -168,6 +168,8 @@ class Engine:
     def score(
         self, tokens: ArrayLike, consumer: Callable[[int, NDArray[np.float32]], object]
     ) -> None: ...
+    # Puts the threads to sleep; the next run wakes them.
+    def rest(self) -> None: ...
     # fmt: off
     def prefill(
         self, tokens: ArrayLike, pass_kind: int, repeat: int = 0, depth: int = 0,

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from meta_builder import example_meta
 
-from slmprof.analysis.comparison.samples import BLOCK, KERNEL, LATENCY, LAYER, OP, Place, Subject
+from slmprof.analysis.comparison.places import BLOCK, KERNEL, LATENCY, LAYER, OP, Place
+from slmprof.analysis.comparison.samples import Subject
 from slmprof.profiles.records.meta import Meta
 from slmprof.profiles.vocabulary import MEMORY_KINDS
 
@@ -66,7 +67,8 @@ def subject(
     Args:
         turn: when its process ran in each round, from 0; None where all ran one after the other.
     """
-    measured = {p: np.array(v, np.float64) for p, v in (times or {DECODE: [10.0] * N}).items()}
+    given = times or {DECODE: [10.0] * N}
+    measured = {place: np.array(v, np.float64).reshape(-1, 1) for place, v in given.items()}
     n = max(map(len, measured.values()))
     begins = [4 * i + turn for i in range(n)] if turn is not None else range(n)
     meta = meta or about()

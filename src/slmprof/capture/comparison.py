@@ -1,4 +1,4 @@
-"""Profiles and models compared: what is not measured yet runs in turns, process by process."""
+"""Profiles and models compared: what is not measured yet runs in turns, repeat by repeat."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ..views import Profile
 
 # Processes are what a verdict rests on: a comparison has many short ones, and needs no bounds.
-DEFAULTS: dict[str, Any] = {"processes": 10, "repeats": 3, "ceilings": "off"}
+DEFAULTS: dict[str, Any] = {"processes": 20, "repeats": 5, "ceilings": "off"}
 _SUFFIX = ".slmprof"
 _ZIP = b"PK\x03\x04"
 
@@ -46,7 +46,7 @@ def compare(
 
     Args:
         sources: two or more: a `slmprof.Profile`, the path of a saved one, or a MODEL, which is
-            measured. Models run in turns, one process of each in a round.
+            measured. Models run in turns: one process of each in a round, and repeat by repeat.
         margin: the relative difference up to which times count as the same; 0.03 where not given.
         fail_if: conditions such as `decode > 3%`; `Comparison.failed` says which are surely met.
         on_progress: called with a Progress as the runs go on.

@@ -32,10 +32,14 @@ class Passes:
     Iterating yields chunks of a profile: first the warm-up (its steps, and the graphs), then one
     chunk for each complete repeat. A repeat visits every depth, and at each of them makes the
     timing pass and the op pass one right after the other.
+
+    Attributes:
+        wait_for_turn: returns when the next repeat may begin, where other processes run in between.
     """
 
     session: Session
     on_progress: OnProgress
+    wait_for_turn: Callable[[], None] | None = None
     clock: Callable[[], float] = time.monotonic
     events: Literal["all", "aggregate"] = field(default="all", init=False)
     warmup: dict[str, Warmup] = field(default_factory=dict, init=False)
@@ -64,6 +68,8 @@ class Passes:
             # There and back: a steady drift then hits all depths alike over two repeats, and what
             # fills the deepest context needs to be computed once for both.
             depths = self.depths if repeat % 2 == 0 else self.depths[::-1]
+            if self.wait_for_turn is not None:
+                self.session.wait(self.wait_for_turn)
             self._fill_caches(depths[0])
             for depth, kind in itertools.product(depths, order):
                 self.on_progress(Progress(self._stage(repeat, depth, kind), done, self.total))
@@ -95,12 +101,13 @@ class Passes:
         self._n_filled = depth
 
     def _fill_caches(self, depth: int) -> None:
-        """One unmeasured token, where a monitor has left the processor's caches cold: each pass
-        then begins as one that follows on another."""
+        """One unmeasured token, where a monitor or another process has left the processor's caches
+        cold: each pass then begins as one that follows on another."""
         session = self.session
         # What an encoder has read it does not keep: there is nothing to add a token to.
         keeps = session.context_info["has_memory"] and not session.model_info["has_encoder"]
-        if session.leaves_caches_cold and keeps:
+        is_cold = session.leaves_caches_cold or self.wait_for_turn is not None
+        if is_cold and keeps:
             self._go_to(depth)
             session.fill(self.prompt[:1])
 

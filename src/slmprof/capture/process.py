@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,18 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..children.protocol import OnProgress, Progress
-from ..children.question import asked
-from ..errors import EngineError, ProfileFormatError
+from ..errors import EngineError
 from ..settings.capture import CaptureConfig
+from .turns import Worker, run_round
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from ..profiles.records.meta import Model
     from ..settings.keywords import ProfileKeywords
     from ..views import Profile
-
-_WORKER = "slmprof.capture.worker"
 
 
 def profile(
@@ -82,11 +78,12 @@ def in_turns(
     names: Sequence[str] = (),
     done: list[list[Profile]] | None = None,
 ) -> list[list[Profile]]:
-    """Measures each configuration in so many processes, one after another and in turns.
+    """Measures each configuration in so many processes, in turns.
 
-    Every process warms up and makes all repeats of its configuration. In a round each configuration
-    has one process; the next round has them in the reverse order. So a machine that drifts does so
-    for all, and what runs first in a round is not the same one each time.
+    In a round each configuration has one process. All of a round are there at once, each warms up,
+    and then they take turns repeat by repeat, there and back: what slows the machine down for
+    tenths of a second or more does so for all. The next round begins with the last one. Where
+    memory does not hold all of a round, one makes all its repeats before another is started.
 
     Args:
         configs: what to measure; `processes` of each is not looked at.
@@ -103,61 +100,58 @@ def in_turns(
     """
     done = [[] for _ in configs] if done is None else done
     places = range(len(configs))
-    turns = [(n, place) for n in range(n_processes) for place in places[:: -1 if n % 2 else 1]]
-    for number, (process, place) in enumerate(turns):
-        config, found = configs[place], done[place]
-        told = on_progress
-        if len(turns) > 1:
-            which = f"{names[place]}, " if names else ""
-            told = _of_turn(
-                on_progress, number, len(turns), f"{which}process {process + 1}", n_processes
-            )
+    n_workers = n_processes * len(configs)
+    of_all = _ProgressOfAll(on_progress, n_workers)
+    for number in range(n_processes):
+        workers: dict[int, Worker] = {}
+        order = list(places[:: -1 if number % 2 else 1])
+        for place in order:
+            told = on_progress
+            if n_workers > 1:
+                which = f"{names[place]}, " if names else ""
+                stage = f"{which}process {number + 1} of {n_processes}"
+                told = of_all.of(number * len(configs) + place, stage)
+            workers[place] = Worker(configs[place], told)
         try:
-            made = profile_in_one_process(config, told)
+            run_round(list(workers.values()))
         except EngineError as error:
-            kept = found if error.profile is None else [*found, error.profile]
+            failed = next(place for place in order if workers[place].error is error)
+            made, n_repeats = done[failed], n_processes * configs[failed].repeats
+            kept = made if error.profile is None else [*made, error.profile]
             if kept:
-                error.profile = _incomplete(kept, n_processes * config.repeats, str(error))
+                error.profile = _incomplete(kept, n_repeats, str(error))
             raise
-        _check_same_model([*found, made])
-        found.append(made)
+        for place in order:
+            _check_same_model([*done[place], workers[place].profile])
+            done[place].append(workers[place].profile)
     return done
 
 
 def profile_in_one_process(config: CaptureConfig, on_progress: OnProgress) -> Profile:
-    """What one worker process gives; `processes` of the configuration is not looked at.
-
-    The worker only spools; whatever becomes of it, what it spooled is put together here.
-    """
-    from ..profiles.storage.assemble import assemble
-    from ..views import Profile
-
-    with asked(_WORKER, config.to_json(), "runs llama.cpp", timeout=config.timeout) as answer:
-        try:
-            answer.wait(on_progress)
-        except EngineError as error:
-            # What was measured before is not lost when it forms complete repeats.
-            with contextlib.suppress(ProfileFormatError, OSError):
-                partial = Profile.of(assemble(answer.folder, error=str(error)))
-                if partial.meta.run.n_repeats_done:
-                    # A file that was cut off while it was mapped ends the worker, too.
-                    _check_model(partial.meta.model)
-                    error.profile = partial
-            raise
-        return Profile.of(assemble(answer.folder))
+    """What one worker process gives; `processes` of the configuration is not looked at."""
+    worker = Worker(config, on_progress)
+    run_round([worker])
+    return worker.profile
 
 
-def _of_turn(
-    on_progress: OnProgress, number: int, n_turns: int, process: str, n_processes: int
-) -> OnProgress:
-    """Progress of one of several workers as progress of all."""
+class _ProgressOfAll:
+    """Progress of each of several workers as progress of all."""
 
-    def told(progress: Progress) -> None:
-        stage = f"{process} of {n_processes}: {progress.stage}"
-        done = number * progress.total + progress.done
-        on_progress(replace(progress, stage=stage, done=done, total=n_turns * progress.total))
+    def __init__(self, on_progress: OnProgress, n_workers: int) -> None:
+        self._on_progress, self._n_workers = on_progress, n_workers
+        self._shares: dict[int, float] = {}
 
-    return told
+    def of(self, number: int, name: str) -> OnProgress:
+        """What one of them tells, by its number."""
+
+        def told(progress: Progress) -> None:
+            self._shares[number] = progress.done / max(progress.total, 1)
+            done = round(sum(self._shares.values()) * progress.total)
+            total = self._n_workers * progress.total
+            stage = f"{name}: {progress.stage}"
+            self._on_progress(replace(progress, stage=stage, done=done, total=total))
+
+        return told
 
 
 def _incomplete(found: Sequence[Profile], n_repeats: int, error: str) -> Profile:
@@ -179,13 +173,3 @@ def _check_same_model(found: Sequence[Profile]) -> None:
     first, last = found[0].meta.model, found[-1].meta.model
     if first.path is not None and first.identity is not UNSET and last.identity is not UNSET:
         check_same(Path(first.path), first.identity, last.identity, "between two processes")
-
-
-def _check_model(model: Model) -> None:
-    """Raises CaptureError where the file is no longer the one that the worker opened."""
-    from msgspec import UNSET
-
-    from ..models.identity import check_unchanged
-
-    if model.path is not None and model.identity is not UNSET:
-        check_unchanged(Path(model.path), model.identity)

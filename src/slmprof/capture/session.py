@@ -274,6 +274,13 @@ class Session:
         for monitor in self._monitors:
             monitor.reach(point, self.engine)
 
+    def wait(self, for_turn: Callable[[], None]) -> None:
+        """Lets other processes run, on an idle machine as far as this one goes, until it is its
+        turn again."""
+        self.engine.rest()
+        for_turn()
+        self.reach("turn")
+
     def take(self) -> Chunk:
         """What was measured since the last call, as one chunk of a profile."""
         chunk: Chunk = {**self.engine.take()}

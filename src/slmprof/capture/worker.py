@@ -1,6 +1,7 @@
 """The worker process: runs one capture and spools it, chunk by chunk, for the parent.
 
-`python -m slmprof.capture.worker`. Its question is a CaptureConfig; its answer is in the folder.
+`python -m slmprof.capture.worker`. Its question is a CaptureConfig, and whether it takes turns with
+other workers; its answer is in the folder.
 """
 
 from __future__ import annotations
@@ -9,12 +10,12 @@ import os
 from dataclasses import replace
 from typing import Any
 
-from ..children.protocol import OnProgress, Progress
-from ..children.serving import serve
+from ..children.protocol import Progress
+from ..children.serving import Parent, serve
 from ..settings.capture import CaptureConfig
 
 
-def capture(question: dict[str, Any], spool: str, on_progress: OnProgress) -> dict[str, Any]:
+def capture(question: dict[str, Any], spool: str, parent: Parent) -> dict[str, Any]:
     """One capture into `spool`."""
     from ..machine.ceilings import ceilings_of_run
     from ..models.resolve import resolve_model
@@ -28,20 +29,20 @@ def capture(question: dict[str, Any], spool: str, on_progress: OnProgress) -> di
     def on_ceilings(progress: Progress) -> None:
         # What is measured once for all runs is not taken from this one's time.
         stage = f"measuring what this machine can do ({progress.stage})"
-        on_progress(replace(progress, stage=stage, is_timed=False))
+        parent(replace(progress, stage=stage, is_timed=False))
 
     os.environ.setdefault("SLMPROF_LOG", "stderr")
-    config = CaptureConfig.from_json(question)
+    config = CaptureConfig.from_json(question["config"])
     # A model that is not there is told at once, not when the ceilings have been measured.
     resolve_model(config.source, seed=config.seed)
     found, doubts = ceilings_of_run(config.ceilings, config.n_threads, on_ceilings)
     total = 2 * config.repeats * len(config.n_depths) + 1
-    on_progress(Progress("loading", 0, total))
+    parent(Progress("loading", 0, total))
     with Session.from_config(config) as session:
         session.ceilings = found
         if found is not None:
             session.watch(BandwidthMonitor(config.n_threads, found.gbps(MEMORY)))
-        passes = Passes(session, on_progress)
+        passes = Passes(session, parent, parent.wait_for_turn if question["takes_turns"] else None)
         for number, chunk in enumerate(passes):
             write_chunk(spool, number, chunk)
             run = Run(n_repeats=config.repeats, warmup=passes.warmup, events=passes.events)

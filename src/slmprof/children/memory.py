@@ -43,6 +43,11 @@ def available_bytes() -> int | None:
     return available
 
 
+def resident_bytes(pid: int) -> int:
+    """What a process has resident now; 0 where the system does not tell."""
+    return proc_bytes(read(f"/proc/{pid}/status"), "VmRSS") or 0
+
+
 def rss_peak_bytes() -> int | None:
     """The most memory that this process has had resident, or None where it is not told."""
     return proc_bytes(read("/proc/self/status"), "VmHWM")

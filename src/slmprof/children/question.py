@@ -2,7 +2,8 @@
 
 The question is one line of JSON on standard input, which then stays open: when it ends, the parent
 is gone and the child goes too. Standard output carries one JSON object a line: {"progress": …} any
-number of times, then {"error": …} or {"result": …}. What native code prints goes to standard error.
+number of times, then {"error": …} or {"result": …}. A child that takes turns with others says
+{"waiting": true} and goes on when it reads a byte. What native code prints goes to standard error.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import json
+import math
 import os
 import selectors
 import subprocess
@@ -83,7 +85,10 @@ class Answer:
 
     def __post_init__(self) -> None:
         self._stage = "starting"
+        self._said = _Lines()
         self._log = _Lines(_LOG_LINES)
+        self._result: Json | None = None
+        self._is_waiting = False
         self._restart_clock()
 
     def wait(self, on_progress: OnProgress | None = None) -> Json:
@@ -94,28 +99,51 @@ class Answer:
         Raises:
             SlmprofError: what the child reported. EngineError: it died, or the time was over.
         """
+        while self._result is None:
+            self.take_turn(on_progress)
+        return self._result
+
+    def take_turn(self, on_progress: OnProgress | None = None) -> bool:
+        """Lets the child go on until it waits for its next turn.
+
+        Returns:
+            Whether it does; else it has ended, and `wait` has its result.
+
+        Raises:
+            As `wait`.
+        """
+        if self._is_waiting:
+            self._is_waiting = False
+            self._deadline += time.monotonic()
+            assert self.child.stdin
+            with contextlib.suppress(BrokenPipeError):
+                self.child.stdin.write(b"\n")
         status: int | None = None
-        report: Json | None = None
         try:
             report = self._listen(on_progress)
+            if self._is_waiting:
+                self._deadline -= time.monotonic()  # what is left, as long as others have a turn
+                return True
             if report is None:
                 status = status_of(self.child)
         finally:
-            self.child.kill()
-            self.child.wait()
+            if not self._is_waiting:
+                self.child.kill()
+                self.child.wait()
         log = self._last_lines()
         if report is None:
             raise EngineError(explain_end(self.what, status, log, self._stage), log_lines=log)
-        if "result" in report:
-            result: Json = report["result"]
-            return result
-        raise _reported(report["error"], log)
+        if "result" not in report:
+            raise _reported(report["error"], log)
+        result: Json = report["result"]
+        self._result = result
+        return False
 
     def _restart_clock(self) -> None:
-        self._deadline = None if self.timeout is None else time.monotonic() + self.timeout
+        self._deadline = math.inf if self.timeout is None else time.monotonic() + self.timeout
 
     def _listen(self, on_progress: OnProgress | None) -> Json | None:
-        """The child's report; None where it ends without one."""
+        """The child's report; None where it ends without one, or waits for its turn."""
         for line in self._lines():
             message = _message(line)
             if isinstance(message, Progress):
@@ -125,13 +153,16 @@ class Answer:
                 if on_progress is not None:
                     on_progress(message)
             elif message is not None:
-                return message
+                self._is_waiting = "waiting" in message
+                return None if self._is_waiting else message
         return None
 
     def _lines(self) -> Iterator[bytes]:
         """What the child says, line by line to its end; what it logs meanwhile is kept."""
         assert self.child.stdout and self.child.stderr
-        said = _Lines()
+        said = self._said
+        while said.complete:
+            yield said.complete.popleft()
         with selectors.DefaultSelector() as pipes:
             pipes.register(self.child.stdout, selectors.EVENT_READ, said)
             pipes.register(self.child.stderr, selectors.EVENT_READ, self._log)
@@ -148,8 +179,6 @@ class Answer:
                     yield said.complete.popleft()
 
     def _seconds_left(self) -> float:
-        if self._deadline is None:
-            return _LONGEST_POLL_SECONDS
         left = self._deadline - time.monotonic()
         if left <= 0:
             raise EngineError(
@@ -197,7 +226,8 @@ def _message(line: bytes) -> Progress | Json | None:
         message: Any = json.loads(line)
         if "progress" in message:
             return Progress(*message["progress"])
-        return message if "result" in message or "message" in message["error"] else None
+        is_known = "result" in message or "waiting" in message or "message" in message["error"]
+        return message if is_known else None
     except (ValueError, TypeError, KeyError):
         return None
 

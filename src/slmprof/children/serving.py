@@ -12,16 +12,53 @@ import traceback
 from collections.abc import Callable
 from dataclasses import astuple
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 from ..errors import EngineError, SlmprofError
 from .memory import limit_memory
-from .protocol import Json, OnProgress, Progress
+from .protocol import Json, Progress
 
 _leaving = threading.Lock()
 
 
-def serve(job: str, answer: Callable[[Json, str, OnProgress], Json]) -> NoReturn:
+class Parent:
+    """The process that has asked: it is told how far the answer is, and gives turns.
+
+    Args:
+        channel: what is written here, the parent reads.
+        folder: for files, which goes with the parent; empty where there is none.
+    """
+
+    def __init__(self, channel: TextIO, folder: str) -> None:
+        self._channel, self._folder = channel, folder
+        self._turns = threading.Semaphore(0)
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def __call__(self, progress: Progress) -> None:
+        self.send(progress=astuple(progress))
+
+    def wait_for_turn(self) -> None:
+        """Lets others go on, until it is this process's turn again."""
+        self.send(waiting=True)
+        self._turns.acquire()
+
+    def send(self, **message: Any) -> None:
+        """One message."""
+        try:
+            # Native code may have begun a line before we took the channel.
+            self._channel.write(f"\n{json.dumps(message)}\n")
+        except BrokenPipeError:
+            _leave(self._folder)  # nobody reads what we say
+
+    def _listen(self) -> None:
+        """Each byte on standard input is a turn. Its other end is the parent's: when it ends, this
+        process does."""
+        while os.read(0, 1):
+            self._turns.release()
+        _leave(self._folder)
+
+
+def serve(job: str, answer: Callable[[Json, str, Parent], Json]) -> NoReturn:
     """Answers the question on standard input and ends the process.
 
     Args:
@@ -38,22 +75,11 @@ def serve(job: str, answer: Callable[[Json, str, OnProgress], Json]) -> NoReturn
     if asked is None:
         os._exit(1)  # the parent was gone before it could ask
     folder = str(asked["folder"])
-    threading.Thread(target=_leave_with_parent, args=(folder,), daemon=True).start()
-
-    def send(**message: Any) -> None:
-        try:
-            # Native code may have begun a line before we took the channel.
-            channel.write(f"\n{json.dumps(message)}\n")
-        except BrokenPipeError:
-            _leave(folder)  # nobody reads what we say
-
-    def on_progress(progress: Progress) -> None:
-        send(progress=astuple(progress))
-
+    parent = Parent(channel, folder)
     try:
-        send(result=answer(asked["question"], folder, on_progress))
+        parent.send(result=answer(asked["question"], folder, parent))
     except Exception as error:
-        send(error=_report(job, error))
+        parent.send(error=_report(job, error))
     sys.stderr.flush()
     # Not sys.exit: what is at work in other threads would hold up the interpreter's end.
     os._exit(0)
@@ -77,13 +103,6 @@ def _report(job: str, error: Exception) -> Json:
         # The only kind of error that brings lines with it.
         kind, log_lines = "EngineError", tuple(traceback.format_exc().splitlines())
     return {"type": kind, "message": message, "log_lines": list(log_lines)}
-
-
-def _leave_with_parent(folder: str) -> None:
-    """Ends this process when standard input does: its other end is the parent's."""
-    while os.read(0, 1):
-        pass
-    _leave(folder)
 
 
 def _leave(folder: str) -> NoReturn:

@@ -45,8 +45,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
     parser.description = (
         "Compares each of the others with the first: latency, blocks, kernels, layers, ops and "
-        "memory, with intervals over processes. Models are run, in turns, one process of each in "
-        "a round."
+        "memory, with intervals over processes. Models are run in turns: one process of each in a "
+        "round, and within a round repeat by repeat."
     )
     parser.add_argument(
         "sources",

@@ -48,6 +48,19 @@ class LoadMeter:
         return load_warnings(load) if load is not None else []
 
 
+def add_loads(first: Load | None, second: Load | None) -> Load | None:
+    """Two times together; None is one of which nothing is known."""
+    if first is None or second is None:
+        return first or second
+    seconds = first.core_seconds + second.core_seconds
+    share = second.core_seconds / seconds
+    return Load(
+        core_seconds=seconds,
+        others_share=(1 - share) * first.others_share + share * second.others_share,
+        stolen_share=(1 - share) * first.stolen_share + share * second.stolen_share,
+    )
+
+
 def load_warnings(load: Load) -> list[str]:
     """What spoiled that time, one sentence each."""
     found = []

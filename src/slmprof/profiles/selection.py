@@ -1,4 +1,5 @@
-"""The part of a profile that was measured at one depth of the context, or by one process."""
+"""The part of a profile that was measured at one depth of the context, by one process, or in one
+repeat."""
 
 from __future__ import annotations
 
@@ -55,6 +56,12 @@ def select_process(profile: _Profile, process: int) -> _Profile:
     if len(measured_processes(profile)) == 1:
         return profile
     return _with_rows(profile, "process", process)
+
+
+def select_repeat(profile: _Profile, repeat: int) -> _Profile:
+    """The profile as if this repeat had been the only one, where it keeps events; statistics of ops
+    are those of all repeats."""
+    return _with_rows(profile, "repeat", repeat)
 
 
 def _with_rows(profile: _Profile, column: str, value: int) -> _Profile:

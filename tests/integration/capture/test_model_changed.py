@@ -46,7 +46,7 @@ def test_a_file_swapped_under_a_run_makes_it_invalid(
             swap(model, other)
 
     # In this process, so that the swap comes when it should.
-    question = CaptureConfig(model=str(model), **SMALL).to_json()
+    question = {"config": CaptureConfig(model=str(model), **SMALL).to_json(), "takes_turns": False}
     with pytest.raises(slmprof.CaptureError, match=r"mine.gguf changed while it was measured"):
         capture(question, str(tmp_path), on_progress)
     assert "repeat 1, ops" in stages

@@ -325,3 +325,17 @@ def test_two_threads_share_an_engine(small_model: ModelMaker) -> None:
     thread.join()
     last = engine.take()
     assert n_taken + len(last["steps"]["phase"]) == 2000
+
+
+def test_threads_that_rest_are_woken_by_the_next_run(small_model: ModelMaker) -> None:
+    engine = open_engine(small_model(), n_threads=2)
+    engine.rest()  # before any run, too
+    engine.prefill(PROMPT, PASS_OP)
+    before = engine.last_logits()
+    for _ in range(20):
+        engine.rest()
+        engine.rest()
+        assert engine.truncate(0)
+        engine.prefill(PROMPT, PASS_OP)
+        assert (engine.last_logits() == before).all()
+    assert len(engine.take()["runs"]["step"]) == 21

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 from command_line import run
+
+import slmprof
+from slmprof.profiles.vocabulary import PASS_WARMUP
 
 ModelMaker = Callable[..., Path]
 SMALL = [
@@ -38,6 +42,28 @@ def test_a_model_and_itself_match_in_every_op(small_model: ModelMaker, tmp_path:
     kept_rows = json.loads(again.stdout)["rows"]
     # Notes name the profiles.
     assert [{**r, "note": ""} for r in kept_rows] == [{**r, "note": ""} for r in value["rows"]]
+
+
+def test_models_take_turns_repeat_by_repeat(small_model: ModelMaker, tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    settings = [*SMALL, "--processes", "2", "--repeats", "2", "--save", kept]
+    answer = run("compare", small_model(), small_model("bloom"), *settings)
+    assert answer.returncode == 0, answer.stderr
+    value = json.loads(answer.stdout)
+    assert value["interleaved"] is True
+    turns = []
+    # The second model of one name has the longer one.
+    for side, path in zip(
+        "ab", sorted(kept.iterdir(), key=lambda file: len(file.name)), strict=True
+    ):
+        steps = slmprof.load(path).steps
+        measured = steps.pass_ != PASS_WARMUP
+        for repeat in range(4):  # two of each process
+            of_repeat = measured & (steps.repeat == repeat)
+            turns.append((steps.begin_ns[of_repeat].min(), steps.end_ns[of_repeat].max(), side))
+    turns.sort()
+    assert "".join(side for _, _, side in turns) == "abba" + "baab"
+    assert all(before[1] <= after[0] for before, after in pairwise(turns))
 
 
 def test_an_exact_condition_on_memory_fails(small_model: ModelMaker) -> None:

@@ -97,6 +97,23 @@ def test_the_load_is_measured_from_the_warm_up_to_the_last_repeat(
     )
 
 
+def test_the_turns_of_others_are_not_load(monkeypatch: pytest.MonkeyPatch) -> None:
+    loads = iter([Load(core_seconds=1.0, others_share=0.2), Load(core_seconds=3.0)])
+
+    class Meter:
+        def load(self) -> Load:
+            return next(loads)
+
+    monkeypatch.setattr("slmprof.capture.monitors.load.LoadMeter", Meter)
+    engine: Any = FakeEngine()
+    monitor = LoadMonitor()
+    monitor.begin(engine)
+    for point in ("warm-up", "turn", "repeat", "turn", "repeat"):
+        monitor.reach(point, engine)
+    load = monitor.describe(Meta()).environment.load
+    assert load == Load(core_seconds=4.0, others_share=pytest.approx(0.05), stolen_share=0.0)
+
+
 def test_the_file_is_looked_at_when_it_is_loaded_and_behind_the_last_repeat(tmp_path: Path) -> None:
     path = tmp_path / "m.gguf"
     path.write_bytes(b"GGUF" + bytes(100))

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 from builders import example_profile
+from workers import stand_in
 
-from slmprof.capture import process
 from slmprof.capture.process import interleaved, profile_in_worker
 from slmprof.children.protocol import OnProgress, Progress
 from slmprof.errors import CaptureError, EngineError, UsageError
@@ -40,7 +40,7 @@ class Workers:
 
 
 def install(monkeypatch: pytest.MonkeyPatch, workers: Workers) -> Workers:
-    monkeypatch.setattr(process, "profile_in_one_process", workers)
+    stand_in(monkeypatch, workers)
     return workers
 
 

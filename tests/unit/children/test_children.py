@@ -204,6 +204,59 @@ def test_what_is_not_timed_takes_no_time(ask: Callable[..., Any]) -> None:
     assert ask(body, timeout=3) == {}
 
 
+TURNS = """
+    for number in range(3):
+        on_progress.wait_for_turn()
+        on_progress(Progress(f"turn {number}", number, 3))
+        time.sleep(question.get("seconds", 0))
+    return {"at": time.monotonic()}
+"""
+
+
+def test_a_child_waits_for_its_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_child(tmp_path, TURNS)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    said: list[str] = []
+    with asked(MODULE, {}, "does this") as first, asked(MODULE, {}, "does this") as second:
+        assert first.take_turn(lambda p: said.append(f"1: {p.stage}"))
+        assert second.take_turn(lambda p: said.append(f"2: {p.stage}"))
+        assert said == []
+        for number in range(3):
+            for name, child in (("1", first), ("2", second)):
+                more = child.take_turn(lambda p, name=name: said.append(f"{name}: {p.stage}"))
+                assert more == (number < 2)
+        assert said == [f"{name}: turn {number}" for number in range(3) for name in "12"]
+        assert first.wait()["at"] < second.wait()["at"]
+
+
+def test_a_child_that_is_not_made_to_wait_has_all_turns_at_once(ask: Callable[..., Any]) -> None:
+    seen: list[Progress] = []
+    assert "at" in ask(TURNS, on_progress=seen.append)
+    assert [progress.stage for progress in seen] == ["turn 0", "turn 1", "turn 2"]
+
+
+def test_waiting_takes_none_of_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_child(tmp_path, TURNS)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with asked(MODULE, {"seconds": 0.1}, "does this", timeout=3) as answer:
+        while answer.take_turn():
+            time.sleep(1.5)
+    with asked(MODULE, {"seconds": 2}, "does this", timeout=3) as answer:
+        assert answer.take_turn() and answer.take_turn()
+        with pytest.raises(EngineError, match=r"--timeout\), while turn 1"):
+            answer.take_turn()
+
+
+def test_a_child_that_dies_while_it_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_child(tmp_path, TURNS)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with asked(MODULE, {}, "does this") as answer:
+        assert answer.take_turn()
+        answer.child.kill()
+        with pytest.raises(EngineError, match="died of SIGKILL"):
+            answer.take_turn()
+
+
 def test_lines_that_are_no_messages(ask: Callable[..., Any]) -> None:
     before = """
         os.write(1, b"a banner\\n\\xff\\x00\\n[]\\n7\\nnull\\n{}\\n"

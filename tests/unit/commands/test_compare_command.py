@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 from builders import example_profile
+from workers import stand_in
 
 import slmprof
-from slmprof.capture import process
 from slmprof.capture.comparison import find_entries
 from slmprof.commands.main import main
 from slmprof.errors import EngineError, UsageError
@@ -38,7 +38,7 @@ def worker(monkeypatch: pytest.MonkeyPatch, by_name: None) -> Worker:  # noqa: A
             seen.append(config.model)
             return _at(example_profile(), len(seen), 2 if "slow" in config.model else 1)
 
-        monkeypatch.setattr("slmprof.capture.process.profile_in_one_process", run)
+        stand_in(monkeypatch, run)
         return seen
 
     return install
@@ -89,14 +89,14 @@ def test_models_run_in_turns(worker: Worker, capsys: pytest.CaptureFixture[str])
     assert found == {"prefill": "slower", "decode": "slower"}
 
 
-def test_ten_short_processes_are_the_default(worker: Worker) -> None:
+def test_twenty_short_processes_are_the_default(worker: Worker) -> None:
     seen = worker()
     assert main(["compare", "a.gguf", "b.gguf", "--format", "csv"]) == 0
-    assert len(seen) == 20
-    for given, repeats in (({}, 3), ({"repeats": 7}, 7)):
+    assert len(seen) == 40
+    for given, repeats in (({}, 5), ({"repeats": 7}, 7)):
         (first, _) = find_entries(["a.gguf", "b.gguf"], given)
         assert first.config is not None and first.config.repeats == repeats
-        assert (first.config.processes, first.config.ceilings) == (10, "off")
+        assert (first.config.processes, first.config.ceilings) == (20, "off")
 
 
 def test_profiles_of_models_are_kept_and_compare_alike(
@@ -225,27 +225,23 @@ def test_a_model_that_cannot_be_measured_ends_the_comparison(
     assert out == "" and "llama.cpp refused" in err
 
 
-def test_complete_processes_are_kept_where_one_fails(
-    worker: Worker,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.usefixtures("by_name")
+def test_complete_rounds_are_kept_where_one_fails(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    worker()
-    runs = process.profile_in_one_process
     made: list[Any] = []
 
-    def run(config: Any, on_progress: Any) -> Profile:
+    def run(config: Any, _: Any) -> Profile:
         made.append(config.model)
-        if len(made) == 5:
+        if len(made) == 6:
             raise EngineError("llama.cpp died", profile=example_profile())
-        return runs(config, on_progress)
+        return _at(example_profile(), len(made), 1)
 
-    monkeypatch.setattr(process, "profile_in_one_process", run)
+    stand_in(monkeypatch, run)
     folder = tmp_path / "kept"
     assert main(["compare", "a.gguf", "b.gguf", "--processes", "4", "--save", str(folder)]) == 1
     out, err = outputs(capsys)
-    assert made == ["a.gguf", "b.gguf", "b.gguf", "a.gguf", "a.gguf"]
+    assert made == ["a.gguf", "b.gguf", "b.gguf", "a.gguf", "a.gguf", "b.gguf"]
     assert out == "" and err.count("slmprof: note: saved") == 2 and "llama.cpp died" in err
     for name in "ab":
         assert slmprof.load(folder / f"{name}.slmprof").meta.config.processes == 2

@@ -16,8 +16,9 @@ from .conditions import FAILED, UNDECIDED, Condition, Outcome, check
 from .intervals import DEFAULT_MARGIN, TOTAL_ALPHA
 from .matching import matched
 from .memory import memory_rows
+from .places import TIMES
 from .rows import Row, count_times, row_record, time_rows
-from .samples import TIMES, Subject, are_interleaved, summarize_subject
+from .samples import Subject, are_interleaved, summarize_subject
 from .sentence import verdicts
 from .setup import Difference, Obstacle, differences, obstacles
 

@@ -13,8 +13,8 @@ from ..graphs.weight_roles import PARTS
 from .intervals import Interval
 from .memory import NAMES as MEMORY_NAMES
 from .memory import RSS_PEAK, peak_slack, size_row
+from .places import BLOCK, KERNEL, LATENCY, LAYER, MEMORY, PART
 from .rows import ONLY_A, ONLY_B, Row
-from .samples import BLOCK, KERNEL, LATENCY, LAYER, MEMORY, PART
 
 FAILED, HELD, UNDECIDED = "failed", "held", "undecided"
 

@@ -2,7 +2,8 @@
 
 A process keeps the speed that its memory gave it, so that processes are what is counted, not steps.
 Times are compared by their ratios: what disturbs a time multiplies it. With so few processes a
-bootstrap interval would be much too narrow; Student's is not.
+bootstrap interval would be much too narrow; Student's is not. A process that was slow as a whole
+must not decide: means are trimmed, and their errors are those of trimmed means (Yuen 1974).
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ TOTAL_ALPHA = 0.002
 # With fewer, a coincidence of processes that have two speeds is too likely.
 MIN_PROCESSES = 5
 DEFAULT_MARGIN = 0.03
+# Of at least so many values, one of each so many is left out at either end.
+_MIN_TRIMMED, _ONE_OF = 10, 8
 
 # Of a ratio; more would be no number any more, once it is multiplied by a time.
 _MOST_LOG = 600.0
@@ -51,41 +54,74 @@ class Estimate:
 def log_ratio(
     a: npt.ArrayLike, b: npt.ArrayLike, *, is_paired: bool, least_error: float = 0.0
 ) -> Estimate | None:
-    """The logarithm of b / a, from one positive value for each process.
+    """The logarithm of b / a, from positive values of each process and repeat.
 
     Args:
-        a, b: of the processes; with `is_paired`, process i of both ran in the same round, and
-            what slowed the machine down in a round cancels out.
+        a, b: [n_processes] or [n_processes, n_repeats], NaN where there is no value; of a process
+            the median repeat counts. With `is_paired`, process i of both ran in the same round, and
+            its repeats in turns: what slowed the machine down for a while cancels out in the ratio
+            of two repeats, of which the median counts then.
         is_paired: else the processes of both sides are independent (Welch, degrees of freedom
             rounded down).
         least_error: what the standard error is at least: processes cannot be known to agree better
             than the steps within them do.
 
     Returns:
-        None with fewer than two processes on a side, or a value that is not positive.
+        None with fewer than two processes on a side, with one that has no value, or a value that is
+        not positive.
     """
-    first, second = np.asarray(a, np.float64), np.asarray(b, np.float64)
-    n_a, n_b = first.size, second.size
-    if min(n_a, n_b) < 2 or not (np.all(first > 0) and np.all(second > 0)):
+    first, second = _logs(a), _logs(b)
+    if first is None or second is None:
         return None
-    first, second = np.log(first), np.log(second)
-    mean = float(second.mean() - first.mean())
     if is_paired:
-        error, df = float(np.std(second - first, ddof=1)) / math.sqrt(n_a), n_a - 1
+        in_turns = first.shape == second.shape
+        ratios = medians(second - first if in_turns else medians(second) - medians(first))
+        if not np.all(np.isfinite(ratios)):
+            return None
+        found = _trimmed(ratios)
     else:
-        of_a, of_b = float(first.var(ddof=1)) / n_a, float(second.var(ddof=1)) / n_b
-        error = math.sqrt(of_a + of_b)
-        shares = of_a**2 / (n_a - 1) + of_b**2 / (n_b - 1)
-        df = max(1, int((of_a + of_b) ** 2 / shares)) if shares else min(n_a, n_b) - 1
-    return Estimate(mean, max(error, least_error), df)
+        of_a, of_b = _trimmed(medians(first)), _trimmed(medians(second))
+        error = math.hypot(of_a.error, of_b.error)
+        shares = of_a.error**4 / of_a.df + of_b.error**4 / of_b.df
+        df = max(1, int(error**4 / shares)) if shares else min(of_a.df, of_b.df)
+        found = Estimate(of_b.mean - of_a.mean, error, df)
+    return Estimate(found.mean, max(found.error, least_error), found.df)
+
+
+def medians(values: Floats) -> Floats:
+    """Of each process the median repeat; NaN where it has none. One value each stays as it is."""
+    if values.ndim == 1:
+        return values
+    found: Floats = np.full(len(values), np.nan)
+    known = ~np.isnan(values).all(axis=1)
+    found[known] = np.nanmedian(values[known], axis=1)
+    return found
+
+
+def _logs(values: npt.ArrayLike) -> Floats | None:
+    """Logarithms; None with fewer than two processes, or one without a positive value."""
+    of = np.asarray(values, np.float64)
+    if len(of) < 2 or np.any(of <= 0) or np.any(np.isnan(medians(of))):
+        return None
+    return np.log(of)
 
 
 def mean(values: npt.ArrayLike) -> Estimate | None:
-    """The mean of one value for each process; None with fewer than two, or where one is missing."""
+    """The trimmed mean of one value for each process; None with fewer than two, or where one is
+    missing."""
     of = np.asarray(values, np.float64)
-    if of.size < 2 or not np.all(np.isfinite(of)):
-        return None
-    return Estimate(float(of.mean()), float(of.std(ddof=1)) / math.sqrt(of.size), of.size - 1)
+    return _trimmed(of) if of.size >= 2 and np.all(np.isfinite(of)) else None
+
+
+def _trimmed(values: Floats) -> Estimate:
+    n = values.size
+    n_out = n // _ONE_OF if n >= _MIN_TRIMMED else 0
+    kept = np.sort(values)[n_out : n - n_out]
+    # The error follows from all values, those left out brought to the nearest that is kept.
+    error = math.sqrt((n - 1) / (kept.size * (kept.size - 1))) * float(
+        np.std(np.clip(values, kept[0], kept[-1]), ddof=1)
+    )
+    return Estimate(float(kept.mean()), error, kept.size - 1)
 
 
 def as_change(interval: Interval) -> Interval:

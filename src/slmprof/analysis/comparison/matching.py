@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .samples import KERNEL, OP, Place, Subject
+from .places import KERNEL, OP, Place
+from .samples import Subject
 
 Pair = tuple[Place | None, Place | None]
 

@@ -7,8 +7,9 @@ from dataclasses import replace
 from ...profiles.records.meta import Memory
 from ...profiles.vocabulary import MEMORY_KINDS
 from .intervals import size_verdict
+from .places import MEMORY
 from .rows import BYTES, Intervals, Row
-from .samples import MEMORY, Subject
+from .samples import Subject
 
 TOTAL, RSS_PEAK = "total", "rss_peak"
 NAMES: tuple[str, ...] = (*MEMORY_KINDS, TOTAL, RSS_PEAK)

@@ -18,10 +18,12 @@ from .intervals import (
     as_change,
     log_ratio,
     mean,
+    medians,
     time_verdict,
 )
 from .matching import Pair, codes
-from .samples import KERNEL, LATENCY, OP, TIMES, Subject
+from .places import KERNEL, LATENCY, OP, TIMES
+from .samples import Subject
 from .setup import Obstacle
 
 MS, BYTES = "ms", "bytes"
@@ -54,8 +56,8 @@ class Row:
         what: `latency`, `block`, `kernel`, `layer`, `op` or `memory`.
         name: of the phase, block, kernel, layer, tensor, or kind of memory.
         phase: of a time; None for memory.
-        a, b: in `unit`. Of a time, the geometric mean over the processes; None where it is not
-            there.
+        a, b: in `unit`. Of a time, the trimmed geometric mean over the processes; where there are
+            pairs, b is a times their mean ratio. None where it is not there.
         difference: b - a; what is missing counts as nothing.
         relative: b / a - 1; None without an `a`.
         verdict: one of `intervals.VERDICTS`, by the corrected interval.
@@ -128,13 +130,15 @@ def time_rows(
             intervals = _of_one(of_a, of_b, alpha)
         else:
             errors = (
-                a.noise.get(place, 0.0) ** 2 / of_a.size,
-                b.noise.get(place, 0.0) ** 2 / of_b.size,
+                a.noise.get(place, 0.0) ** 2 / a.n_processes,
+                b.noise.get(place, 0.0) ** 2 / b.n_processes,
             )
             least = math.sqrt(sum(errors))
             estimate = log_ratio(of_a, of_b, is_paired=is_interleaved, least_error=least)
             note = note or ("" if estimate else "it is not in every process")
             if estimate is not None and value_a is not None:
+                # By the pairs, which is what the intervals are of.
+                value_b = value_a * math.exp(estimate.mean)
                 intervals = _of_both(estimate, value_a, alpha)
             if estimate is not None and not note:
                 changed = as_change(estimate.interval(alpha))
@@ -171,15 +175,17 @@ def _meets(obstacle: Obstacle, what: str, phase: str) -> bool:
 
 
 def _typical(values: Floats | None) -> float | None:
-    """The geometric mean, to which intervals of ratios belong."""
+    """The trimmed geometric mean, to which intervals of ratios belong."""
     if values is None:
         return None
-    known = values[~np.isnan(values)]
-    if known.size == 0:
-        return None
-    if np.all(known > 0):
-        return float(np.exp(np.log(known).mean()))
-    return float(known.mean())
+    of_processes = medians(values)
+    known = of_processes[~np.isnan(of_processes)]
+    if known.size < 2:
+        return float(known[0]) if known.size else None
+    is_positive = bool(np.all(known > 0))
+    found = mean(np.log(known) if is_positive else known)
+    assert found is not None
+    return math.exp(found.mean) if is_positive else found.mean
 
 
 def _of_both(estimate: Estimate, value_a: float, alpha: float) -> Intervals:
@@ -194,7 +200,8 @@ def _of_both(estimate: Estimate, value_a: float, alpha: float) -> Intervals:
 
 def _of_one(a: Floats | None, b: Floats | None, alpha: float) -> Intervals:
     """Of what only one side has: nothing on the other is exact."""
-    estimate = mean(b) if b is not None else mean(-a) if a is not None else None
+    of = medians(b) if b is not None else -medians(a) if a is not None else None
+    estimate = mean(of) if of is not None else None
     if estimate is None:
         return Intervals()
     return Intervals(ci95=estimate.interval(QUOTED_ALPHA), corrected_ci=estimate.interval(alpha))

@@ -7,21 +7,18 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from ...profiles.data import ProfileData
 from ...profiles.merging import peak_of
 from ...profiles.records.meta import Meta
 from ...profiles.selection import measured_processes, select_process
 from ...profiles.vocabulary import PASS_TIMING, PHASES
-from ..graphs.nodes import CONVERSIONS
 from ..memory.use import memory_totals
 from ..tables.derived import Derived
-from ..tables.ops import op_table
+from ..timing.disturbance import keeps_statistics, split_repeats
 from ..timing.phases import (
     NS_PER_MS,
     difference_of,
@@ -32,32 +29,11 @@ from ..timing.phases import (
 )
 from ..timing.statistics import summarize
 from .intervals import Floats
+from .places import LATENCY, OpTimes, Place
 
-LATENCY, BLOCK, PART, KERNEL, LAYER, OP = "latency", "block", "part", "kernel", "layer", "op"
-MEMORY = "memory"
-TIMES: tuple[str, ...] = (LATENCY, BLOCK, PART, KERNEL, LAYER, OP)
 # Standard error of a median of n samples: this times their MAD, over the root of n (if normal).
 _MEDIAN_ERROR = 1.4826 * 1.2533
-# ggml names tensors that nobody named by their place, which tells nothing about their role.
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
-_UNNAMED = re.compile(r"(node|leaf)_\d+")
-
-
-class Place(NamedTuple):
-    """One thing that takes time: what it is, and what tells it from others of its kind.
-
-    `impl` is the code of a kernel that has a row for each of several codes. An op is told by its
-    role: phase, layer, block, part, ggml's operator and the tensor that it makes; never by order.
-    """
-
-    what: str
-    phase: str
-    name: str
-    impl: str | None = None
-    layer: int | None = None
-    block: str | None = None
-    part: str | None = None
-    op: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,8 +46,9 @@ class Subject:
         n_depth: the depth of the context that is compared.
         n_tokens: tokens of each phase in one repeat.
         n_processes: how many there were.
-        times: milliseconds of a step, one for each process; NaN where a process has none. Of the
-            latency, the median unprofiled step; of all else the mean of the op passes.
+        times: milliseconds of a step, float64 [n_processes, n_repeats]; NaN where a process has no
+            such repeat, or a repeat no such step. Of the latency, the median unprofiled step; of
+            all else the median undisturbed step of the op pass.
         noise: of latencies, the standard error of the logarithm of one process's median, by how its
             own steps differ.
         spans_ns: when each process measured, by the system's monotonic clock.
@@ -109,31 +86,40 @@ def summarize_subject(name: str, profiles: Sequence[Derived], n_depth: int) -> S
             what is not measured in steps is taken from the first.
     """
     at_depth = [profile.at_depth(n_depth).data for profile in profiles]
-    parts = [(data, process) for data in at_depth for process in measured_processes(data)]
+    parts = [
+        (at, select_process(data, process))
+        for at, data in enumerate(at_depth)
+        for process in measured_processes(data)
+    ]
     # Statistics that were added up in the run are those of all processes of a profile together.
     has_ops = all(len(measured_processes(data)) == 1 or len(data.events) > 0 for data in at_depth)
-    found: dict[Place, list[float]] = {}
+    ops = [OpTimes(data) for data in at_depth]
+    found: dict[Place, dict[tuple[int, int], float]] = {}
     noise: dict[Place, list[float]] = {}
     spans: list[tuple[int, int]] = []
     disturbance = {phase: _Disturbance() for phase in PHASES}
-    for number, (data, process) in enumerate(parts):
-        part = select_process(data, process)
+    for number, (at, part) in enumerate(parts):
         spans.append((int(part.steps.begin_ns.min()), int(part.steps.end_ns.max())))
         for phase in PHASES:
             disturbance[phase].add(part, PHASES.index(phase))
-        for place, median, error in _latencies(part):
-            found.setdefault(place, [math.nan] * len(parts))[number] = median
+        for place, _, error in _latencies(part):
             noise.setdefault(place, []).append(error)
-        for place, time_ms in _op_times(part) if has_ops else ():
-            times = found.setdefault(place, [math.nan] * len(parts))
-            times[number] = time_ms + (0.0 if math.isnan(times[number]) else times[number])
+        repeats = split_repeats(part)
+        for repeat, of_repeat in enumerate(repeats):
+            for place, median, _ in _latencies(of_repeat):
+                found.setdefault(place, {})[number, repeat] = median
+        # Statistics that were added up in the run are those of all repeats together.
+        for repeat, of_ops in enumerate([part] if keeps_statistics(part) else repeats):
+            for place, time_ms in ops[at].of(of_ops).items() if has_ops else ():
+                found.setdefault(place, {})[number, repeat] = time_ms
+    n_repeats = 1 + max(repeat for times in found.values() for _, repeat in times)
     return Subject(
         name=name,
         meta=_meta(profiles, len(parts)),
         n_depth=n_depth,
         n_tokens={summary.phase: summary.n_tokens for summary in summarize_phases(at_depth[0])},
         n_processes=len(parts),
-        times={place: np.array(values) for place, values in found.items()},
+        times={p: _matrix(times, len(parts), n_repeats) for p, times in found.items()},
         noise={p: math.sqrt(sum(e * e for e in es) / len(es)) for p, es in noise.items()},
         spans_ns=tuple(spans),
         memory_totals=memory_totals(at_depth[0]),
@@ -141,6 +127,14 @@ def summarize_subject(name: str, profiles: Sequence[Derived], n_depth: int) -> S
         withheld=frozenset(phase for phase, of in disturbance.items() if of.is_withheld),
         has_ops=has_ops,
     )
+
+
+def _matrix(times: Mapping[tuple[int, int], float], n_processes: int, n_repeats: int) -> Floats:
+    """The times by process and repeat; NaN where there is none."""
+    matrix = np.full((n_processes, n_repeats), math.nan)
+    for place, time_ms in times.items():
+        matrix[place] = time_ms
+    return matrix
 
 
 class _Disturbance:
@@ -196,16 +190,16 @@ def _numbers(text: str) -> list[float]:
 def are_interleaved(a: Subject, b: Subject) -> bool:
     """Whether the processes of both ran in turns, one of each in a round.
 
-    The clock of all processes of a machine is the same, and starts anew with the machine; processes
-    that alternate by it have run so.
+    The clock of all processes of a machine is the same, and starts anew with the machine: they have
+    where rounds do not overlap.
     """
     if a.n_processes != b.n_processes or a.n_processes < 2:
         return False
     rounds = [
-        (*sorted((first, second)),) for first, second in zip(a.spans_ns, b.spans_ns, strict=True)
+        (min(begin_a, begin_b), max(end_a, end_b))
+        for (begin_a, end_a), (begin_b, end_b) in zip(a.spans_ns, b.spans_ns, strict=True)
     ]
-    order = [span for of_round in rounds for span in of_round]
-    return all(before[1] <= after[0] for before, after in pairwise(order))
+    return all(before[1] <= after[0] for before, after in pairwise(rounds))
 
 
 def _latencies(part: ProfileData) -> Iterator[tuple[Place, float, float]]:
@@ -219,29 +213,3 @@ def _latencies(part: ProfileData) -> Iterator[tuple[Place, float, float]]:
         n = int(((steps.phase == number) & (steps.pass_ == PASS_TIMING)).sum())
         error = _MEDIAN_ERROR * summary.mad / summary.median / math.sqrt(n)
         yield Place(LATENCY, phase, phase), summary.median, error
-
-
-def _op_times(part: ProfileData) -> Iterator[tuple[Place, float]]:
-    """Milliseconds of a step by block, part, kernel, layer and op; of one place, several add up."""
-    # Bounds are not compared, and take time to derive.
-    rows = op_table(replace(part, meta=part.meta.replace(ceilings=None)))
-    names = ("phase", "block", "part", "layer", "kernel", "impl", "op", "tensor", "time_ms")
-    for phase, block, of_block, at, kernel, impl, op, tensor, time_ms in zip(
-        *(rows[name].tolist() for name in names), strict=True
-    ):
-        layer = None if at is pd.NA else int(at)
-        yield Place(BLOCK, phase, block, block=block), time_ms
-        yield Place(KERNEL, phase, kernel), time_ms
-        yield Place(KERNEL, phase, kernel, impl=impl), time_ms
-        if layer is not None:
-            yield Place(LAYER, phase, f"layer {layer}", layer=layer), time_ms
-        is_conversion = of_block in CONVERSIONS
-        task = "conversion" if is_conversion else of_block
-        yield (
-            Place(PART, phase, "/".join(filter(None, (block, task))), block=block, part=task),
-            time_ms,
-        )
-        name = "" if _UNNAMED.fullmatch(tensor) else tensor
-        if is_conversion and name:
-            name = f"{name} (conversion)"
-        yield Place(OP, phase, name, layer=layer, block=block, part=task, op=op), time_ms

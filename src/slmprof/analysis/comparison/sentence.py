@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from .intervals import FASTER, SAME, SLOWER, Interval
+from .places import BLOCK, LATENCY
 from .rows import Row
-from .samples import BLOCK, LATENCY
 from .setup import Obstacle
 
 _VERBS = {"prefill": ("prefills", "prefill"), "decode": ("decodes", "decode")}

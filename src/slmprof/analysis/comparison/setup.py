@@ -9,7 +9,8 @@ from typing import Any
 from ...profiles.vocabulary import PHASES
 from .intervals import MIN_PROCESSES
 from .matching import Pair
-from .samples import OP, Subject, warning_kind
+from .places import OP
+from .samples import Subject, warning_kind
 
 _MACHINE = ("cpu", "n_cores", "memory_bytes", "os", "governor")
 _MODEL = (

@@ -9,7 +9,8 @@ import numpy.typing as npt
 
 from ...profiles.data import ProfileData
 from ...profiles.schema import Float64
-from ...profiles.vocabulary import PASS_OP, PASS_TIMING
+from ...profiles.selection import select_repeat
+from ...profiles.vocabulary import PASS_OP, PASS_TIMING, PASS_WARMUP
 
 Flags = npt.NDArray[np.bool_]
 
@@ -32,6 +33,21 @@ def undisturbed(profile: ProfileData) -> Flags:
     if profile not in _known:
         _known[profile] = _find(profile)
     return _known[profile]
+
+
+def split_repeats(profile: ProfileData) -> list[ProfileData]:
+    """The parts of a profile that each of its repeats measured.
+
+    Which steps are disturbed is told by all of them together.
+    """
+    flags, steps = undisturbed(profile), profile.steps
+    repeats: list[int] = np.unique(steps.repeat[steps.pass_ != PASS_WARMUP]).tolist()
+    parts = []
+    for repeat in repeats:
+        part = select_repeat(profile, repeat)
+        _known[part] = flags[steps.repeat == repeat]
+        parts.append(part)
+    return parts
 
 
 def keeps_statistics(profile: ProfileData) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ...machine.load import LoadMeter, load_warnings
+from ...machine.load import LoadMeter, add_loads, load_warnings
 from .protocol import Monitor, Point
 
 if TYPE_CHECKING:
@@ -13,18 +13,19 @@ if TYPE_CHECKING:
 
 
 class LoadMonitor(Monitor):
-    """Measures from the end of the warm-up on."""
+    """Measures from the end of the warm-up on, but for the time in which others have their turn."""
 
     def __init__(self) -> None:
         self._meter: LoadMeter | None = None
+        self._before: Load | None = None
         self._load: Load | None = None
 
     def reach(self, point: Point, _: _core.Engine) -> None:
-        """Begins after the warm-up, and looks again after each repeat."""
-        if point == "warm-up":
-            self._meter = LoadMeter()
+        """Begins after the warm-up and with each turn, and looks again after each repeat."""
+        if point in ("warm-up", "turn"):
+            self._before, self._meter = self._load, LoadMeter()
         elif point == "repeat" and self._meter is not None:
-            self._load = self._meter.load()
+            self._load = add_loads(self._before, self._meter.load())
 
     def describe(self, meta: Meta) -> Meta:
         """Sets `environment.load`, and adds to `environment.warnings`."""

@@ -9,8 +9,9 @@ if TYPE_CHECKING:
     from ...profiles.records.meta import Meta
 
 # The points of a run in their order, none within a measured pass: the two phases of the first pass
-# in the deepest context, the warm-up is over, a repeat is complete, all are.
-Point = Literal["prefill", "decode", "warm-up", "repeat", "end"]
+# in the deepest context, the warm-up is over, it is this process's turn again, a repeat is
+# complete, all are.
+Point = Literal["prefill", "decode", "warm-up", "turn", "repeat", "end"]
 
 
 class Monitor:

@@ -8,8 +8,9 @@ from typing import Any
 from ...analysis.comparison.comparison import Comparison, Pairing
 from ...analysis.comparison.conditions import Outcome
 from ...analysis.comparison.intervals import FASTER, SLOWER
+from ...analysis.comparison.places import BLOCK, KERNEL, LATENCY, LAYER, MEMORY, OP, PART
 from ...analysis.comparison.rows import ONLY_A, ONLY_B, Row
-from ...analysis.comparison.samples import BLOCK, KERNEL, LATENCY, LAYER, MEMORY, OP, PART, Subject
+from ...analysis.comparison.samples import Subject
 from .parts import (
     Caveat,
     Column,

@@ -10,7 +10,7 @@ from compared import DECODE, N, about, around, block, kernel, layer, subject
 
 from slmprof.analysis.comparison.comparison import Comparison, compare_subjects
 from slmprof.analysis.comparison.conditions import Condition
-from slmprof.analysis.comparison.samples import PART, Place
+from slmprof.analysis.comparison.places import PART, Place
 from slmprof.errors import UsageError
 
 
