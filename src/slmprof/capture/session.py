@@ -12,23 +12,20 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..analysis.memory.resident import Graph, Steps, expect_resident, placed
-from ..children.memory import process_bytes
 from ..children.native_errors import guarded
 from ..errors import UsageError
 from ..models.resolve import resolve_model
 from ..profiles.records.meta import Meta, Run
-from ..profiles.records.resident import PROCESS
 from ..profiles.vocabulary import PASS_OP, PASS_TIMING
 from ..settings.capture import CaptureConfig
 from ..settings.resolved import ResolvedConfig, used_buffers
 from .description import describe_run, model_record
-from .memory_check import plan_buffers
 from .monitors.load import LoadMonitor
 from .monitors.memory import MemoryMonitor
 from .monitors.model_file import ModelFileMonitor
 from .monitors.protocol import Monitor, Point
 from .places import numbered_places
+from .planned_run import native_settings, plan_run
 from .seen_graphs import SeenGraphs
 
 if TYPE_CHECKING:
@@ -36,7 +33,6 @@ if TYPE_CHECKING:
 
     from .. import _core
     from ..profiles.records.ceilings import Ceilings
-    from ..profiles.records.resident import Resident
     from ..settings.keywords import RunKeywords
     from ..views import Profile
 
@@ -80,9 +76,7 @@ class Session:
 
         self.path = resolve_model(self.config.source, seed=self.config.seed)
         self._ignored = self._ignored_keys()
-        self._native = _core
         self._engine: _core.Engine | None = None
-        self._planned: tuple[_core.Planner, _core.Plan] | None = None
         self._ends = contextlib.ExitStack()
         self._chunks: list[Chunk] = []
         self._graphs = SeenGraphs()
@@ -90,12 +84,8 @@ class Session:
         self._rng = np.random.default_rng(self.config.seed)
         _core.clear_log()
         _core.log_to_stderr(os.environ.get("SLMPROF_LOG") == "stderr")
-        settings = self._settings()
-        planned = plan_buffers(self._plan, self.path.name, self.config.n_ctx_made)
-        resident = self._expect_resident()
-        if resident is not None:
-            # What the planner had is given back by now.
-            resident = resident.with_line(PROCESS, process_bytes(has_planned=True))
+        settings = native_settings(self.path, self.config)
+        planned, resident = plan_run(self.path, self.config)
         self._monitors: tuple[Monitor, ...] = (
             ModelFileMonitor(self.path),
             MemoryMonitor(planned, resident),
@@ -362,42 +352,6 @@ class Session:
         if ids.size and not (ids.min() >= 0 and ids.max() < 2**31):
             raise UsageError("token ids must be between 0 and the size of the vocabulary")
         return ids.astype(np.int32)
-
-    def _plan(self, n_ctx: int) -> _core.Plan:
-        settings = self._settings()
-        settings.n_ctx = n_ctx
-        planner: _core.Planner = self.guard(lambda: self._native.Planner(settings))
-        plan: _core.Plan = self.guard(lambda: planner.plan(settings))
-        self._planned = planner, plan
-        return plan
-
-    def _expect_resident(self) -> Resident | None:
-        """What the run will have resident beside the process itself.
-
-        None where the length of its prompt is not known yet.
-        """
-        made, self._planned = self._planned, None
-        if self.config.prompt_file is not None or made is None:
-            return None
-        planner, plan = made
-
-        def graph_of(n_ctx: int, n_ubatch: int, n_outputs: int) -> Graph:
-            settings = self._settings()
-            settings.n_ctx, settings.n_ubatch, settings.n_outputs_max = n_ctx, n_ubatch, n_outputs
-            few: _core.Plan = self.guard(lambda: planner.plan(settings))
-            return placed(few["graphs"][0])
-
-        config = self.config
-        steps = Steps(config.n_prompt, int(plan["context"]["n_ctx"]), max(config.n_depths))
-        graphs = list(map(placed, plan["graphs"]))
-        weights, vocabulary_bytes = planner.weights(), planner.vocabulary_bytes
-        return expect_resident(steps, plan, graphs, graph_of, weights, vocabulary_bytes)
-
-    def _settings(self) -> _core.EngineSettings:
-        settings = self._native.EngineSettings()
-        settings.path = str(self.path)
-        self.config.fill(settings)
-        return settings
 
     def guard(self, call: Callable[[], _Result]) -> _Result:
         """Calls the engine and turns its failures into slmprof's errors."""

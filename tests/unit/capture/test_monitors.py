@@ -228,7 +228,7 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Session]:
         )  # fmt: skip
         monkeypatch.setattr(slmprof, "_core", native, raising=False)
         monkeypatch.setattr(session, "resolve_model", lambda *_, **__: Path("m.gguf"))
-        monkeypatch.setattr(session, "plan_buffers", lambda *_: [])
+        monkeypatch.setattr(session, "plan_run", lambda *_: ([], None))
         monkeypatch.setattr(session, "ModelFileMonitor", lambda _: Monitor())
         monkeypatch.setattr(session, "MemoryMonitor", lambda *_: first)
         monkeypatch.setattr(session, "LoadMonitor", lambda: second)

@@ -1,0 +1,83 @@
+"""What llama.cpp's planner says of a run before anything of it is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..analysis.memory.resident import Graph, Steps, expect_resident, placed
+from ..children.memory import process_bytes
+from ..children.native_errors import guarded
+from ..profiles.records.resident import PROCESS
+from ..settings.capture import CaptureConfig
+from .memory_check import plan_buffers
+
+if TYPE_CHECKING:
+    from .. import _core
+    from ..profiles.records.resident import Resident
+
+
+def native_settings(path: Path, config: CaptureConfig) -> _core.EngineSettings:
+    """The settings of a run as the engine and the planner get them."""
+    from .. import _core
+
+    settings = _core.EngineSettings()
+    settings.path = str(path)
+    config.fill(settings)
+    return settings
+
+
+def plan_run(
+    path: Path, config: CaptureConfig
+) -> tuple[Sequence[Mapping[str, Any]], Resident | None]:
+    """The buffers that a run will have, and what of it will be resident.
+
+    The latter is None where the length of the prompt is not known yet.
+
+    Raises:
+        CaptureError: the machine could not hold it. ModelError, EngineError, UsageError: llama.cpp
+            refuses model or settings.
+    """
+    plans = _Plans(path, config)
+    buffers = plan_buffers(plans.plan, path.name, config.n_ctx_made)
+    resident = None if config.prompt_file is not None else plans.expect_resident()
+    del plans
+    if resident is not None:
+        # What the planner had is given back by now.
+        resident = resident.with_line(PROCESS, process_bytes(has_planned=True))
+    return buffers, resident
+
+
+class _Plans:
+    """The last plan that was made, and its planner."""
+
+    planner: _core.Planner
+    last: _core.Plan
+
+    def __init__(self, path: Path, config: CaptureConfig) -> None:
+        self.path, self.config = path, config
+
+    def plan(self, n_ctx: int) -> _core.Plan:
+        """The plan of a context of this size."""
+        from .. import _core
+
+        settings = native_settings(self.path, self.config)
+        settings.n_ctx = n_ctx
+        self.planner = guarded(self.path, lambda: _core.Planner(settings))
+        self.last = guarded(self.path, lambda: self.planner.plan(settings))
+        return self.last
+
+    def expect_resident(self) -> Resident | None:
+        """What the run of the last plan will have resident beside the process itself."""
+        config, plan = self.config, self.last
+
+        def graph_of(n_ctx: int, n_ubatch: int, n_outputs: int) -> Graph:
+            few = native_settings(self.path, config)
+            few.n_ctx, few.n_ubatch, few.n_outputs_max = n_ctx, n_ubatch, n_outputs
+            return placed(guarded(self.path, lambda: self.planner.plan(few))["graphs"][0])
+
+        steps = Steps(config.n_prompt, int(plan["context"]["n_ctx"]), max(config.n_depths))
+        graphs = list(map(placed, plan["graphs"]))
+        weights, vocabulary_bytes = self.planner.weights(), self.planner.vocabulary_bytes
+        return expect_resident(steps, plan, graphs, graph_of, weights, vocabulary_bytes)
