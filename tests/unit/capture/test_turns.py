@@ -114,7 +114,7 @@ def test_a_failure_has_the_profile_of_its_complete_repeats(
     monkeypatch.setattr(Worker, "_assemble", lambda *_: made)
     monkeypatch.setattr(turns, "_check_model", lambda _: None)
     worker = Worker(CaptureConfig("a.gguf"), lambda _: None)
-    worker._answer = Answer()  # type: ignore[assignment]
+    monkeypatch.setattr(worker, "_answer", Answer(), raising=False)
     with pytest.raises(EngineError, match=r"llama\.cpp died") as caught:
         worker.take_turn()
     assert caught.value.profile is made and worker.error is caught.value
