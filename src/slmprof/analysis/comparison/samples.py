@@ -29,7 +29,8 @@ from ..timing.phases import (
 )
 from ..timing.statistics import summarize
 from .intervals import Floats
-from .places import LATENCY, OpTimes, Place
+from .op_times import OpTimes
+from .places import LATENCY, Place
 
 # Standard error of a median of n samples: this times their MAD, over the root of n (if normal).
 _MEDIAN_ERROR = 1.4826 * 1.2533
@@ -112,7 +113,7 @@ def summarize_subject(name: str, profiles: Sequence[Derived], n_depth: int) -> S
         for repeat, of_ops in enumerate([part] if keeps_statistics(part) else repeats):
             for place, time_ms in ops[at].of(of_ops).items() if has_ops else ():
                 found.setdefault(place, {})[number, repeat] = time_ms
-    n_repeats = 1 + max(repeat for times in found.values() for _, repeat in times)
+    n_repeats = 1 + max((repeat for times in found.values() for _, repeat in times), default=0)
     return Subject(
         name=name,
         meta=_meta(profiles, len(parts)),

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from ...profiles.data import ProfileData
 from ...profiles.tables import TensorTable, trimmed_shape
 from .edges import PRODUCT_OPS
-from .kernel_names import conversion_kernel, converted_type, kernel_name
+from .kernel_names import UNRECORDED, conversion_kernel, converted_type, kernel_name
 from .structures import Structures
 
 # Parts that follow from a weight's type and from the code that runs, not from how a layer is built.
@@ -125,6 +125,10 @@ class GraphNodes:
         if op not in PRODUCT_OPS:
             return 0
         return int(self._shapes[node][2 if op == "MUL_MAT_ID" else 1])
+
+
+# Stands for what graphs ran while the recorder was full.
+UNRECORDED_NODE = Node("UNRECORDED", UNRECORDED, block="other")
 
 
 def describe_nodes(

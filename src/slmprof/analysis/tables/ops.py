@@ -10,8 +10,7 @@ from ...profiles.data import ProfileData
 from ...profiles.selection import measured_depths
 from ...profiles.tables import StatTable
 from ...profiles.vocabulary import PHASES, STAGE_CONVERSION
-from ..graphs.kernel_names import UNRECORDED
-from ..graphs.nodes import Node, describe_nodes
+from ..graphs.nodes import UNRECORDED_NODE, Node, describe_nodes
 from ..graphs.structures import Structures
 from ..timing.phases import NS_PER_MS, op_steps, ops_total_ns, withholds_shares
 from ..timing.spans import op_stats
@@ -34,8 +33,6 @@ COLUMNS: dict[str, str] = {
     "bound": "object", "weight": "object", "lane": "Int64",
     "device": "object",
 }  # fmt: skip
-
-_UNRECORDED_NODE = Node("UNRECORDED", UNRECORDED, block="other")
 
 
 def op_table(profile: ProfileData) -> pd.DataFrame:
@@ -94,7 +91,7 @@ def _phase_rows(
     total_ns = ops_total_ns(profile, number)
     rest_ns = total_ns - int(stats.span_sum_ns.sum(dtype=np.int64))
     if rest_ns != 0:
-        ops.append((_UNRECORDED_NODE, "", -1))
+        ops.append((UNRECORDED_NODE, "", -1))
         shapes.append(())
     group = np.empty(len(stats), np.intp)
     for place_of_op, rows in enumerate(groups.values()):

@@ -151,3 +151,41 @@ def test_five_percent_are_found_with_sixteen_processes_of_one_percent(n_slow: in
         changed = as_change(estimate.interval(0.002 / 5 / 10))
         found += time_verdict(changed, 0.03, is_interleaved=True) == "slower"
     assert found >= 190
+
+
+def test_of_a_pair_the_median_ratio_of_its_repeats_counts() -> None:
+    rng = np.random.default_rng(7)
+    weather = np.exp(rng.normal(0, 0.5, (12, 5)))  # what the machine did in a turn, to both
+    a, b = 10 * weather, 11 * weather
+    a[:, 2] *= 3  # and what it did to one of them
+    found = log_ratio(a, b, is_paired=True)
+    assert found is not None and found.mean == pytest.approx(np.log(1.1))
+    assert found.error == pytest.approx(0, abs=1e-12)
+    apart = log_ratio(a, b, is_paired=False)
+    assert apart is not None and apart.error > 0.05
+
+
+def test_repeats_that_are_missing_are_left_out() -> None:
+    a, b = np.full((6, 3), 10.0), np.full((6, 3), 12.0)
+    a[0, 0] = b[1, 2] = np.nan
+    found = log_ratio(a, b, is_paired=True)
+    assert found is not None and found.mean == pytest.approx(np.log(1.2))
+    # Other numbers of repeats have no turns in common.
+    fewer = log_ratio(a, b[:, :2], is_paired=True)
+    assert fewer is not None and fewer.mean == pytest.approx(np.log(1.2))
+    a[3] = np.nan
+    assert log_ratio(a, b, is_paired=True) is None
+    b[:, 1:], a[3] = np.nan, [np.nan, 10.0, 10.0]  # no repeat of it is in both
+    assert log_ratio(a, b, is_paired=True) is None
+
+
+@pytest.mark.parametrize(("n", "n_out"), [(5, 0), (9, 0), (10, 1), (16, 2), (20, 2), (24, 3)])
+def test_means_are_trimmed_at_either_end(n: int, n_out: int) -> None:
+    values = np.arange(n, dtype=float)
+    found = mean(values)
+    assert found is not None and (found.mean, found.df) == ((n - 1) / 2, n - 2 * n_out - 1)
+    values[n - n_out :] += 1e6
+    assert mean(values) == found
+    values[n - n_out - 1] += 1e6
+    changed = mean(values)
+    assert changed is not None and changed.mean > 1e4
