@@ -6,7 +6,8 @@ difference; the wider FFN must be slower in its FFN and only there, the halved h
 attention and only there. Further sessions compare the model with itself while another process keeps
 one core busy.
 
-Takes hours with the defaults; --sessions 2 --busy-sessions 1 --models tiny takes minutes.
+Takes hours with the defaults; --sessions 2 --busy-sessions 1 --models tiny takes minutes. With
+--kept FILE the sessions can be spread over several runs: each counts those before it, too.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from busy_core import busy_core
 from reporting import Bar, parser, publish
 
@@ -38,31 +40,34 @@ FILE_TYPE = "Q8_0"
 WIDER = (1.025, 1.05)
 ASKED = 1.05  # the widening that has to be found
 HALVED = "half the KV heads"
-SELF = "itself"
+BASE, SELF = "base", "itself"
+QUIET, BUSY = "quiet", "core busy"
 ENOUGH = 19 / 20
 _SETTINGS = ("processes", "repeats", "threads")
 # In a round of so many variants each waits longer for its turn than one of two does.
 _DEFAULTS = {**DEFAULTS, "processes": 24}
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(msgspec.Struct, frozen=True):
     """What one comparison said.
 
     Attributes:
-        told: blocks with a verdict that is a difference, by phase.
+        where: whether the machine was quiet.
+        told: phase, block and verdict of the blocks that differ.
         n_rows: all rows of times with such a verdict.
     """
 
+    model: str
+    where: str
     variant: str
-    told: Mapping[tuple[str, str], str]
+    told: list[tuple[str, str, str]]
     n_rows: int
     text: str
 
     def is_right(self, block: str, verdict: str) -> bool:
         """Whether decode differs in the block as it should, and no other block differs at all."""
-        others = [name for _, name in self.told if name != block]
-        return self.told.get(("decode", block)) == verdict and not others
+        others = [name for _, name, _ in self.told if name != block]
+        return ("decode", block, verdict) in self.told and not others
 
 
 def main() -> int:
@@ -70,6 +75,7 @@ def main() -> int:
     arguments.add_argument("--models", default=",".join(BASES))
     arguments.add_argument("--sessions", type=int, default=20, help="of each model, quiet")
     arguments.add_argument("--busy-sessions", type=int, default=10, help="of each, one core busy")
+    arguments.add_argument("--kept", type=Path, help="JSON lines: earlier sessions, and these")
     for name in _SETTINGS:
         arguments.add_argument(f"--{name}", type=int, default=_DEFAULTS.get(name))
     options = arguments.parse_args()
@@ -77,36 +83,31 @@ def main() -> int:
     wrong, n_self = 0, 0
     smallest: list[dict[str, Any]] = []
     bars: list[Bar] = []
+    kept = read_kept(options.kept)
     for model in options.models.split(","):
-        with tempfile.TemporaryDirectory() as folder:
-            variants = write_variants(model, Path(folder))
-            pair = {name: path for name, path in variants.items() if name in ("base", SELF)}
-            quiet = [
-                one
-                for number in range(options.sessions)
-                for one in session(f"{model} quiet {number + 1}", variants, options)
-            ]
-            busy: list[Found] = []
-            with busy_core(max(os.sched_getaffinity(0))):
-                for number in range(options.busy_sessions):
-                    busy += session(f"{model} busy {number + 1}", pair, options)
-        for where, found in (("quiet", quiet), ("core busy", busy)):
-            alike = [one for one in found if one.variant == SELF]
+        found = [one for one in kept if one.model == model]
+        for one in measure(model, options):
+            found.append(one)
+            keep(one, options.kept)
+        quiet, busy = ([one for one in found if one.where == where] for where in (QUIET, BUSY))
+        n_sessions = sum(one.variant == SELF for one in quiet)
+        for where, ones in ((QUIET, quiet), (BUSY, busy)):
+            alike = [one for one in ones if one.variant == SELF]
             n_wrong = sum(one.n_rows > 0 for one in alike)
             wrong, n_self = wrong + n_wrong, n_self + len(alike)
             rows.append(row(model, where, SELF, alike, len(alike) - n_wrong))
         counts = {}
-        for variant in variants:
+        for variant in variants_of(model):
             alike = [one for one in quiet if one.variant == variant]
-            if variant not in ("base", SELF) and alike:
+            if variant != BASE and alike:
                 block, verdict = ("attention", FASTER) if variant == HALVED else ("ffn", SLOWER)
                 counts[variant] = sum(one.is_right(block, verdict) for one in alike)
-                rows.append(row(model, "quiet", variant, alike, counts[variant]))
-        if options.sessions:
+                rows.append(row(model, QUIET, variant, alike, counts[variant]))
+        if n_sessions:
             for variant in (wider(ASKED), HALVED):
-                share = counts[variant] / options.sessions
+                share = counts[variant] / n_sessions
                 bars.append(Bar(f"{model}, {variant}: found, and only it", share, ENOUGH, False))
-            least = smallest_found(counts, options.sessions)
+            least = smallest_found(counts, n_sessions)
             smallest.append(
                 {"model": model, "smallest widening found": least and f"{100 * least:.1f} %"}
             )
@@ -122,7 +123,7 @@ def wider(factor: float) -> str:
 def variants_of(model: str) -> dict[str, Dimensions]:
     """The dimensions of a model and of those that differ from it in one thing, by name."""
     base = replace(find_preset(model).dimensions, **BASES[model])
-    made = {"base": base}
+    made = {BASE: base}
     for factor in WIDER:
         made[wider(factor)] = replace(base, n_ff=round(base.n_ff_of(0) * factor))
     made[HALVED] = replace(base, n_head_kv=base.n_head_kv_of(0) // 2)
@@ -135,10 +136,36 @@ def write_variants(model: str, folder: Path) -> dict[str, Path]:
     for number, (name, dimensions) in enumerate(variants_of(model).items()):
         paths[name] = folder / f"{number}.gguf"
         slmprof.synthesize(dimensions, paths[name], file_type=FILE_TYPE)
-    return {"base": paths.pop("base"), SELF: folder / "0.gguf", **paths}
+    return {BASE: paths.pop(BASE), SELF: folder / "0.gguf", **paths}
 
 
-def session(title: str, variants: Mapping[str, Path], options: Any) -> list[Found]:
+def measure(model: str, options: Any) -> Iterator[Found]:
+    """The comparisons of all sessions of a model."""
+    with tempfile.TemporaryDirectory() as folder:
+        variants = write_variants(model, Path(folder))
+        for _ in range(options.sessions):
+            yield from session(model, QUIET, variants, options)
+        with busy_core(max(os.sched_getaffinity(0))):
+            for _ in range(options.busy_sessions):
+                alike = {name: variants[name] for name in (BASE, SELF)}
+                yield from session(model, BUSY, alike, options)
+
+
+def read_kept(path: Path | None) -> list[Found]:
+    """The comparisons of earlier runs."""
+    if path is None or not path.exists():
+        return []
+    return msgspec.json.Decoder(Found).decode_lines(path.read_bytes())
+
+
+def keep(found: Found, path: Path | None) -> None:
+    """Appends a comparison."""
+    if path is not None:
+        with path.open("ab") as file:
+            file.write(msgspec.json.encode(found) + b"\n")
+
+
+def session(model: str, where: str, variants: Mapping[str, Path], options: Any) -> list[Found]:
     """All variants in turns; each but the first compared with the first, on its own."""
     names = list(variants)
     settings = {name: getattr(options, name) for name in _SETTINGS}
@@ -147,18 +174,18 @@ def session(title: str, variants: Mapping[str, Path], options: Any) -> list[Foun
     profiles = run_entries(named, lambda _: None)
     base, *others = summarize_all(profiles)
     found = [
-        Found(name, *summed(compare_subjects([base, other]).pairings[0]))
+        Found(model, where, name, *summed(compare_subjects([base, other]).pairings[0]))
         for name, other in zip(names[1:], others, strict=True)
     ]
     for one in found:
-        print(f"{title}: {one.variant}: {one.text}", file=sys.stderr, flush=True)
+        print(f"{model}, {where}: {one.variant}: {one.text}", file=sys.stderr, flush=True)
     return found
 
 
-def summed(pairing: Pairing) -> tuple[dict[tuple[str, str], str], int, str]:
+def summed(pairing: Pairing) -> tuple[list[tuple[str, str, str]], int, str]:
     """Blocks that differ, all rows that do, and one line with what verdicts rest on."""
     times = [r for r in pairing.rows if r.verdict in (FASTER, SLOWER)]
-    told = {(r.phase or "", r.name): r.verdict for r in times if r.what == "block"}
+    told = [(r.phase or "", r.name, r.verdict) for r in times if r.what == "block"]
     shown = []
     for r in pairing.rows:
         interval = r.intervals.relative_corrected_ci
@@ -185,7 +212,8 @@ def row(
     """How many comparisons were right, and in how many each block differed, prefill / decode."""
     blocks = {
         block: " / ".join(
-            str(sum((phase, block) in one.told for one in found)) for phase in ("prefill", "decode")
+            str(sum((phase, block) == (p, name) for one in found for p, name, _ in one.told))
+            for phase in ("prefill", "decode")
         )
         for block in ("attention", "ffn", "lm_head")
     }

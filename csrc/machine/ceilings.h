@@ -36,7 +36,8 @@ struct InstructionRecord {
 using Cores = std::vector<int>;
 
 // The best of repeated passes of n threads, each over its own part of `working_set_bytes`, which
-// all arrays of an operation share; `seconds` for each operation. Bytes count as STREAM counts
+// all arrays of an operation share; `seconds` for each operation. Of a pass that is long enough to be cut
+// into chunks, the rate that a quarter of the chunks exceed. Bytes count as STREAM counts
 // them: one array for read, two for copy, three for triad.
 // Throws std::invalid_argument, std::bad_alloc, and std::system_error where no thread can be had.
 std::vector<BandwidthRecord> measure_bandwidth(uint64_t working_set_bytes, int n_threads, const Cores & cores,

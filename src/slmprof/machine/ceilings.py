@@ -19,7 +19,7 @@ from .caches import data_caches
 from .environment import cpu_name
 
 # Raised when the same machine would be measured differently, so that no older file is used.
-METHOD_VERSION = 2
+METHOD_VERSION = 3
 
 # What of the build changes the speed of an op.
 _OF_BUILD = (

@@ -11,6 +11,9 @@ from .decoding import Count, Json, Record
 
 # A run whose bandwidth moved by more has no single memory roof.
 MOST_SPREAD = 0.15
+# Of so many samples one may be far off, because for a moment another tenant of the host took much
+# of the bandwidth or none, without a doubt on the others.
+_ENOUGH_FOR_AN_OUTLIER = 4
 
 _Rate = Annotated[float, Meta(ge=1e-9, le=1e15)]
 
@@ -35,9 +38,13 @@ class RunBandwidth(Record, frozen=True):
         return statistics.median(self._rates(operation))
 
     def range_gbps(self, operation: str = "read") -> tuple[float, float]:
-        """The lowest and the highest figure of an operation."""
-        rates = self._rates(operation)
-        return min(rates), max(rates)
+        """The lowest and the highest figure of an operation; of four samples and more, without the
+        one that is farthest from the median."""
+        rates = sorted(self._rates(operation))
+        if len(rates) >= _ENOUGH_FOR_AN_OUTLIER:
+            middle = statistics.median(rates)
+            rates.remove(max(rates[0], rates[-1], key=lambda rate: abs(rate - middle)))
+        return rates[0], rates[-1]
 
     @property
     def spread(self) -> float:

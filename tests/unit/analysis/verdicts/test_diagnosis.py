@@ -354,3 +354,14 @@ def test_a_bandwidth_that_moved_is_a_doubt_and_in_the_json(profile: Profile) -> 
     steady = RunBandwidth(2, MIB, samples[1:])
     steadier = replace(profile, meta=profile.meta.replace(bandwidth=steady))
     assert not any("bandwidth" in text for text in break_down(steadier).caveats)
+
+
+def test_one_sample_of_four_may_be_far_off() -> None:
+    samples = tuple(BandwidthSample("repeat", r, r / 2) for r in (44.0, 82.0, 46.0, 45.0))
+    assert not RunBandwidth(2, MIB, samples[:3]).is_steady
+    one_off = RunBandwidth(2, MIB, samples)
+    assert one_off.is_steady
+    assert one_off.gbps() == 45.5
+    assert (one_off.range_gbps(), one_off.range_gbps("copy")) == ((44.0, 46.0), (22.0, 23.0))
+    slow = BandwidthSample("repeat", 20.0, 10.0)
+    assert not RunBandwidth(2, MIB, (*samples, slow)).is_steady
