@@ -162,8 +162,9 @@ def off_core_share(profile: ProfileData, phase: int) -> float | None:
     """Share of the time in which threads had work, but no core, in the steps of `op_steps`.
 
     While a graph runs all its threads have work, for they spin at its barriers; between the runs
-    one has. Where the steps are too short to tell by their CPU time, it is what others took of the
-    cores during the whole run, as far as no idle core made up for it. None where neither is known.
+    one has. Where the steps are too short to tell by their CPU time, those of all phases and passes
+    do; where these are, too, it is what others took of the cores during the whole run, as far as no
+    idle core made up for it. None where neither is known.
     """
     steps, runs, chosen = profile.steps, profile.runs, op_steps(profile, phase)
     environment = profile.meta.environment
@@ -172,11 +173,14 @@ def off_core_share(profile: ProfileData, phase: int) -> float | None:
     n_busy = min(n_threads, environment.n_cores or n_threads)
     if n_busy == 0:
         return None
-    wall, cpu = _total((steps.end_ns - steps.begin_ns)[chosen]), _total(steps.cpu_ns[chosen])
+    walls = steps.end_ns - steps.begin_ns
     # OpenMP's threads may sleep at a barrier.
-    spins = not profile.meta.slmprof.build.get("openmp")
-    if spins and cpu > 0 and wall >= _LEAST_WALL_NS:
-        return max(0.0, 1.0 - cpu / (wall + (n_busy - 1) * ops_total_ns(profile, phase)))
+    if not profile.meta.slmprof.build.get("openmp"):
+        shared = ops_total_ns(profile, phase) / max(1, _total(walls[chosen]))
+        for tells in (chosen, steps.pass_ != PASS_WARMUP):
+            wall, cpu = _total(walls[tells]), _total(steps.cpu_ns[tells])
+            if cpu > 0 and wall >= _LEAST_WALL_NS:
+                return max(0.0, 1.0 - cpu / (wall * (1 + (n_busy - 1) * shared)))
     load, n_cores = environment.load, environment.n_cores
     if load is UNSET or n_cores is None:
         return None

@@ -10,13 +10,14 @@ from builders import DECODE, PREFILL, example_profile
 from disturbance_builder import At, disturbed_profile, every_step, some_steps
 from reports import data, shown
 
+from slmprof.analysis.timing import phases
 from slmprof.analysis.timing.disturbance import undisturbed
-from slmprof.analysis.timing.phases import off_core_share
+from slmprof.analysis.timing.phases import off_core_share, op_steps, ops_total_ns
 from slmprof.analysis.timing.spans import op_spans, op_stats, reduce_spans
 from slmprof.profiles.merging import merge_processes
 from slmprof.profiles.records.meta import Load
 from slmprof.profiles.tables import EventTable
-from slmprof.profiles.vocabulary import PASS_OP, PASS_TIMING
+from slmprof.profiles.vocabulary import PASS_OP, PASS_TIMING, PASS_WARMUP
 from slmprof.views import Profile
 
 pytestmark = pytest.mark.usefixtures("by_name")
@@ -165,7 +166,34 @@ def test_a_core_that_is_busy_throughout_withholds_shares() -> None:
     assert profile.blocks()["share"].isna().all()
 
 
-def test_the_load_of_the_run_tells_where_steps_are_too_short() -> None:
+def test_all_passes_tell_where_the_steps_of_a_phase_are_too_short(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    profile = disturbed_profile(quiet)
+    steps = profile.steps
+    wall = steps.end_ns - steps.begin_ns
+    busy = Load(core_seconds=4.0, others_share=0.3, stolen_share=0.1)
+    measured = steps.pass_ != PASS_WARMUP
+    for n_busy in (2.0, 1.4):
+        ops_share = ops_total_ns(profile, DECODE) / wall[op_steps(profile, DECODE)].sum()
+        cpu = (wall * (1 + (n_busy - 1) * ops_share)).astype(np.int64)
+        environment = profile.meta.environment.replace(load=busy)
+        short = replace(
+            profile,
+            meta=profile.meta.replace(environment=environment),
+            steps=steps.replace(cpu_ns=cpu),
+        )
+        monkeypatch.setattr(phases, "_LEAST_WALL_NS", int(wall[measured].sum()))
+        expected = 1 - (1 + (n_busy - 1) * ops_share) / (1 + ops_share)
+        assert off_core_share(short, DECODE) == pytest.approx(expected, abs=1e-6)
+        monkeypatch.setattr(phases, "_LEAST_WALL_NS", int(wall[measured].sum()) + 1)
+        assert off_core_share(short, DECODE) == pytest.approx(0.4)
+
+
+def test_the_load_of_the_run_tells_where_steps_are_too_short(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(phases, "_LEAST_WALL_NS", 10**12)
     busy = Load(core_seconds=4.0, others_share=0.3, stolen_share=0.1)
     for load, expected in ((None, None), (Load(core_seconds=4.0), 0.0), (busy, 0.4)):
         short = with_cpu_time(example_profile(), 2.0, load)
