@@ -2,7 +2,7 @@
 
 #include "bindings/registers.h"
 
-#include "engine/retype.h"
+#include "quant/retype.h"
 #include "gguf/header.h"
 #include "bindings/gguf_values.h"
 

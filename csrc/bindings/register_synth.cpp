@@ -2,7 +2,7 @@
 
 #include "bindings/registers.h"
 
-#include "engine/tensor_choice.h"
+#include "quant/tensor_choice.h"
 #include "gguf/synth.h"
 #include "bindings/gguf_values.h"
 
@@ -63,8 +63,8 @@ void register_synth(py::module_ & module) {
         return result;
     }, "File types that can be synthesised, each with its number in `general.file_type`.");
 
-    module.def("synth_file_type_number", &slmprof::synth_file_type_number, py::arg("file_type"),
-               "The number of a file type, aliases included. Raises ValueError.");
+    module.def("synth_file_type_number", [](const std::string & file_type) { return slmprof::file_type_number(file_type); },
+               py::arg("file_type"), "The number of a file type, aliases included. Raises ValueError.");
 
     module.def("choose_tensor_types",
                [](const std::string & architecture, const std::string & file_type,
@@ -78,14 +78,15 @@ void register_synth(py::module_ & module) {
                    for (const auto & [name, shape] : tensors) {
                        specs.push_back({ name, shape, GGML_TYPE_F32 });
                    }
-                   std::vector<slmprof::TypePattern> type_patterns;
+                   slmprof::Recipe recipe;
+                   recipe.file_type = file_type;
                    for (const auto & [pattern, type] : patterns) {
-                       type_patterns.push_back({ pattern, slmprof::tensor_type_from_name(type) });
+                       recipe.patterns.push_back({ pattern, slmprof::tensor_type_from_name(type) });
                    }
                    std::vector<std::string> names;
                    names.reserve(specs.size());
-                   for (const ggml_type type : slmprof::choose_tensor_types(hints, file_type, specs, type_patterns)) {
-                       names.emplace_back(ggml_type_name(type));
+                   for (const slmprof::TensorChoice & choice : slmprof::choose_tensor_types(hints, recipe, specs)) {
+                       names.emplace_back(ggml_type_name(choice.type));
                    }
                    return names;
                },

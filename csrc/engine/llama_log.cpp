@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <deque>
 #include <mutex>
+#include <utility>
 
 namespace slmprof {
 
@@ -17,7 +18,9 @@ std::deque<std::string> lines;
 std::string             unfinished;
 bool                    to_stderr = false;
 
-void receive(ggml_log_level level, const char * text, void * /*user_data*/) {
+std::function<void(const std::string &)> listener;
+
+void keep(ggml_log_level level, const char * text) {
     const std::lock_guard<std::mutex> lock(log_mutex);
     if (to_stderr && level != GGML_LOG_LEVEL_DEBUG) {
         std::fputs(text, stderr);
@@ -41,7 +44,22 @@ void receive(ggml_log_level level, const char * text, void * /*user_data*/) {
     }
 }
 
+void receive(ggml_log_level level, const char * text, void * /*user_data*/) {
+    keep(level, text);
+    if (listener) {
+        listener(text);
+    }
+}
+
 }  // namespace
+
+LogListener::LogListener(std::function<void(const std::string &)> hear) {
+    listener = std::move(hear);
+}
+
+LogListener::~LogListener() {
+    listener = nullptr;
+}
 
 void capture_llama_log() {
     llama_log_set(receive, nullptr);

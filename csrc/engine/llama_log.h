@@ -2,6 +2,7 @@
 
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -17,6 +18,16 @@ void set_llama_log_to_stderr(bool enabled);
 std::vector<std::string> llama_log_lines();
 
 void clear_llama_log();
+
+// Hears each message of a scope as it comes, a line or a piece of one. One at a time; the messages are kept
+// as ever.
+class LogListener {
+  public:
+    explicit LogListener(std::function<void(const std::string &)> hear);
+    ~LogListener();
+    LogListener(const LogListener &)             = delete;
+    LogListener & operator=(const LogListener &) = delete;
+};
 
 // Silence for a scope in which llama.cpp says what is normal and would only confuse.
 class QuietLog {

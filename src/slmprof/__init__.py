@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from . import quant as quant
     from .analysis.comparison.comparison import Comparison as Comparison
     from .capture.comparison import compare as compare
     from .capture.process import profile as profile
@@ -45,7 +46,10 @@ _PUBLIC: dict[str, str] = {
     "synthesize": ".models.synthesis",
 }
 
-__all__ = ["__version__", *_PUBLIC]
+# Public modules, which load when first used as well.
+_MODULES = ("quant",)
+
+__all__ = ["__version__", *_PUBLIC, *_MODULES]
 
 
 def __getattr__(name: str) -> Any:
@@ -53,6 +57,8 @@ def __getattr__(name: str) -> Any:
         from .version import find_version
 
         value: Any = find_version()
+    elif name in _MODULES:
+        value = importlib.import_module(f".{name}", __name__)
     elif name in _PUBLIC:
         value = getattr(importlib.import_module(_PUBLIC[name], __name__), name)
     else:

@@ -103,6 +103,26 @@ class Plan(TypedDict):
     graphs: list[PlannedGraph]  # a model that only encodes has no decode graph
     duration_ns: int
 
+# A tensor of a file, and what a recipe makes of it. `asked`: its type if every block divided its
+# rows.
+@type_check_only
+class QuantizedTensor(TypedDict):
+    tensor: str
+    shape: list[int]
+    source: str
+    type: str
+    asked: str
+    is_quantizable: bool
+    source_bytes: int
+    size_bytes: int
+    asked_bytes: int
+    needs_imatrix: bool
+
+@type_check_only
+class QuantizationPlan(TypedDict):
+    model: ModelInfo
+    tensors: list[QuantizedTensor]  # in the quantizer's order
+
 @type_check_only
 class Harvest(TypedDict):
     steps: dict[str, NDArray[Any]]
@@ -244,3 +264,30 @@ def write_outline(
     tensors: Sequence[tuple[str, Sequence[int], str]],
 ) -> None: ...
 def retype_outline(source: str, target: str, file_type: str) -> None: ...
+
+class Recipe:
+    def __init__(
+        self,
+        file_type: str,
+        *,
+        tensor_types: Sequence[tuple[str, str]] = ...,
+        output_type: str | None = None,
+        embedding_type: str | None = None,
+        keeps_output: bool = False,
+        is_pure: bool = False,
+        has_imatrix: bool = False,
+    ) -> None: ...
+
+def check_header(path: str) -> None: ...
+def plan_quantization(source: str, recipe: Recipe) -> QuantizationPlan: ...
+def quantize_file(
+    source: str,
+    target: str,
+    recipe: Recipe,
+    *,
+    importances: Sequence[tuple[str, ArrayLike]],
+    notes: Sequence[tuple[str, int | str]],
+    allow_requantize: bool,
+    n_threads: int,
+    on_progress: Callable[[int, int], object],
+) -> None: ...

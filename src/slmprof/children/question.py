@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from .. import errors
@@ -40,6 +41,7 @@ def asked(
     timeout: float | None = None,
     *,
     has_files: bool = True,
+    folder_in: Path | None = None,
 ) -> Iterator[Answer]:
     """Starts the child, which works while the caller does something else.
 
@@ -50,9 +52,14 @@ def asked(
         timeout: seconds that the answer may take; without it any time.
         has_files: whether the child has a folder. What a child asks should have none: the child
             may be killed, and the folder would be left.
+        folder_in: where the folder is made, for a file that is to be renamed into place; without
+            it where the system has its temporary files.
+
+    Raises:
+        OSError: the folder cannot be made.
     """
     with (
-        _folder() if has_files else contextlib.nullcontext("") as folder,
+        _folder(folder_in) if has_files else contextlib.nullcontext("") as folder,
         started(module) as child,
     ):
         line = json.dumps({"question": question, "folder": folder}) + "\n"
@@ -63,8 +70,9 @@ def asked(
         yield Answer(child, folder, what, doing, timeout)
 
 
-def _folder() -> tempfile.TemporaryDirectory[str]:
-    return tempfile.TemporaryDirectory(prefix="slmprof-", ignore_cleanup_errors=True)
+def _folder(within: Path | None) -> tempfile.TemporaryDirectory[str]:
+    prefix = "slmprof-" if within is None else ".slmprof-"
+    return tempfile.TemporaryDirectory(prefix=prefix, dir=within, ignore_cleanup_errors=True)
 
 
 @dataclass

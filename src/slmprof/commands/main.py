@@ -14,7 +14,7 @@ from .options import Parser
 from .streams import drop_stdout, open_closed_streams, say
 
 COMMANDS: tuple[str, ...] = (
-    "breakdown", "memory", "roofline", "synth", "show", "compare", "sweep",
+    "breakdown", "memory", "roofline", "synth", "show", "compare", "sweep", "quant",
 )  # fmt: skip
 EXIT_INTERRUPTED = 130
 EXIT_FAILED = 1

@@ -72,3 +72,17 @@ class PlanKeywords(LlamaKeywords, total=False):
     fit_bytes: int | None
     fit_for: str
     n_prompt: int
+
+
+class RecipeKeywords(TypedDict, total=False):
+    """Of `slmprof.quant`'s recipes."""
+
+    file_type: str
+    tensor_type: str | Sequence[str]
+    tensor_type_file: str | os.PathLike[str] | None
+    output_tensor_type: str | None
+    token_embedding_type: str | None
+    leave_output_tensor: bool
+    pure: bool
+    imatrix: str | os.PathLike[str] | None
+    allow_requantize: bool

@@ -153,21 +153,25 @@ class Bytes(Whole):
 
 
 class Override(Text):
-    """PATTERN=BUFFER: weights whose name the pattern finds, and the buffer type they go to."""
+    """PATTERN=BUFFER: weights whose name the pattern finds, and the buffer type they go to.
 
-    def __init__(self) -> None:
-        super().__init__("PATTERN=BUFFER", "PATTERN=BUFFER")
+    Args:
+        what: stands behind the equals sign.
+    """
+
+    def __init__(self, what: str = "BUFFER") -> None:
+        super().__init__(f"PATTERN={what}", f"PATTERN={what}")
 
     def check(self, value: Any) -> Any:
         if not all(self.split(super().check(value))):
-            raise ValueError(f"{value!r} is not PATTERN=BUFFER")
+            raise ValueError(f"{value!r} is not {self.what}")
         return value
 
     @staticmethod
     def split(text: str) -> tuple[str, str]:
-        """Pattern and buffer type."""
-        pattern, _, buffer = text.rpartition("=")
-        return pattern, buffer
+        """Pattern, and what it is given."""
+        pattern, _, given = text.rpartition("=")
+        return pattern, given
 
 
 class Several(Kind):

@@ -11,9 +11,10 @@ from typing import Any, Literal, get_type_hints
 import pytest
 
 from slmprof.settings.capture import CaptureConfig
-from slmprof.settings.keywords import PlanKeywords, ProfileKeywords
+from slmprof.settings.keywords import PlanKeywords, ProfileKeywords, RecipeKeywords
 from slmprof.settings.kinds import Kind, Seconds, Several, Switch, Text, Whole, WholeOr
 from slmprof.settings.planning import GRID, AskedPlan, MemoryRequest
+from slmprof.settings.recipe import Recipe
 from slmprof.settings.table import table
 
 SRC = Path(__file__).resolve().parents[3] / "src"
@@ -54,11 +55,18 @@ def _hint(kind: Kind, default: Any, *, several: bool) -> Any:
     return hint | None if default is None else hint
 
 
-@pytest.mark.parametrize("keywords", [ProfileKeywords, PlanKeywords])
-def test_every_setting_is_a_keyword_of_its_type(keywords: Any) -> None:
-    of: Any = (CaptureConfig,) if keywords is ProfileKeywords else (AskedPlan, MemoryRequest)
+@pytest.mark.parametrize(
+    ("keywords", "of", "grid"),
+    [
+        (ProfileKeywords, (CaptureConfig,), ()),
+        (PlanKeywords, (AskedPlan, MemoryRequest), GRID),
+        (RecipeKeywords, (Recipe,), ()),
+    ],
+)
+def test_every_setting_is_a_keyword_of_its_type(
+    keywords: Any, of: tuple[Any, ...], grid: tuple[str, ...]
+) -> None:
     entries = {name: entry for kind in of for name, entry in table(kind).items()}
-    grid = () if keywords is ProfileKeywords else GRID
     expected = {
         name: _hint(entry.kind, entry.default, several=name in grid)
         for name, entry in entries.items()

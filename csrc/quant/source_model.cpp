@@ -1,17 +1,12 @@
-#include "engine/retype.h"
+#include "quant/source_model.h"
 
 #include "failures.h"
-#include "engine/model.h"
 #include "engine/settings.h"
-#include "engine/tensor_choice.h"
-#include "gguf/header.h"
-#include "memory/memory_notes.h"
 
 #include "gguf.h"
 #include "llama.h"
 
 #include <array>
-#include <vector>
 
 namespace slmprof {
 
@@ -53,32 +48,24 @@ std::vector<TensorSpec> list_tensors(const std::vector<FileHeader> & parts) {
     return tensors;
 }
 
+EngineSettings settings_of(const std::string & path) {
+    EngineSettings settings;
+    settings.path = path;
+    return settings;
+}
+
 } // namespace
 
-void retype_outline(const std::string & source, const std::string & target, const std::string & file_type) {
-    const int number = synth_file_type_number(file_type);
-    EngineSettings settings;
-    settings.path     = source;
-    MemoryNotes notes = MemoryNotes::planned(false);
-    const Model model(settings, notes);
+SourceModel::SourceModel(const std::string & path)
+    : notes_(MemoryNotes::planned(false)), model_(settings_of(path), notes_), parts_(read_parts(path)), tensors_(list_tensors(parts_)) {}
 
-    const std::vector<FileHeader> parts   = read_parts(source);
-    const std::vector<TensorSpec> tensors = list_tensors(parts);
-    const std::vector<ggml_type>  types   = choose_tensor_types(*model.get(), file_type, tensors);
-    std::vector<TensorSpec>       outline;
-    for (const size_t i : loader_order(tensors)) { // which is how llama-quantize writes them
-        outline.push_back(tensors[i]);
-        outline.back().type = types[i];
-    }
-
-    const gguf_context_ptr gguf(gguf_init_empty());
-    gguf_set_kv(gguf.get(), parts[0].metadata.get());
-    gguf_set_val_u32(gguf.get(), "general.quantization_version", GGML_QNT_VERSION);
-    gguf_set_val_u32(gguf.get(), "general.file_type", uint32_t(number));
+gguf_context_ptr SourceModel::metadata() const {
+    gguf_context_ptr gguf(gguf_init_empty());
+    gguf_set_kv(gguf.get(), parts_[0].metadata.get());
     for (const char * key : { "split.no", k_split_count, "split.tensors.count" }) {
         gguf_remove_key(gguf.get(), key);
     }
-    write_outline(target, GgufHeader(gguf.get(), outline));
+    return gguf;
 }
 
 } // namespace slmprof

@@ -1,0 +1,115 @@
+"""`slmprof quant`: which type each weight gets, and the files that hold them."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from ..reporters.renderers import render
+from ..settings.kinds import Seconds, Whole
+from .options import FORMATS, Parser, add_model, add_settings, given, note_ignored, value_of
+from .streams import note
+
+if TYPE_CHECKING:
+    from ..quantization.records import QuantizationPlan
+
+NAME = "quant"
+HELP = "recipes of tensor types: what each weight becomes, and the file"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Adds the commands of this command."""
+    commands = parser.add_subparsers(metavar="ACTION", required=True, parser_class=Parser)
+    _add(commands, "dry-run", "what a recipe makes of each weight; none is read", _dry_run, _plans)
+    _add(commands, "make", "quantize a model with llama.cpp's own quantizer", _make, _makes)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Runs one of them."""
+    action: Callable[[argparse.Namespace], int] = args.action
+    return action(args)
+
+
+def _add(
+    commands: argparse._SubParsersAction[Parser],
+    name: str,
+    what: str,
+    action: Callable[[argparse.Namespace], int],
+    more: Callable[[argparse.ArgumentParser], None],
+) -> None:
+    from ..settings.recipe import Recipe
+
+    parser = commands.add_parser(name, help=what, description=what, allow_abbrev=False)
+    add_model(parser)
+    add_settings(parser, NAME, Recipe)
+    more(parser)
+    parser.add_argument(
+        "--timeout", type=value_of(Seconds()), metavar="SECONDS", help="give up after so long"
+    )
+    parser.set_defaults(action=action)
+
+
+def _plans(parser: argparse.ArgumentParser) -> None:
+    from ..reporters.documents.plans.quantization import VIEWS
+
+    group = parser.add_argument_group("output")
+    group.add_argument("--format", choices=FORMATS, default="table")
+    group.add_argument("--by", choices=VIEWS, help="one view only")
+    group.add_argument(
+        "--top", type=value_of(Whole()), metavar="N", help="tensors, the largest (--by tensor)"
+    )
+
+
+def _makes(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "-o", "--output", metavar="FILE", required=True, help="the GGUF file to write"
+    )
+    parser.add_argument("--threads", type=value_of(Whole()), metavar="N", help="all usable cores")
+    parser.add_argument(
+        "--no-overwrite", action="store_true", help="refuse to replace an existing file"
+    )
+
+
+def _dry_run(args: argparse.Namespace) -> int:
+    from ..quantization.process import plan
+    from ..reporters.documents.plans.quantization import quantization_document
+    from ..settings.recipe import Recipe
+
+    found = plan(args.model, Recipe.of(**given(args, Recipe)), timeout=args.timeout)
+    note_ignored(args.model)
+    render(quantization_document(found, by=args.by, top=args.top), args.format, sys.stdout)
+    return 0
+
+
+def _make(args: argparse.Namespace) -> int:
+    from ..quantization.process import make
+    from ..reporters.documents.plans.quantization import made_text
+    from ..settings.recipe import Recipe
+    from .progress import ProgressBar
+
+    recipe = Recipe.of(**given(args, Recipe))
+    note_ignored(args.model)
+    with ProgressBar(sys.stderr) as bar:
+        made = make(
+            args.model,
+            args.output,
+            recipe,
+            threads=args.threads,
+            overwrite=not args.no_overwrite,
+            timeout=args.timeout,
+            on_progress=bar.update,
+        )
+    _say_what_happened(made)
+    print(made_text(made, args.output))
+    return 0
+
+
+def _say_what_happened(made: QuantizationPlan) -> None:
+    from ..reporters.documents.fallbacks import fallback_text
+
+    if made.fallbacks is not None:
+        print(f"warning: {fallback_text(made.fallbacks)}")
+    for text in made.notes:
+        note(text)

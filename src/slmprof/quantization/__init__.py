@@ -1,0 +1,1 @@
+"""Quantization: which type each weight gets, and the files that hold them."""

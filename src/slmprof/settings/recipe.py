@@ -1,0 +1,108 @@
+"""How a model is to be quantized: which tensor gets which type, in llama-quantize's words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from ..errors import UsageError
+from .kinds import Override, Several, Switch, Text
+from .table import RECIPE, refuse_unknown, setting, table
+
+_MOST_FILE_BYTES = 1 << 20  # of patterns; a model has some hundred tensors
+_TYPE = Text("TYPE", "the name of a type")
+_FILE = Text("FILE", "a file")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What llama-quantize is asked for; make it by `of`.
+
+    Attributes:
+        file_type: the types of all tensors that nothing else names: a file type (`Q4_K_M`).
+        tensor_type: PATTERN=TYPE texts. The first regular expression (of C++'s ECMAScript grammar)
+            that finds a tensor's name gives its type.
+        tensor_type_file: a file of more of them, separated by white space, which come after those.
+        output_tensor_type, token_embedding_type: of the LM head and of the token embeddings.
+        leave_output_tensor: keep the LM head as it is.
+        pure: every tensor in the type that the file type is named for, without the mixture that
+            gives more bits to some.
+        imatrix: a file of importances (GGUF), as llama-imatrix writes it.
+        allow_requantize: also quantize what is quantized already.
+    """
+
+    file_type: str = setting(_TYPE, "Q4_K_M", "as llama-quantize calls it", group=RECIPE)
+    tensor_type: tuple[str, ...] = setting(
+        Several(Override("TYPE"), least=0), (),
+        "type of the tensors whose name matches, e.g. attn_v=q8_0; may be repeated, and the first "
+        "that matches wins", group=RECIPE,
+    )  # fmt: skip
+    tensor_type_file: str | None = setting(
+        _FILE, None, "more of them, separated by white space", group=RECIPE
+    )
+    output_tensor_type: str | None = setting(_TYPE, None, "of the LM head", group=RECIPE)
+    token_embedding_type: str | None = setting(_TYPE, None, "of the embeddings", group=RECIPE)
+    leave_output_tensor: bool = setting(Switch(), False, "keep the LM head as it is", group=RECIPE)
+    pure: bool = setting(
+        Switch(), False, "every tensor in the one type that the file type is named for",
+        group=RECIPE,
+    )  # fmt: skip
+    imatrix: str | None = setting(
+        _FILE, None, "importance matrix (GGUF), which the quantizer weighs errors with",
+        group=RECIPE,
+    )  # fmt: skip
+    allow_requantize: bool = setting(
+        Switch(), False, "also quantize what is quantized already", group=RECIPE
+    )
+
+    @classmethod
+    def of(cls, **settings: Any) -> Recipe:
+        """A recipe of settings by name. Raises UsageError for one that is invalid or unknown."""
+        entries = table(cls)
+        refuse_unknown(settings, entries)
+        return cls(**{name: entries[name].check(value) for name, value in settings.items()})
+
+    def tensor_types(self) -> list[tuple[str, str]]:
+        """The (pattern, type) pairs in the order in which they count; patterns in lower case.
+
+        Raises:
+            UsageError: the file of patterns cannot be read, or holds something else.
+        """
+        texts = list(self.tensor_type)
+        if self.tensor_type_file is not None:
+            texts += _read_patterns(Path(self.tensor_type_file))
+        pairs = map(Override.split, texts)
+        return [(pattern.lower(), type_) for pattern, type_ in pairs]
+
+    def to_json(self) -> dict[str, Any]:
+        """The settings as JSON holds them."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {n: list(v) if isinstance(v, tuple) else v for n, v in values.items()}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Recipe:
+        """The inverse of `to_json`; as `of`."""
+        return cls.of(**{name: value for name, value in values.items() if value is not None})
+
+
+def _read_patterns(path: Path) -> list[str]:
+    try:
+        if path.exists() and not path.is_file():
+            raise UsageError(f"tensor_type_file: {path} is not a regular file")
+        with path.open("rb") as file:
+            content = file.read(_MOST_FILE_BYTES + 1)
+        if len(content) > _MOST_FILE_BYTES:
+            raise UsageError(f"tensor_type_file: {path} is larger than {_MOST_FILE_BYTES} bytes")
+        texts = content.decode("utf-8").split()
+    except (OSError, ValueError) as error:
+        cause = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise UsageError(f"tensor_type_file: cannot read {path}: {cause}") from None
+    kind = Override("TYPE")
+    for text in texts:
+        try:
+            kind.check(text)
+        except ValueError as error:
+            raise UsageError(f"tensor_type_file: {path}: {error}") from None
+    return texts
