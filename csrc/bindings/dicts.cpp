@@ -15,7 +15,7 @@ py::dict to_dict(const ModelInfo & info) {
         "n_expert"_a = info.n_expert, "n_head"_a = info.n_head, "n_head_kv"_a = info.n_head_kv,
         "n_ff"_a = info.n_ff, "has_vocab"_a = info.has_vocab, "has_encoder"_a = info.has_encoder,
         "has_decoder"_a = info.has_decoder, "is_recurrent"_a = info.is_recurrent, "is_hybrid"_a = info.is_hybrid,
-        "random_weights"_a = info.random_weights, "tensor_types"_a = info.tensor_types);
+        "random_weights"_a = info.random_weights, "bos"_a = info.bos, "scheme"_a = info.scheme, "tensor_types"_a = info.tensor_types);
 }
 
 py::dict to_dict(const ContextInfo & info) {

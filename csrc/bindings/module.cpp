@@ -7,6 +7,7 @@ PYBIND11_MODULE(_core, module) {
     register_engine(module);
     register_memory(module);
     register_outline(module);
+    register_quality(module);
     register_quant(module);
     register_residency(module);
     register_synth(module);

@@ -67,6 +67,7 @@ void register_settings(py::module_ & module) {
         .def_readwrite("n_gpu_layers", &EngineSettings::n_gpu_layers)
         .def_readwrite("tensor_overrides", &EngineSettings::tensor_overrides)
         .def_readwrite("observe_by_callback", &EngineSettings::observe_by_callback)
+        .def_readwrite("can_observe", &EngineSettings::can_observe)
         .def_readwrite("exact_clock", &EngineSettings::exact_clock)
         .def_readwrite("event_capacity", &EngineSettings::event_capacity);
 }

@@ -3,9 +3,12 @@
 #include "bindings/registers.h"
 
 #include "bindings/dicts.h"
+#include "bindings/gguf_values.h"
 #include "bindings/unlocked.h"
 #include "gguf/header.h"
 #include "quant/quantizer.h"
+#include "quant/retyped_file.h"
+#include "quant/rows.h"
 #include "quant/source_model.h"
 #include "quant/tensor_choice.h"
 
@@ -14,8 +17,11 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <cstddef>
 #include <cstdint>
+#include <map>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <utility>
 #include <variant>
@@ -102,6 +108,62 @@ void quantize_file(const std::string & source, const std::string & target, const
     });
 }
 
+py::dict write_retyped_outline(const std::string & source, const std::string & target,
+                               const std::map<std::string, std::string> & types,
+                               const std::vector<slmprof::NamedValue> & notes) {
+    std::map<std::string, ggml_type> given;
+    for (const auto & [tensor, type] : types) {
+        given[tensor] = slmprof::tensor_type_from_name(type);
+    }
+    const slmprof::Metadata values = slmprof::metadata_values(notes);
+    slmprof::RetypedFile    file;
+    slmprof::write_unlocked(target, [&] { file = slmprof::write_retyped_outline(source, target, given, values); });
+    py::list tensors;
+    for (const slmprof::MovedTensor & one : file.tensors) {
+        tensors.append(py::dict("tensor"_a = one.source.name, "shape"_a = one.source.shape, "part"_a = one.part,
+                                "source"_a = ggml_type_name(one.source.type), "source_begin"_a = one.from.begin_bytes,
+                                "source_bytes"_a = one.from.size_bytes, "stored"_a = ggml_type_name(one.type),
+                                "begin"_a = one.to.begin_bytes, "stored_bytes"_a = one.to.size_bytes));
+    }
+    return py::dict("parts"_a = file.parts, "tensors"_a = tensors);
+}
+
+using Blocks = py::array_t<uint8_t, py::array::c_style | py::array::forcecast>;
+
+py::array_t<float> unpack_rows(const std::string & type_name, const Blocks & blocks, int64_t n_per_row) {
+    const ggml_type type    = slmprof::tensor_type_from_name(type_name);
+    const size_t    n_bytes = slmprof::row_bytes(type, n_per_row);
+    if (size_t(blocks.size()) % n_bytes != 0) {
+        throw std::invalid_argument(std::to_string(blocks.size()) + " bytes are no whole rows of " +
+                                    std::to_string(n_bytes));
+    }
+    const auto         n_rows = int64_t(size_t(blocks.size()) / n_bytes);
+    py::array_t<float> values({ n_rows, n_per_row });
+    const uint8_t *    from = blocks.data();
+    float *            to   = values.mutable_data();
+    slmprof::unlocked([&] { slmprof::unpack_rows(type, from, n_rows, n_per_row, to); });
+    return values;
+}
+
+py::array_t<uint8_t> pack_rows(const std::string & type_name, const Weights & values,
+                               const std::optional<Weights> & importance) {
+    const ggml_type type = slmprof::tensor_type_from_name(type_name);
+    if (values.ndim() != 2) {
+        throw std::invalid_argument("rows have two dimensions");
+    }
+    const int64_t n_rows = values.shape(0), n_per_row = values.shape(1);
+    if (importance && importance->size() != n_per_row) {
+        throw std::invalid_argument("rows of " + std::to_string(n_per_row) + " with " +
+                                    std::to_string(importance->size()) + " importances");
+    }
+    py::array_t<uint8_t> blocks({ n_rows, int64_t(slmprof::row_bytes(type, n_per_row)) });
+    const float *        from    = values.data();
+    const float *        weights = importance ? importance->data() : nullptr;
+    uint8_t *            to      = blocks.mutable_data();
+    slmprof::unlocked([&] { slmprof::pack_rows(type, from, n_rows, n_per_row, weights, to); });
+    return blocks;
+}
+
 } // namespace
 
 void register_quant(py::module_ & module) {
@@ -121,4 +183,15 @@ void register_quant(py::module_ & module) {
                py::arg("importances"), py::arg("notes"), py::arg("allow_requantize"), py::arg("n_threads"),
                py::arg("on_progress"),
                "Writes what the recipe makes of a GGUF file, as it goes along. Raises ValueError and NativeModelError.");
+
+    module.def("write_retyped_outline", &write_retyped_outline, py::arg("source"), py::arg("target"), py::kw_only(),
+               py::arg("types"), py::arg("notes"),
+               "Writes the header of a model with other types and a hole for its data, and returns where the data of "
+               "each tensor lies in the source's parts and in the file. Raises OSError, ValueError, NativeModelError.");
+
+    module.def("unpack_rows", &unpack_rows, py::arg("type"), py::arg("blocks"), py::arg("n_per_row"),
+               "The numbers float32 [n, n_per_row] of rows of a type. Raises ValueError.");
+
+    module.def("pack_rows", &pack_rows, py::arg("type"), py::arg("values"), py::arg("importance") = py::none(),
+               "The bytes uint8 [n, bytes of a row] of rows float32 [n, n_per_row]. Raises ValueError.");
 }

@@ -63,8 +63,10 @@ void register_synth(py::module_ & module) {
         return result;
     }, "File types that can be synthesised, each with its number in `general.file_type`.");
 
-    module.def("synth_file_type_number", [](const std::string & file_type) { return slmprof::file_type_number(file_type); },
-               py::arg("file_type"), "The number of a file type, aliases included. Raises ValueError.");
+    module.def("synth_file_type_number",
+               [](const std::string & file_type, bool has_imatrix) { return slmprof::file_type_number(file_type, has_imatrix); },
+               py::arg("file_type"), py::kw_only(), py::arg("has_imatrix") = false,
+               "The number of a file type, aliases included. Raises ValueError.");
 
     module.def("choose_tensor_types",
                [](const std::string & architecture, const std::string & file_type,

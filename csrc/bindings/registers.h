@@ -9,6 +9,7 @@ void register_ceilings(pybind11::module_ & module);
 void register_engine(pybind11::module_ & module);
 void register_memory(pybind11::module_ & module);
 void register_outline(pybind11::module_ & module);
+void register_quality(pybind11::module_ & module);
 void register_quant(pybind11::module_ & module);
 void register_residency(pybind11::module_ & module);
 void register_synth(pybind11::module_ & module);

@@ -39,17 +39,20 @@ void Context::PoolDeleter::operator()(ggml_threadpool * pool) const {
     ggml_threadpool_free(pool);
 }
 
-llama_context_ptr make_context(const Model & model, const EngineSettings & settings) {
-    llama_context_ptr context(llama_init_from_model(model.get(), context_params(settings)));
+llama_context_ptr make_context(const Model & model, const EngineSettings & settings, ObserverSlot * slot) {
+    llama_context_params params = context_params(settings);
+    params.cb_eval_user_data    = slot;
+    llama_context_ptr context(llama_init_from_model(model.get(), params));
     if (!context) {
         throw EngineFailure("llama.cpp cannot make a context of " + std::to_string(settings.n_ctx) + " tokens");
     }
     return context;
 }
 
-Context::Context(const Model & model, const EngineSettings & settings, MemoryNotes & notes) : model_(model), notes_(notes) {
+Context::Context(const Model & model, const EngineSettings & settings, MemoryNotes & notes) 
+    : model_(model), can_observe_(settings.can_observe), notes_(notes) {
     const MemoryNotes::Scope scope(notes_);
-    context_ = make_context(model, settings);
+    context_ = make_context(model, settings, &slot_);
     // One pool for the life of the context, as llama-bench has it: without one, ggml starts and
     // ends its threads for every graph.
     ggml_threadpool_params pool_params = ggml_threadpool_params_default(settings.n_threads);
@@ -193,6 +196,18 @@ void Context::score(const std::vector<int32_t> & tokens, const LogitsConsumer & 
         }
         consume(view);
     }
+}
+
+void Context::run_observed(const std::vector<int32_t> & tokens, GraphObserver & observer) {
+    if (!can_observe_) {
+        throw std::invalid_argument("this context was not made to be observed");
+    }
+    struct Observed {
+        ObserverSlot & slot;
+        ~Observed() { slot.observer = nullptr; }
+    } observed{ slot_ };
+    slot_.observer = &observer;
+    score(tokens, [](const LogitsView &) {});
 }
 
 void Context::rest() {

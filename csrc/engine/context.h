@@ -3,6 +3,7 @@
 
 #pragma once
 
+#include "engine/graph_observer.h"
 #include "engine/model_info.h"
 
 #include "llama-cpp.h"
@@ -22,8 +23,9 @@ struct EngineSettings;
 class MemoryNotes;
 class Model;
 
-// Without a pool of threads. Throws EngineFailure and std::invalid_argument.
-llama_context_ptr make_context(const Model & model, const EngineSettings & settings);
+// Without a pool of threads. `slot` is where it looks for its observer, which must outlive it.
+// Throws EngineFailure and std::invalid_argument.
+llama_context_ptr make_context(const Model & model, const EngineSettings & settings, ObserverSlot * slot = nullptr);
 
 // What runs a graph holds it: two at once in a process would disturb each other's times, and the hooks
 // tell threads apart by their number alone.
@@ -67,6 +69,10 @@ class Context {
     // Throws EngineFailure and std::invalid_argument.
     void score(const std::vector<int32_t> & tokens, const LogitsConsumer & consume);
 
+    // Runs tokens with logits of each, and lets `observer` see the graphs' tensors meanwhile. What it throws ends it.
+    // Throws as score() does, and std::invalid_argument where the context was not made for it.
+    void run_observed(const std::vector<int32_t> & tokens, GraphObserver & observer);
+
     // Lets the threads sleep, which for a while look out for the next run otherwise: they would take a core
     // from whatever runs meanwhile. The next run wakes them.
     void rest();
@@ -85,6 +91,8 @@ class Context {
     void    run_batch(const int32_t * tokens, int32_t n_tokens, bool encodes, int8_t * has_logits);
 
     const Model &                                 model_;
+    const bool                                    can_observe_;
+    ObserverSlot                                  slot_;
     MemoryNotes &                                 notes_;
     std::unique_ptr<ggml_threadpool, PoolDeleter> pool_;
     llama_context_ptr                             context_;  // goes first: it knows the pool

@@ -58,6 +58,10 @@ class Engine {
         const Turn turn(*this);
         context_->score(tokens, consume);
     }
+    void run_observed(const std::vector<int32_t> & tokens, GraphObserver & observer) {
+        const Turn turn(*this);
+        context_->run_observed(tokens, observer);
+    }
     void run(const std::vector<int32_t> & tokens, const Steps & steps, const std::function<void()> & check) {
         const Turn turn(*this);
         stepper_->run(*context_, tokens, steps, check);

@@ -1,5 +1,7 @@
 #include "engine/llama_params.h"
 
+#include "engine/graph_observer.h"
+
 #include "engine/backends.h"
 
 #include <regex>
@@ -71,6 +73,9 @@ llama_context_params context_params(const EngineSettings & settings) {
     params.no_perf         = true;
     if (settings.observe_by_callback) {
         params.cb_eval = [](ggml_tensor *, bool, void *) { return true; };
+    }
+    if (settings.can_observe) {
+        params.cb_eval = &ObserverSlot::on_tensor;
     }
     return params;
 }

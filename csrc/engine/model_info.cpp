@@ -54,6 +54,8 @@ ModelInfo describe(const llama_model * model) {
     info.is_recurrent   = llama_model_is_recurrent(model);
     info.is_hybrid      = llama_model_is_hybrid(model);
     info.random_weights = metadata(model, "slmprof.synthetic") == "true";
+    info.bos            = info.has_vocab && llama_vocab_get_add_bos(vocab) ? llama_vocab_bos(vocab) : -1;
+    info.scheme         = metadata(model, "slmprof.scheme.name");
     std::set<std::string> seen;
     for (const auto & [name, tensor] : llama_internal_get_tensor_map(model)) {
         if (seen.insert(name).second) {

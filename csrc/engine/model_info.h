@@ -18,6 +18,8 @@ struct ModelInfo {
     int32_t     n_head = 0, n_head_kv = 0, n_ff = 0;  // of the first layer; 0 where it has none
     bool        has_vocab = false, has_encoder = false, has_decoder = true, is_recurrent = false, is_hybrid = false;
     bool        random_weights = false;
+    int32_t     bos = -1;  // the token that stands before a text; -1 where there is none
+    std::string scheme;  // whose values the file holds as floats; empty for none
     std::map<std::string, uint64_t> tensor_types;  // bytes in the file of each type
 };
 

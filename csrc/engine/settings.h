@@ -31,6 +31,8 @@ struct EngineSettings {
     // How the peer observes: an eval callback that asks for every node. Only for the overhead
     // benchmark, which compares it with the hooks.
     bool observe_by_callback = false;
+    // Let a GraphObserver see tensors while graphs are computed.
+    bool can_observe = false;
     // Read the clock between two ops when the first one is wholly done, and within products when a
     // thread goes on.
     bool exact_clock = false;

@@ -53,13 +53,17 @@ template <typename Pointer> Pointer checked(Pointer pointer) {
 
 gguf_context_ptr make_metadata(const Metadata & metadata) {
     gguf_context_ptr gguf = checked(gguf_context_ptr(gguf_init_empty()));
-    for (const auto & [key, value] : metadata) {
-        std::visit(MetadataSetter{ gguf.get(), key.c_str() }, value);
-    }
+    set_metadata(gguf.get(), metadata);
     return gguf;
 }
 
 } // namespace
+
+void set_metadata(gguf_context * gguf, const Metadata & metadata) {
+    for (const auto & [key, value] : metadata) {
+        std::visit(MetadataSetter{ gguf, key.c_str() }, value);
+    }
+}
 
 ggml_type tensor_type_from_name(const std::string & name) {
     for (int type = 0; type < GGML_TYPE_COUNT; ++type) {

@@ -27,6 +27,9 @@ using MetadataValue = std::variant<uint32_t, uint64_t, float, bool, std::string,
                                    std::vector<float>, std::vector<std::string>>;
 using Metadata      = std::vector<std::pair<std::string, MetadataValue>>;
 
+// Adds keys to a file's metadata, or gives them other values.
+void set_metadata(gguf_context * gguf, const Metadata & metadata);
+
 // The ggml type of this name ("q4_K"), whatever its case. Throws std::invalid_argument.
 ggml_type tensor_type_from_name(const std::string & name);
 

@@ -14,24 +14,32 @@ namespace {
 
 constexpr const char * k_split_count = "split.count";
 
-// All parts of a split model, or the one file.
-std::vector<FileHeader> read_parts(const std::string & path) {
-    std::vector<FileHeader> parts;
-    parts.push_back(read_header(path));
-    const int64_t key      = gguf_find_key(parts[0].metadata.get(), k_split_count);
-    const bool    is_split = key >= 0 && gguf_get_kv_type(parts[0].metadata.get(), key) == GGUF_TYPE_UINT16;
-    const int     n_parts  = is_split ? int(gguf_get_val_u16(parts[0].metadata.get(), key)) : 1;
+// The paths of all parts of a split model, or of the one file.
+std::vector<std::string> part_paths(const std::string & path) {
+    const FileHeader first    = read_header(path);
+    const int64_t    key      = gguf_find_key(first.metadata.get(), k_split_count);
+    const bool       is_split = key >= 0 && gguf_get_kv_type(first.metadata.get(), key) == GGUF_TYPE_UINT16;
+    const int        n_parts  = is_split ? int(gguf_get_val_u16(first.metadata.get(), key)) : 1;
     if (n_parts < 2) {
-        return parts;
+        return { path };
     }
     std::array<char, 4096> prefix = {};
     if (llama_split_prefix(prefix.data(), prefix.size(), path.c_str(), 0, n_parts) == 0) {
         throw ModelFailure(path + " is not the first part of a split model");
     }
-    for (int i = 1; i < n_parts; ++i) {
+    std::vector<std::string> paths;
+    for (int i = 0; i < n_parts; ++i) {
         std::array<char, 4096> name = {};
         llama_split_path(name.data(), name.size(), prefix.data(), i, n_parts);
-        parts.push_back(read_header(name.data()));
+        paths.emplace_back(name.data());
+    }
+    return paths;
+}
+
+std::vector<FileHeader> read_parts(const std::vector<std::string> & paths) {
+    std::vector<FileHeader> parts;
+    for (const std::string & path : paths) {
+        parts.push_back(read_header(path));
     }
     return parts;
 }
@@ -48,6 +56,19 @@ std::vector<TensorSpec> list_tensors(const std::vector<FileHeader> & parts) {
     return tensors;
 }
 
+// In the order of list_tensors(): a context lists its tensors as the file does.
+std::vector<DataPlace> list_places(const std::vector<FileHeader> & parts) {
+    std::vector<DataPlace> places;
+    for (size_t part = 0; part < parts.size(); ++part) {
+        const gguf_context * file = parts[part].metadata.get();
+        for (int64_t i = 0; i < gguf_get_n_tensors(file); ++i) {
+            const uint64_t begin = gguf_get_data_offset(file) + gguf_get_tensor_offset(file, i);
+            places.push_back({ part, { begin, gguf_get_tensor_size(file, i) } });
+        }
+    }
+    return places;
+}
+
 EngineSettings settings_of(const std::string & path) {
     EngineSettings settings;
     settings.path = path;
@@ -57,7 +78,8 @@ EngineSettings settings_of(const std::string & path) {
 } // namespace
 
 SourceModel::SourceModel(const std::string & path)
-    : notes_(MemoryNotes::planned(false)), model_(settings_of(path), notes_), parts_(read_parts(path)), tensors_(list_tensors(parts_)) {}
+    : notes_(MemoryNotes::planned(false)), model_(settings_of(path), notes_), paths_(part_paths(path)),
+      parts_(read_parts(paths_)), tensors_(list_tensors(parts_)), places_(list_places(parts_)) {}
 
 gguf_context_ptr SourceModel::metadata() const {
     gguf_context_ptr gguf(gguf_init_empty());

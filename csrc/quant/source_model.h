@@ -6,10 +6,17 @@
 #include "gguf/header.h"
 #include "memory/memory_notes.h"
 
+#include <cstddef>
 #include <string>
 #include <vector>
 
 namespace slmprof {
+
+// Where the data of a tensor lies.
+struct DataPlace {
+    size_t    part = 0; // of a split model
+    DataRange range;
+};
 
 class SourceModel {
   public:
@@ -20,6 +27,8 @@ class SourceModel {
     const llama_model &             model() const { return *model_.get(); }
     ModelInfo                       info() const { return model_.info(); }
     const std::vector<TensorSpec> & tensors() const { return tensors_; }
+    const std::vector<DataPlace> &  places() const { return places_; } // of each tensor
+    const std::vector<std::string> & paths() const { return paths_; }  // of the parts
 
     // A copy of the metadata, as of a model in one file.
     gguf_context_ptr metadata() const;
@@ -27,8 +36,10 @@ class SourceModel {
   private:
     MemoryNotes             notes_;
     Model                   model_;
-    std::vector<FileHeader> parts_;
-    std::vector<TensorSpec> tensors_;
+    std::vector<std::string> paths_;
+    std::vector<FileHeader>  parts_;
+    std::vector<TensorSpec>  tensors_;
+    std::vector<DataPlace>   places_;
 };
 
 } // namespace slmprof

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .errors import EngineError as EngineError
     from .errors import ModelError as ModelError
     from .errors import ProfileFormatError as ProfileFormatError
+    from .errors import SchemeError as SchemeError
     from .errors import SlmprofError as SlmprofError
     from .errors import UsageError as UsageError
     from .models.synthesis import synthesize as synthesize
@@ -36,6 +37,7 @@ _PUBLIC: dict[str, str] = {
     "ModelError": ".errors",
     "Profile": ".views",
     "ProfileFormatError": ".errors",
+    "SchemeError": ".errors",
     "Session": ".capture.session",
     "SlmprofError": ".errors",
     "UsageError": ".errors",

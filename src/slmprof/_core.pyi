@@ -1,6 +1,6 @@
 """The whole native border. docs/profile-format.md says what the columns mean."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypedDict, type_check_only
 
 import numpy as np
@@ -37,6 +37,7 @@ class ModelInfo(TypedDict):
     is_recurrent: bool
     is_hybrid: bool
     random_weights: bool
+    scheme: str
     tensor_types: dict[str, int]
 
 @type_check_only
@@ -122,6 +123,23 @@ class QuantizedTensor(TypedDict):
 class QuantizationPlan(TypedDict):
     model: ModelInfo
     tensors: list[QuantizedTensor]  # in the quantizer's order
+
+@type_check_only
+class MovedTensor(TypedDict):
+    tensor: str
+    shape: list[int]
+    part: int
+    source: str
+    source_begin: int
+    source_bytes: int
+    stored: str
+    begin: int
+    stored_bytes: int
+
+@type_check_only
+class RetypedFile(TypedDict):
+    parts: list[str]
+    tensors: list[MovedTensor]  # in the order of the file
 
 @type_check_only
 class Harvest(TypedDict):
@@ -240,7 +258,7 @@ def log_lines() -> list[str]: ...
 def clear_log() -> None: ...
 def log_to_stderr(enabled: bool) -> None: ...
 def synth_file_types() -> dict[str, int]: ...
-def synth_file_type_number(file_type: str) -> int: ...
+def synth_file_type_number(file_type: str, *, has_imatrix: bool = False) -> int: ...
 
 # fmt: off
 def choose_tensor_types(
@@ -279,6 +297,17 @@ class Recipe:
     ) -> None: ...
 
 def check_header(path: str) -> None: ...
+def write_retyped_outline(
+    source: str,
+    target: str,
+    *,
+    types: Mapping[str, str],
+    notes: Sequence[tuple[str, bool | int | float | str | Sequence[str]]],
+) -> RetypedFile: ...
+def unpack_rows(type: str, blocks: NDArray[np.uint8], n_per_row: int) -> NDArray[np.float32]: ...
+def pack_rows(
+    type: str, values: NDArray[np.float32], importance: NDArray[np.float32] | None = None
+) -> NDArray[np.uint8]: ...
 def plan_quantization(source: str, recipe: Recipe) -> QuantizationPlan: ...
 def quantize_file(
     source: str,

@@ -45,6 +45,12 @@ class ProfileFormatError(SlmprofError):
     exit_code = 2
 
 
+class SchemeError(SlmprofError):
+    """A quantization scheme of the user's breaks its contract; the message says where."""
+
+    exit_code = 2
+
+
 class UsageError(SlmprofError):
     """The caller asked for something that cannot be done as asked."""
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .quantization.process import make, plan
+from .quantization.schemes.scheme import Scheme as Scheme
 from .settings.recipe import Recipe as Recipe
 
 if TYPE_CHECKING:
@@ -15,11 +16,15 @@ if TYPE_CHECKING:
 
     from .settings.keywords import RecipeKeywords
 
-__all__ = ["Recipe", "apply", "dry_run", "recipe"]
+__all__ = ["Recipe", "Scheme", "apply", "dry_run", "recipe"]
 
 
 def recipe(**settings: Unpack[RecipeKeywords]) -> Recipe:
     """Which type each weight is to get, in llama-quantize's words: `file_type`, `tensor_type`, …
+
+    Args:
+        settings: `scheme` is the place of one (`FILE.py:NAME`), or a class or function that stands
+            in a file.
 
     Raises:
         UsageError: an unknown or invalid setting.
@@ -46,7 +51,7 @@ def dry_run(
 
     Raises:
         UsageError: a recipe that cannot be followed. ModelError: the model is unusable.
-        EngineError: llama.cpp died.
+        SchemeError: its scheme breaks the contract. EngineError: llama.cpp died.
     """
     from .analysis.tables.typed import typed_table
     from .quantization.rows import DTYPES, tensor_rows
@@ -63,7 +68,7 @@ def apply(
     threads: int | None = None,
     **settings: Unpack[RecipeKeywords],
 ) -> Path:
-    """Quantizes a model with llama.cpp's own quantizer, and returns the path of the file.
+    """Quantizes a model, with llama.cpp's own quantizer where the recipe has no scheme.
 
     Args:
         model, recipe, settings: as `dry_run`.
@@ -71,15 +76,19 @@ def apply(
         overwrite: replace an existing file instead of raising UsageError.
         threads: of the quantizer; all usable cores without.
 
+    Returns:
+        The path of the file.
+
     Raises:
         UsageError: a recipe that cannot be followed, or a path that cannot be written.
-        ModelError: the model is unusable. EngineError: llama.cpp died.
+        ModelError: the model is unusable. SchemeError: its scheme breaks the contract.
+        EngineError: llama.cpp died.
     """
     make(model, output, _given(recipe, settings), overwrite=overwrite, threads=threads)
     return Path(output)
 
 
-def _given(recipe: Recipe | None, settings: Any) -> Recipe:
-    if recipe is None:
-        return Recipe.of(**settings)
-    return Recipe.of(**{**recipe.to_json(), **settings}) if settings else recipe
+def _given(given: Recipe | None, settings: Any) -> Recipe:
+    if given is None:
+        return recipe(**settings)
+    return recipe(**{**given.to_json(), **settings}) if settings else given

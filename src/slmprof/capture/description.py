@@ -43,5 +43,7 @@ def describe_run(
 
 def model_record(info: Mapping[str, Any], path: Path) -> Model:
     """A model as its file describes it."""
-    name = model_name(info["name"], path)
-    return decode(Model, {**info, "name": name, "path": str(path)})
+    known = {**info, "name": model_name(info["name"], path), "path": str(path)}
+    if not info.get("scheme"):
+        known.pop("scheme", None)
+    return decode(Model, known)

@@ -84,8 +84,10 @@ def _dry_run(args: argparse.Namespace) -> int:
 
 
 def _make(args: argparse.Namespace) -> int:
+    from ..cores import usable_cores
+    from ..quantization.modelled import modelled_decode
     from ..quantization.process import make
-    from ..reporters.documents.plans.quantization import made_text
+    from ..reporters.documents.plans.quantization import made_text, scheme_texts
     from ..settings.recipe import Recipe
     from .progress import ProgressBar
 
@@ -103,6 +105,8 @@ def _make(args: argparse.Namespace) -> int:
         )
     _say_what_happened(made)
     print(made_text(made, args.output))
+    for text in scheme_texts(made, modelled_decode(made, args.threads or usable_cores())):
+        note(text)
     return 0
 
 

@@ -12,9 +12,12 @@ from ..errors import ModelError, UsageError
 from ..models.resolve import resolve_model
 from ..models.synthesis import native_path
 from ..settings.recipe import Recipe
+from .assembly import assemble
 from .importance import Imatrix, read_imatrix
 from .plan import native_recipe, obstacle, plan_quantization, source_of
 from .records import FILE_NAME, QuantizationPlan
+from .schemes.loading import load_scheme
+from .schemes.trial import try_scheme
 
 _MOST_NOTE_BYTES = 127  # which llama.cpp has room for
 
@@ -26,20 +29,28 @@ def make(
 
     Raises:
         UsageError: a recipe that cannot be followed, or no room. ModelError: the model is unusable.
+        SchemeError: the scheme breaks its contract.
     """
     imatrix = read_imatrix(Path(recipe.imatrix)) if recipe.imatrix is not None else None
+    scheme = load_scheme(recipe.scheme) if recipe.scheme is not None else None
     source = resolve_model(source_of(model))
-    plan = plan_quantization(model, source, recipe, imatrix)
+    plan = plan_quantization(model, source, recipe, imatrix, scheme)
     if reason := obstacle(plan, recipe, imatrix):
         raise UsageError(reason)
     target = folder / FILE_NAME
     free_bytes = shutil.disk_usage(folder).free
-    if plan.size_bytes > free_bytes:
+    n_bytes = sum(one.stored_bytes for one in plan.tensors)
+    if n_bytes > free_bytes:
         raise UsageError(
-            f"{plan.size_bytes / 2**20:.0f} MiB are needed, and {free_bytes / 2**20:.0f} MiB are "
+            f"{n_bytes / 2**20:.0f} MiB are needed, and {free_bytes / 2**20:.0f} MiB are "
             f"free beside the file"
         )
-    _quantize(source, target, recipe, imatrix, n_threads, on_progress)
+    if scheme is None:
+        _quantize(source, target, recipe, imatrix, n_threads, on_progress)
+    else:
+        for n_per_row in sorted({one.shape[0] for one in plan.of_scheme}):
+            try_scheme(scheme, n_per_row)
+        assemble(source, target, plan, scheme, imatrix, n_threads, on_progress)
     with target.open("rb") as file:
         os.fsync(file.fileno())
     return plan

@@ -15,12 +15,15 @@ from ..settings.model_source import ModelSource
 from ..settings.recipe import Recipe
 from .importance import Imatrix
 from .records import QuantizationPlan, QuantizedModel, QuantizedTensor
+from .scheme_choice import choose_for_scheme, kept
+from .schemes.loaded import LoadedScheme
 
 if TYPE_CHECKING:
     from .. import _core
 
 # What a model of random weights is quantized from, where its MODEL names no type.
 SOURCE_TYPE = "F16"
+_ANY = "Q8_0"
 _OUTPUT = "output.weight"
 _EMBEDDING = "token_embd.weight"
 _MOST_NAMED = 3
@@ -35,12 +38,15 @@ def source_of(model: str) -> ModelSource:
 
 
 def native_recipe(recipe: Recipe, imatrix: Imatrix | None) -> _core.Recipe:
-    """The recipe as llama.cpp's quantizer gets it. Raises UsageError."""
+    """The recipe as llama.cpp's quantizer gets it. Raises UsageError.
+
+    Where nothing but a scheme is asked for it says at least what is ever quantized.
+    """
     from .. import _core
 
     try:
         return _core.Recipe(
-            recipe.file_type,
+            recipe.file_type or _ANY,
             tensor_types=recipe.tensor_types(),
             output_type=recipe.output_tensor_type,
             embedding_type=recipe.token_embedding_type,
@@ -53,13 +59,18 @@ def native_recipe(recipe: Recipe, imatrix: Imatrix | None) -> _core.Recipe:
 
 
 def plan_quantization(
-    model: str, path: Path, recipe: Recipe, imatrix: Imatrix | None
+    model: str,
+    path: Path,
+    recipe: Recipe,
+    imatrix: Imatrix | None,
+    scheme: LoadedScheme | None = None,
 ) -> QuantizationPlan:
     """What the recipe makes of each tensor. Reads the header only.
 
     Args:
         model: as the user wrote it.
         path: its file, or an outline of it.
+        scheme: that of the recipe.
 
     Raises:
         UsageError: a recipe that cannot be followed. ModelError: the file is unusable.
@@ -73,11 +84,16 @@ def plan_quantization(
     info = {**found["model"], "path": model}
     info["name"] = model_name(found["model"]["name"], path)
     tensors = decode(tuple[QuantizedTensor, ...], found["tensors"])
+    if recipe.file_type is None:
+        tensors = tuple(map(kept, tensors))
+    if scheme is not None:
+        tensors = choose_for_scheme(tensors, scheme, recipe.scheme_tensors)
     return QuantizationPlan(
         model=decode(QuantizedModel, info),
         recipe=recipe.to_json(),
         tensors=tensors,
         notes=tuple(_notes(recipe, imatrix, tensors)),
+        scheme=scheme.info if scheme is not None else None,
     )
 
 

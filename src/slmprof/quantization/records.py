@@ -7,12 +7,21 @@ prints with `--format json`.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 from ..profiles.records.decoding import Json, Record
 from ..profiles.records.fallbacks import Fallbacks, StoredWeight, find_fallbacks
 
 # Of a file in the making, which is renamed when it is whole.
 FILE_NAME = "quantized.gguf"
+
+BLOCKS, VALUES = "blocks", "values"
+CUSTOM = "custom:"
+_KEY = "slmprof.scheme"
+# How a file holds what a scheme gives back.
+STORED = "f32"
+_STORED_BYTES = 4
 
 
 class QuantizedTensor(Record, frozen=True):
@@ -21,8 +30,8 @@ class QuantizedTensor(Record, frozen=True):
     Attributes:
         source: its type in the source.
         asked: the type that the recipe would give it if every block divided its rows.
-        type: the type that it gets.
-        source_bytes, size_bytes: of its data, before and after.
+        type: the type that it gets; `custom:NAME` is the user's scheme.
+        source_bytes, size_bytes: of its data, before and after; of a scheme what its blocks take.
         asked_bytes: what it would take in the type asked for.
         is_quantizable: false for what the quantizer leaves alone, whatever it is asked for: norms,
             biases, routers of experts, and other small tensors.
@@ -54,6 +63,17 @@ class QuantizedTensor(Record, frozen=True):
         return self.type != self.source
 
     @property
+    def stored(self) -> str:
+        """Its type in the file."""
+        return STORED if self.type.startswith(CUSTOM) else self.type
+
+    @property
+    def stored_bytes(self) -> int:
+        """What it takes in the file."""
+        is_custom = self.type.startswith(CUSTOM)
+        return _STORED_BYTES * self.n_elements if is_custom else self.size_bytes
+
+    @property
     def fell_back(self) -> bool:
         """Whether its rows do not allow what was asked for."""
         return self.type != self.asked
@@ -62,6 +82,47 @@ class QuantizedTensor(Record, frozen=True):
         """The fields, with `bits_per_weight` and `fell_back`."""
         derived = {"bits_per_weight": self.bits_per_weight, "fell_back": self.fell_back}
         return {**super().to_json(), **derived}
+
+
+class SchemeInfo(Record, frozen=True):
+    """A quantization scheme of the user's.
+
+    Attributes:
+        source: where it was found: `FILE.py:NAME`, without folders, or `MODULE:NAME`.
+        digest: sha256 of the file.
+        kind: `blocks`, or `values` of a function that has no blocks.
+        block_size, type_size: weights and bytes of a block.
+    """
+
+    name: str
+    source: str
+    digest: str
+    kind: str
+    bits_per_weight: float
+    block_size: int | None = None
+    type_size: int | None = None
+
+    @property
+    def type(self) -> str:
+        """What stands for it among the names of types."""
+        return f"{CUSTOM}{self.name}"
+
+    def metadata(self, tensors: Sequence[QuantizedTensor]) -> list[tuple[str, Any]]:
+        """What a file says whose tensors hold the values that the scheme gives back."""
+        own = [one for one in tensors if one.type == self.type]
+        sizes = [(f"{_KEY}.{name}", value) for name, value in (
+            ("block_size", self.block_size), ("type_size", self.type_size)
+        ) if value is not None]  # fmt: skip
+        return [
+            (f"{_KEY}.name", self.name),
+            (f"{_KEY}.source", self.source),
+            (f"{_KEY}.digest", self.digest),
+            (f"{_KEY}.kind", self.kind),
+            (f"{_KEY}.bits_per_weight", float(self.bits_per_weight)),
+            *sizes,
+            (f"{_KEY}.tensors", [one.tensor for one in own]),
+            (f"{_KEY}.size_bytes", sum(one.size_bytes for one in own)),
+        ]
 
 
 class QuantizedModel(Record, frozen=True):
@@ -88,6 +149,7 @@ class QuantizationPlan(Record, frozen=True):
     Attributes:
         recipe: the settings.
         tensors: in the order in which the quantizer takes them: by layer, then by name.
+        scheme: the user's, where the recipe has one.
         notes: what a reader has to know of the recipe with this model.
     """
 
@@ -95,6 +157,18 @@ class QuantizationPlan(Record, frozen=True):
     recipe: Json
     tensors: tuple[QuantizedTensor, ...]
     notes: tuple[str, ...] = ()
+    scheme: SchemeInfo | None = None
+
+    @property
+    def title(self) -> str:
+        """What the result is called: the scheme, the file type, or both."""
+        names = [self.scheme.type if self.scheme else None, self.recipe.get("file_type")]
+        return " and ".join(map(str, filter(None, names)))
+
+    @property
+    def of_scheme(self) -> list[QuantizedTensor]:
+        """The tensors that the scheme takes."""
+        return [one for one in self.tensors if self.scheme and one.type == self.scheme.type]
 
     @property
     def source_bytes(self) -> int:
@@ -119,8 +193,8 @@ class QuantizationPlan(Record, frozen=True):
             StoredWeight(one.asked, one.type, one.shape[0], one.size_bytes, one.asked_bytes)
             for one in self.tensors
         ]
-        file_type, n_params = str(self.recipe["file_type"]), self.model.n_params
-        return find_fallbacks(stored, file_type, len(stored), n_params, self.size_bytes)
+        n_params = self.model.n_params
+        return find_fallbacks(stored, self.title, len(stored), n_params, self.size_bytes)
 
     def to_json(self) -> Json:
         """The fields, with the totals."""
@@ -128,6 +202,7 @@ class QuantizationPlan(Record, frozen=True):
         return {
             "model": self.model.to_json(),
             "recipe": dict(self.recipe),
+            "scheme": self.scheme.to_json() if self.scheme else None,
             "totals": {
                 "n_params": self.model.n_params,
                 "source_bytes": self.source_bytes,

@@ -16,6 +16,7 @@ from ..settings.recipe import Recipe
 from .importance import read_imatrix
 from .make import make
 from .plan import obstacle, plan_quantization, source_of
+from .schemes.loading import load_scheme
 
 
 def _answer(question: dict[str, Any], folder: str, on_progress: OnProgress) -> dict[str, Any]:
@@ -26,8 +27,9 @@ def _answer(question: dict[str, Any], folder: str, on_progress: OnProgress) -> d
         return plan.to_json()
     imatrix = read_imatrix(Path(recipe.imatrix)) if recipe.imatrix is not None else None
     source = source_of(model)
+    scheme = load_scheme(recipe.scheme) if recipe.scheme is not None else None
     path = outline(source, Path(folder), file_type=source.file_type)
-    plan = plan_quantization(model, path, recipe, imatrix)
+    plan = plan_quantization(model, path, recipe, imatrix, scheme)
     if reason := obstacle(plan, recipe, imatrix):
         plan = plan.replace(notes=(*plan.notes, f"`quant make` refuses this: {reason}"))
     return plan.to_json()

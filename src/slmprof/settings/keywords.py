@@ -7,8 +7,8 @@ the two together. Only type checkers import this module.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from typing import Literal, TypedDict
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, TypedDict
 
 
 class LlamaKeywords(TypedDict, total=False):
@@ -77,7 +77,7 @@ class PlanKeywords(LlamaKeywords, total=False):
 class RecipeKeywords(TypedDict, total=False):
     """Of `slmprof.quant`'s recipes."""
 
-    file_type: str
+    file_type: str | None
     tensor_type: str | Sequence[str]
     tensor_type_file: str | os.PathLike[str] | None
     output_tensor_type: str | None
@@ -86,3 +86,5 @@ class RecipeKeywords(TypedDict, total=False):
     pure: bool
     imatrix: str | os.PathLike[str] | None
     allow_requantize: bool
+    scheme: str | type | Callable[..., Any] | None
+    scheme_tensors: str | None

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from ..errors import UsageError
 from .kinds import Override, Several, Switch, Text
+from .scheme_place import SchemePlace
 from .table import RECIPE, refuse_unknown, setting, table
 
+# With a scheme: what says more of the types that the other weights get.
+_NEED_FILE_TYPE = (
+    "tensor_type", "tensor_type_file", "output_tensor_type", "token_embedding_type",
+    "leave_output_tensor", "pure",
+)  # fmt: skip
 _MOST_FILE_BYTES = 1 << 20  # of patterns; a model has some hundred tensors
+DEFAULT_FILE_TYPE = "Q4_K_M"
 _TYPE = Text("TYPE", "the name of a type")
 _FILE = Text("FILE", "a file")
 
@@ -21,7 +28,8 @@ class Recipe:
     """What llama-quantize is asked for; make it by `of`.
 
     Attributes:
-        file_type: the types of all tensors that nothing else names: a file type (`Q4_K_M`).
+        file_type: the types of all tensors that nothing else names: a file type (`Q4_K_M`). None,
+            which goes with a scheme only, leaves them as they are.
         tensor_type: PATTERN=TYPE texts. The first regular expression (of C++'s ECMAScript grammar)
             that finds a tensor's name gives its type.
         tensor_type_file: a file of more of them, separated by white space, which come after those.
@@ -31,9 +39,15 @@ class Recipe:
             gives more bits to some.
         imatrix: a file of importances (GGUF), as llama-imatrix writes it.
         allow_requantize: also quantize what is quantized already.
+        scheme: `FILE.py:NAME` or `MODULE:NAME` of a user's scheme.
+        scheme_tensors: a regular expression (Python's) that finds the names of the weights that it
+            takes; None for all that are ever quantized.
     """
 
-    file_type: str = setting(_TYPE, "Q4_K_M", "as llama-quantize calls it", group=RECIPE)
+    file_type: str | None = setting(
+        _TYPE, None, "as llama-quantize calls it",
+        f"{DEFAULT_FILE_TYPE}; with a scheme the other weights stay as they are", group=RECIPE,
+    )  # fmt: skip
     tensor_type: tuple[str, ...] = setting(
         Several(Override("TYPE"), least=0), (),
         "type of the tensors whose name matches, e.g. attn_v=q8_0; may be repeated, and the first "
@@ -56,13 +70,31 @@ class Recipe:
     allow_requantize: bool = setting(
         Switch(), False, "also quantize what is quantized already", group=RECIPE
     )
+    scheme: str | None = setting(
+        SchemePlace(), None,
+        "a quantization scheme in Python, or MODULE:NAME, e.g. gguf.quants:Q4_0", group=RECIPE,
+    )  # fmt: skip
+    scheme_tensors: str | None = setting(
+        Text("PATTERN", "a regular expression"), None,
+        "weights that the scheme takes", "all that are ever quantized", group=RECIPE,
+    )  # fmt: skip
 
     @classmethod
     def of(cls, **settings: Any) -> Recipe:
         """A recipe of settings by name. Raises UsageError for one that is invalid or unknown."""
         entries = table(cls)
         refuse_unknown(settings, entries)
-        return cls(**{name: entries[name].check(value) for name, value in settings.items()})
+        made = cls(**{name: entries[name].check(value) for name, value in settings.items()})
+        if made.scheme is None:
+            if made.scheme_tensors is not None:
+                raise UsageError("scheme_tensors: there is no scheme")
+            return replace(made, file_type=made.file_type or DEFAULT_FILE_TYPE)
+        for name in _NEED_FILE_TYPE:
+            if made.file_type is None and getattr(made, name) != entries[name].default:
+                raise UsageError(
+                    f"{name}: without a file_type, what the scheme does not take stays as it is"
+                )
+        return made
 
     def tensor_types(self) -> list[tuple[str, str]]:
         """The (pattern, type) pairs in the order in which they count; patterns in lower case.

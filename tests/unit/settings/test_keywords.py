@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
@@ -15,6 +15,7 @@ from slmprof.settings.keywords import PlanKeywords, ProfileKeywords, RecipeKeywo
 from slmprof.settings.kinds import Kind, Seconds, Several, Switch, Text, Whole, WholeOr
 from slmprof.settings.planning import GRID, AskedPlan, MemoryRequest
 from slmprof.settings.recipe import Recipe
+from slmprof.settings.scheme_place import SchemePlace
 from slmprof.settings.table import table
 
 SRC = Path(__file__).resolve().parents[3] / "src"
@@ -41,6 +42,8 @@ def _plain(kind: Kind) -> Any:
         return int
     if isinstance(kind, Seconds):
         return float
+    if isinstance(kind, SchemePlace):
+        return str | type | Callable[..., Any]
     return bool if isinstance(kind, Switch) else str
 
 

@@ -16,7 +16,7 @@ def test_settings_by_name(tmp_path: Path) -> None:
     assert recipe.tensor_type == ("attn_v=q8_0",)
     assert recipe.imatrix == os.fspath(tmp_path / "i.gguf")
     assert Recipe.from_json(recipe.to_json()) == recipe
-    assert Recipe.of() == Recipe()
+    assert Recipe.of() == Recipe(file_type="Q4_K_M")
 
 
 def test_patterns_of_options_come_before_those_of_a_file(tmp_path: Path) -> None:
@@ -37,7 +37,6 @@ def test_patterns_of_options_come_before_those_of_a_file(tmp_path: Path) -> None
     [
         ({"file_typ": "Q4_0"}, "no setting 'file_typ'"),
         ({"file_type": ""}, "file_type"),
-        ({"file_type": None}, "file_type"),
         ({"tensor_type": "attn_v"}, "tensor_type: 'attn_v' is not PATTERN=TYPE"),
         ({"tensor_type": ["=q8_0"]}, "not PATTERN=TYPE"),
         ({"tensor_type": 7}, "tensor_type"),

@@ -46,6 +46,11 @@ def caveats(profile: Derived, *, shows_shares: bool = True) -> tuple[str, ...]:
         )
     if meta.model.ignored:
         found.append(ignored_note(meta.model.ignored, meta.model.file_type))
+    if meta.model.scheme:
+        found.append(
+            f"the weights hold what the scheme {meta.model.scheme} gives back, as float32: time "
+            "and memory are those of float32, not the scheme's"
+        )
     ceilings = meta.ceilings
     for doubt in ceilings.warnings if ceilings is not None else ():
         found.append(

@@ -97,7 +97,8 @@ class Model(Record, frozen=True):
     """The model; `tensor_types` has the bytes of each type, `identity` the file that was measured.
 
     A split model has an identity for each of its parts. `ignored` are keys of the `config.json`
-    of a synthesised one that nothing followed from.
+    of a synthesised one that nothing followed from. `scheme` is the user's quantization scheme
+    whose values the file holds as floats.
     """
 
     name: str | None = None
@@ -118,6 +119,7 @@ class Model(Record, frozen=True):
     n_ff: Whole | UnsetType = UNSET
     identity: tuple[FileIdentity, ...] | UnsetType = UNSET
     ignored: tuple[str, ...] | UnsetType = UNSET
+    scheme: str | UnsetType = UNSET
 
 
 class Warmup(Record, frozen=True):

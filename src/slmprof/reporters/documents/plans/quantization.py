@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ....quantization.modelled import ModelledDecode
 from ....quantization.records import QuantizationPlan, QuantizedTensor
 from ....quantization.rows import DTYPES, tensor_rows
 from ..fallbacks import fallback_text
@@ -52,11 +53,29 @@ def made_text(plan: QuantizationPlan, path: str) -> str:
     bits = plan.bits_per_weight
     facts = [
         f"{count_text(plan.model.n_params)} parameters",
-        f"{bytes_text(plan.size_bytes)} as {plan.recipe['file_type']}",
+        f"{bytes_text(plan.size_bytes)} as {plan.title}",
         f"{bits:.2f} bits per weight" if bits is not None else "",
         f"from {bytes_text(plan.source_bytes)} ({plan.model.file_type})",
     ]
     return printable(f"{path}: {plan.model.name}, {', '.join(filter(None, facts))}")
+
+
+def scheme_texts(plan: QuantizationPlan, modelled: ModelledDecode | None) -> list[str]:
+    """What to know of a file that holds what a scheme gives back; nothing where there is none."""
+    if plan.scheme is None:
+        return []
+    n_bytes = sum(one.stored_bytes for one in plan.tensors)
+    texts = [
+        f"the file takes {bytes_text(n_bytes)}: it holds the values that {plan.scheme.name} gives "
+        "back, as float32; its text and its quality are the scheme's, its speed is not"
+    ]
+    if modelled is not None:
+        texts.append(
+            f"modelled: {modelled.ms:.3g} ms a token of decode at least, for "
+            f"{bytes_text(modelled.read_bytes)} of weights at the {modelled.gbps:.1f} GB/s that "
+            f"memory gave {modelled.n_threads} threads"
+        )
+    return [printable(text) for text in texts]
 
 
 def _headline(plan: QuantizationPlan) -> Headline:
@@ -66,7 +85,7 @@ def _headline(plan: QuantizationPlan) -> Headline:
         about.append("random weights")
     sizes = [
         f"{model.file_type}, {bytes_text(plan.source_bytes)}",
-        f"as {plan.recipe['file_type']}: {bytes_text(plan.size_bytes)}",
+        f"as {plan.title}: {bytes_text(plan.size_bytes)}",
         *([f"{bits:.2f} bits per weight"] if bits is not None else []),
     ]
     return Headline((tuple(about), tuple(sizes)))

@@ -1,0 +1,42 @@
+#include "quant/retyped_file.h"
+
+#include "quant/source_model.h"
+#include "quant/tensor_choice.h"
+
+#include "gguf.h"
+
+#include <cstdint>
+
+namespace slmprof {
+
+RetypedFile write_retyped_outline(const std::string & source, const std::string & target,
+                                  const std::map<std::string, ggml_type> & types, const Metadata & notes) {
+    const SourceModel         model(source);
+    const std::vector<size_t> order = loader_order(model.tensors());
+    RetypedFile               file;
+    file.parts = model.paths();
+    std::vector<TensorSpec> specs;
+    for (const size_t i : order) {
+        const TensorSpec & tensor = model.tensors()[i];
+        const auto         given  = types.find(tensor.name);
+        MovedTensor        moved;
+        moved.source = tensor;
+        moved.type   = given == types.end() ? tensor.type : given->second;
+        moved.part   = model.places()[i].part;
+        moved.from   = model.places()[i].range;
+        specs.push_back({ tensor.name, tensor.shape, moved.type });
+        file.tensors.push_back(moved);
+    }
+
+    const gguf_context_ptr gguf = model.metadata();
+    gguf_set_val_u32(gguf.get(), "general.quantization_version", GGML_QNT_VERSION);
+    set_metadata(gguf.get(), notes);
+    const GgufHeader header(gguf.get(), specs);
+    for (size_t i = 0; i < specs.size(); ++i) {
+        file.tensors[i].to = header.tensors[i];
+    }
+    write_outline(target, header);
+    return file;
+}
+
+} // namespace slmprof

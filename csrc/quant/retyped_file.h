@@ -1,0 +1,31 @@
+// A file of a model whose tensors have other types: its header, and where the data of each comes from and goes to.
+
+#pragma once
+
+#include "gguf/header.h"
+
+#include <cstddef>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace slmprof {
+
+struct MovedTensor {
+    TensorSpec source;
+    ggml_type  type = GGML_TYPE_F32; // in the new file
+    size_t     part = 0;             // of the source
+    DataRange  from, to;             // in that part, and in the new file
+};
+
+struct RetypedFile {
+    std::vector<std::string> parts; // paths of the source: several where it is split
+    std::vector<MovedTensor> tensors; // by layer, then by name, as llama-quantize orders them
+};
+
+// Writes the header of the new file, and a hole where its data belongs. Tensors that `types` does not name keep theirs;
+// `notes` are added to the source's metadata. Throws as SourceModel and write_outline() do.
+RetypedFile write_retyped_outline(const std::string & source, const std::string & target,
+                                  const std::map<std::string, ggml_type> & types, const Metadata & notes);
+
+} // namespace slmprof

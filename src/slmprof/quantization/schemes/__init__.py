@@ -1,0 +1,1 @@
+"""Quantization schemes that users write: what they declare, and what they do to numbers."""

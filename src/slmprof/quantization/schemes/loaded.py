@@ -1,0 +1,82 @@
+"""A scheme at work: numbers in, and the numbers that it gives back."""
+
+from __future__ import annotations
+
+import traceback
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...errors import SchemeError
+from ..records import SchemeInfo
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Values = NDArray[np.float32]
+
+
+class LoadedScheme(ABC):
+    """A scheme that was found in a file.
+
+    Attributes:
+        info: what it is.
+        whole_tensors: whether it has to see a whole matrix at once.
+    """
+
+    whole_tensors = False
+
+    def __init__(self, info: SchemeInfo) -> None:
+        self.info = info
+
+    def holds(self, n_per_row: int) -> bool:
+        """Whether its blocks divide a row."""
+        return n_per_row % (self.info.block_size or 1) == 0
+
+    def packed_bytes(self, n_elements: int) -> int:
+        """What so many weights would take."""
+        return round(n_elements * self.info.bits_per_weight / 8)
+
+    @abstractmethod
+    def give_back(self, values: Values, importance: Values | None = None) -> Values:
+        """What is left of numbers after they were quantized.
+
+        Args:
+            values: float32 [n, row], which the scheme may overwrite.
+            importance: float32 [row], how much each column counts.
+
+        Raises:
+            SchemeError: the scheme failed, or what it returned is no answer.
+        """
+
+    def call(self, name: str, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Calls the user's code. Raises SchemeError with the line that failed."""
+        try:
+            return function(*arguments)
+        except (Exception, SystemExit) as error:
+            raise SchemeError(f"{self.info.name}: {name} {explain(error)}") from None
+
+
+def explain(error: BaseException) -> str:
+    """What an exception of a user's code says, with the place that raised it."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    text = str(error).strip().splitlines()
+    return f"raised {type(error).__name__}{where}" + (f": {text[0]}" if text else "")
+
+
+def checked(who: str, found: Any, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
+    """An array that a scheme returned, which may also be a torch tensor. Raises SchemeError."""
+    import numpy as np
+
+    if not isinstance(found, np.ndarray) and hasattr(found, "numpy"):
+        found = found.detach().cpu().numpy() if hasattr(found, "detach") else found.numpy()
+    if not isinstance(found, np.ndarray):
+        raise SchemeError(f"{who} returned {type(found).__name__}, not an array")
+    if found.dtype != dtype:
+        raise SchemeError(f"{who} returned {found.dtype}, not {np.dtype(dtype)}")
+    if found.shape != shape:
+        raise SchemeError(f"{who} returned the shape {list(found.shape)}, not {list(shape)}")
+    return found

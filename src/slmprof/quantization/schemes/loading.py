@@ -1,0 +1,139 @@
+"""Finds a scheme: a class or function in a Python file, or in a module that is installed."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from ...errors import SchemeError, UsageError
+from ...settings.scheme_place import FILE_SUFFIX, split_place
+from ..records import BLOCKS, VALUES, SchemeInfo
+from .block_scheme import BlockScheme, check_blocks
+from .ggml_scheme import GgmlScheme, is_read_only
+from .loaded import LoadedScheme, explain
+from .scheme import declaration, is_declared
+from .value_scheme import ValueScheme, check_bits
+
+_MOST_FILE_BYTES = 16 << 20
+
+
+def load_scheme(text: str) -> LoadedScheme:
+    """Runs the file and wraps what stands under the name.
+
+    Args:
+        text: `FILE.py:NAME`, or `MODULE:NAME` of an installed module (`gguf.quants:Q4_0`).
+
+    Raises:
+        UsageError: there is no such file, module or name.
+        SchemeError: the file cannot be run, or what is found is no scheme.
+    """
+    place, name = split_place(text)
+    is_file = place.endswith(FILE_SUFFIX)
+    module, digest = _run_file(Path(place)) if is_file else _import(place)
+    implementation = getattr(module, name, None)
+    if implementation is None:
+        known = [key for key, value in vars(module).items() if is_declared(value)]
+        hint = f"; it has {', '.join(known)}" if known else ""
+        raise UsageError(f"scheme: {place} has no {name}{hint}")
+    where = f"{Path(place).name}:{name}" if is_file else text
+    return wrap(implementation, where, digest)
+
+
+def wrap(implementation: Any, source: str, digest: str) -> LoadedScheme:
+    """A class or function as a scheme. Raises SchemeError where it is none.
+
+    Args:
+        source: where it was found.
+        digest: of the file.
+    """
+    if not callable(implementation) or not hasattr(implementation, "__name__"):
+        raise SchemeError(f"{source} is neither a class nor a function")
+    said = declaration(implementation)
+    name = said.name or source
+    if not isinstance(name, str) or not name.isprintable() or len(name) > 100:
+        raise SchemeError(f"{source}: {said.name!r} cannot be a scheme's name")
+    if inspect.isclass(implementation):
+        missing = [
+            method
+            for method in ("quantize_blocks", "dequantize_blocks")
+            if not callable(getattr(implementation, method, None))
+        ]
+        if missing:
+            raise SchemeError(f"{source} has no {' and no '.join(missing)}")
+        check_blocks(source, said.block_size, said.type_size)
+        assert said.block_size and said.type_size
+        bits = 8 * said.type_size / said.block_size
+        info = SchemeInfo(name, source, digest, BLOCKS, bits, said.block_size, said.type_size)
+        made = GgmlScheme if is_read_only(implementation) else BlockScheme
+        return made(info, implementation)
+    check_bits(source, said.bits_per_weight)
+    assert said.bits_per_weight
+    info = SchemeInfo(name, source, digest, VALUES, float(said.bits_per_weight))
+    return ValueScheme(info, implementation, whole_tensors=said.whole_tensors)
+
+
+def _run_file(path: Path) -> tuple[ModuleType, str]:
+    try:
+        if path.exists() and not path.is_file():
+            raise UsageError(f"scheme: {path} is not a regular file")
+        with path.open("rb") as file:
+            content = file.read(_MOST_FILE_BYTES + 1)
+    except OSError as error:
+        raise UsageError(f"scheme: cannot read {path}: {error.strerror or error}") from None
+    if len(content) > _MOST_FILE_BYTES:
+        raise UsageError(f"scheme: {path} is larger than {_MOST_FILE_BYTES >> 20} MiB")
+    name = f"slmprof_scheme_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path.resolve())
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    # Dataclasses and pickles look their module up.
+    sys.modules[name] = module
+    with _explained(str(path)), _neighbours_of(path):
+        spec.loader.exec_module(module)
+    return module, hashlib.sha256(content).hexdigest()
+
+
+def _import(name: str) -> tuple[ModuleType, str]:
+    try:
+        found = importlib.util.find_spec(name)
+    except (ImportError, ValueError, AttributeError):
+        found = None
+    if found is None:
+        raise UsageError(f"scheme: there is no module {name}; a file ends in {FILE_SUFFIX}")
+    with _explained(name):
+        module = importlib.import_module(name)
+    path = getattr(module, "__file__", None)
+    content = Path(path).read_bytes() if path else b""
+    return module, hashlib.sha256(content).hexdigest()
+
+
+@contextlib.contextmanager
+def _neighbours_of(path: Path) -> Iterator[None]:
+    """Lets a file import what stands beside it, as a program may."""
+    folder = str(path.resolve().parent)
+    sys.path.insert(0, folder)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ValueError):
+            sys.path.remove(folder)
+
+
+@contextlib.contextmanager
+def _explained(place: str) -> Iterator[None]:
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise SchemeError(f"{place} imports {error.name}, which is not installed") from None
+    except SyntaxError as error:
+        raise SchemeError(f"{place}:{error.lineno}: {error.msg}") from None
+    except (Exception, SystemExit) as error:
+        raise SchemeError(f"{place} cannot be run: it {explain(error)}") from None
