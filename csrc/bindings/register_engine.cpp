@@ -29,14 +29,15 @@ template <typename T> std::vector<T> to_vector(const py::array_t<T, py::array::c
 using Tokens = py::array_t<int32_t, py::array::c_style | py::array::forcecast>;
 
 // The consumer gets a copy, which is its own: llama.cpp writes the next batch to the same place.
-void score(Engine & engine, const Tokens & tokens, const py::function & consumer) {
+void score(Engine & engine, const Tokens & tokens, const py::function & consumer, int32_t first) {
     const std::vector<int32_t> ids = to_vector<int32_t>(tokens);
     unlocked([&] {
-        engine.score(ids, [&](const LogitsView & logits) {
+        const auto consume = [&](const LogitsView & logits) {
             check_signals();
             const py::gil_scoped_acquire gil;
             consumer(logits.position, py::array_t<float>({ logits.n_tokens, logits.n_vocab }, logits.values));
-        });
+        };
+        engine.score(ids, consume, first);
     });
 }
 
@@ -113,7 +114,7 @@ void register_engine(py::module_ & module) {
                  unlocked([&] { engine.fill(ids); });
              },
              py::arg("tokens"))
-        .def("score", &score, py::arg("tokens"), py::arg("consumer"))
+        .def("score", &score, py::arg("tokens"), py::arg("consumer"), py::arg("first") = 0)
         .def("rest", [](Engine & engine) { unlocked([&] { engine.rest(); }); })
         .def("prefill", run(Phase::prefill), py::arg("tokens"), py::arg("pass_kind"), py::arg("repeat") = 0,
              py::arg("depth") = 0, py::arg("aggregate") = false)

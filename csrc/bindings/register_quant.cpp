@@ -128,6 +128,26 @@ py::dict write_retyped_outline(const std::string & source, const std::string & t
     return py::dict("parts"_a = file.parts, "tensors"_a = tensors);
 }
 
+py::dict source_tensors(const std::string & path) {
+    std::vector<slmprof::TensorSpec> specs;
+    std::vector<slmprof::DataPlace>  places;
+    std::vector<std::string>         parts;
+    slmprof::unlocked([&] {
+        const slmprof::SourceModel source(path);
+        specs  = source.tensors();
+        places = source.places();
+        parts  = source.paths();
+    });
+    py::list tensors;
+    for (const size_t i : slmprof::loader_order(specs)) {
+        tensors.append(py::dict("tensor"_a = specs[i].name, "shape"_a = specs[i].shape, "part"_a = places[i].part,
+                                "source"_a       = ggml_type_name(specs[i].type),
+                                "source_begin"_a = places[i].range.begin_bytes,
+                                "source_bytes"_a = places[i].range.size_bytes));
+    }
+    return py::dict("parts"_a = parts, "tensors"_a = tensors);
+}
+
 using Blocks = py::array_t<uint8_t, py::array::c_style | py::array::forcecast>;
 
 py::array_t<float> unpack_rows(const std::string & type_name, const Blocks & blocks, int64_t n_per_row) {
@@ -188,6 +208,9 @@ void register_quant(py::module_ & module) {
                py::arg("types"), py::arg("notes"),
                "Writes the header of a model with other types and a hole for its data, and returns where the data of "
                "each tensor lies in the source's parts and in the file. Raises OSError, ValueError, NativeModelError.");
+
+    module.def("source_tensors", &source_tensors, py::arg("path"),
+               "The parts of a model, and where the data of each tensor lies in them. Raises NativeModelError.");
 
     module.def("unpack_rows", &unpack_rows, py::arg("type"), py::arg("blocks"), py::arg("n_per_row"),
                "The numbers float32 [n, n_per_row] of rows of a type. Raises ValueError.");

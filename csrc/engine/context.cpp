@@ -49,7 +49,7 @@ llama_context_ptr make_context(const Model & model, const EngineSettings & setti
     return context;
 }
 
-Context::Context(const Model & model, const EngineSettings & settings, MemoryNotes & notes) 
+Context::Context(const Model & model, const EngineSettings & settings, MemoryNotes & notes)
     : model_(model), can_observe_(settings.can_observe), notes_(notes) {
     const MemoryNotes::Scope scope(notes_);
     context_ = make_context(model, settings, &slot_);
@@ -178,18 +178,32 @@ void Context::fill(const std::vector<int32_t> & tokens) {
     run(tokens.data(), static_cast<int32_t>(tokens.size()), true);
 }
 
-void Context::score(const std::vector<int32_t> & tokens, const LogitsConsumer & consume) {
+void Context::score(const std::vector<int32_t> & tokens, const LogitsConsumer & consume, int32_t first) {
     check_keeps(tokens);
     const auto n_tokens = static_cast<int32_t>(tokens.size());
-    const auto limit    = static_cast<int32_t>(std::min(llama_n_ubatch(context_.get()), context_->get_cparams().n_outputs_max));
-    std::vector<int8_t> has_logits(static_cast<size_t>(std::min(limit, n_tokens)), 1);
-    for (int32_t done = 0; done < n_tokens; done += limit) {
-        LogitsView view{ n_past_, nullptr, std::min(limit, n_tokens - done), n_vocab() };
+    const auto n_ubatch = static_cast<int32_t>(llama_n_ubatch(context_.get()));
+    const auto n_most   = static_cast<int32_t>(context_->get_cparams().n_outputs_max);
+    if (first < 0 || first >= n_tokens) {
+        throw std::invalid_argument("no logits are asked for from token " + std::to_string(first) + " of " +
+                                    std::to_string(n_tokens) + " on");
+    }
+    std::vector<int8_t> has_logits;
+    for (int32_t done = 0; done < n_tokens;) {
+        const int32_t n_without = std::clamp(first - done, 0, n_ubatch);
+        const int32_t n_with    = std::clamp(n_tokens - done - n_without, 0, std::min(n_ubatch - n_without, n_most));
+        has_logits.assign(static_cast<size_t>(n_without), 0);
+        has_logits.resize(static_cast<size_t>(n_without + n_with), 1);
+        LogitsView view{ n_past_ + n_without, nullptr, n_with, n_vocab() };
         {
             // Let go for the consumer, which may run another context.
             const std::lock_guard<std::mutex> lock(compute_mutex());
-            run_batch(tokens.data() + done, view.n_tokens, false, has_logits.data());
-            view.values = llama_get_logits(context_.get());
+            run_batch(tokens.data() + done, n_without + n_with, false, has_logits.data());
+            llama_synchronize(context_.get());
+            view.values = n_with > 0 ? llama_get_logits(context_.get()) : nullptr;
+        }
+        done += n_without + n_with;
+        if (n_with == 0) {
+            continue;
         }
         if (view.values == nullptr) {
             throw EngineFailure("llama.cpp has no logits of this model");

@@ -64,10 +64,10 @@ class Context {
     // Runs tokens that later ones can follow, and nothing else.
     void fill(const std::vector<int32_t> & tokens);
 
-    // The same with the logits of each of them, batch by batch: as many tokens at a time as a ubatch and
-    // n_outputs_max allow. What `consume` throws ends it; the tokens so far are in the memory then.
+    // The same with the logits of each from the token number `first` on, batch by batch: as many tokens at a time as
+    // a ubatch has, and n_outputs_max of them with logits. What `consume` throws ends it; the tokens so far are in the memory then.
     // Throws EngineFailure and std::invalid_argument.
-    void score(const std::vector<int32_t> & tokens, const LogitsConsumer & consume);
+    void score(const std::vector<int32_t> & tokens, const LogitsConsumer & consume, int32_t first = 0);
 
     // Runs tokens with logits of each, and lets `observer` see the graphs' tensors meanwhile. What it throws ends it.
     // Throws as score() does, and std::invalid_argument where the context was not made for it.

@@ -54,9 +54,9 @@ class Engine {
     // As Context and Stepper have them.
     bool truncate(int32_t n_past) { const Turn turn(*this); return context_->truncate(n_past); }
     void fill(const std::vector<int32_t> & tokens) { const Turn turn(*this); context_->fill(tokens); }
-    void score(const std::vector<int32_t> & tokens, const LogitsConsumer & consume) {
+    void score(const std::vector<int32_t> & tokens, const LogitsConsumer & consume, int32_t first) {
         const Turn turn(*this);
-        context_->score(tokens, consume);
+        context_->score(tokens, consume, first);
     }
     void run_observed(const std::vector<int32_t> & tokens, GraphObserver & observer) {
         const Turn turn(*this);

@@ -37,6 +37,7 @@ class ModelInfo(TypedDict):
     is_recurrent: bool
     is_hybrid: bool
     random_weights: bool
+    bos: int  # -1: no text begins with it
     scheme: str
     tensor_types: dict[str, int]
 
@@ -125,13 +126,21 @@ class QuantizationPlan(TypedDict):
     tensors: list[QuantizedTensor]  # in the quantizer's order
 
 @type_check_only
-class MovedTensor(TypedDict):
+class SourceTensor(TypedDict):
     tensor: str
     shape: list[int]
     part: int
     source: str
     source_begin: int
     source_bytes: int
+
+@type_check_only
+class SourceTensors(TypedDict):
+    parts: list[str]
+    tensors: list[SourceTensor]  # in the quantizer's order
+
+@type_check_only
+class MovedTensor(SourceTensor):
     stored: str
     begin: int
     stored_bytes: int
@@ -182,6 +191,7 @@ class EngineSettings:
     n_gpu_layers: int  # that may lie there; -1: all
     tensor_overrides: list[tuple[str, str]]
     observe_by_callback: bool
+    can_observe: bool
     exact_clock: bool
     event_capacity: int
     def __init__(self) -> None: ...
@@ -203,8 +213,12 @@ class Engine:
     def fill(self, tokens: ArrayLike) -> None: ...
     # As fill, with the logits of every token: consumer(position of the first one in the context,
     # logits [n, n_vocab]), n at most n_ubatch and n_outputs_max. Each array is the consumer's own.
+    # Logits of the tokens from number `first` on only.
     def score(
-        self, tokens: ArrayLike, consumer: Callable[[int, NDArray[np.float32]], object]
+        self,
+        tokens: ArrayLike,
+        consumer: Callable[[int, NDArray[np.float32]], object],
+        first: int = 0,
     ) -> None: ...
     # Puts the threads to sleep; the next run wakes them.
     def rest(self) -> None: ...
@@ -283,6 +297,33 @@ def write_outline(
 ) -> None: ...
 def retype_outline(source: str, target: str, file_type: str) -> None: ...
 
+@type_check_only
+class Divergences(TypedDict):
+    nll: NDArray[np.float64]
+    reference_nll: NDArray[np.float64]
+    kld: NDArray[np.float64]
+    probability_change: NDArray[np.float64]
+    same_top: NDArray[np.uint8]
+
+def negative_log_likelihoods(
+    logits: NDArray[np.float32], next: ArrayLike, *, n_threads: int
+) -> NDArray[np.float64]: ...
+def diverge(
+    logits: NDArray[np.float32],
+    reference: NDArray[np.float32],
+    next: ArrayLike,
+    *,
+    as_stored: bool,
+    n_threads: int,
+) -> Divergences: ...
+def layer_outputs(engine: Engine, tokens: ArrayLike) -> dict[int, NDArray[np.float32]]: ...
+
+class ImportanceSums:
+    def __init__(self, *, takes_head: bool) -> None: ...
+    def add(self, engine: Engine, tokens: ArrayLike) -> None: ...
+    # `squares` [n_matrices, row] and `counts` [n_matrices, 1], by the name of the weight.
+    def sums(self) -> dict[str, dict[str, NDArray[np.float32]]]: ...
+
 class Recipe:
     def __init__(
         self,
@@ -304,6 +345,7 @@ def write_retyped_outline(
     types: Mapping[str, str],
     notes: Sequence[tuple[str, bool | int | float | str | Sequence[str]]],
 ) -> RetypedFile: ...
+def source_tensors(path: str) -> SourceTensors: ...
 def unpack_rows(type: str, blocks: NDArray[np.uint8], n_per_row: int) -> NDArray[np.float32]: ...
 def pack_rows(
     type: str, values: NDArray[np.float32], importance: NDArray[np.float32] | None = None

@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     import pandas as pd
     from typing_extensions import Unpack
 
-    from .settings.keywords import RecipeKeywords
+    from .quantization.quality.records import Quality as Quality
+    from .settings.keywords import ImatrixKeywords, QualityKeywords, RecipeKeywords
 
-__all__ = ["Recipe", "Scheme", "apply", "dry_run", "recipe"]
+__all__ = ["Recipe", "Scheme", "apply", "dry_run", "imatrix", "quality", "recipe"]
 
 
 def recipe(**settings: Unpack[RecipeKeywords]) -> Recipe:
@@ -86,6 +87,65 @@ def apply(
     """
     make(model, output, _given(recipe, settings), overwrite=overwrite, threads=threads)
     return Path(output)
+
+
+def imatrix(
+    model: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    *,
+    text: str | os.PathLike[str],
+    overwrite: bool = True,
+    **settings: Unpack[ImatrixKeywords],
+) -> Path:
+    """Writes how much each column of a model's weights counts on a text, for `imatrix` of a recipe.
+
+    Args:
+        model: a GGUF file.
+        output: the file to write, as llama-imatrix does. It appears whole or not at all.
+        text: a file of text in UTF-8.
+        settings: `n_ctx`, `chunks`, `threads`, `head`.
+
+    Returns:
+        The path of the file.
+
+    Raises:
+        UsageError: the text is none or too short, the weights are random, or the path cannot be
+            written. ModelError: the model is unusable. EngineError: llama.cpp died.
+    """
+    from .quantization.imatrix_process import collect_importances
+    from .settings.scoring import ImatrixSettings
+
+    found = ImatrixSettings.of(**settings)
+    collect_importances(model, text, output, found, overwrite=overwrite)
+    return Path(output)
+
+
+def quality(
+    model: str | os.PathLike[str],
+    *,
+    text: str | os.PathLike[str],
+    reference: str | os.PathLike[str] | None = None,
+    **settings: Unpack[QualityKeywords],
+) -> Quality:
+    """Perplexity on a text and, with a reference, how far the model is from it.
+
+    Args:
+        model, reference: GGUF files with the same vocabulary.
+        text: a file of text in UTF-8.
+        settings: `n_ctx`, `chunks`, `threads`, `both_halves`, `compatible`.
+
+    Returns:
+        The figures with their errors; with a reference also the deviation of each layer's output
+        and of each weight. `to_json()` is what the command prints.
+
+    Raises:
+        UsageError: the text is none or too short, weights are random, or the two models cannot be
+            compared. ModelError: a file is unusable. EngineError: llama.cpp died.
+    """
+    from .quantization.quality.process import measure_quality
+    from .settings.scoring import QualitySettings
+
+    return measure_quality(model, reference, text, QualitySettings.of(**settings))
 
 
 def _given(given: Recipe | None, settings: Any) -> Recipe:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..reporters.renderers import render
 from ..settings.kinds import Seconds, Whole
@@ -16,14 +16,23 @@ if TYPE_CHECKING:
     from ..quantization.records import QuantizationPlan
 
 NAME = "quant"
-HELP = "recipes of tensor types: what each weight becomes, and the file"
+HELP = "recipes and schemes: what each weight becomes, the file, and its quality"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the commands of this command."""
     commands = parser.add_subparsers(metavar="ACTION", required=True, parser_class=Parser)
-    _add(commands, "dry-run", "what a recipe makes of each weight; none is read", _dry_run, _plans)
-    _add(commands, "make", "quantize a model with llama.cpp's own quantizer", _make, _makes)
+    from ..settings.recipe import Recipe
+    from ..settings.scoring import ImatrixSettings, QualitySettings
+
+    what = "what a recipe makes of each weight; none is read"
+    _add(commands, "dry-run", what, Recipe, _dry_run, _plans)
+    what = "quantize a model: by llama.cpp's own quantizer, or a scheme of yours"
+    _add(commands, "make", what, Recipe, _make, _makes)
+    what = "how much each column of each weight counts on a text"
+    _add(commands, "imatrix", what, ImatrixSettings, _imatrix, _collects)
+    what = "perplexity on a text, and the divergence from a reference"
+    _add(commands, "quality", what, QualitySettings, _quality, _scores)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -36,14 +45,13 @@ def _add(
     commands: argparse._SubParsersAction[Parser],
     name: str,
     what: str,
+    settings: type[Any],
     action: Callable[[argparse.Namespace], int],
     more: Callable[[argparse.ArgumentParser], None],
 ) -> None:
-    from ..settings.recipe import Recipe
-
     parser = commands.add_parser(name, help=what, description=what, allow_abbrev=False)
     add_model(parser)
-    add_settings(parser, NAME, Recipe)
+    add_settings(parser, NAME, settings)
     more(parser)
     parser.add_argument(
         "--timeout", type=value_of(Seconds()), metavar="SECONDS", help="give up after so long"
@@ -63,10 +71,34 @@ def _plans(parser: argparse.ArgumentParser) -> None:
 
 
 def _makes(parser: argparse.ArgumentParser) -> None:
+    _add_output(parser)
+    parser.add_argument("--threads", type=value_of(Whole()), metavar="N", help="all usable cores")
+
+
+def _collects(parser: argparse.ArgumentParser) -> None:
+    _add_text(parser)
+    _add_output(parser)
+
+
+def _scores(parser: argparse.ArgumentParser) -> None:
+    from ..reporters.documents.quality import VIEWS
+
+    _add_text(parser)
+    parser.add_argument("--reference", metavar="MODEL", help="a GGUF file to compare with")
+    group = parser.add_argument_group("output")
+    group.add_argument("--format", choices=FORMATS, default="table")
+    group.add_argument("--by", choices=VIEWS, help="one view only")
+    group.add_argument("--top", type=value_of(Whole()), metavar="N", help="weights, the worst")
+
+
+def _add_text(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--text", metavar="FILE", required=True, help="a text, in UTF-8")
+
+
+def _add_output(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--output", metavar="FILE", required=True, help="the GGUF file to write"
     )
-    parser.add_argument("--threads", type=value_of(Whole()), metavar="N", help="all usable cores")
     parser.add_argument(
         "--no-overwrite", action="store_true", help="refuse to replace an existing file"
     )
@@ -107,6 +139,49 @@ def _make(args: argparse.Namespace) -> int:
     print(made_text(made, args.output))
     for text in scheme_texts(made, modelled_decode(made, args.threads or usable_cores())):
         note(text)
+    return 0
+
+
+def _imatrix(args: argparse.Namespace) -> int:
+    from ..quantization.imatrix_process import collect_importances
+    from ..settings.scoring import ImatrixSettings
+    from .progress import ProgressBar
+
+    settings = ImatrixSettings.of(**given(args, ImatrixSettings))
+    with ProgressBar(sys.stderr) as bar:
+        found = collect_importances(
+            args.model,
+            args.text,
+            args.output,
+            settings,
+            overwrite=not args.no_overwrite,
+            timeout=args.timeout,
+            on_progress=bar.update,
+        )
+    print(
+        f"{args.output}: importances of {found.n_tensors} weights, from {found.n_tokens} tokens in "
+        f"{found.n_chunks} chunks of {args.text}"
+    )
+    return 0
+
+
+def _quality(args: argparse.Namespace) -> int:
+    from ..quantization.quality.process import measure_quality
+    from ..reporters.documents.quality import quality_document
+    from ..settings.scoring import QualitySettings
+    from .progress import ProgressBar
+
+    settings = QualitySettings.of(**given(args, QualitySettings))
+    with ProgressBar(sys.stderr) as bar:
+        found = measure_quality(
+            args.model,
+            args.reference,
+            args.text,
+            settings,
+            timeout=args.timeout,
+            on_progress=bar.update,
+        )
+    render(quality_document(found, by=args.by, top=args.top), args.format, sys.stdout)
     return 0
 
 

@@ -18,6 +18,7 @@ from ..models.synthesis import native_path
 from .importance import Imatrix
 from .records import QuantizationPlan
 from .schemes.loaded import LoadedScheme
+from .slabs import SLAB, read_range
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 
     from .. import _core
 
-# Elements that a thread works on at a time: numpy's temporaries of so many stay near the caches.
-_SLAB = 1 << 20
 # Of a scheme that has to see whole matrices, larger ones wait for each other.
 _LARGE = 1 << 24
 
@@ -111,7 +110,7 @@ def _slabs(
         n_matrices *= n
     type_ = types[tensor["tensor"]]
     whole = type_ == scheme.info.type and scheme.whole_tensors
-    step = n_rows if whole else max(1, _SLAB // row)
+    step = n_rows if whole else max(1, SLAB // row)
     for matrix in range(n_matrices):
         for first in range(0, n_rows, step):
             yield _Slab(tensor, matrix, first, min(step, n_rows - first), type_)
@@ -137,8 +136,11 @@ class _Assembly:
         source_row, stored_row = (tensor[key] // n_all for key in ("source_bytes", "stored_bytes"))
         is_large = slab.n_rows * tensor["shape"][0] > _LARGE
         with self._large if is_large else contextlib.nullcontext():
-            data = self._read(
-                tensor, tensor["source_begin"] + at * source_row, slab.n_rows * source_row
+            data = read_range(
+                self._parts[tensor["part"]],
+                tensor["source_begin"] + at * source_row,
+                slab.n_rows * source_row,
+                tensor["tensor"],
             )
             if slab.type != tensor["source"]:
                 data = self._converted(slab, data)
@@ -161,15 +163,6 @@ class _Assembly:
         found = self._scheme.give_back(values, importance)
         _check_finite(found, data, slab, self._scheme.info.name)
         return np.ascontiguousarray(found).data
-
-    def _read(self, tensor: _core.MovedTensor, begin: int, n_bytes: int) -> bytes:
-        data = os.pread(self._parts[tensor["part"]], n_bytes, begin)
-        while len(data) < n_bytes:
-            more = os.pread(self._parts[tensor["part"]], n_bytes - len(data), begin + len(data))
-            if not more:
-                raise ModelError(f"the file ends in the middle of {tensor['tensor']}")
-            data += more
-        return data
 
 
 def _write(file: int, data: Any, begin: int) -> None:

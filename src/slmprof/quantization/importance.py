@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -68,12 +70,50 @@ def read_imatrix(path: Path) -> Imatrix:
     if not weights:
         raise UsageError(
             f"{path} is no importance matrix: it holds no tensors NAME{_SUMS}; make one with "
-            "`llama-imatrix`"
+            "`slmprof quant imatrix`"
         )
     for name, mean in weights.items():
         if not np.isfinite(mean).all():
             raise UsageError(f"{path}: the importances of {name} are not finite")
     return Imatrix(str(path), weights, tuple(map(str, datasets)), n_chunks)
+
+
+def write_imatrix(
+    path: Path,
+    sums: Mapping[str, Mapping[str, NDArray[np.float32]]],
+    *,
+    dataset: str,
+    n_chunks: int,
+    n_ctx: int,
+) -> None:
+    """Writes sums of squares as llama-imatrix does, synced.
+
+    Args:
+        sums: by the name of the tensor, `squares` float32 [n_matrices, row] and `counts` float32
+            [n_matrices, 1], of the activations that were summed up.
+        dataset: the name of the text.
+        n_chunks, n_ctx: of the text, and tokens of each.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    import gguf
+
+    writer = gguf.GGUFWriter(path, arch="")
+    writer.kv_data[0].clear()  # it is no model, and has no architecture
+    writer.add_string("general.type", "imatrix")
+    writer.add_array("imatrix.datasets", [dataset])
+    writer.add_uint32("imatrix.chunk_count", n_chunks)
+    writer.add_uint32("imatrix.chunk_size", n_ctx)
+    for name in sorted(sums):
+        writer.add_tensor(name + _SUMS, np.ascontiguousarray(sums[name]["squares"]))
+        writer.add_tensor(name + _COUNTS, np.ascontiguousarray(sums[name]["counts"]))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def _means(tensors: dict[str, Any], name: str) -> NDArray[np.float32]:

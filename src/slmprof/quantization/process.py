@@ -13,6 +13,7 @@ from ..errors import UsageError
 from ..profiles.records.decoding import decode
 from ..settings.model_source import ModelSource
 from ..settings.recipe import Recipe
+from .output import check_output
 from .records import FILE_NAME, QuantizationPlan
 
 _WORKER = "slmprof.quantization.worker"
@@ -52,7 +53,7 @@ def make(
         UsageError: a recipe that cannot be followed, or a path that cannot be written.
         ModelError: the model is unusable. EngineError: llama.cpp died, or the time was over.
     """
-    target = _check_output(model, Path(output), overwrite)
+    target = check_output(model, Path(output), overwrite)
     question = _question(model, recipe, makes=True, n_threads=threads or usable_cores())
     try:
         with asked(_WORKER, question, "quantizes", "", timeout, folder_in=target.parent) as answer:
@@ -73,21 +74,3 @@ def _question(
         "makes": makes,
         "n_threads": n_threads,
     }
-
-
-def _check_output(model: str | os.PathLike[str], output: Path, overwrite: bool) -> Path:
-    # A link is followed, so that it is the file behind it that is replaced.
-    target = Path(os.path.realpath(output))
-    if target.is_dir():
-        raise UsageError(f"cannot write {output}: it is a directory; name a file")
-    if target.exists():
-        if not target.is_file():
-            raise UsageError(f"cannot write {output}: it is not a regular file")
-        source = Path(model)
-        if source.exists() and source.samefile(target):
-            raise UsageError(f"cannot write {output}: it is the model that is to be quantized")
-        if not overwrite:
-            raise UsageError(f"cannot write {output}: it exists already")
-    if not target.parent.is_dir():
-        raise UsageError(f"cannot write {output}: there is no directory {target.parent}")
-    return target

@@ -74,6 +74,27 @@ class PlanKeywords(LlamaKeywords, total=False):
     n_prompt: int
 
 
+class TextKeywords(TypedDict, total=False):
+    """How a text goes through a model."""
+
+    n_ctx: int
+    chunks: int | None
+    threads: int | None
+
+
+class ImatrixKeywords(TextKeywords, total=False):
+    """Of `slmprof.quant.imatrix`."""
+
+    head: bool
+
+
+class QualityKeywords(TextKeywords, total=False):
+    """Of `slmprof.quant.quality`."""
+
+    both_halves: bool
+    compatible: bool
+
+
 class RecipeKeywords(TypedDict, total=False):
     """Of `slmprof.quant`'s recipes."""
 

@@ -91,7 +91,7 @@ def test_slabs_and_threads_change_nothing(
 
     files = []
     for slab, threads in ((1 << 20, 1), (200, 3)):
-        monkeypatch.setattr(assembly, "_SLAB", slab)
+        monkeypatch.setattr(assembly, "SLAB", slab)
         folder = tmp_path / str(slab)
         folder.mkdir()
         seen: list[Any] = []

@@ -16,7 +16,7 @@ def test_no_slab_has_rows_of_two_matrices(
     tmp_path: Any, monkeypatch: pytest.MonkeyPatch, name: str, n_slabs: int
 ) -> None:
     """Experts are matrices of their own; a function of whole matrices sees each at once."""
-    monkeypatch.setattr(assembly, "_SLAB", 64 * 3)
+    monkeypatch.setattr(assembly, "SLAB", 64 * 3)
     scheme = load_scheme(f"{write_scheme(tmp_path)}:{name}")
     tensor: Any = {"tensor": "ffn_up_exps", "shape": [64, 10, 3]}
     slabs = list(assembly._slabs(tensor, {"ffn_up_exps": scheme.info.type}, scheme))

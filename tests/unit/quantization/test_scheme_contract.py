@@ -137,7 +137,7 @@ def test_each_thread_has_an_instance_of_its_own() -> None:
         ("return (numbers", "return 3 * (numbers", "does not give back what it was given"),
         ("(numbers - 8) * scale", "(numbers - 8).astype('f8') * scale", "returned float64, not"),
         ("(numbers - 8) * scale", "((numbers - 8) * scale)[:, :5]", "the shape [15, 5], not [15"),
-        ("return (numbers", "return [numbers]; (numbers", "dequantize_blocks returned list, not an array"),
+        ("return (numbers", "return [numbers]; (numbers", "returned list, not an array"),
         ("np.round(blocks * inverse)", "np.round(blocks * inverse + np.random.rand())", "twice"),
         ("np.abs(blocks).max(axis=1, keepdims=True)", "np.abs(blocks).max() + 0 * blocks[:, :1]",
          "other values of a block alone"),

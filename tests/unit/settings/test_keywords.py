@@ -11,11 +11,18 @@ from typing import Any, Literal, get_type_hints
 import pytest
 
 from slmprof.settings.capture import CaptureConfig
-from slmprof.settings.keywords import PlanKeywords, ProfileKeywords, RecipeKeywords
+from slmprof.settings.keywords import (
+    ImatrixKeywords,
+    PlanKeywords,
+    ProfileKeywords,
+    QualityKeywords,
+    RecipeKeywords,
+)
 from slmprof.settings.kinds import Kind, Seconds, Several, Switch, Text, Whole, WholeOr
 from slmprof.settings.planning import GRID, AskedPlan, MemoryRequest
 from slmprof.settings.recipe import Recipe
 from slmprof.settings.scheme_place import SchemePlace
+from slmprof.settings.scoring import ImatrixSettings, QualitySettings
 from slmprof.settings.table import table
 
 SRC = Path(__file__).resolve().parents[3] / "src"
@@ -64,6 +71,8 @@ def _hint(kind: Kind, default: Any, *, several: bool) -> Any:
         (ProfileKeywords, (CaptureConfig,), ()),
         (PlanKeywords, (AskedPlan, MemoryRequest), GRID),
         (RecipeKeywords, (Recipe,), ()),
+        (ImatrixKeywords, (ImatrixSettings,), ()),
+        (QualityKeywords, (QualitySettings,), ()),
     ],
 )
 def test_every_setting_is_a_keyword_of_its_type(

@@ -1,0 +1,144 @@
+"""How far each weight of a file is from the reference's."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import math
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+
+from ...children.native_errors import guarded
+from ...models.ggml_types import weight_types
+from ...models.synthesis import native_path
+from ..slabs import SLAB, read_range
+from .records import TensorDeviation
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ... import _core
+
+# Where the types of both sides have no blocks, errors are looked for in so many numbers.
+_PLAIN_BLOCK = 32
+_LEAST_DIMENSIONS = 2
+
+
+def deviations(model: Path, reference: Path, n_threads: int) -> Iterator[TensorDeviation]:
+    """The matrices that both files have in one shape and that differ, in the file's order.
+
+    Raises:
+        ModelError: a file is unusable.
+    """
+    from ... import _core
+
+    with contextlib.ExitStack() as stack:
+        opened = []
+        for path in (model, reference):
+            found = guarded(path, functools.partial(_core.source_tensors, native_path(path)))
+            files = [stack.enter_context(Path(part).open("rb")) for part in found["parts"]]
+            opened.append(_OpenModel(found["tensors"], files))
+        own, other = opened
+        pairs = [
+            (own.tensors[name], other.tensors[name])
+            for name in own.tensors
+            if name in other.tensors
+            and own.tensors[name]["shape"] == other.tensors[name]["shape"]
+            and len(own.tensors[name]["shape"]) >= _LEAST_DIMENSIONS
+        ]
+        pool = stack.enter_context(ThreadPoolExecutor(n_threads))
+        for one in pool.map(lambda pair: _deviation(own, other, *pair), pairs):
+            if one is not None:
+                yield one
+
+
+class _OpenModel:
+    """The tensors of a model by name, and the open files of its parts."""
+
+    def __init__(self, tensors: Sequence[_core.SourceTensor], parts: Sequence[BinaryIO]) -> None:
+        self._files = [part.fileno() for part in parts]
+        self.tensors = {one["tensor"]: one for one in tensors}
+
+    def data(self, tensor: _core.SourceTensor, first_row: int, n_rows: int) -> bytes:
+        """The bytes of some rows."""
+        n_bytes = tensor["source_bytes"] // math.prod(tensor["shape"][1:])
+        begin = tensor["source_begin"] + first_row * n_bytes
+        return read_range(self._files[tensor["part"]], begin, n_rows * n_bytes, tensor["tensor"])
+
+
+@dataclass
+class _Worst:
+    error: float = 0.0
+    row: int = 0
+    column: int = 0
+
+
+def _deviation(
+    own: _OpenModel, other: _OpenModel, a: _core.SourceTensor, b: _core.SourceTensor
+) -> TensorDeviation | None:
+    row, n_rows = a["shape"][0], math.prod(a["shape"][1:])
+    block = _block_of(a["source"], b["source"], row)
+    noise = signal = 0.0
+    worst = _Worst()
+    step = max(1, SLAB // row)
+    for first in range(0, n_rows, step):
+        n = min(step, n_rows - first)
+        data_a, data_b = own.data(a, first, n), other.data(b, first, n)
+        if a["source"] == b["source"] and data_a == data_b:
+            values = _values(b, data_b)
+            signal += float(np.sum(np.square(values, dtype=np.float64)))
+            continue
+        values, off = _values(b, data_b), _values(a, data_a)
+        off = off - values
+        errors, powers = (
+            np.sum(np.square(one.reshape(-1, block), dtype=np.float64), axis=1)
+            for one in (off, values)
+        )
+        noise += float(errors.sum())
+        signal += float(powers.sum())
+        _look_for_worst(worst, errors, powers, first, row // block, block)
+    n_elements = row * n_rows
+    if noise == 0.0 and a["source"] == b["source"]:
+        return None
+    return TensorDeviation(
+        tensor=a["tensor"],
+        type=a["source"],
+        reference_type=b["source"],
+        n_elements=n_elements,
+        rmse=math.sqrt(noise / n_elements),
+        snr_db=10 * math.log10(signal / noise) if noise > 0 and signal > 0 else None,
+        worst_block=worst.error,
+        worst_row=worst.row,
+        worst_column=worst.column,
+    )
+
+
+def _look_for_worst(
+    worst: _Worst, errors: Any, powers: Any, first_row: int, n_per_row: int, block: int
+) -> None:
+    relative = np.sqrt(np.divide(errors, powers, out=np.zeros_like(errors), where=powers > 0))
+    at = int(np.argmax(relative))
+    if relative[at] > worst.error:
+        worst.error = float(relative[at])
+        worst.row, worst.column = first_row + at // n_per_row, at % n_per_row * block
+
+
+def _values(tensor: _core.SourceTensor, data: bytes) -> NDArray[np.float32]:
+    from ... import _core
+
+    return _core.unpack_rows(tensor["source"], np.frombuffer(data, np.uint8), tensor["shape"][0])
+
+
+def _block_of(a: str, b: str, row: int) -> int:
+    """The larger of both types' blocks, if it divides the row."""
+    types = weight_types()
+    sizes = [types[name].block_size for name in (a, b) if name in types]
+    block = max([*sizes, 1])
+    if block == 1:
+        block = _PLAIN_BLOCK
+    return block if row % block == 0 else row
