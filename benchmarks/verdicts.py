@@ -36,8 +36,9 @@ BASES: dict[str, dict[str, Any]] = {
     "tiny": {"n_ff": 1280, "n_layer": 8},
     "smollm-135m": {"n_ff": 1280, "n_head": 8, "n_head_kv": 4, "head_dim": 64},
 }
-# One takes a fifth of the last cache that most machines have, the other several times all of it. A model
-# at the edge gets slower in all of its blocks when its FFN gets wider: tiny with its 30 layers does.
+# One takes a fifth of the last cache that most machines have, the other several times all of it.
+# A model at the edge gets slower in all of its blocks when its FFN gets wider: tiny with its 30
+# layers does.
 FILE_TYPES = {"tiny": "Q4_0", "smollm-135m": "Q8_0"}
 WIDER = (1.025, 1.05)
 ASKED = 1.05  # the widening that has to be found
