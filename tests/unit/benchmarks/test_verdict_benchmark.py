@@ -23,8 +23,8 @@ def verdicts(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 def test_only_the_block_that_changed_may_differ(verdicts: ModuleType) -> None:
     def is_right(**told: str) -> bool:
-        blocks = {tuple(key.split("_", 1)): verdict for key, verdict in told.items()}
-        found = verdicts.Found("FFN 5.0 % wider", blocks, len(blocks), "")
+        blocks = [(*key.split("_", 1), verdict) for key, verdict in told.items()]
+        found = verdicts.Found("tiny", verdicts.QUIET, "FFN 5.0 % wider", blocks, len(blocks), "")
         right: bool = found.is_right("ffn", "slower")
         return right
 
@@ -52,3 +52,16 @@ def test_variants_differ_in_one_thing_and_keep_whole_blocks(verdicts: ModuleType
             assert wider.n_ff_of(0) == pytest.approx(base.n_ff_of(0) * factor)
             assert wider.n_ff_of(0) % 32 == 0 and base.n_ff_of(0) % 32 == 0
         assert 2 * dimensions[verdicts.HALVED].n_head_kv_of(0) == base.n_head_kv_of(0)
+
+
+def test_sessions_of_several_runs_are_counted_together(
+    verdicts: ModuleType, tmp_path: Path
+) -> None:
+    kept = tmp_path / "kept.jsonl"
+    assert verdicts.read_kept(kept) == verdicts.read_kept(None) == []
+    told = [("decode", "ffn", "slower")]
+    found = [verdicts.Found("tiny", verdicts.BUSY, name, told, 3, "text") for name in ("a", "b")]
+    for one in found:
+        verdicts.keep(one, kept)
+        verdicts.keep(one, None)
+    assert verdicts.read_kept(kept) == found
