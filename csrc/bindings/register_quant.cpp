@@ -111,9 +111,9 @@ void quantize_file(const std::string & source, const std::string & target, const
 py::dict write_retyped_outline(const std::string & source, const std::string & target,
                                const std::map<std::string, std::string> & types,
                                const std::vector<slmprof::NamedValue> & notes) {
-    std::map<std::string, ggml_type> given;
+    std::vector<slmprof::NamedType> given;
     for (const auto & [tensor, type] : types) {
-        given[tensor] = slmprof::tensor_type_from_name(type);
+        given.push_back({ tensor, slmprof::tensor_type_from_name(type) });
     }
     const slmprof::Metadata values = slmprof::metadata_values(notes);
     slmprof::RetypedFile    file;

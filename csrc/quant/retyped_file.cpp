@@ -5,12 +5,13 @@
 
 #include "gguf.h"
 
+#include <algorithm>
 #include <cstdint>
 
 namespace slmprof {
 
 RetypedFile write_retyped_outline(const std::string & source, const std::string & target,
-                                  const std::map<std::string, ggml_type> & types, const Metadata & notes) {
+                                  const std::vector<NamedType> & types, const Metadata & notes) {
     const SourceModel         model(source);
     const std::vector<size_t> order = loader_order(model.tensors());
     RetypedFile               file;
@@ -18,10 +19,12 @@ RetypedFile write_retyped_outline(const std::string & source, const std::string 
     std::vector<TensorSpec> specs;
     for (const size_t i : order) {
         const TensorSpec & tensor = model.tensors()[i];
-        const auto         given  = types.find(tensor.name);
+        const auto         given  = std::find_if(types.begin(), types.end(), [&](const NamedType & one) {
+            return one.tensor == tensor.name;
+        });
         MovedTensor        moved;
         moved.source = tensor;
-        moved.type   = given == types.end() ? tensor.type : given->second;
+        moved.type   = given == types.end() ? tensor.type : given->type;
         moved.part   = model.places()[i].part;
         moved.from   = model.places()[i].range;
         specs.push_back({ tensor.name, tensor.shape, moved.type });

@@ -5,7 +5,6 @@
 #include "gguf/header.h"
 
 #include <cstddef>
-#include <map>
 #include <string>
 #include <vector>
 
@@ -18,6 +17,12 @@ struct MovedTensor {
     DataRange  from, to;             // in that part, and in the new file
 };
 
+// The type that a tensor gets.
+struct NamedType {
+    std::string tensor;
+    ggml_type   type = GGML_TYPE_F32;
+};
+
 struct RetypedFile {
     std::vector<std::string> parts; // paths of the source: several where it is split
     std::vector<MovedTensor> tensors; // by layer, then by name, as llama-quantize orders them
@@ -26,6 +31,6 @@ struct RetypedFile {
 // Writes the header of the new file, and a hole where its data belongs. Tensors that `types` does not name keep theirs;
 // `notes` are added to the source's metadata. Throws as SourceModel and write_outline() do.
 RetypedFile write_retyped_outline(const std::string & source, const std::string & target,
-                                  const std::map<std::string, ggml_type> & types, const Metadata & notes);
+                                  const std::vector<NamedType> & types, const Metadata & notes);
 
 } // namespace slmprof
