@@ -75,9 +75,8 @@ py::dict layer_outputs(slmprof::Engine & engine, const Tokens & tokens) {
 }
 
 py::dict to_dict(const slmprof::ImportanceSum & sum) {
-    const std::vector<float> squares = sum.squares;
-    std::vector<float>       counts(sum.counts.begin(), sum.counts.end());
-    return py::dict("squares"_a = py::array_t<float>({ sum.n_matrices, sum.n_per_row }, squares.data()),
+    const std::vector<float> counts(sum.counts.begin(), sum.counts.end());
+    return py::dict("squares"_a = py::array_t<float>({ sum.n_matrices, sum.n_per_row }, sum.squares.data()),
                     "counts"_a  = py::array_t<float>({ sum.n_matrices, int64_t(1) }, counts.data()));
 }
 

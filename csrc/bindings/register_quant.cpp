@@ -117,7 +117,7 @@ py::dict write_retyped_outline(const std::string & source, const std::string & t
     }
     const slmprof::Metadata values = slmprof::metadata_values(notes);
     slmprof::RetypedFile    file;
-    slmprof::write_unlocked(target, [&] { file = slmprof::write_retyped_outline(source, target, given, values); });
+    slmprof::write_unlocked(target, [&] { file = slmprof::write_retyped_outline(slmprof::SourceModel(source), target, given, values); });
     py::list tensors;
     for (const slmprof::MovedTensor & one : file.tensors) {
         tensors.append(py::dict("tensor"_a = one.source.name, "shape"_a = one.source.shape, "part"_a = one.part,

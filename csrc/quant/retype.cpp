@@ -1,11 +1,11 @@
 #include "quant/retype.h"
 
-#include "gguf/header.h"
+#include "quant/retyped_file.h"
 #include "quant/source_model.h"
 #include "quant/tensor_choice.h"
 
-#include "gguf.h"
-
+#include <cstddef>
+#include <cstdint>
 #include <vector>
 
 namespace slmprof {
@@ -18,16 +18,11 @@ void retype_outline(const std::string & source, const std::string & target, cons
 
     const std::vector<TensorSpec> & tensors = model.tensors();
     const std::vector<TensorChoice> choices = choose_tensor_types(model.model(), recipe, tensors);
-    std::vector<TensorSpec>         outline;
-    for (const size_t i : loader_order(tensors)) { // which is how llama-quantize writes them
-        outline.push_back(tensors[i]);
-        outline.back().type = choices[i].type;
+    std::vector<NamedType>          types;
+    for (size_t i = 0; i < tensors.size(); ++i) {
+        types.push_back({ tensors[i].name, choices[i].type });
     }
-
-    const gguf_context_ptr gguf = model.metadata();
-    gguf_set_val_u32(gguf.get(), "general.quantization_version", GGML_QNT_VERSION);
-    gguf_set_val_u32(gguf.get(), "general.file_type", uint32_t(number));
-    write_outline(target, GgufHeader(gguf.get(), outline));
+    write_retyped_outline(model, target, types, { { "general.file_type", uint32_t(number) } });
 }
 
 } // namespace slmprof

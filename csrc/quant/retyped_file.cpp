@@ -10,28 +10,26 @@
 
 namespace slmprof {
 
-RetypedFile write_retyped_outline(const std::string & source, const std::string & target,
+RetypedFile write_retyped_outline(const SourceModel & source, const std::string & target,
                                   const std::vector<NamedType> & types, const Metadata & notes) {
-    const SourceModel         model(source);
-    const std::vector<size_t> order = loader_order(model.tensors());
-    RetypedFile               file;
-    file.parts = model.paths();
+    RetypedFile file;
+    file.parts = source.paths();
     std::vector<TensorSpec> specs;
-    for (const size_t i : order) {
-        const TensorSpec & tensor = model.tensors()[i];
+    for (const size_t i : loader_order(source.tensors())) { // which is how llama-quantize writes them
+        const TensorSpec & tensor = source.tensors()[i];
         const auto         given  = std::find_if(types.begin(), types.end(), [&](const NamedType & one) {
             return one.tensor == tensor.name;
         });
         MovedTensor        moved;
         moved.source = tensor;
         moved.type   = given == types.end() ? tensor.type : given->type;
-        moved.part   = model.places()[i].part;
-        moved.from   = model.places()[i].range;
+        moved.part   = source.places()[i].part;
+        moved.from   = source.places()[i].range;
         specs.push_back({ tensor.name, tensor.shape, moved.type });
         file.tensors.push_back(moved);
     }
 
-    const gguf_context_ptr gguf = model.metadata();
+    const gguf_context_ptr gguf = source.metadata();
     gguf_set_val_u32(gguf.get(), "general.quantization_version", GGML_QNT_VERSION);
     set_metadata(gguf.get(), notes);
     const GgufHeader header(gguf.get(), specs);

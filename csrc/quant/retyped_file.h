@@ -10,6 +10,8 @@
 
 namespace slmprof {
 
+class SourceModel;
+
 struct MovedTensor {
     TensorSpec source;
     ggml_type  type = GGML_TYPE_F32; // in the new file
@@ -29,8 +31,8 @@ struct RetypedFile {
 };
 
 // Writes the header of the new file, and a hole where its data belongs. Tensors that `types` does not name keep theirs;
-// `notes` are added to the source's metadata. Throws as SourceModel and write_outline() do.
-RetypedFile write_retyped_outline(const std::string & source, const std::string & target,
+// `notes` are added to the source's metadata. Throws as write_outline() does.
+RetypedFile write_retyped_outline(const SourceModel & source, const std::string & target,
                                   const std::vector<NamedType> & types, const Metadata & notes);
 
 } // namespace slmprof
