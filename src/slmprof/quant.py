@@ -148,7 +148,7 @@ def quality(
     return measure_quality(model, reference, text, QualitySettings.of(**settings))
 
 
-def _given(given: Recipe | None, settings: Any) -> Recipe:
-    if given is None:
+def _given(recipe_: Recipe | None, settings: Any) -> Recipe:
+    if recipe_ is None:
         return recipe(**settings)
-    return recipe(**{**given.to_json(), **settings}) if settings else given
+    return recipe(**{**recipe_.to_json(), **settings}) if settings else recipe_

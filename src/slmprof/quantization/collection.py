@@ -8,10 +8,9 @@ from pathlib import Path
 from ..children.native_errors import guarded
 from ..children.protocol import OnProgress, Progress
 from ..errors import UsageError
-from ..models.resolve import check_gguf
 from ..settings.scoring import ImatrixSettings
 from .importance import write_imatrix
-from .texts import chunks_of, open_engine, read_text
+from .texts import chunks_of, open_engine, read_text, trained_file
 
 FILE_NAME = "imatrix.gguf"
 
@@ -30,9 +29,9 @@ def collect(
     """
     from .. import _core
 
-    path = check_gguf(Path(model))
+    path = trained_file(model, "importances")
     content = read_text(Path(text))
-    engine = open_engine(path, settings, "importances")
+    engine = open_engine(path, settings)
     chunks = chunks_of(engine, content, settings, text)
     sums = _core.ImportanceSums(takes_head=settings.head)
 

@@ -11,7 +11,10 @@ import numpy as np
 from ..children.native_errors import guarded
 from ..cores import usable_cores
 from ..errors import UsageError
+from ..models.resolve import check_gguf
 from ..models.synthesis import native_path
+from ..settings.input_file import read_input_text
+from ..settings.model_source import ModelSource
 from ..settings.scoring import TextSettings
 
 if TYPE_CHECKING:
@@ -27,21 +30,30 @@ _UBATCH = 512  # as llama.cpp's tools have it
 _LEAST_BATCH = 16  # with fewer tokens no importances are counted
 
 
-def open_engine(path: Path, settings: TextSettings, purpose: str) -> _core.Engine:
-    """A model whose graphs can be observed, with a context of one chunk.
+def trained_file(model: str, purpose: str) -> Path:
+    """The file of a model whose weights mean something.
 
     Args:
         purpose: what random weights are refused for.
 
     Raises:
         UsageError: the weights are random. ModelError: the file is unusable.
-        EngineError: llama.cpp refused.
+    """
+    source = ModelSource.parse(model)
+    if source.is_synthesised or _described(check_gguf(source.path))["random_weights"]:
+        raise UsageError(f"{model} has random weights, of which {purpose} would tell nothing")
+    return source.path
+
+
+def open_engine(path: Path, settings: TextSettings) -> _core.Engine:
+    """A model whose graphs can be observed, with a context of one chunk.
+
+    Raises:
+        ModelError: the file is unusable. EngineError: llama.cpp refused.
     """
     from .. import _core
 
     info = _described(path)
-    if info["random_weights"]:
-        raise UsageError(f"{path} has random weights, of which {purpose} would tell nothing")
     native = _core.EngineSettings()
     native.path = native_path(path)
     native.n_ctx = native.n_batch = settings.n_ctx
@@ -58,8 +70,9 @@ def _described(path: Path) -> Any:
     from .. import _core
 
     _core.clear_log()
-    recipe = _core.Recipe("Q8_0")
-    return guarded(path, lambda: _core.plan_quantization(native_path(path), recipe))["model"]
+    settings = _core.EngineSettings()
+    settings.path = native_path(path)
+    return guarded(path, lambda: _core.Planner(settings).model_info())
 
 
 def batch_size(n_ctx: int, n_vocab: int) -> int:
@@ -77,17 +90,9 @@ def read_text(path: Path) -> str:
         UsageError: it cannot be read, is no regular file, or holds no UTF-8 text.
     """
     try:
-        if path.exists() and not path.is_file():
-            raise UsageError(f"text: {path} is not a regular file")
-        with path.open("rb") as file:
-            content = file.read(_MOST_TEXT_BYTES + 1)
-        if len(content) > _MOST_TEXT_BYTES:
-            raise UsageError(f"text: {path} is larger than {_MOST_TEXT_BYTES >> 30} GiB")
-        return content.decode("utf-8").removesuffix("\n")
-    except OSError as error:
-        raise UsageError(f"text: cannot read {path}: {error.strerror or error}") from None
-    except UnicodeDecodeError:
-        raise UsageError(f"text: {path} is not UTF-8 text") from None
+        return read_input_text(path, _MOST_TEXT_BYTES).removesuffix("\n")
+    except ValueError as error:
+        raise UsageError(f"text: {error}") from None
 
 
 def chunks_of(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UsageError
+from .input_file import read_input_text
 from .kinds import Override, Several, Switch, Text
 from .scheme_place import SchemePlace
 from .table import RECIPE, refuse_unknown, setting, table
@@ -121,16 +122,9 @@ class Recipe:
 
 def _read_patterns(path: Path) -> list[str]:
     try:
-        if path.exists() and not path.is_file():
-            raise UsageError(f"tensor_type_file: {path} is not a regular file")
-        with path.open("rb") as file:
-            content = file.read(_MOST_FILE_BYTES + 1)
-        if len(content) > _MOST_FILE_BYTES:
-            raise UsageError(f"tensor_type_file: {path} is larger than {_MOST_FILE_BYTES} bytes")
-        texts = content.decode("utf-8").split()
-    except (OSError, ValueError) as error:
-        cause = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise UsageError(f"tensor_type_file: cannot read {path}: {cause}") from None
+        texts = read_input_text(path, _MOST_FILE_BYTES).split()
+    except ValueError as error:
+        raise UsageError(f"tensor_type_file: {error}") from None
     kind = Override("TYPE")
     for text in texts:
         try:

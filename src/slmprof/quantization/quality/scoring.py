@@ -12,9 +12,9 @@ from ...children.native_errors import guarded
 from ...children.protocol import OnProgress, Progress
 from ...cores import usable_cores
 from ...errors import UsageError
-from ...models.resolve import check_gguf, model_name
+from ...models.resolve import model_name
 from ...settings.scoring import QualitySettings
-from ..texts import batch_size, chunks_of, open_engine, read_text
+from ..texts import batch_size, chunks_of, open_engine, read_text, trained_file
 from . import layers, statistics
 from .records import Quality, Scored, ScoredModel
 from .tensors import deviations
@@ -82,8 +82,8 @@ class _Reader:
 
     def __init__(self, model: str, settings: QualitySettings) -> None:
         self._model = model
-        self.path = check_gguf(Path(model))
-        self.engine = open_engine(self.path, settings, "quality")
+        self.path = trained_file(model, "quality")
+        self.engine = open_engine(self.path, settings)
         self.info: Any = self.engine.model_info()
 
     def about(self) -> ScoredModel:

@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from ...errors import SchemeError, UsageError
+from ...settings.input_file import read_input
 from ...settings.scheme_place import FILE_SUFFIX, split_place
 from ..records import BLOCKS, VALUES, SchemeInfo
 from .block_scheme import BlockScheme, check_blocks
@@ -82,14 +83,9 @@ def wrap(implementation: Any, source: str, digest: str) -> LoadedScheme:
 
 def _run_file(path: Path) -> tuple[ModuleType, str]:
     try:
-        if path.exists() and not path.is_file():
-            raise UsageError(f"scheme: {path} is not a regular file")
-        with path.open("rb") as file:
-            content = file.read(_MOST_FILE_BYTES + 1)
-    except OSError as error:
-        raise UsageError(f"scheme: cannot read {path}: {error.strerror or error}") from None
-    if len(content) > _MOST_FILE_BYTES:
-        raise UsageError(f"scheme: {path} is larger than {_MOST_FILE_BYTES >> 20} MiB")
+        content = read_input(path, _MOST_FILE_BYTES)
+    except ValueError as error:
+        raise UsageError(f"scheme: {error}") from None
     name = f"slmprof_scheme_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path.resolve())
     assert spec and spec.loader
