@@ -78,6 +78,30 @@ def test_outputs_are_no_more_than_the_context_has(model: Path, one_by_one: Logit
     np.testing.assert_allclose(rows, one_by_one, atol=2e-4)
 
 
+@pytest.mark.parametrize("first", [1, 30, 64, 99])
+def test_only_the_tokens_from_one_on_have_logits(
+    model: Path, one_by_one: Logits, first: int
+) -> None:
+    """With ubatches of 32, of which 8 tokens may have logits."""
+    engine = open_exact(model, n_ubatch=32, n_outputs_max=8)
+    positions: list[int] = []
+    parts: list[Logits] = []
+
+    def keep(position: int, logits: Logits) -> None:
+        positions.append(position)
+        parts.append(logits)
+
+    engine.score(TOKENS, keep, first)
+    assert np.allclose(np.concatenate(parts), one_by_one[first:], atol=1e-4)
+    assert positions[0] == first and max(map(len, parts)) <= 8
+    assert np.diff(positions).tolist() == [len(part) for part in parts[:-1]]
+    assert engine.n_past == len(TOKENS)
+    engine.truncate(0)
+    for wrong in (-1, len(TOKENS)):
+        with pytest.raises(ValueError, match="no logits are asked for from token"):
+            engine.score(TOKENS, keep, wrong)
+
+
 def test_scoring_goes_on_from_what_the_context_holds(model: Path, one_by_one: Logits) -> None:
     engine = open_exact(model, n_ubatch=16)
     engine.fill(TOKENS[:30])

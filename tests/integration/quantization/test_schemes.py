@@ -142,11 +142,7 @@ def test_blocks_that_do_not_divide_a_row_are_named_and_kept(model: Path, tmp_pat
 
 @pytest.mark.parametrize(
     "name",
-    [
-        t.name
-        for t in gguf.GGMLQuantizationType
-        if t in gguf.quants._type_traits and t.name != "F32"
-    ],
+    [t.name for t in gguf.GGMLQuantizationType if t in gguf.quants._type_traits],
 )
 def test_every_class_of_gguf_is_a_scheme(name: str, tmp_path: Path) -> None:
     """Those that only read blocks are made by ggml."""
@@ -154,8 +150,6 @@ def test_every_class_of_gguf_is_a_scheme(name: str, tmp_path: Path) -> None:
         architecture="llama", name="wide", n_layer=1, n_embd=256, n_ff=256, n_head=4, n_head_kv=4,
         n_vocab=320, n_ctx_train=128,
     )  # fmt: skip
-    if name == "F16":
-        pytest.skip("gguf converts it without a class")
     source = synthesize(wide, tmp_path / "wide.gguf", file_type="F32")
     target = quant.apply(
         source, tmp_path / "made.gguf", scheme=f"gguf.quants:{name}", scheme_tensors="ffn_up"
