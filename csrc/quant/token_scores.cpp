@@ -77,7 +77,10 @@ Divergence diverge_exactly(const float * logits, const Softmax & own, const floa
     double        sum = 0;
     // The normalizers are the same for all tokens: only differences of logits are summed up.
     for (int32_t i = 0; i < n; i++) {
-        sum += double(std::exp(reference[i] - other.max)) * (double(reference[i]) - double(logits[i]));
+        // Tokens that the reference rules out count nothing, however little the model thinks of them.
+        if (const double weight = std::exp(reference[i] - other.max); weight > 0) {
+            sum += weight * (double(reference[i]) - double(logits[i]));
+        }
     }
     const double kld = sum / std::exp(other.log_sum) + (double(own.max) + own.log_sum) - (double(other.max) + other.log_sum);
     return { -other.log_prob(reference[next]), kld, own.top == other.top };

@@ -11,7 +11,7 @@ import numpy as np
 from ...children.native_errors import guarded
 from ...children.protocol import OnProgress, Progress
 from ...cores import usable_cores
-from ...errors import UsageError
+from ...errors import EngineError, UsageError
 from ...models.resolve import model_name
 from ...settings.scoring import QualitySettings
 from ..texts import batch_size, chunks_of, open_engine, read_text, trained_file
@@ -157,7 +157,16 @@ def _score(
                 n_threads=n_threads,
             )
             found.append(columns)
-    return {name: np.concatenate([part[name] for part in found]) for name in found[0]}
+    made = {name: np.concatenate([part[name] for part in found]) for name in found[0]}
+    _check_finite(own, made["nll"])
+    if other is not None:
+        _check_finite(other, made["reference_nll"])
+    return made
+
+
+def _check_finite(reader: _Reader, nll: NDArray[np.float64]) -> None:
+    if not np.isfinite(nll).all():
+        raise EngineError(f"{reader.path}: its logits are not finite")
 
 
 def _check_vocabularies(
