@@ -92,7 +92,7 @@ def plan_quantization(
         model=decode(QuantizedModel, info),
         recipe=recipe.to_json(),
         tensors=tensors,
-        notes=tuple(_notes(recipe, imatrix, tensors)),
+        notes=tuple(_notes(recipe, imatrix, tensors, scheme)),
         scheme=scheme.info if scheme is not None else None,
     )
 
@@ -137,9 +137,14 @@ def _named(tensors: list[QuantizedTensor]) -> str:
 
 
 def _notes(
-    recipe: Recipe, imatrix: Imatrix | None, tensors: tuple[QuantizedTensor, ...]
+    recipe: Recipe,
+    imatrix: Imatrix | None,
+    tensors: tuple[QuantizedTensor, ...],
+    scheme: LoadedScheme | None,
 ) -> list[str]:
     notes = []
+    if imatrix is not None and scheme is not None and not scheme.takes_importance:
+        notes.append(f"{scheme.info.name} takes no importances: --imatrix changes nothing for it")
     names = {tensor.tensor for tensor in tensors}
     if _OUTPUT not in names:
         for option, value in (

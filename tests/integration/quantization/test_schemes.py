@@ -232,6 +232,16 @@ def test_a_source_that_is_not_finite(model: Path, mine: str, tmp_path: Path) -> 
         quant.apply(broken, tmp_path / "made.gguf", scheme=mine)
 
 
+def test_importances_that_a_scheme_does_not_take_are_told(
+    model: Path, mine: str, tmp_path: Path
+) -> None:
+    rows = {t.name: (t.shape[0],) for t in read_header(model).tensors.values() if len(t.shape) > 1}
+    imatrix = write_imatrix(tmp_path / "imatrix.gguf", rows)
+    for scheme, is_told in ((mine, True), ("gguf.quants:IQ4_NL", False)):
+        notes = plan(model, Recipe.of(scheme=scheme, imatrix=imatrix)).notes
+        assert any("takes no importances" in note for note in notes) == is_told
+
+
 def test_patterns_that_find_nothing(model: Path, mine: str) -> None:
     for pattern, told in (
         ("(", "no regular expression"),

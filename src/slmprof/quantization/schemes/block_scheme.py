@@ -25,7 +25,7 @@ class BlockScheme(LoadedScheme):
         assert info.block_size and info.type_size
         self._block_size, self._type_size = info.block_size, info.type_size
         self._implementation = implementation
-        self._calibrates = hasattr(implementation, "calibrate")
+        self.takes_importance = hasattr(implementation, "calibrate")
         # A class of class methods, as gguf's are, is not made to have instances.
         self._needs_instance = any(
             inspect.isfunction(inspect.getattr_static(implementation, name, None))
@@ -42,7 +42,7 @@ class BlockScheme(LoadedScheme):
         import numpy as np
 
         blocks = values.reshape(-1, self._block_size)
-        if self._calibrates:
+        if self.takes_importance:
             weights = None
             if importance is not None:
                 tiled = np.broadcast_to(importance, values.shape)

@@ -19,6 +19,7 @@ class GgmlScheme(BlockScheme):
 
     def __init__(self, info: SchemeInfo, implementation: Any) -> None:
         super().__init__(info, implementation)
+        self.takes_importance = True
         self._type = str(implementation.qtype.name)
 
     def pack(self, values: Values, importance: Values | None = None) -> NDArray[np.uint8]:

@@ -24,9 +24,11 @@ class LoadedScheme(ABC):
     Attributes:
         info: what it is.
         whole_tensors: whether it has to see a whole matrix at once.
+        takes_importance: whether importances change anything.
     """
 
     whole_tensors = False
+    takes_importance = False
 
     def __init__(self, info: SchemeInfo) -> None:
         self.info = info

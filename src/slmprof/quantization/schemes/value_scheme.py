@@ -29,13 +29,13 @@ class ValueScheme(LoadedScheme):
         self.whole_tensors = whole_tensors
         self._function = function
         parameters = _parameters(info.name, function)
-        self._weighs = len(parameters) > 1
+        self.takes_importance = len(parameters) > 1
         self._torch = "Tensor" in str(parameters[0].annotation)
 
     def give_back(self, values: Values, importance: Values | None = None) -> Values:
         import numpy as np
 
-        given: list[Any] = [values, importance] if self._weighs else [values]
+        given: list[Any] = [values, importance] if self.takes_importance else [values]
         context: Any = contextlib.nullcontext()
         if self._torch:
             torch: Any = importlib.import_module("torch")
