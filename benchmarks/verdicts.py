@@ -7,7 +7,8 @@ attention and only there. Further sessions compare the model with itself while a
 one core busy.
 
 Takes hours with the defaults; --sessions 2 --busy-sessions 1 --models tiny takes minutes. With
---kept FILE the sessions can be spread over several runs: each counts those before it, too.
+--kept FILE the sessions can be spread over several runs: each counts those before it, too. With
+--only-itself quiet sessions leave out the variants that differ.
 """
 
 from __future__ import annotations
@@ -79,6 +80,7 @@ def main() -> int:
     arguments.add_argument("--sessions", type=int, default=20, help="of each model, quiet")
     arguments.add_argument("--busy-sessions", type=int, default=10, help="of each, one core busy")
     arguments.add_argument("--kept", type=Path, help="JSON lines: earlier sessions, and these")
+    arguments.add_argument("--only-itself", action="store_true", help="no variant that differs")
     for name in _SETTINGS:
         arguments.add_argument(f"--{name}", type=int, default=_DEFAULTS.get(name))
     options = arguments.parse_args()
@@ -93,24 +95,24 @@ def main() -> int:
             found.append(one)
             keep(one, options.kept)
         quiet, busy = ([one for one in found if one.where == where] for where in (QUIET, BUSY))
-        n_sessions = sum(one.variant == SELF for one in quiet)
         for where, ones in ((QUIET, quiet), (BUSY, busy)):
             alike = [one for one in ones if one.variant == SELF]
             n_wrong = sum(one.n_rows > 0 for one in alike)
             wrong, n_self = wrong + n_wrong, n_self + len(alike)
             rows.append(row(model, where, SELF, alike, len(alike) - n_wrong))
-        counts = {}
+        shares = {}
         for variant in variants_of(model):
             alike = [one for one in quiet if one.variant == variant]
             if variant != BASE and alike:
                 block, verdict = ("attention", FASTER) if variant == HALVED else ("ffn", SLOWER)
-                counts[variant] = sum(one.is_right(block, verdict) for one in alike)
-                rows.append(row(model, QUIET, variant, alike, counts[variant]))
-        if n_sessions:
+                n_right = sum(one.is_right(block, verdict) for one in alike)
+                shares[variant] = n_right / len(alike)
+                rows.append(row(model, QUIET, variant, alike, n_right))
+        if shares:
             for variant in (wider(ASKED), HALVED):
-                share = counts[variant] / n_sessions
+                share = shares[variant]
                 bars.append(Bar(f"{model}, {variant}: found, and only it", share, ENOUGH, False))
-            least = smallest_found(counts, n_sessions)
+            least = smallest_found(shares)
             smallest.append(
                 {"model": model, "smallest widening found": least and f"{100 * least:.1f} %"}
             )
@@ -146,11 +148,12 @@ def measure(model: str, options: Any) -> Iterator[Found]:
     """The comparisons of all sessions of a model."""
     with tempfile.TemporaryDirectory() as folder:
         variants = write_variants(model, Path(folder))
+        alike = {name: variants[name] for name in (BASE, SELF)}
         for _ in range(options.sessions):
-            yield from session(model, QUIET, variants, options)
+            tried = alike if options.only_itself else variants
+            yield from session(model, QUIET, tried, options)
         with busy_core(max(os.sched_getaffinity(0))):
             for _ in range(options.busy_sessions):
-                alike = {name: variants[name] for name in (BASE, SELF)}
                 yield from session(model, BUSY, alike, options)
 
 
@@ -199,11 +202,11 @@ def summed(pairing: Pairing) -> tuple[list[tuple[str, str, str]], int, str]:
     return told, len(times), ", ".join(shown)
 
 
-def smallest_found(counts: Mapping[str, int], n: int) -> float | None:
+def smallest_found(shares: Mapping[str, float]) -> float | None:
     """The smallest widening from which on every one tried was found often enough."""
     least = None
     for factor in sorted(WIDER, reverse=True):
-        if counts.get(wider(factor), 0) < ENOUGH * n:
+        if shares.get(wider(factor), 0.0) < ENOUGH:
             break
         least = factor - 1
     return least

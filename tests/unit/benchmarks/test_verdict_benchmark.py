@@ -37,10 +37,10 @@ def test_only_the_block_that_changed_may_differ(verdicts: ModuleType) -> None:
 
 def test_the_smallest_widening_is_one_from_which_on_all_are_found(verdicts: ModuleType) -> None:
     names = [verdicts.wider(factor) for factor in verdicts.WIDER]
-    for found, least in (((3, 19), 0.05), ((20, 20), 0.025), ((20, 18), None)):
-        counts = dict(zip(names, found, strict=True))
+    for found, least in (((0.15, 0.95), 0.05), ((1.0, 1.0), 0.025), ((1.0, 0.9), None)):
+        shares = dict(zip(names, found, strict=True))
         expected = least if least is None else pytest.approx(least)
-        assert verdicts.smallest_found(counts, 20) == expected
+        assert verdicts.smallest_found(shares) == expected
 
 
 def test_variants_differ_in_one_thing_and_keep_whole_blocks(verdicts: ModuleType) -> None:
