@@ -1,4 +1,4 @@
-// What llama.cpp refuses.
+// What llama.cpp refuses, and what is refused of users' schemes.
 
 #pragma once
 
@@ -13,6 +13,11 @@ struct ModelFailure : std::runtime_error {
 
 // llama.cpp refused a context or a step.
 struct EngineFailure : std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
+
+// A user's quantization scheme breaks its contract.
+struct SchemeFailure : std::runtime_error {
     using std::runtime_error::runtime_error;
 };
 

@@ -5,6 +5,7 @@ PYBIND11_MODULE(_core, module) {
     register_build(module);
     register_ceilings(module);
     register_engine(module);
+    register_kernels(module);
     register_memory(module);
     register_outline(module);
     register_quality(module);

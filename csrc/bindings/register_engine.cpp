@@ -4,6 +4,7 @@
 #include "engine/engine.h"
 #include "failures.h"
 #include "engine/settings.h"
+#include "kernels/kernel_scheme.h"
 #include "engine/llama_log.h"
 #include "bindings/registers.h"
 #include "bindings/unlocked.h"
@@ -67,6 +68,9 @@ void register_settings(py::module_ & module) {
         .def_readwrite("devices", &EngineSettings::devices)
         .def_readwrite("n_gpu_layers", &EngineSettings::n_gpu_layers)
         .def_readwrite("tensor_overrides", &EngineSettings::tensor_overrides)
+        .def_property(
+            "scheme", [](const EngineSettings & settings) { return settings.scheme; },
+            [](EngineSettings & settings, std::shared_ptr<KernelScheme> scheme) { settings.scheme = std::move(scheme); })
         .def_readwrite("observe_by_callback", &EngineSettings::observe_by_callback)
         .def_readwrite("can_observe", &EngineSettings::can_observe)
         .def_readwrite("exact_clock", &EngineSettings::exact_clock)

@@ -6,6 +6,7 @@
 #include "bindings/gguf_values.h"
 #include "bindings/unlocked.h"
 #include "gguf/header.h"
+#include "kernels/kernel_scheme.h"
 #include "quant/quantizer.h"
 #include "quant/retyped_file.h"
 #include "quant/rows.h"
@@ -20,6 +21,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -110,10 +112,12 @@ void quantize_file(const std::string & source, const std::string & target, const
 
 py::dict write_retyped_outline(const std::string & source, const std::string & target,
                                const std::map<std::string, std::string> & types,
-                               const std::vector<slmprof::NamedValue> & notes) {
+                               const std::vector<slmprof::NamedValue> &     notes,
+                               const std::map<std::string, int64_t> &       row_bytes) {
     std::vector<slmprof::NamedType> given;
     for (const auto & [tensor, type] : types) {
-        given.push_back({ tensor, slmprof::tensor_type_from_name(type) });
+        const auto packed = row_bytes.find(tensor);
+        given.push_back({ tensor, slmprof::tensor_type_from_name(type), packed != row_bytes.end() ? packed->second : 0 });
     }
     const slmprof::Metadata values = slmprof::metadata_values(notes);
     slmprof::RetypedFile    file;
@@ -128,12 +132,12 @@ py::dict write_retyped_outline(const std::string & source, const std::string & t
     return py::dict("parts"_a = file.parts, "tensors"_a = tensors);
 }
 
-py::dict source_tensors(const std::string & path) {
+py::dict source_tensors(const std::string & path, const std::shared_ptr<slmprof::KernelScheme> & scheme) {
     std::vector<slmprof::TensorSpec> specs;
     std::vector<slmprof::DataPlace>  places;
     std::vector<std::string>         parts;
     slmprof::unlocked([&] {
-        const slmprof::SourceModel source(path);
+        const slmprof::SourceModel source(path, scheme);
         specs  = source.tensors();
         places = source.places();
         parts  = source.paths();
@@ -205,11 +209,12 @@ void register_quant(py::module_ & module) {
                "Writes what the recipe makes of a GGUF file, as it goes along. Raises ValueError and NativeModelError.");
 
     module.def("write_retyped_outline", &write_retyped_outline, py::arg("source"), py::arg("target"), py::kw_only(),
-               py::arg("types"), py::arg("notes"),
-               "Writes the header of a model with other types and a hole for its data, and returns where the data of "
+               py::arg("types"), py::arg("notes"), py::arg("row_bytes") = std::map<std::string, int64_t>(),
+               "Writes the header of a model with other types and a hole for its data (tables of bytes have `row_bytes` "
+               "in a row), and returns where the data of "
                "each tensor lies in the source's parts and in the file. Raises OSError, ValueError, NativeModelError.");
 
-    module.def("source_tensors", &source_tensors, py::arg("path"),
+    module.def("source_tensors", &source_tensors, py::arg("path"), py::arg("scheme") = py::none(),
                "The parts of a model, and where the data of each tensor lies in them. Raises NativeModelError.");
 
     module.def("unpack_rows", &unpack_rows, py::arg("type"), py::arg("blocks"), py::arg("n_per_row"),

@@ -7,6 +7,7 @@
 void register_build(pybind11::module_ & module);
 void register_ceilings(pybind11::module_ & module);
 void register_engine(pybind11::module_ & module);
+void register_kernels(pybind11::module_ & module);
 void register_memory(pybind11::module_ & module);
 void register_outline(pybind11::module_ & module);
 void register_quality(pybind11::module_ & module);

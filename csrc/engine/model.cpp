@@ -3,6 +3,8 @@
 #include "engine/backends.h"
 #include "failures.h"
 #include "engine/llama_params.h"
+#include "engine/settings.h"
+#include "kernels/packed_weights.h"
 #include "memory/memory_notes.h"
 
 #include <algorithm>
@@ -10,18 +12,38 @@
 
 namespace slmprof {
 
-Model::Model(const EngineSettings & settings, MemoryNotes & notes) {
+Model::Model(const EngineSettings & settings, MemoryNotes & notes) : packed_(std::make_unique<PackedWeights>(settings.scheme)) {
     initialize_backends();
     ModelParams model_params(settings);
     if (notes.is_planning()) {
         model_params.params.no_alloc  = true;
         model_params.params.load_mode = LLAMA_LOAD_MODE_NONE;  // llama.cpp aborts with any other
     }
-    const MemoryNotes::Scope scope(notes);
+    const MemoryNotes::Scope   scope(notes);
+    const PackedWeights::Scope packed(*packed_);
     model_.reset(llama_model_load_from_file(settings.path.c_str(), model_params.params));
     if (!model_) {
         throw ModelFailure("llama.cpp cannot load " + settings.path);
     }
+    packed_->bind(notes.tensors());
+}
+
+Model::~Model() = default;
+
+std::vector<std::string> packable_tensors(const EngineSettings & settings, const std::vector<std::string> & names) {
+    initialize_backends();
+    ModelParams model_params(settings);
+    model_params.params.no_alloc  = true;
+    model_params.params.load_mode = LLAMA_LOAD_MODE_NONE;
+    MemoryNotes                notes = MemoryNotes::planned(false);
+    PackedWeights              weights(settings.scheme, names);
+    const MemoryNotes::Scope   scope(notes);
+    const PackedWeights::Scope packed(weights);
+    const llama_model_ptr      model(llama_model_load_from_file(settings.path.c_str(), model_params.params));
+    if (!model) {
+        throw ModelFailure("llama.cpp cannot load " + settings.path);
+    }
+    return weights.held(notes.tensors());
 }
 
 ModelInfo Model::info() const {

@@ -7,6 +7,7 @@
 #include "llama-cpp.h"
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -14,12 +15,14 @@ namespace slmprof {
 
 struct EngineSettings;
 class MemoryNotes;
+class PackedWeights;
 
 class Model {
   public:
     // What is allocated goes to the notes. Where those plan, only the header of the file is read: no
     // weights, and no texts of the vocabulary. Throws ModelFailure and std::invalid_argument.
     Model(const EngineSettings & settings, MemoryNotes & notes);
+    ~Model();
 
     llama_model * get() const { return model_.get(); }
     ModelInfo     info() const;
@@ -28,7 +31,12 @@ class Model {
     std::vector<int32_t> tokenize(const std::string & text) const;
 
   private:
-    llama_model_ptr model_;
+    std::unique_ptr<PackedWeights> packed_;  // which the model's tensors refer to
+    llama_model_ptr                model_;
 };
+
+// Which of some weights the scheme of the settings can hold: those that a model uses for products and for looking rows up
+// only, so far as its kernels allow. Reads the header of the file. Throws ModelFailure and std::invalid_argument.
+std::vector<std::string> packable_tensors(const EngineSettings & settings, const std::vector<std::string> & names);
 
 }  // namespace slmprof

@@ -1,5 +1,7 @@
 #include "engine/model_info.h"
 
+#include "record/custom_types.h"
+
 #include "ggml.h"
 #include "llama-context.h"
 #include "llama-ext.h"
@@ -59,7 +61,13 @@ ModelInfo describe(const llama_model * model) {
     std::set<std::string> seen;
     for (const auto & [name, tensor] : llama_internal_get_tensor_map(model)) {
         if (seen.insert(name).second) {
-            info.tensor_types[ggml_type_name(tensor->type)] += ggml_nbytes(tensor);
+            const CustomType * custom = custom_type_of(tensor);
+            info.tensor_types[custom != nullptr ? custom->name : ggml_type_name(tensor->type)] +=
+                custom != nullptr ? custom->size_bytes(tensor) : ggml_nbytes(tensor);
+            if (custom != nullptr) {
+                info.file_type = custom->name;
+                info.scheme.clear();
+            }
         }
     }
     return info;

@@ -3,11 +3,14 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
 namespace slmprof {
+
+class KernelScheme;
 
 struct EngineSettings {
     std::string path;
@@ -28,6 +31,8 @@ struct EngineSettings {
     int32_t                  n_gpu_layers = 0;
     // Pairs of a regular expression over tensor names and a buffer type's name.
     std::vector<std::pair<std::string, std::string>> tensor_overrides;
+    // Whose weights the model's file may hold.
+    std::shared_ptr<const KernelScheme> scheme;
     // How the peer observes: an eval callback that asks for every node. Only for the overhead
     // benchmark, which compares it with the hooks.
     bool observe_by_callback = false;

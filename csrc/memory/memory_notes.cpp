@@ -4,6 +4,7 @@
 #include "ggml-cpu.h"
 #include "memory/memory_hooks.h"
 #include "memory/vocabulary.h"
+#include "record/custom_types.h"
 
 #include <algorithm>
 #include <cstdlib>
@@ -192,13 +193,14 @@ PlaceColumns MemoryNotes::places() const {
         ggml_backend_buffer_type_t type    = is_real ? ggml_backend_buffer_get_type(*found) : row.type;
         PlaceColumns::Row          place;
         place.name        = ggml_get_name(tensor);
-        place.type        = ggml_type_name(tensor->type);
+        const CustomType * custom = custom_type_of(tensor);
+        place.type        = custom != nullptr ? custom->name : ggml_type_name(tensor->type);
         place.kind        = row.kind;
         place.device      = device_of(type);
         place.buffer_type = ggml_backend_buft_name(type);
         place.layer       = layer_of(place.name, row.cache < 0);
         std::copy_n(tensor->ne, k_n_dims, place.ne.begin());
-        place.size_bytes   = static_cast<int64_t>(ggml_nbytes(tensor));
+        place.size_bytes   = static_cast<int64_t>(custom != nullptr ? custom->size_bytes(tensor) : ggml_nbytes(tensor));
         place.buffer       = is_real ? static_cast<int32_t>(found - buffers.begin()) : -1;
         place.offset_bytes = is_real ? static_cast<const char *>(tensor->data) -
                                            static_cast<const char *>(ggml_backend_buffer_get_base(*found))

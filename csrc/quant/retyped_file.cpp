@@ -26,6 +26,9 @@ RetypedFile write_retyped_outline(const SourceModel & source, const std::string 
         moved.part   = source.places()[i].part;
         moved.from   = source.places()[i].range;
         specs.push_back({ tensor.name, tensor.shape, moved.type });
+        if (given != types.end() && given->n_per_row > 0) {
+            specs.back().shape[0] = given->n_per_row;
+        }
         file.tensors.push_back(moved);
     }
 

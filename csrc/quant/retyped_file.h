@@ -5,6 +5,7 @@
 #include "gguf/header.h"
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -23,6 +24,7 @@ struct MovedTensor {
 struct NamedType {
     std::string tensor;
     ggml_type   type = GGML_TYPE_F32;
+    int64_t     n_per_row = 0; // where a row has another number of elements than in the source: bytes of a scheme's blocks
 };
 
 struct RetypedFile {

@@ -7,6 +7,7 @@
 #include "llama.h"
 
 #include <array>
+#include <utility>
 
 namespace slmprof {
 
@@ -69,16 +70,17 @@ std::vector<DataPlace> list_places(const std::vector<FileHeader> & parts) {
     return places;
 }
 
-EngineSettings settings_of(const std::string & path) {
+EngineSettings settings_of(const std::string & path, std::shared_ptr<const KernelScheme> scheme) {
     EngineSettings settings;
-    settings.path = path;
+    settings.path   = path;
+    settings.scheme = std::move(scheme);
     return settings;
 }
 
 } // namespace
 
-SourceModel::SourceModel(const std::string & path)
-    : notes_(MemoryNotes::planned(false)), model_(settings_of(path), notes_), paths_(part_paths(path)),
+SourceModel::SourceModel(const std::string & path, std::shared_ptr<const KernelScheme> scheme)
+    : notes_(MemoryNotes::planned(false)), model_(settings_of(path, std::move(scheme)), notes_), paths_(part_paths(path)),
       parts_(read_parts(paths_)), tensors_(list_tensors(parts_)), places_(list_places(parts_)) {}
 
 gguf_context_ptr SourceModel::metadata() const {

@@ -7,10 +7,13 @@
 #include "memory/memory_notes.h"
 
 #include <cstddef>
+#include <memory>
 #include <string>
 #include <vector>
 
 namespace slmprof {
+
+class KernelScheme;
 
 // Where the data of a tensor lies.
 struct DataPlace {
@@ -21,8 +24,8 @@ struct DataPlace {
 class SourceModel {
   public:
     // Reads the headers of all parts of a split model, or of the one file. Throws ModelFailure where llama.cpp
-    // cannot load it.
-    explicit SourceModel(const std::string & path);
+    // cannot load it, as where a scheme that is not given has packed weights of it.
+    explicit SourceModel(const std::string & path, std::shared_ptr<const KernelScheme> scheme = nullptr);
 
     const llama_model &             model() const { return *model_.get(); }
     ModelInfo                       info() const { return model_.info(); }

@@ -1,5 +1,7 @@
 #include "record/graph.h"
 
+#include "record/custom_types.h"
+
 #include "ggml-backend.h"
 #include "ggml.h"
 
@@ -245,7 +247,8 @@ void GraphRegistry::append(const ggml_tensor * tensor, int32_t node, const Tenso
     row.op          = strings_.intern(ggml_op_name(tensor->op));
     row.op_detail   = has_detail ? strings_.intern(ggml_op_desc(tensor)) : -1;
     row.name        = strings_.intern(std::string(tensor->name, strnlen(tensor->name, sizeof(tensor->name))));
-    row.type        = strings_.intern(ggml_type_name(tensor->type));
+    const CustomType * custom = custom_type_of(tensor);
+    row.type        = strings_.intern(custom != nullptr ? custom->name : ggml_type_name(tensor->type));
     row.buffer_type = row.buffer = -1;
     row.offset_bytes             = -1;
     if (places != nullptr) {
@@ -260,6 +263,13 @@ void GraphRegistry::append(const ggml_tensor * tensor, int32_t node, const Tenso
     std::copy_n(tensor->op_params, k_n_params, row.param.begin());
     std::copy_n(tensor->ne, k_n_dims, row.ne.begin());
     std::copy_n(tensor->nb, k_n_dims, row.nb.begin());
+    if (custom != nullptr) {
+        row.size_bytes = static_cast<int64_t>(custom->size_bytes(tensor));
+        row.nb[0]      = static_cast<int64_t>(custom->type_size);
+        row.nb[1]      = static_cast<int64_t>(custom->row_bytes(tensor->ne[0]));
+        row.nb[2]      = row.nb[1] * tensor->ne[1];
+        row.nb[3]      = row.nb[2] * tensor->ne[2];
+    }
     row.src.fill(-1);
     for (int i = 0; node >= 0 && i < GGML_MAX_SRC; i++) {
         row.src[static_cast<size_t>(i)] = row_of(tensor->src[i]);

@@ -32,6 +32,7 @@ enum slmprof_path {
     SLMPROF_PATH_FLASH_ATTN_VEC      = 8,
     SLMPROF_PATH_FLASH_ATTN_TILED    = 9,
     SLMPROF_PATH_FLASH_ATTN_SPLIT_KV = 10,
+    SLMPROF_PATH_CUSTOM              = 11,  // a user's scheme; its number stands where the layout does
 };
 
 // What the host does in a step outside the graphs: the values are those of the profile file.

@@ -1,6 +1,7 @@
 #include "record/path_names.h"
 
 #include "ggml.h"
+#include "record/custom_types.h"
 #include "record/hooks.h"
 
 namespace slmprof {
@@ -27,6 +28,7 @@ std::string path_name(uint32_t code) {
         case SLMPROF_PATH_FLASH_ATTN_VEC:      return "flash_attn_vec";
         case SLMPROF_PATH_FLASH_ATTN_TILED:    return "flash_attn_tiled";
         case SLMPROF_PATH_FLASH_ATTN_SPLIT_KV: return "flash_attn_split_kv";
+        case SLMPROF_PATH_CUSTOM:              return custom_type(layout).name;
         default:                               return "generic";
     }
 }

@@ -1,5 +1,7 @@
 #include "record/recorder.h"
 
+#include "record/custom_types.h"
+
 #include "ggml-backend.h"
 #include "ggml.h"
 
@@ -11,7 +13,7 @@ namespace {
 constexpr size_t k_marks_capacity = 1 << 16;
 constexpr size_t k_runs_capacity  = 1 << 14;
 
-// ggml's own types; those that it no longer has leave gaps without a block.
+// ggml's own types, of which those that it no longer has leave gaps without a block, and those of users' schemes.
 void list_types(TypeColumns & types, StringTable & strings) {
     for (int i = 0; i < GGML_TYPE_COUNT; i++) {
         const auto type = static_cast<ggml_type>(i);
@@ -23,6 +25,15 @@ void list_types(TypeColumns & types, StringTable & strings) {
             row.is_quantized = ggml_is_quantized(type);
             types.append(row);
         }
+    }
+    for (uint32_t i = 0; i < n_custom_types(); i++) {
+        const CustomType & type = custom_type(i);
+        TypeColumns::Row   row;
+        row.name         = strings.intern(type.name);
+        row.block_size   = static_cast<int32_t>(type.block_size);
+        row.type_size    = static_cast<int32_t>(type.type_size);
+        row.is_quantized = 1;
+        types.append(row);
     }
 }
 

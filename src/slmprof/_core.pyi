@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 class NativeModelError(RuntimeError): ...
 class NativeEngineError(RuntimeError): ...
+class NativeSchemeError(RuntimeError): ...
 
 @type_check_only
 class BufferRecord(TypedDict):
@@ -190,6 +191,7 @@ class EngineSettings:
     devices: list[str]  # beside the CPU, by ggml's names; an unknown one is a ValueError
     n_gpu_layers: int  # that may lie there; -1: all
     tensor_overrides: list[tuple[str, str]]
+    scheme: KernelScheme | None  # whose weights the file may hold
     observe_by_callback: bool
     can_observe: bool
     exact_clock: bool
@@ -344,8 +346,66 @@ def write_retyped_outline(
     *,
     types: Mapping[str, str],
     notes: Sequence[tuple[str, bool | int | float | str | Sequence[str]]],
+    row_bytes: Mapping[str, int] = ...,  # of tables of bytes
 ) -> RetypedFile: ...
-def source_tensors(path: str) -> SourceTensors: ...
+def source_tensors(path: str, scheme: KernelScheme | None = None) -> SourceTensors: ...
+
+# A quantization scheme that computes by itself (slmprof_scheme.h).
+class KernelScheme:
+    # Functions that are in this process already. NativeSchemeError.
+    def __init__(
+        self,
+        name: str,
+        digest: str,
+        *,
+        block_size: int,
+        type_size: int,
+        activations: str,
+        group_rows: int,
+        addresses: Mapping[str, int],
+    ) -> None: ...
+    # Those of a shared library, which is loaded. NativeSchemeError.
+    @staticmethod
+    def load(library: str, symbol: str, name: str, digest: str) -> KernelScheme: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def block_size(self) -> int: ...
+    @property
+    def type_size(self) -> int: ...
+    @property
+    def group_rows(self) -> int: ...  # 0 without a layout of its own
+    @property
+    def activations(self) -> str: ...
+    @property
+    def packs(self) -> bool: ...  # whether it has pack and unpack
+    @property
+    def kernels(self) -> list[str]: ...  # dot | gemv | gemm
+    def takes(self, n_per_row: int) -> bool: ...  # whether so many activations can be converted
+    # Memory around what these get is guarded, behind or before it: what goes beyond ends the
+    # process.
+    def pack(
+        self,
+        weights: NDArray[np.float32],
+        importance: NDArray[np.float32] | None = None,
+        guard: str = "behind",
+    ) -> NDArray[np.uint8]: ...  # [n, type_size]
+    def unpack(
+        self, blocks: NDArray[np.uint8], guard: str = "behind"
+    ) -> NDArray[np.float32]: ...  # [n, block_size]
+    def multiply(
+        self,
+        kernel: str,
+        blocks: NDArray[np.uint8],
+        columns: NDArray[np.float32],
+        guard: str = "behind",
+    ) -> NDArray[np.float32]: ...  # [n_columns, n_rows]
+    def converted(
+        self, columns: NDArray[np.float32]
+    ) -> NDArray[np.float32]: ...  # what kernels see
+
+def is_packed(path: str) -> bool: ...
+def packable_tensors(settings: EngineSettings, tensors: Sequence[str]) -> list[str]: ...
 def unpack_rows(type: str, blocks: NDArray[np.uint8], n_per_row: int) -> NDArray[np.float32]: ...
 def pack_rows(
     type: str, values: NDArray[np.float32], importance: NDArray[np.float32] | None = None

@@ -1,4 +1,5 @@
 #include "ggml.h"
+#include "record/custom_types.h"
 #include "record/hooks.h"
 #include "record/path_names.h"
 
@@ -19,6 +20,10 @@ TEST_CASE("a code is named after what ran, layout and types") {
     CHECK(path_name(code(SLMPROF_PATH_TILED)) == "tiled");
     CHECK(path_name(code(SLMPROF_PATH_LLAMAFILE)) == "llamafile_sgemm");
     CHECK(path_name(code(SLMPROF_PATH_EXTRA)) == "extra_buffer");
+    const uint32_t number = add_custom_type({ "custom:mine", 32, 18 });
+    CHECK(add_custom_type({ "custom:mine", 64, 18 }) != number);
+    CHECK(add_custom_type({ "custom:mine", 32, 18 }) == number);
+    CHECK(path_name(code(SLMPROF_PATH_CUSTOM, number)) == "custom:mine");
     CHECK(path_name(code(SLMPROF_PATH_FWHT)) == "fwht");
     CHECK(path_name(code(SLMPROF_PATH_FLASH_ATTN_VEC)) == "flash_attn_vec");
     CHECK(path_name(code(SLMPROF_PATH_FLASH_ATTN_TILED)) == "flash_attn_tiled");

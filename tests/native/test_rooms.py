@@ -8,7 +8,7 @@ from pathlib import Path
 
 CSRC = Path(__file__).parents[2] / "csrc"
 # From low to high: a room includes itself and those before it.
-ROOMS = ("record", "memory", "gguf", "engine", "quant", "machine", "bindings")
+ROOMS = ("record", "memory", "gguf", "kernels", "engine", "quant", "machine", "bindings")
 _INCLUDE = re.compile(rf'#include "(({"|".join(ROOMS)})/[^"]+)"')
 
 

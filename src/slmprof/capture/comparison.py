@@ -170,8 +170,10 @@ def _choices(source: str | os.PathLike[str] | Profile) -> list[str]:
 
     if isinstance(source, Profile):
         return [source.meta.model.name or "unnamed model"]
-    if not _is_profile(source) and ModelSource.parse(source).is_synthesised:
-        return [ModelSource.parse(source).short_name, os.fspath(source)]
+    if not _is_profile(source):
+        model = ModelSource.parse(source)
+        if model.is_synthesised or model.scheme is not None:
+            return [model.short_name, os.fspath(source)]
     path = Path(source)
     parts = [*path.parts[:-1], path.stem]
     return ["/".join(parts[i:]) for i in range(len(parts) - 1, -1, -1)] + [os.fspath(source)]

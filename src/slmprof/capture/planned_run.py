@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..analysis.memory.resident import Graph, Steps, expect_resident, placed
 from ..children.memory import process_bytes
 from ..children.native_errors import guarded
 from ..profiles.records.resident import PROCESS
+from ..quantization.open_model import OpenModel
 from ..settings.capture import CaptureConfig
 from .memory_check import plan_buffers
 
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
     from ..profiles.records.resident import Resident
 
 
-def native_settings(path: Path, config: CaptureConfig) -> _core.EngineSettings:
+def native_settings(model: OpenModel, config: CaptureConfig) -> _core.EngineSettings:
     """The settings of a run as the engine and the planner get them."""
     from .. import _core
 
     settings = _core.EngineSettings()
-    settings.path = str(path)
+    settings.path, settings.scheme = str(model.path), model.kernels
     config.fill(settings)
     return settings
 
 
 def plan_run(
-    path: Path, config: CaptureConfig
+    model: OpenModel, config: CaptureConfig
 ) -> tuple[Sequence[Mapping[str, Any]], Resident | None]:
     """The buffers that a run will have, and what of it will be resident.
 
@@ -39,8 +39,8 @@ def plan_run(
         CaptureError: the machine could not hold it. ModelError, EngineError, UsageError: llama.cpp
             refuses model or settings.
     """
-    plans = _Plans(path, config)
-    buffers = plan_buffers(plans.plan, path.name, config.n_ctx_made)
+    plans = _Plans(model, config)
+    buffers = plan_buffers(plans.plan, model.path.name, config.n_ctx_made)
     resident = None if config.prompt_file is not None else plans.expect_resident()
     del plans
     if resident is not None:
@@ -55,14 +55,14 @@ class _Plans:
     planner: _core.Planner
     last: _core.Plan
 
-    def __init__(self, path: Path, config: CaptureConfig) -> None:
-        self.path, self.config = path, config
+    def __init__(self, model: OpenModel, config: CaptureConfig) -> None:
+        self.model, self.path, self.config = model, model.path, config
 
     def plan(self, n_ctx: int) -> _core.Plan:
         """The plan of a context of this size."""
         from .. import _core
 
-        settings = native_settings(self.path, self.config)
+        settings = native_settings(self.model, self.config)
         settings.n_ctx = n_ctx
         self.planner = guarded(self.path, lambda: _core.Planner(settings))
         self.last = guarded(self.path, lambda: self.planner.plan(settings))
@@ -73,7 +73,7 @@ class _Plans:
         config, plan = self.config, self.last
 
         def graph_of(n_ctx: int, n_ubatch: int, n_outputs: int) -> Graph:
-            few = native_settings(self.path, config)
+            few = native_settings(self.model, config)
             few.n_ctx, few.n_ubatch, few.n_outputs_max = n_ctx, n_ubatch, n_outputs
             return placed(guarded(self.path, lambda: self.planner.plan(few))["graphs"][0])
 

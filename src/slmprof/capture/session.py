@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..children.native_errors import guarded
+from ..children.protocol import OnProgress
 from ..errors import UsageError
-from ..models.resolve import resolve_model
 from ..profiles.records.meta import Meta, Run
 from ..profiles.vocabulary import PASS_OP, PASS_TIMING
+from ..quantization.open_model import open_model
 from ..settings.capture import CaptureConfig
 from ..settings.resolved import ResolvedConfig, used_buffers
 from .description import describe_run, model_record
@@ -57,24 +58,29 @@ class Session:
         UsageError: an invalid setting.
     """
 
+    _on_progress: OnProgress | None
+
     def __init__(self, model: str | os.PathLike[str], **settings: Unpack[RunKeywords]) -> None:
         self.config = CaptureConfig.from_json({"model": os.fspath(model), **settings})
         if self.config.processes != 1:
             raise UsageError("a session is this one process; slmprof.profile() takes `processes`")
+        self._on_progress = None
         self._open()
 
     @classmethod
-    def from_config(cls, config: CaptureConfig) -> Session:
-        """A session with the settings of a capture."""
+    def from_config(cls, config: CaptureConfig, on_progress: OnProgress | None = None) -> Session:
+        """A session with the settings of a capture; how far it is with packing weights is told."""
         session = cls.__new__(cls)
         session.config = config
+        session._on_progress = on_progress
         session._open()
         return session
 
     def _open(self) -> None:
         from .. import _core
 
-        self.path = resolve_model(self.config.source, seed=self.config.seed)
+        model = open_model(self.config.source, seed=self.config.seed, on_progress=self._on_progress)
+        self.path = model.path
         self._ignored = self._ignored_keys()
         self._engine: _core.Engine | None = None
         self._ends = contextlib.ExitStack()
@@ -84,8 +90,8 @@ class Session:
         self._rng = np.random.default_rng(self.config.seed)
         _core.clear_log()
         _core.log_to_stderr(os.environ.get("SLMPROF_LOG") == "stderr")
-        settings = native_settings(self.path, self.config)
-        planned, resident = plan_run(self.path, self.config)
+        settings = native_settings(model, self.config)
+        planned, resident = plan_run(model, self.config)
         self._monitors: tuple[Monitor, ...] = (
             ModelFileMonitor(self.path),
             MemoryMonitor(planned, resident),

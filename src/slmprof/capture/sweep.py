@@ -305,7 +305,9 @@ def _check_model(point: Point, measured: Model | None = None) -> None:
     path, known = point.config.source.path, point.model.files
     if not known:
         return
-    if measured is not None and measured.identity is not UNSET:
+    # What a scheme has packed is another file, in the cache, whose name tells what it is made of.
+    is_itself = point.config.source.scheme is None
+    if is_itself and measured is not None and measured.identity is not UNSET:
         check_same(path, known, measured.identity, _SINCE)
     check_unchanged(path, known, _SINCE)
 
@@ -315,7 +317,7 @@ def _settings_of(config: CaptureConfig) -> dict[str, Any]:
     asked = {**config.to_json(), "threads": config.n_threads, "n_ctx": config.n_ctx_made}
     source = config.source
     settings = {
-        "model": source.text if source.is_synthesised else str(source.path.absolute()),
+        "model": source.absolute,
         **{n: asked[n] for n, s in _TABLE.items() if s.applies(s.tells_apart, asked[n])},
     }
     if config.prompt_file is not None:
@@ -332,12 +334,18 @@ def _content_of(source: ModelSource) -> SweptModel:
     from ..models.identity import identify
     from ..models.resolve import check_gguf
 
+    scheme = None
+    if source.scheme is not None:
+        from ..quantization.schemes.loading import file_digest
+
+        scheme = file_digest(source.scheme)
     if source.is_synthesised:
         from ..models.synthesis import find_dimensions
 
-        return SweptModel(dimensions=_digest(find_dimensions(source).content))
+        return SweptModel(dimensions=_digest(find_dimensions(source).content), scheme=scheme)
     files = identify(check_gguf(source.path))
     return SweptModel(
+        scheme=scheme,
         size_bytes=sum(file.size_bytes for file in files),
         mtime_ns=max(file.mtime_ns for file in files),
         files=files,

@@ -18,10 +18,10 @@ from ..settings.capture import CaptureConfig
 def capture(question: dict[str, Any], spool: str, parent: Parent) -> dict[str, Any]:
     """One capture into `spool`."""
     from ..machine.ceilings import ceilings_of_run
-    from ..models.resolve import resolve_model
     from ..profiles.records.ceilings import MEMORY
     from ..profiles.records.meta import Run
     from ..profiles.storage.assemble import write_chunk, write_header
+    from ..quantization.open_model import open_model
     from .monitors.bandwidth import BandwidthMonitor
     from .passes import Passes
     from .session import Session
@@ -34,11 +34,11 @@ def capture(question: dict[str, Any], spool: str, parent: Parent) -> dict[str, A
     os.environ.setdefault("SLMPROF_LOG", "stderr")
     config = CaptureConfig.from_json(question["config"])
     # A model that is not there is told at once, not when the ceilings have been measured.
-    resolve_model(config.source, seed=config.seed)
+    open_model(config.source, seed=config.seed, on_progress=parent)
     found, doubts = ceilings_of_run(config.ceilings, config.n_threads, on_ceilings)
     total = 2 * config.repeats * len(config.n_depths) + 1
     parent(Progress("loading", 0, total))
-    with Session.from_config(config) as session:
+    with Session.from_config(config, parent) as session:
         session.ceilings = found
         if found is not None:
             session.watch(BandwidthMonitor(config.n_threads, found.gbps(MEMORY)))

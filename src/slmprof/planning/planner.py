@@ -10,7 +10,6 @@ import functools
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..analysis.memory.resident import Graph, Steps, expect_resident, placed
@@ -25,6 +24,7 @@ from ..profiles.records.fallbacks import Fallbacks
 from ..profiles.records.meta import Buffer
 from ..profiles.records.resident import PROCESS, Resident
 from ..profiles.tables import trimmed_shape
+from ..quantization.open_model import OpenModel
 from ..settings.planning import AskedPlan, MemoryRequest
 from ..settings.resolved import ResolvedPlan, used_buffers
 from ..settings.table import MAX
@@ -46,7 +46,7 @@ class ModelPlanner:
     """A model file whose memory is planned, with any setting.
 
     Args:
-        path: a GGUF file, or an outline of one.
+        opened: a GGUF file, or an outline of one.
         file_type: the type that the file was made in for this, or None.
         own_bytes: what the process of a run has resident of its own; None for what this one tells.
     """
@@ -54,13 +54,13 @@ class ModelPlanner:
     def __init__(
         self,
         request: MemoryRequest,
-        path: Path,
+        opened: OpenModel,
         *,
         file_type: str | None = None,
         own_bytes: int | None = None,
     ) -> None:
         self._request = request
-        self._path = path
+        self._opened, self._path = opened, opened.path
         self.file_type = file_type
         self._planners: dict[tuple[bool, bool], _core.Planner] = {}
         self._weights: dict[tuple[bool, bool], tuple[TensorPlace, ...]] = {}
@@ -192,7 +192,7 @@ class ModelPlanner:
         from .. import _core
 
         native = _core.EngineSettings()
-        native.path = str(self._path)
+        native.path, native.scheme = str(self._path), self._opened.kernels
         setting.fill(native)
         return native
 

@@ -153,13 +153,13 @@ class _Report:
 
     def _open(self, file_type: str | None) -> ModelPlanner | None:
         """The planner of the model in a type; None where one of several types is not possible."""
-        from ..models.outline import outline
+        from ..quantization.open_model import open_outline
 
         self._report(f"planning {file_type}" if file_type else "planning")
         try:
-            path = outline(self.request.source, self.folder, file_type=file_type)
+            model = open_outline(self.request.source, self.folder, file_type=file_type)
             planner = ModelPlanner(
-                self.request, path, file_type=file_type, own_bytes=self.own_bytes
+                self.request, model, file_type=file_type, own_bytes=self.own_bytes
             )
             self._model = self._model or planner.model
             return planner

@@ -16,8 +16,8 @@ from ..children.protocol import OnProgress, Progress
 from ..errors import ModelError, SchemeError
 from ..models.synthesis import native_path
 from .importance import Imatrix
-from .records import QuantizationPlan
-from .schemes.loaded import LoadedScheme
+from .records import QuantizationPlan, SchemeInfo
+from .schemes.loaded import LoadedScheme, PackingScheme
 from .slabs import SLAB, read_range
 
 if TYPE_CHECKING:
@@ -55,24 +55,37 @@ def assemble(
     Raises:
         ModelError: the source is unusable. SchemeError: the scheme failed. OSError.
     """
-    from .. import _core
-
-    layout = guarded(
-        source,
-        lambda: _core.write_retyped_outline(
-            native_path(source),
-            native_path(target),
-            types={one.tensor: one.stored for one in plan.tensors},
-            notes=[*scheme.info.metadata(plan.tensors), *_file_type(plan, imatrix)],
-        ),
-    )
+    layout = guarded(source, lambda: write_outline(source, target, plan, scheme.info, imatrix))
     types = {one.tensor: one.type for one in plan.tensors}
     slabs = [slab for one in layout["tensors"] for slab in _slabs(one, types, scheme)]
     with contextlib.ExitStack() as files:
         parts = [files.enter_context(Path(part).open("rb")) for part in layout["parts"]]
         file = files.enter_context(target.open("r+b"))
-        work = _Assembly([part.fileno() for part in parts], file.fileno(), scheme, imatrix)
+        packed = frozenset(one.tensor for one in plan.tensors if one.is_packed)
+        work = _Assembly([part.fileno() for part in parts], file.fileno(), scheme, packed, imatrix)
         _run(work, slabs, n_threads, on_progress)
+
+
+def write_outline(
+    source: Path, target: Path, plan: QuantizationPlan, scheme: SchemeInfo, imatrix: Imatrix | None
+) -> _core.RetypedFile:
+    """The header of the file of a plan, and a hole where its data belongs.
+
+    Returns:
+        Where the data of each tensor comes from and goes to.
+
+    Raises:
+        OSError. Besides what the native library raises.
+    """
+    from .. import _core
+
+    return _core.write_retyped_outline(
+        native_path(source),
+        native_path(target),
+        types={one.tensor: one.stored for one in plan.tensors},
+        row_bytes={one.tensor: one.row_bytes for one in plan.tensors if one.is_packed},
+        notes=[*scheme.metadata(plan.tensors), *_file_type(plan, imatrix)],
+    )
 
 
 def _file_type(plan: QuantizationPlan, imatrix: Imatrix | None) -> list[tuple[str, int]]:
@@ -120,10 +133,15 @@ class _Assembly:
     """Converts slabs from file to file, in any order and by several threads."""
 
     def __init__(
-        self, parts: list[int], target: int, scheme: LoadedScheme, imatrix: Imatrix | None
+        self,
+        parts: list[int],
+        target: int,
+        scheme: LoadedScheme,
+        packed: frozenset[str],
+        imatrix: Imatrix | None,
     ) -> None:
         self._parts, self._target = parts, target
-        self._scheme = scheme
+        self._scheme, self._packed = scheme, packed
         self._weights = imatrix.weights if imatrix is not None else {}
         self._large = threading.Lock()
 
@@ -160,6 +178,9 @@ class _Assembly:
             importance = weights[slab.matrix % len(weights)]
         if slab.type != self._scheme.info.type:
             return _core.pack_rows(slab.type, values, importance).data
+        if tensor["tensor"] in self._packed:
+            assert isinstance(self._scheme, PackingScheme)
+            return np.ascontiguousarray(self._scheme.pack(values, importance)).data
         found = self._scheme.give_back(values, importance)
         _check_finite(found, data, slab, self._scheme.info.name)
         return np.ascontiguousarray(found).data

@@ -10,7 +10,7 @@ from ..children.protocol import OnProgress, Progress
 from ..errors import UsageError
 from ..settings.scoring import ImatrixSettings
 from .importance import write_imatrix
-from .texts import chunks_of, open_engine, read_text, trained_file
+from .texts import chunks_of, open_engine, read_text, trained_model
 
 FILE_NAME = "imatrix.gguf"
 
@@ -29,9 +29,9 @@ def collect(
     """
     from .. import _core
 
-    path = trained_file(model, "importances")
+    opened = trained_model(model, "importances", on_progress)
     content = read_text(Path(text))
-    engine = open_engine(path, settings)
+    engine = open_engine(opened, settings)
     chunks = chunks_of(engine, content, settings, text)
     sums = _core.ImportanceSums(takes_head=settings.head)
 
@@ -41,7 +41,7 @@ def collect(
         sums.add(engine, chunks[number])
 
     for number in range(len(chunks)):
-        guarded(path, functools.partial(add, number))
+        guarded(opened.path, functools.partial(add, number))
     found = sums.sums()
     if not found:
         raise UsageError(f"{model} has no weights that importances are counted of")

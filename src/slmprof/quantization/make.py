@@ -16,6 +16,8 @@ from .assembly import assemble
 from .importance import Imatrix, read_imatrix
 from .plan import native_recipe, obstacle, plan_quantization, source_of
 from .records import FILE_NAME, QuantizationPlan
+from .schemes.kernel_trial import try_kernels
+from .schemes.loaded import PackingScheme
 from .schemes.loading import load_scheme
 from .schemes.trial import try_scheme
 
@@ -48,8 +50,13 @@ def make(
     if scheme is None:
         _quantize(source, target, recipe, imatrix, n_threads, on_progress)
     else:
-        for n_per_row in sorted({one.shape[0] for one in plan.of_scheme}):
+        lengths = sorted({one.shape[0] for one in plan.of_scheme})
+        for n_per_row in lengths:
+            on_progress(Progress(f"trying {scheme.info.name}", 0, 1))
             try_scheme(scheme, n_per_row)
+        if any(one.is_packed for one in plan.of_scheme):
+            assert isinstance(scheme, PackingScheme)
+            try_kernels(scheme, lengths, on_progress)
         assemble(source, target, plan, scheme, imatrix, n_threads, on_progress)
     with target.open("rb") as file:
         os.fsync(file.fileno())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -87,7 +88,10 @@ def plan_quantization(
     if recipe.file_type is None:
         tensors = tuple(map(kept, tensors))
     if scheme is not None:
-        tensors = choose_for_scheme(tensors, scheme, recipe.scheme_tensors)
+        packable = None
+        if (kernels := scheme.native) is not None and not recipe.fake_quant:
+            packable = functools.partial(_packable, path, kernels)
+        tensors = choose_for_scheme(tensors, scheme, recipe.scheme_tensors, packable)
     return QuantizationPlan(
         model=decode(QuantizedModel, info),
         recipe=recipe.to_json(),
@@ -95,6 +99,16 @@ def plan_quantization(
         notes=tuple(_notes(recipe, imatrix, tensors, scheme)),
         scheme=scheme.info if scheme is not None else None,
     )
+
+
+def _packable(path: Path, kernels: _core.KernelScheme, tensors: list[str]) -> list[str]:
+    """The weights that the model uses in no other way than kernels do."""
+    from .. import _core
+    from ..models.synthesis import native_path
+
+    settings = _core.EngineSettings()
+    settings.path, settings.scheme = native_path(path), kernels
+    return guarded(path, lambda: _core.packable_tensors(settings, tensors))
 
 
 def obstacle(plan: QuantizationPlan, recipe: Recipe, imatrix: Imatrix | None) -> str | None:

@@ -19,9 +19,10 @@ FILE_NAME = "quantized.gguf"
 BLOCKS, VALUES = "blocks", "values"
 CUSTOM = "custom:"
 _KEY = "slmprof.scheme"
-# How a file holds what a scheme gives back.
+# How a file holds what a scheme gives back, and how it holds blocks of its own: as bytes.
 STORED = "f32"
 _STORED_BYTES = 4
+PACKED = "i8"
 
 
 class QuantizedTensor(Record, frozen=True):
@@ -36,6 +37,7 @@ class QuantizedTensor(Record, frozen=True):
         is_quantizable: false for what the quantizer leaves alone, whatever it is asked for: norms,
             biases, routers of experts, and other small tensors.
         needs_imatrix: whether the quantizer refuses to make it without an importance matrix.
+        is_packed: whether the file holds the scheme's own blocks.
     """
 
     tensor: str
@@ -48,6 +50,7 @@ class QuantizedTensor(Record, frozen=True):
     asked_bytes: int
     is_quantizable: bool
     needs_imatrix: bool
+    is_packed: bool = False
 
     @property
     def n_elements(self) -> int:
@@ -65,13 +68,20 @@ class QuantizedTensor(Record, frozen=True):
     @property
     def stored(self) -> str:
         """Its type in the file."""
+        if self.is_packed:
+            return PACKED
         return STORED if self.type.startswith(CUSTOM) else self.type
 
     @property
     def stored_bytes(self) -> int:
         """What it takes in the file."""
-        is_custom = self.type.startswith(CUSTOM)
-        return _STORED_BYTES * self.n_elements if is_custom else self.size_bytes
+        is_float = self.type.startswith(CUSTOM) and not self.is_packed
+        return _STORED_BYTES * self.n_elements if is_float else self.size_bytes
+
+    @property
+    def row_bytes(self) -> int:
+        """What a row of it takes in the file."""
+        return self.stored_bytes // math.prod(self.shape[1:])
 
     @property
     def fell_back(self) -> bool:
@@ -108,8 +118,9 @@ class SchemeInfo(Record, frozen=True):
         return f"{CUSTOM}{self.name}"
 
     def metadata(self, tensors: Sequence[QuantizedTensor]) -> list[tuple[str, Any]]:
-        """What a file says whose tensors hold the values that the scheme gives back."""
+        """What a file says that holds the values that the scheme gives back, or its blocks."""
         own = [one for one in tensors if one.type == self.type]
+        is_packed = any(one.is_packed for one in own)
         sizes = [(f"{_KEY}.{name}", value) for name, value in (
             ("block_size", self.block_size), ("type_size", self.type_size)
         ) if value is not None]  # fmt: skip
@@ -120,6 +131,7 @@ class SchemeInfo(Record, frozen=True):
             (f"{_KEY}.kind", self.kind),
             (f"{_KEY}.bits_per_weight", float(self.bits_per_weight)),
             *sizes,
+            *([(f"{_KEY}.is_packed", True)] if is_packed else []),
             (f"{_KEY}.tensors", [one.tensor for one in own]),
             (f"{_KEY}.size_bytes", sum(one.size_bytes for one in own)),
         ]

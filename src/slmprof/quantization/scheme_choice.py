@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeAlias
 
 from ..errors import UsageError
 from .records import QuantizedTensor
 from .schemes.loaded import LoadedScheme
+
+Packable: TypeAlias = Callable[[list[str]], Iterable[str]]
 
 
 def kept(tensor: QuantizedTensor) -> QuantizedTensor:
@@ -22,7 +25,10 @@ def kept(tensor: QuantizedTensor) -> QuantizedTensor:
 
 
 def choose_for_scheme(
-    tensors: Sequence[QuantizedTensor], scheme: LoadedScheme, pattern: str | None
+    tensors: Sequence[QuantizedTensor],
+    scheme: LoadedScheme,
+    pattern: str | None,
+    packable: Packable | None = None,
 ) -> tuple[QuantizedTensor, ...]:
     """The tensors with the scheme where it is asked for and its blocks divide the rows.
 
@@ -30,6 +36,8 @@ def choose_for_scheme(
         tensors: as they are without it.
         pattern: a regular expression that finds the names of those that it is asked for; None for
             all that are ever quantized.
+        packable: which of some weights the scheme's own kernels can take; None where what it gives
+            back is stored instead of its blocks.
 
     Raises:
         UsageError: the pattern is none, or finds no weight that is ever quantized.
@@ -43,12 +51,23 @@ def choose_for_scheme(
         never = any(finds(one.tensor) for one in tensors)
         what = "only tensors that are never quantized" if never else "no tensor"
         raise UsageError(f"scheme_tensors: {pattern or 'the scheme'} finds {what}")
-    return tuple(_given(one, scheme) if one.tensor in found else one for one in tensors)
+    held = [one.tensor for one in tensors if one.tensor in found and scheme.holds(one.shape[0])]
+    taken = set(held if packable is None else packable(held))
+    return tuple(
+        _given(one, scheme, one.tensor in taken, packable is not None)
+        if one.tensor in found
+        else one
+        for one in tensors
+    )
 
 
-def _given(tensor: QuantizedTensor, scheme: LoadedScheme) -> QuantizedTensor:
+def _given(
+    tensor: QuantizedTensor, scheme: LoadedScheme, is_taken: bool, is_packed: bool
+) -> QuantizedTensor:
     n_bytes = scheme.packed_bytes(tensor.n_elements)
     asked = tensor.replace(asked=scheme.info.type, asked_bytes=n_bytes)
-    if not scheme.holds(tensor.shape[0]):
+    if not is_taken:
         return asked
-    return asked.replace(type=scheme.info.type, size_bytes=n_bytes, needs_imatrix=False)
+    return asked.replace(
+        type=scheme.info.type, size_bytes=n_bytes, needs_imatrix=False, is_packed=is_packed
+    )

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..children.native_errors import guarded
+from ..children.protocol import OnProgress
 from ..cores import usable_cores
 from ..errors import UsageError
-from ..models.resolve import check_gguf
 from ..models.synthesis import native_path
 from ..settings.input_file import read_input_text
 from ..settings.model_source import ModelSource
 from ..settings.scoring import TextSettings
+from .open_model import OpenModel, open_model
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,22 +31,24 @@ _UBATCH = 512  # as llama.cpp's tools have it
 _LEAST_BATCH = 16  # with fewer tokens no importances are counted
 
 
-def trained_file(model: str, purpose: str) -> Path:
-    """The file of a model whose weights mean something.
+def trained_model(model: str, purpose: str, on_progress: OnProgress) -> OpenModel:
+    """A model whose weights mean something.
 
     Args:
         purpose: what random weights are refused for.
 
     Raises:
-        UsageError: the weights are random. ModelError: the file is unusable.
+        UsageError: the weights are random. ModelError: the file is unusable. SchemeError: so is its
+            scheme.
     """
     source = ModelSource.parse(model)
-    if source.is_synthesised or _described(check_gguf(source.path))["random_weights"]:
+    opened = None if source.is_synthesised else open_model(source, on_progress=on_progress)
+    if opened is None or _described(opened)["random_weights"]:
         raise UsageError(f"{model} has random weights, of which {purpose} would tell nothing")
-    return source.path
+    return opened
 
 
-def open_engine(path: Path, settings: TextSettings) -> _core.Engine:
+def open_engine(model: OpenModel, settings: TextSettings) -> _core.Engine:
     """A model whose graphs can be observed, with a context of one chunk.
 
     Raises:
@@ -53,26 +56,26 @@ def open_engine(path: Path, settings: TextSettings) -> _core.Engine:
     """
     from .. import _core
 
-    info = _described(path)
+    info = _described(model)
     native = _core.EngineSettings()
-    native.path = native_path(path)
+    native.path, native.scheme = native_path(model.path), model.kernels
     native.n_ctx = native.n_batch = settings.n_ctx
     native.n_ubatch = min(settings.n_ctx, _UBATCH)
     native.n_outputs_max = batch_size(settings.n_ctx, info["n_vocab"])
     native.n_threads = settings.threads or usable_cores()
     native.can_observe = True
     _core.clear_log()
-    return guarded(path, lambda: _core.Engine(native))
+    return guarded(model.path, lambda: _core.Engine(native))
 
 
-def _described(path: Path) -> Any:
+def _described(model: OpenModel) -> Any:
     """What a model's header tells, before it is loaded."""
     from .. import _core
 
     _core.clear_log()
     settings = _core.EngineSettings()
-    settings.path = native_path(path)
-    return guarded(path, lambda: _core.Planner(settings).model_info())
+    settings.path, settings.scheme = native_path(model.path), model.kernels
+    return guarded(model.path, lambda: _core.Planner(settings).model_info())
 
 
 def batch_size(n_ctx: int, n_vocab: int) -> int:

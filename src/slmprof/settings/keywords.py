@@ -109,3 +109,4 @@ class RecipeKeywords(TypedDict, total=False):
     allow_requantize: bool
     scheme: str | type | Callable[..., Any] | None
     scheme_tensors: str | None
+    fake_quant: bool

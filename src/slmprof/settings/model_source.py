@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from ..errors import ModelError
+from .scheme_place import is_scheme_file
 
 if TYPE_CHECKING:
     from .dimensions import Dimensions
 
 FILE, PRESET, CONFIG, DIMENSIONS = "file", "preset", "config", "dimensions"
 _PREFIX = "preset:"
-FORMS = "a GGUF file, preset:NAME or preset:NAME@TYPE, or a Hugging Face config.json"
+FORMS = (
+    "a GGUF file, preset:NAME or preset:NAME@TYPE, or a Hugging Face config.json; with "
+    "@FILE.c:NAME behind it its weights in a quantization scheme of yours"
+)
+# What weights of a synthesised model are before a scheme takes them, where nothing else is asked.
+FLOATS = "F16"
 
 # Of a text of a file, and of the keys of one, in a message.
 MOST_QUOTED = 60
@@ -32,6 +38,7 @@ class ModelSource:
         name: the preset's name, or the path of the file.
         file_type: what stands behind the `@` of a preset or configuration; None where nothing does.
         dimensions: of a model that is described by them alone.
+        scheme: the place of the quantization scheme that packs its weights, or has packed them.
     """
 
     text: str
@@ -39,6 +46,7 @@ class ModelSource:
     name: str
     file_type: str | None = None
     dimensions: Dimensions | None = None
+    scheme: str | None = None
 
     @classmethod
     def parse(cls, model: ModelText) -> ModelSource:
@@ -52,6 +60,13 @@ class ModelSource:
         text = os.fspath(model)
         if not text:
             raise ModelError(f"MODEL is empty; name {FORMS}")
+        before, at, scheme = text.rpartition("@")
+        if at and is_scheme_file(scheme) and not Path(text).exists():
+            bare = cls.parse(before)
+            if bare.scheme is not None:
+                raise ModelError(f"{text!r} names two schemes; a model has one")
+            file_type = bare.file_type or (FLOATS if bare.is_synthesised else None)
+            return replace(bare, text=text, file_type=file_type, scheme=scheme)
         if text.lower().startswith(_PREFIX):
             source = cls._typed(text, PRESET, *text[len(_PREFIX) :].rpartition("@"))
             if not source.name:
@@ -99,6 +114,22 @@ class ModelSource:
         return Path(self.name)
 
     @property
+    def bare(self) -> ModelSource:
+        """The same model without its scheme."""
+        if self.scheme is None:
+            return self
+        return replace(self, text=self.text.rpartition("@")[0], scheme=None)
+
+    @property
+    def absolute(self) -> str:
+        """MODEL as it is understood from any folder, where it is no configuration."""
+        bare = self.bare.text if self.is_synthesised else str(self.path.absolute())
+        if self.scheme is None:
+            return bare
+        file, _, name = self.scheme.rpartition(":")
+        return f"{bare}@{Path(file).absolute()}:{name}"
+
+    @property
     def short_name(self) -> str:
         """The beginning of a file's name: `qwen2-0.5b-Q8_0` for `preset:qwen2-0.5b@Q8_0`."""
         path = self.path
@@ -106,6 +137,8 @@ class ModelSource:
         if self.kind in (FILE, CONFIG) and path.suffix.lower() in (".gguf", ".json"):
             # Each model of the Hugging Face hub has a folder with a `config.json`.
             name = path.absolute().parent.name if path.name == "config.json" else path.stem
+        if self.scheme is not None:
+            return f"{name}-{self.scheme.rpartition(':')[2]}"
         return f"{name}-{self.file_type}" if self.file_type else name
 
 

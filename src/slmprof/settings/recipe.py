@@ -40,9 +40,10 @@ class Recipe:
             gives more bits to some.
         imatrix: a file of importances (GGUF), as llama-imatrix writes it.
         allow_requantize: also quantize what is quantized already.
-        scheme: `FILE.py:NAME` or `MODULE:NAME` of a user's scheme.
+        scheme: `FILE.py:NAME`, `FILE.c:NAME` or `MODULE:NAME` of a user's scheme.
         scheme_tensors: a regular expression (Python's) that finds the names of the weights that it
             takes; None for all that are ever quantized.
+        fake_quant: store the values that the scheme gives back, not its blocks.
     """
 
     file_type: str | None = setting(
@@ -73,11 +74,16 @@ class Recipe:
     )
     scheme: str | None = setting(
         SchemePlace(), None,
-        "a quantization scheme in Python, or MODULE:NAME, e.g. gguf.quants:Q4_0", group=RECIPE,
+        "a quantization scheme in Python or C, or MODULE:NAME, e.g. gguf.quants:Q4_0",
+        group=RECIPE,
     )  # fmt: skip
     scheme_tensors: str | None = setting(
         Text("PATTERN", "a regular expression"), None,
         "weights that the scheme takes", "all that are ever quantized", group=RECIPE,
+    )  # fmt: skip
+    fake_quant: bool = setting(
+        Switch(), False, "of a scheme with kernels, too, store what it gives back, as floats",
+        group=RECIPE,
     )  # fmt: skip
 
     @classmethod
@@ -87,8 +93,9 @@ class Recipe:
         refuse_unknown(settings, entries)
         made = cls(**{name: entries[name].check(value) for name, value in settings.items()})
         if made.scheme is None:
-            if made.scheme_tensors is not None:
-                raise UsageError("scheme_tensors: there is no scheme")
+            for name in ("scheme_tensors", "fake_quant"):
+                if getattr(made, name) != entries[name].default:
+                    raise UsageError(f"{name}: there is no scheme")
             return replace(made, file_type=made.file_type or DEFAULT_FILE_TYPE)
         for name in _NEED_FILE_TYPE:
             if made.file_type is None and getattr(made, name) != entries[name].default:

@@ -10,13 +10,19 @@ from typing import Any
 from .kinds import Kind
 
 FILE_SUFFIX = ".py"
+# Of files in C and C++, which have kernels of their own.
+KERNEL_SUFFIXES = (".c", ".cc", ".cpp", ".cxx")
+MOST_FILE_BYTES = 16 << 20
+_FILES = (FILE_SUFFIX, *KERNEL_SUFFIXES)
 
 
 class SchemePlace(Kind):
-    """`FILE.py:NAME`, or `MODULE:NAME` of an installed module; in Python also the class or function
-    itself, which becomes such a text."""
+    """`FILE.py:NAME`, `FILE.c:NAME` (or .cc, .cpp, .cxx), or `MODULE:NAME` of an installed module.
 
-    metavar = f"FILE{FILE_SUFFIX}:NAME"
+    In Python also the class or function itself, which becomes such a text.
+    """
+
+    metavar = "FILE:NAME"
 
     def check(self, value: Any) -> str:
         text = value if isinstance(value, str) else _place_of(value)
@@ -24,11 +30,17 @@ class SchemePlace(Kind):
         return text
 
 
+def is_scheme_file(text: str) -> bool:
+    """Whether a text is the place of a scheme in a file."""
+    place, _, name = text.rpartition(":")
+    return place.endswith(_FILES) and name.isidentifier()
+
+
 def split_place(text: str) -> tuple[str, str]:
     """The file or module, and the name in it. Raises ValueError."""
     place, _, name = text.rpartition(":")
     if not place or not name.isidentifier():
-        raise ValueError(f"{text!r} is not FILE{FILE_SUFFIX}:NAME or MODULE:NAME")
+        raise ValueError(f"{text!r} is not FILE.py:NAME, FILE.c:NAME or MODULE:NAME")
     return place, name
 
 

@@ -24,6 +24,7 @@ from slmprof.planning.notes import size_text
 from slmprof.planning.planner import ModelPlanner
 from slmprof.planning.process import plan_memory, planning
 from slmprof.planning.records import Fit
+from slmprof.quantization.open_model import OpenModel
 from slmprof.settings.planning import RESERVED, RESIDENT, AskedPlan, MemoryRequest
 
 ModelMaker = Callable[..., Path]
@@ -140,9 +141,9 @@ def test_what_fits(small_model: ModelMaker) -> None:
     def find(budget: int) -> Fit:
         request = MemoryRequest.of(path, fit_bytes=budget, fit_for="reserved")
         setting = next(request.settings())
-        return find_fit(ModelPlanner(request, path, own_bytes=MIB), request, setting)
+        return find_fit(ModelPlanner(request, OpenModel(path), own_bytes=MIB), request, setting)
 
-    planner = ModelPlanner(MemoryRequest.of(path), path, own_bytes=MIB)
+    planner = ModelPlanner(MemoryRequest.of(path), OpenModel(path), own_bytes=MIB)
     least, most = (planner.plan(AskedPlan(n_ctx=n)).reserved_bytes for n in (256, 512))
     for budget, n_ctx in ((least - 1, 0), (least, 256), (most - 1, 256), (most, 512)):
         fit = find(budget)

@@ -19,6 +19,7 @@ from slmprof.capture.monitors.protocol import Monitor, Point
 from slmprof.capture.session import Session
 from slmprof.errors import CaptureError, UsageError
 from slmprof.profiles.records.meta import Buffer, Environment, Load, Meta
+from slmprof.quantization.open_model import OpenModel
 
 BUFFER = {"device": "CPU", "buffer_type": "CPU", "kind": "weights", "size_bytes": 7}
 
@@ -227,7 +228,7 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Session]:
             clear_log=lambda: None, log_to_stderr=lambda _: None,
         )  # fmt: skip
         monkeypatch.setattr(slmprof, "_core", native, raising=False)
-        monkeypatch.setattr(session, "resolve_model", lambda *_, **__: Path("m.gguf"))
+        monkeypatch.setattr(session, "open_model", lambda *_, **__: OpenModel(Path("m.gguf")))
         monkeypatch.setattr(session, "plan_run", lambda *_: ([], None))
         monkeypatch.setattr(session, "ModelFileMonitor", lambda _: Monitor())
         monkeypatch.setattr(session, "MemoryMonitor", lambda *_: first)

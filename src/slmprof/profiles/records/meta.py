@@ -133,16 +133,19 @@ class SweptModel(Record, frozen=True, omit_defaults=True):
     """What tells the model of a sweep's point from one with other content.
 
     The files, with the size of all and the latest time (older folders have these alone), or a
-    digest of the dimensions of a synthesised one.
+    digest of the dimensions of a synthesised one; and a digest of the file of its scheme.
     """
 
     size_bytes: int | None = None
     mtime_ns: int | None = None
     dimensions: str | None = None
     files: tuple[FileIdentity, ...] = ()
+    scheme: str | None = None
 
     def is_same(self, other: SweptModel) -> bool:
         """Whether both are of one content, as far as both tell."""
+        if self.scheme != other.scheme:
+            return False
         mine, others = ([file.content for file in model.files] for model in (self, other))
         if mine and others:
             return mine == others

@@ -14,7 +14,7 @@ from ...cores import usable_cores
 from ...errors import EngineError, UsageError
 from ...models.resolve import model_name
 from ...settings.scoring import QualitySettings
-from ..texts import batch_size, chunks_of, open_engine, read_text, trained_file
+from ..texts import batch_size, chunks_of, open_engine, read_text, trained_model
 from . import layers, statistics
 from .records import Quality, Scored, ScoredModel
 from .tensors import deviations
@@ -42,8 +42,8 @@ def measure(
             have other vocabularies. ModelError: a file is unusable. EngineError: llama.cpp failed.
     """
     content = read_text(Path(text))
-    own = _Reader(model, settings)
-    other = _Reader(reference, settings) if reference is not None else None
+    own = _Reader(model, settings, on_progress)
+    other = _Reader(reference, settings, on_progress) if reference is not None else None
     chunks = chunks_of(own.engine, content, settings, text)
     if other is not None:
         _check_vocabularies(own, other, chunks, content, settings)
@@ -73,17 +73,18 @@ def measure(
         divergence=statistics.divergence(found),
         n_layer_tokens=sums.n_tokens,
         layers=tuple(sums.deviations()),
-        tensors=tuple(deviations(own.path, other.path, settings.threads or usable_cores())),
+        tensors=tuple(deviations(own.opened, other.opened, settings.threads or usable_cores())),
     )
 
 
 class _Reader:
     """A model that reads the text."""
 
-    def __init__(self, model: str, settings: QualitySettings) -> None:
+    def __init__(self, model: str, settings: QualitySettings, on_progress: OnProgress) -> None:
         self._model = model
-        self.path = trained_file(model, "quality")
-        self.engine = open_engine(self.path, settings)
+        self.opened = trained_model(model, "quality", on_progress)
+        self.path = self.opened.path
+        self.engine = open_engine(self.opened, settings)
         self.info: Any = self.engine.model_info()
 
     def about(self) -> ScoredModel:

@@ -16,6 +16,9 @@ import numpy as np
 from ...children.native_errors import guarded
 from ...models.ggml_types import weight_types
 from ...models.synthesis import native_path
+from ..open_model import OpenModel
+from ..records import PACKED
+from ..schemes.loaded import PackingScheme
 from ..slabs import SLAB, read_range
 from .records import TensorDeviation
 
@@ -29,7 +32,7 @@ _PLAIN_BLOCK = 32
 _LEAST_DIMENSIONS = 2
 
 
-def deviations(model: Path, reference: Path, n_threads: int) -> Iterator[TensorDeviation]:
+def deviations(model: OpenModel, reference: OpenModel, n_threads: int) -> Iterator[TensorDeviation]:
     """The matrices that both files have in one shape and that differ, in the file's order.
 
     Raises:
@@ -39,10 +42,11 @@ def deviations(model: Path, reference: Path, n_threads: int) -> Iterator[TensorD
 
     with contextlib.ExitStack() as stack:
         opened = []
-        for path in (model, reference):
-            found = guarded(path, functools.partial(_core.source_tensors, native_path(path)))
+        for side in (model, reference):
+            path = native_path(side.path)
+            found = guarded(side.path, functools.partial(_core.source_tensors, path, side.kernels))
             files = [stack.enter_context(Path(part).open("rb")) for part in found["parts"]]
-            opened.append(_OpenModel(found["tensors"], files))
+            opened.append(_OpenTensors(found["tensors"], files, side.scheme))
         own, other = opened
         pairs = [
             (own.tensors[name], other.tensors[name])
@@ -52,23 +56,50 @@ def deviations(model: Path, reference: Path, n_threads: int) -> Iterator[TensorD
             and len(own.tensors[name]["shape"]) >= _LEAST_DIMENSIONS
         ]
         pool = stack.enter_context(ThreadPoolExecutor(n_threads))
-        for one in pool.map(lambda pair: _deviation(own, other, *pair), pairs):
-            if one is not None:
-                yield one
+        for deviation in pool.map(lambda pair: _deviation(own, other, *pair), pairs):
+            if deviation is not None:
+                yield deviation
 
 
-class _OpenModel:
+class _OpenTensors:
     """The tensors of a model by name, and the open files of its parts."""
 
-    def __init__(self, tensors: Sequence[_core.SourceTensor], parts: Sequence[BinaryIO]) -> None:
+    def __init__(
+        self,
+        tensors: Sequence[_core.SourceTensor],
+        parts: Sequence[BinaryIO],
+        scheme: PackingScheme | None,
+    ) -> None:
         self._files = [part.fileno() for part in parts]
-        self.tensors = {one["tensor"]: one for one in tensors}
+        self._scheme = scheme
+        self.tensors = {one["tensor"]: self._named(one) for one in tensors}
+
+    def _named(self, tensor: _core.SourceTensor) -> _core.SourceTensor:
+        """A table of bytes as the matrix that the scheme has packed into it."""
+        if self._scheme is None or tensor["source"] != PACKED:
+            return tensor
+        info = self._scheme.info
+        assert info.block_size and info.type_size
+        row, *more = tensor["shape"]
+        shape = [row // info.type_size * info.block_size, *more]
+        return {**tensor, "shape": shape, "source": info.type}
 
     def data(self, tensor: _core.SourceTensor, first_row: int, n_rows: int) -> bytes:
         """The bytes of some rows."""
         n_bytes = tensor["source_bytes"] // math.prod(tensor["shape"][1:])
         begin = tensor["source_begin"] + first_row * n_bytes
         return read_range(self._files[tensor["part"]], begin, n_rows * n_bytes, tensor["tensor"])
+
+    def values(self, tensor: _core.SourceTensor, data: bytes) -> NDArray[np.float32]:
+        """The numbers of some rows, from their bytes."""
+        from ... import _core
+
+        row = tensor["shape"][0]
+        blocks = np.frombuffer(data, np.uint8)
+        if self._scheme is not None and tensor["source"] == self._scheme.info.type:
+            whole = blocks.reshape(-1, self._scheme.info.type_size or 1)
+            return self._scheme.unpack(whole).reshape(-1, row)
+        return _core.unpack_rows(tensor["source"], blocks, row)
 
 
 @dataclass
@@ -79,7 +110,7 @@ class _Worst:
 
 
 def _deviation(
-    own: _OpenModel, other: _OpenModel, a: _core.SourceTensor, b: _core.SourceTensor
+    own: _OpenTensors, other: _OpenTensors, a: _core.SourceTensor, b: _core.SourceTensor
 ) -> TensorDeviation | None:
     row, n_rows = a["shape"][0], math.prod(a["shape"][1:])
     block = _block_of(a["source"], b["source"], row)
@@ -90,10 +121,10 @@ def _deviation(
         n = min(step, n_rows - first)
         data_a, data_b = own.data(a, first, n), other.data(b, first, n)
         if a["source"] == b["source"] and data_a == data_b:
-            values = _values(b, data_b)
+            values = other.values(b, data_b)
             signal += float(np.sum(np.square(values, dtype=np.float64)))
             continue
-        values, off = _values(b, data_b), _values(a, data_a)
+        values, off = other.values(b, data_b), own.values(a, data_a)
         off = off - values
         errors, powers = (
             np.sum(np.square(one.reshape(-1, block), dtype=np.float64), axis=1)
@@ -126,12 +157,6 @@ def _look_for_worst(
     if relative[at] > worst.error:
         worst.error = float(relative[at])
         worst.row, worst.column = first_row + at // n_per_row, at % n_per_row * block
-
-
-def _values(tensor: _core.SourceTensor, data: bytes) -> NDArray[np.float32]:
-    from ... import _core
-
-    return _core.unpack_rows(tensor["source"], np.frombuffer(data, np.uint8), tensor["shape"][0])
 
 
 def _block_of(a: str, b: str, row: int) -> int:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import SchemeError
 from ..records import SchemeInfo
-from .loaded import LoadedScheme, checked
+from .given_kernels import kernels_of
+from .loaded import PackingScheme, checked, of_blocks
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
     from .loaded import Values
 
 
-class BlockScheme(LoadedScheme):
-    """A class with `quantize_blocks` and `dequantize_blocks`."""
+class BlockScheme(PackingScheme):
+    """A class with `quantize_blocks` and `dequantize_blocks`, and perhaps with kernels."""
 
     def __init__(self, info: SchemeInfo, implementation: type) -> None:
         super().__init__(info)
@@ -33,27 +34,20 @@ class BlockScheme(LoadedScheme):
         )
         self._of_thread = threading.local()
         self._prepare()
-
-    def give_back(self, values: Values, importance: Values | None = None) -> Values:
-        return self.unpack(self.pack(values, importance)).reshape(values.shape)
+        self.native = kernels_of(info, implementation)
 
     def pack(self, values: Values, importance: Values | None = None) -> NDArray[np.uint8]:
-        """The blocks, uint8 [n, type_size], of float32 [n, row]. Raises SchemeError."""
         import numpy as np
 
         blocks = values.reshape(-1, self._block_size)
         if self.takes_importance:
-            weights = None
-            if importance is not None:
-                tiled = np.broadcast_to(importance, values.shape)
-                weights = np.array(tiled, np.float32).reshape(blocks.shape)
+            weights = of_blocks(importance, values.shape, self._block_size)
             self.call("calibrate", self._own.calibrate, weights)
         packed = self.call("quantize_blocks", self._own.quantize_blocks, blocks)
         shape = (len(blocks), self._type_size)
         return checked(f"{self.info.name}: quantize_blocks", packed, shape, np.uint8)
 
     def unpack(self, blocks: NDArray[np.uint8]) -> Values:
-        """The numbers, float32 [n, block_size], of blocks. Raises SchemeError."""
         import numpy as np
 
         values = self.call("dequantize_blocks", self._own.dequantize_blocks, blocks)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from ... import _core
+
     Values = NDArray[np.float32]
 
 
@@ -25,10 +27,12 @@ class LoadedScheme(ABC):
         info: what it is.
         whole_tensors: whether it has to see a whole matrix at once.
         takes_importance: whether importances change anything.
+        native: its kernels; None where it has none.
     """
 
     whole_tensors = False
     takes_importance = False
+    native: _core.KernelScheme | None = None
 
     def __init__(self, info: SchemeInfo) -> None:
         self.info = info
@@ -59,6 +63,30 @@ class LoadedScheme(ABC):
             return function(*arguments)
         except (Exception, SystemExit) as error:
             raise SchemeError(f"{self.info.name}: {name} {explain(error)}") from None
+
+
+class PackingScheme(LoadedScheme):
+    """A scheme of blocks, each of them some bytes."""
+
+    def give_back(self, values: Values, importance: Values | None = None) -> Values:
+        return self.unpack(self.pack(values, importance)).reshape(values.shape)
+
+    @abstractmethod
+    def pack(self, values: Values, importance: Values | None = None) -> NDArray[np.uint8]:
+        """The blocks, uint8 [n, type_size], of float32 [n, row]. Raises SchemeError."""
+
+    @abstractmethod
+    def unpack(self, blocks: NDArray[np.uint8]) -> Values:
+        """The numbers, float32 [n, block_size], of blocks. Raises SchemeError."""
+
+
+def of_blocks(importance: Values | None, shape: tuple[int, ...], block_size: int) -> Values | None:
+    """The importances of columns as those of each number of the blocks, float32 [n, block_size]."""
+    import numpy as np
+
+    if importance is None:
+        return None
+    return np.array(np.broadcast_to(importance, shape), np.float32).reshape(-1, block_size)
 
 
 def explain(error: BaseException) -> str:

@@ -1,4 +1,4 @@
-"""Finds a scheme: a class or function in a Python file, or in a module that is installed."""
+"""Finds a scheme: in a file of Python, C or C++, or in a module that is installed."""
 
 from __future__ import annotations
 
@@ -15,28 +15,30 @@ from typing import Any
 
 from ...errors import SchemeError, UsageError
 from ...settings.input_file import read_input
-from ...settings.scheme_place import FILE_SUFFIX, split_place
+from ...settings.scheme_place import FILE_SUFFIX, KERNEL_SUFFIXES, MOST_FILE_BYTES, split_place
 from ..records import BLOCKS, VALUES, SchemeInfo
 from .block_scheme import BlockScheme, check_blocks
+from .compiled_scheme import CompiledScheme
 from .ggml_scheme import GgmlScheme, is_read_only
 from .loaded import LoadedScheme, explain
 from .scheme import declaration, is_declared
 from .value_scheme import ValueScheme, check_bits
-
-_MOST_FILE_BYTES = 16 << 20
 
 
 def load_scheme(text: str) -> LoadedScheme:
     """Runs the file and wraps what stands under the name.
 
     Args:
-        text: `FILE.py:NAME`, or `MODULE:NAME` of an installed module (`gguf.quants:Q4_0`).
+        text: `FILE.py:NAME`, `FILE.c:NAME` (or .cc, .cpp, .cxx), which is compiled, or
+            `MODULE:NAME` of an installed module (`gguf.quants:Q4_0`).
 
     Raises:
         UsageError: there is no such file, module or name.
         SchemeError: the file cannot be run, or what is found is no scheme.
     """
     place, name = split_place(text)
+    if place.endswith(KERNEL_SUFFIXES):
+        return _compile(Path(place), name)
     is_file = place.endswith(FILE_SUFFIX)
     module, digest = _run_file(Path(place)) if is_file else _import(place)
     implementation = getattr(module, name, None)
@@ -81,11 +83,45 @@ def wrap(implementation: Any, source: str, digest: str) -> LoadedScheme:
     return ValueScheme(info, implementation, whole_tensors=said.whole_tensors)
 
 
-def _run_file(path: Path) -> tuple[ModuleType, str]:
+def file_digest(text: str) -> str:
+    """The sha256 of the file that a scheme stands in, with what it includes; nothing of it runs.
+
+    Raises:
+        UsageError: it cannot be read. SchemeError: what it includes is missing.
+    """
+    path = Path(split_place(text)[0])
+    if text.rpartition(":")[0].endswith(KERNEL_SUFFIXES):
+        from .compiler import sources_digest
+
+        return sources_digest(path)
+    return hashlib.sha256(_read(path)).hexdigest()
+
+
+def _compile(path: Path, name: str) -> CompiledScheme:
+    from ... import _core
+    from .compiler import compiled, sources_digest
+
+    digest = sources_digest(path)
     try:
-        content = read_input(path, _MOST_FILE_BYTES)
+        native = _core.KernelScheme.load(str(compiled(path, digest)), name, name, digest)
+    except _core.NativeSchemeError as error:
+        raise SchemeError(f"{path.name}:{name}: {error}") from None
+    bits = 8 * native.type_size / native.block_size
+    info = SchemeInfo(
+        name, f"{path.name}:{name}", digest, BLOCKS, bits, native.block_size, native.type_size
+    )
+    return CompiledScheme(info, native)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return read_input(path, MOST_FILE_BYTES)
     except ValueError as error:
         raise UsageError(f"scheme: {error}") from None
+
+
+def _run_file(path: Path) -> tuple[ModuleType, str]:
+    content = _read(path)
     name = f"slmprof_scheme_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path.resolve())
     assert spec and spec.loader

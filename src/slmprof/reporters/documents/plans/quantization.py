@@ -64,6 +64,11 @@ def scheme_texts(plan: QuantizationPlan, modelled: ModelledDecode | None) -> lis
     """What to know of a file that holds what a scheme gives back; nothing where there is none."""
     if plan.scheme is None:
         return []
+    if any(one.is_packed for one in plan.of_scheme):
+        place = plan.recipe.get("scheme")
+        return [
+            printable(f"it holds blocks that only {plan.scheme.name} reads: run it as FILE@{place}")
+        ]
     n_bytes = sum(one.stored_bytes for one in plan.tensors)
     texts = [
         f"the file takes {bytes_text(n_bytes)}: it holds the values that {plan.scheme.name} gives "

@@ -1,0 +1,140 @@
+"""Compiles a scheme's file with the system's compiler, once."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from ...children.memory import proc_value, read
+from ...errors import SchemeError, UsageError
+from ...models.resolve import cache_folder, file_stem
+from ...settings.input_file import read_input
+from ...settings.scheme_place import MOST_FILE_BYTES
+
+INCLUDE = Path(__file__).resolve().parents[2] / "include"
+_HEADER = INCLUDE / "slmprof_scheme.h"
+_FLAGS = ("-O3", "-fPIC", "-shared", "-Wall", "-Wl,-Bsymbolic")
+_LANGUAGES = {".c": ("CC", "cc", "-std=gnu11")}
+_CPP = ("CXX", "c++", "-std=gnu++17")
+_MORE_FLAGS = "SLMPROF_SCHEME_FLAGS"
+_LONGEST_SECONDS = 300.0
+_MOST_LINES = 20
+
+
+def sources_digest(path: Path) -> str:
+    """The sha256 of a file, or of it and what it includes beside slmprof's header and the system's.
+
+    Raises:
+        UsageError: there is no compiler, or a file cannot be read. SchemeError: one is missing.
+    """
+    own = _read(path)
+    found = _run([*_command(path), "-MM", "-MT", "it", str(path)], path)
+    listed = shlex.split(found.replace("\\\n", " "))[1:]
+    included = {Path(name).resolve() for name in listed} - {path.resolve(), _HEADER}
+    digests = [hashlib.sha256(part).digest() for part in (own, *map(_read, sorted(included)))]
+    return digests[0].hex() if not included else hashlib.sha256(b"".join(digests)).hexdigest()
+
+
+def compiled(path: Path, digest: str) -> Path:
+    """The shared library of a file, from the cache where nothing that it is made of has changed.
+
+    `$CC` or `$CXX` names the compiler, and `$SLMPROF_SCHEME_FLAGS` more of its flags.
+
+    Args:
+        digest: of its sources.
+
+    Raises:
+        SchemeError: it does not compile; with what the compiler says. UsageError: there is no
+            compiler, or the cache cannot be written.
+    """
+    command = _command(path)
+    # Of another machine's instructions the same file is another library.
+    machine = (platform.machine(), proc_value(read("/proc/cpuinfo"), "flags"))
+    made_of = (
+        digest.encode(),
+        _HEADER.read_bytes(),
+        repr((command, _version(command[0]), machine)).encode(),
+    )
+    key = hashlib.sha256(b"\0".join(hashlib.sha256(part).digest() for part in made_of)).hexdigest()
+    folder = cache_folder() / "schemes"
+    target = folder / f"{file_stem(path.stem)}-{key[:16]}.so"
+    try:
+        if target.is_file():
+            return target
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".compiling-", dir=folder) as own:
+            made = Path(own) / target.name
+            _run([*command, "-o", str(made), str(path), "-lm"], path)
+            made.replace(target)
+    except OSError as error:
+        raise UsageError(
+            f"scheme: cannot write to {folder}: {error.strerror or error}; set SLMPROF_CACHE_DIR "
+            "to another folder"
+        ) from None
+    return target
+
+
+def _command(path: Path) -> list[str]:
+    variable, usual, standard = _LANGUAGES.get(path.suffix, _CPP)
+    compiler, *given = shlex.split(os.environ.get(variable, usual)) or [usual]
+    found = shutil.which(compiler)
+    if found is None:
+        raise UsageError(
+            f"scheme: there is no compiler {compiler} for {path.name}; install one, or name it "
+            f"with ${variable}"
+        )
+    is_arm = platform.machine() in ("aarch64", "arm64")
+    native = "-mcpu=native" if is_arm else "-march=native"
+    more = shlex.split(os.environ.get(_MORE_FLAGS, ""))
+    return [
+        found,
+        *given,
+        standard,
+        *_FLAGS,
+        native,
+        f"-I{INCLUDE}",
+        f"-I{path.resolve().parent}",
+        *more,
+    ]
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return read_input(path, MOST_FILE_BYTES)
+    except ValueError as error:
+        raise UsageError(f"scheme: {error}") from None
+
+
+def _version(compiler: str) -> str:
+    done = subprocess.run([compiler, "--version"], capture_output=True, check=False)
+    return done.stdout.decode(errors="replace")
+
+
+def _run(command: Sequence[str], path: Path) -> str:
+    try:
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            check=False,
+            timeout=_LONGEST_SECONDS,
+            stdin=subprocess.DEVNULL,
+        )
+    except subprocess.TimeoutExpired:
+        raise SchemeError(
+            f"{path.name}: the compiler took more than {_LONGEST_SECONDS:.0f} s"
+        ) from None
+    if done.returncode != 0:
+        lines = done.stderr.decode(errors="replace").strip().splitlines()
+        more = (
+            [f"... and {len(lines) - _MOST_LINES} lines more"] if len(lines) > _MOST_LINES else []
+        )
+        said = "\n".join([*lines[:_MOST_LINES], *more])
+        raise SchemeError(f"{path.name} does not compile:\n{said}")
+    return done.stdout.decode(errors="replace")
