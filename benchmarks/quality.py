@@ -26,7 +26,7 @@ from slmprof import quant
 _LEAST_SPEED = 0.95
 # Of figures with four digits.
 _MOST_DIFFERENCE = 1e-4
-_TRAINED = Path(__file__).parents[1] / "tests" / "models" / "trained.gguf"
+TRAINED = Path(__file__).parents[1] / "tests" / "models" / "trained.gguf"
 _FIGURES = {
     "perplexity": r"Mean PPL\(Q\)",
     "of the reference": r"Mean PPL\(base\)",
@@ -97,7 +97,7 @@ def compare_numbers(model: Path, text: Path, folder: Path, options: Any) -> list
 
 def main() -> int:
     arguments = parser(__doc__)
-    arguments.add_argument("--models", default=str(_TRAINED), help="trained GGUF files, by commas")
+    arguments.add_argument("--models", default=str(TRAINED), help="trained GGUF files, by commas")
     arguments.add_argument("--peers", type=Path, default=Path("build/peers/peers/bin"))
     arguments.add_argument("--file-type", default="Q8_0", help="whose numbers are compared")
     arguments.add_argument("--threads", type=int, default=2)
