@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 #include <new>
 
@@ -33,6 +34,11 @@ GuardedMemory::GuardedMemory(size_t size_bytes, Guard guard) {
     }
     std::memset(mapping_ + page, k_filling, inner);
     begin_ = mapping_ + page + (guard == Guard::behind ? inner - size_bytes : 0);
+}
+
+bool GuardedMemory::is_untouched(const void * bytes, size_t size_bytes) {
+    const auto * begin = static_cast<const unsigned char *>(bytes);
+    return std::all_of(begin, begin + size_bytes, [](unsigned char byte) { return byte == k_filling; });
 }
 
 GuardedMemory::~GuardedMemory() { munmap(mapping_, mapped_bytes_); }

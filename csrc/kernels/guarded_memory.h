@@ -19,6 +19,9 @@ class GuardedMemory {
     char *  bytes() const { return begin_; }
     float * floats() const { return reinterpret_cast<float *>(begin_); }
 
+    // Whether these bytes of one are still what they were at first.
+    static bool is_untouched(const void * bytes, size_t size_bytes);
+
     // From now on nothing may be written to it.
     void protect();
 

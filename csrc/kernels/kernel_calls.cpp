@@ -1,5 +1,6 @@
 #include "kernels/kernel_calls.h"
 
+#include "failures.h"
 #include "kernels/ggml_functions.h"
 #include "kernels/kernel_scheme.h"
 
@@ -12,6 +13,8 @@
 
 namespace slmprof {
 namespace {
+
+constexpr size_t k_gap = 5;
 
 float scale_of(const block_q8_K & block) { return block.d; }
 float scale_of(const block_q8_1 & block) {
@@ -84,7 +87,9 @@ std::vector<float> multiply_rows(const KernelScheme & scheme, Kernel kernel, con
     const size_t           column_bytes = scheme.column_bytes(n);
     const bool             is_arranged  = kernel != Kernel::dot && scheme.is_arranged();
     GuardedMemory          left(rows.n_rows * row_bytes, guard), right(n_columns * column_bytes, guard);
-    GuardedMemory          out(rows.n_rows * n_columns * sizeof(float), guard);
+    // Results of a chunk of rows lie apart from column to column: what is between them belongs to other threads.
+    const size_t           stride = rows.n_rows + (kernel == Kernel::gemm ? k_gap : 0);
+    GuardedMemory          out(((n_columns - 1) * stride + rows.n_rows) * sizeof(float), guard);
     if (is_arranged) {
         GuardedMemory plain(rows.n_rows * row_bytes, guard);
         fill(plain, rows.blocks, rows.n_rows * row_bytes);
@@ -104,7 +109,7 @@ std::vector<float> multiply_rows(const KernelScheme & scheme, Kernel kernel, con
     right.protect();
 
     if (kernel == Kernel::gemm) {
-        call.gemm(rows.n_per_row, rows.n_rows, left.bytes(), n_columns, right.bytes(), out.floats(), rows.n_rows);
+        call.gemm(rows.n_per_row, rows.n_rows, left.bytes(), n_columns, right.bytes(), out.floats(), stride);
     }
     for (size_t column = 0; column < n_columns && kernel != Kernel::gemm; column++) {
         float *      results = out.floats() + column * rows.n_rows;
@@ -117,7 +122,15 @@ std::vector<float> multiply_rows(const KernelScheme & scheme, Kernel kernel, con
             call.dot(rows.n_per_row, left.bytes() + row * row_bytes, own, results + row);
         }
     }
-    return { out.floats(), out.floats() + rows.n_rows * n_columns };
+    std::vector<float> results;
+    for (size_t column = 0; column < n_columns; column++) {
+        const float * own = out.floats() + column * stride;
+        results.insert(results.end(), own, own + rows.n_rows);
+        if (column + 1 < n_columns && !GuardedMemory::is_untouched(own + rows.n_rows, (stride - rows.n_rows) * sizeof(float))) {
+            throw SchemeFailure("gemm writes between the columns of its results: results[column * stride + row]");
+        }
+    }
+    return results;
 }
 
 std::vector<float> converted_values(const KernelScheme & scheme, const float * values, size_t n_columns, size_t n_per_row) {

@@ -12,7 +12,7 @@
  *         .pack = pack, .unpack = unpack, .dot = dot,
  *     };
  *
- * and `slmprof breakdown model.gguf --scheme file.c:my_scheme` runs a model with it. A row of a weight matrix is
+ * and `slmprof breakdown model.gguf@file.c:my_scheme` runs a model with it. A row of a weight matrix is
  * a whole number of blocks, one after the other. Every function is called by several threads at once and must
  * keep no state. Rows are as long as the model's; pointers to blocks are aligned to 1 byte, those to floats to 4.
  *
@@ -58,7 +58,7 @@ typedef struct slmprof_scheme {
 
     /* Optional: a layout of its own. When weights are loaded, each `group_rows` rows that lie one after the other
      * are arranged into as many bytes; gemv and gemm, which there must both be, then get whole groups only. Rows
-     * that are left over stay as they are, and `dot` multiplies them. So does what embeddings are looked up in. */
+     * that are left over stay as they are, and so do tables that embeddings are looked up in: `dot` multiplies them. */
     uint32_t group_rows;
     void (*arrange)(size_t n, const void * rows, void * group);
 } slmprof_scheme;

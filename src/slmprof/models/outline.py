@@ -35,7 +35,7 @@ def outline(model: ModelText, folder: Path, *, file_type: str | None = None) -> 
         ModelError: an unusable model, or an outline that cannot be written.
         UsageError: an unknown file type, or one whose tensor types depend on an importance matrix.
     """
-    source = ModelSource.parse(model)
+    source = ModelSource.parse(model).refuse_scheme()
     if not source.is_synthesised and file_type is None:
         # Without what only synthesis needs, which takes time to load.
         return check_gguf(source.path)

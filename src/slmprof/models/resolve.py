@@ -50,7 +50,7 @@ def resolve_model(model: ModelText, *, seed: int = 0) -> Path:
         ModelError: the file cannot be one, or the preset or configuration is unusable.
         UsageError: an unknown file type.
     """
-    source = ModelSource.parse(model)
+    source = ModelSource.parse(model).refuse_scheme()
     if source.is_synthesised:
         return _synthesize_into_cache(source, seed)
     return check_gguf(source.path)

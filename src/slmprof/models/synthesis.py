@@ -190,7 +190,7 @@ def plan_source(
     source: Source, file_type: str | None = None, seed: int = 0, *, tensor_types: TensorTypes = ()
 ) -> ModelPlan:
     """As `plan_model`, of a source; None is the type behind its `@`, or Q4_K_M."""
-    found = ModelSource.described(source)
+    found = ModelSource.described(source).refuse_scheme()
     named = file_type or found.file_type or DEFAULT_FILE_TYPE
     return plan_model(find_dimensions(found), named, seed, tensor_types=tensor_types)
 

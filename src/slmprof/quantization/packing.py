@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,8 +18,9 @@ from ..models.resolve import cache_folder, file_stem
 from ..models.synthesis import native_path
 from ..settings.recipe import Recipe
 from .assembly import write_outline
-from .plan import plan_quantization
+from .plan import obstacle, plan_quantization
 from .process import make
+from .schemes.compiler import MORE_FLAGS
 from .schemes.kernel_trial import try_kernels
 from .schemes.loaded import PackingScheme
 from .schemes.loading import load_scheme
@@ -37,7 +39,8 @@ def packed_file(path: Path, place: str, on_progress: OnProgress) -> tuple[Path, 
     try_kernels(scheme, [], on_progress)
     if is_packed(path):
         return path, scheme
-    content = repr((_CONTENT_VERSION, identify(path), scheme.info))
+    flags = os.environ.get(MORE_FLAGS)  # by which a file may choose what it packs
+    content = repr((_CONTENT_VERSION, identify(path), scheme.info, flags))
     digest = hashlib.sha256(content.encode()).hexdigest()[:12]
     folder = cache_folder() / "packed"
     target = folder / f"{file_stem(path.stem)}-{file_stem(scheme.info.name)}-{digest}.gguf"
@@ -45,7 +48,12 @@ def packed_file(path: Path, place: str, on_progress: OnProgress) -> tuple[Path, 
         folder.mkdir(parents=True, exist_ok=True)
         with _locked(target.with_suffix(".lock")):
             if not target.is_file():
-                make(path, target, Recipe.of(scheme=place), on_progress=_renamed(on_progress))
+                made = target.with_suffix(f".{os.getpid()}.gguf")
+                plan = make(path, made, Recipe.of(scheme=place), on_progress=_renamed(on_progress))
+                if plan.scheme is None or plan.scheme.digest != scheme.info.digest:
+                    made.unlink()
+                    raise SchemeError(f"{place} changed while it packed {path.name}; run it again")
+                made.replace(target)
     except OSError as error:
         raise ModelError(
             f"cannot write to the cache folder {folder}: {error.strerror or error}; set "
@@ -72,7 +80,10 @@ def packed_outline(
     scheme = _load(place)
     if is_packed(path):
         return path, scheme
-    plan = plan_quantization(model, path, Recipe.of(scheme=place), None, scheme)
+    recipe = Recipe.of(scheme=place)
+    plan = plan_quantization(model, path, recipe, None, scheme)
+    if reason := obstacle(plan, recipe, None):
+        raise UsageError(reason)
     target = folder / f"{file_stem(path.stem)}-{file_stem(scheme.info.name)}.gguf"
     guarded(path, lambda: write_outline(path, target, plan, scheme.info, None))
     return target, scheme

@@ -32,7 +32,7 @@ _MOST_NAMED = 3
 
 def source_of(model: str) -> ModelSource:
     """MODEL, in `SOURCE_TYPE` where it is synthesised in no other. Raises ModelError."""
-    source = ModelSource.parse(model)
+    source = ModelSource.parse(model).refuse_scheme()
     if not source.is_synthesised:
         return source
     return replace(source, file_type=source.file_type or SOURCE_TYPE)
@@ -119,7 +119,8 @@ def obstacle(plan: QuantizationPlan, recipe: Recipe, imatrix: Imatrix | None) ->
         types = ", ".join(sorted({tensor.source for tensor in again}))
         return (
             f"{len(again)} tensors of the source are quantized already ({types}); quantizing them "
-            "again loses accuracy: start from a file of floats, or give --allow-requantize"
+            "again loses accuracy: start from a file of floats, or give --allow-requantize to "
+            "`quant make`"
         )
     known = imatrix.weights if imatrix is not None else {}
     missing = [one for one in converted if one.needs_imatrix and one.tensor not in known]

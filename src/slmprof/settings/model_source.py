@@ -60,8 +60,8 @@ class ModelSource:
         text = os.fspath(model)
         if not text:
             raise ModelError(f"MODEL is empty; name {FORMS}")
-        before, at, scheme = text.rpartition("@")
-        if at and is_scheme_file(scheme) and not Path(text).exists():
+        before, scheme = _split_scheme(text)
+        if scheme is not None and not Path(text).exists():
             bare = cls.parse(before)
             if bare.scheme is not None:
                 raise ModelError(f"{text!r} names two schemes; a model has one")
@@ -118,7 +118,16 @@ class ModelSource:
         """The same model without its scheme."""
         if self.scheme is None:
             return self
-        return replace(self, text=self.text.rpartition("@")[0], scheme=None)
+        return replace(self, text=self.text[: -len(self.scheme) - 1], scheme=None)
+
+    def refuse_scheme(self) -> ModelSource:
+        """Itself, where a model is meant that no scheme has packed. Raises ModelError."""
+        if self.scheme is not None:
+            raise ModelError(
+                f"{self.text!r} names a scheme, which goes with a model that runs or is planned; "
+                "`quant dry-run` and `quant make` take it by --scheme"
+            )
+        return self
 
     @property
     def absolute(self) -> str:
@@ -140,6 +149,15 @@ class ModelSource:
         if self.scheme is not None:
             return f"{name}-{self.scheme.rpartition(':')[2]}"
         return f"{name}-{self.file_type}" if self.file_type else name
+
+
+def _split_scheme(text: str) -> tuple[str, str | None]:
+    """A MODEL and the scheme behind it. Its folders may have an @ in their names, too."""
+    found = [i for i, c in enumerate(text) if c == "@" and is_scheme_file(text[i + 1 :])]
+    for at in found:
+        if Path(text[at + 1 :].rpartition(":")[0]).is_file():
+            return text[:at], text[at + 1 :]
+    return (text[: found[-1]], text[found[-1] + 1 :]) if found else (text, None)
 
 
 def ignored_note(keys: Sequence[str], file_type: str | None) -> str:

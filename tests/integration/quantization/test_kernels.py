@@ -273,12 +273,14 @@ def test_quality_runs_the_kernels(tmp_path: Path) -> None:
         ("double sum = 0;", "double sum = zero;", "(?s)does not compile.*'?zero.*undeclared"),
         (".unpack = unpack, ", "", "it has no unpack"),
         ("/* MORE */", ".group_rows = 4,", "group_rows .* and arrange go together"),
+        ("results + c * stride", "results + c * n_rows", "gemm (writes between|disagrees)"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_a_scheme(
     old: str, new: str, message: str, models: dict[str, Path], tmp_path: Path
 ) -> None:
-    place = write_kernels(tmp_path, with_kernels(old, new))
+    text = FLOATS if old in FLOATS else ARRANGED
+    place = write_kernels(tmp_path, with_kernels(old, new, text))
     with pytest.raises(SchemeError, match=message):
         quant.apply(models["dense"], tmp_path / "made.gguf", scheme=place)
     with pytest.raises(SchemeError, match=message):
@@ -304,6 +306,15 @@ def test_kernels_that_crash_or_loop_end_their_own_process(
     with pytest.raises(EngineError, match=message):
         quant.apply(models["dense"], tmp_path / "made.gguf", scheme=place)
     assert [path.name for path in tmp_path.iterdir()] == ["kernels.c"]
+
+
+def test_commands_that_take_no_model_in_a_scheme_say_so(models: dict[str, Path]) -> None:
+    model = f"{models['dense']}@{Q4_0}:q4_0_again"
+    for arguments in (["quant", "dry-run", model], ["quant", "make", model, "-o", "x.gguf"]):
+        done = run(*arguments)
+        assert done.returncode == 2 and "by --scheme" in done.stderr, done.stderr
+    with pytest.raises(ModelError, match="names a scheme"):
+        slmprof.synthesize(f"preset:tiny@{Q4_0}:q4_0_again", "x.gguf")
 
 
 def test_a_scheme_without_kernels_runs_no_model(models: dict[str, Path]) -> None:

@@ -35,6 +35,41 @@ def test_what_a_text_means(
 
 
 @pytest.mark.parametrize(
+    ("text", "bare", "file_type", "short"),
+    [
+        ("a/b.gguf@s/mine.c:q3", "a/b.gguf", None, "b-q3"),
+        ("a/b@c.gguf@mine.py:Mine", "a/b@c.gguf", None, "b@c-Mine"),
+        ("preset:tiny@mine.cpp:q3", "preset:tiny", "F16", "tiny-q3"),
+        ("preset:tiny@F32@mine.c:q3", "preset:tiny@F32", "F32", "tiny-q3"),
+        ("hub/config.json@mine.c:q3", "hub/config.json", "F16", "hub-q3"),
+    ],
+)
+def test_a_model_in_a_scheme(text: str, bare: str, file_type: str | None, short: str) -> None:
+    source = ModelSource.parse(text)
+    assert (source.text, source.bare.text, source.file_type) == (text, bare, file_type)
+    assert source.short_name == short and source.bare.scheme is None
+    assert source.scheme == text.rpartition("@")[2]
+    with pytest.raises(ModelError, match="names a scheme, which goes with a model that runs"):
+        source.refuse_scheme()
+    assert source.bare.refuse_scheme() == source.bare
+    file = Path(text.rpartition("@")[2].rpartition(":")[0])
+    assert str(file.absolute()) in source.absolute
+
+
+def test_folders_of_a_scheme_may_have_an_at(tmp_path: Path) -> None:
+    folder = tmp_path / "me@corp"
+    folder.mkdir()
+    (folder / "mine.c").write_text("")
+    source = ModelSource.parse(f"m.gguf@{folder}/mine.c:q3")
+    assert source.bare.text == "m.gguf" and source.scheme == f"{folder}/mine.c:q3"
+
+
+def test_a_model_has_one_scheme() -> None:
+    with pytest.raises(ModelError, match="names two schemes"):
+        ModelSource.parse("a.gguf@x.c:a@y.c:b")
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ("", "MODEL is empty; name a GGUF file"),

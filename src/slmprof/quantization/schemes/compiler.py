@@ -23,7 +23,7 @@ _HEADER = INCLUDE / "slmprof_scheme.h"
 _FLAGS = ("-O3", "-fPIC", "-shared", "-Wall", "-Wl,-Bsymbolic")
 _LANGUAGES = {".c": ("CC", "cc", "-std=gnu11")}
 _CPP = ("CXX", "c++", "-std=gnu++17")
-_MORE_FLAGS = "SLMPROF_SCHEME_FLAGS"
+MORE_FLAGS = "SLMPROF_SCHEME_FLAGS"
 _LONGEST_SECONDS = 300.0
 _MOST_LINES = 20
 
@@ -36,7 +36,7 @@ def sources_digest(path: Path) -> str:
     """
     own = _read(path)
     found = _run([*_command(path), "-MM", "-MT", "it", str(path)], path)
-    listed = shlex.split(found.replace("\\\n", " "))[1:]
+    listed = shlex.split(found.replace("\\\n", " ").replace("$$", "$"))[1:]
     included = {Path(name).resolve() for name in listed} - {path.resolve(), _HEADER}
     digests = [hashlib.sha256(part).digest() for part in (own, *map(_read, sorted(included)))]
     return digests[0].hex() if not included else hashlib.sha256(b"".join(digests)).hexdigest()
@@ -92,7 +92,7 @@ def _command(path: Path) -> list[str]:
         )
     is_arm = platform.machine() in ("aarch64", "arm64")
     native = "-mcpu=native" if is_arm else "-march=native"
-    more = shlex.split(os.environ.get(_MORE_FLAGS, ""))
+    more = shlex.split(os.environ.get(MORE_FLAGS, ""))
     return [
         found,
         *given,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING
 
 from ...children.protocol import OnProgress, Progress
@@ -18,6 +18,7 @@ from .loaded import PackingScheme
 
 if TYPE_CHECKING:
     import numpy as np
+    from numpy.typing import NDArray
 
     from ... import _core
     from .loaded import Values
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 # Of the sum of the absolute values of the products: float32 in any order of adding stays far below.
 _MOST_ERROR = 1e-3
 _LONGEST_SECONDS = 10.0  # where microseconds are usual
+_MANY, _LONG = 37, 2048
 _GUARDS = ("behind", "before")
 _PACK = "pack and unpack"
 
@@ -43,8 +45,10 @@ def try_kernels(scheme: PackingScheme, n_per_rows: list[int], on_progress: OnPro
     for number, (kernel, n, guard) in enumerate(steps):
         stage = f"trying {kernel} of {scheme.info.name} on rows of {n}"
         on_progress(Progress(stage, number, len(steps)))
-        with _limited(f"{scheme.info.name}: {kernel} does not return on rows of {n}", on_progress):
-            _try(scheme, native, kernel, n, guard)
+        limit = _limited(
+            f"{scheme.info.name}: {kernel} does not return on rows of {n}", on_progress
+        )
+        _try(scheme, kernel, n, guard, limit)
 
 
 def _lengths(native: _core.KernelScheme, n_per_rows: list[int]) -> list[int]:
@@ -55,26 +59,52 @@ def _lengths(native: _core.KernelScheme, n_per_rows: list[int]) -> list[int]:
 
 
 def _try(
-    scheme: PackingScheme, native: _core.KernelScheme, kernel: str, n: int, guard: str
+    scheme: PackingScheme, kernel: str, n: int, guard: str, limit: AbstractContextManager[None]
 ) -> None:
     import numpy as np
 
+    native = scheme.native
+    assert native is not None
     rng = np.random.default_rng(n)
     if kernel == _PACK:
-        native.unpack(native.pack(rng.standard_normal(n).astype(np.float32), guard=guard), guard)
+        with limit:
+            packed = native.pack(rng.standard_normal(n).astype(np.float32), guard=guard)
+            native.unpack(packed, guard)
         return
+    # More than any tile of rows or columns has, and numbers that leave rests of it.
     group = native.group_rows or 1
-    n_rows = 3 * group if kernel != "dot" else 3
-    for n_columns in (1, 2, 5) if kernel == "gemm" else (1, 2):
-        rows = rng.standard_normal((n_rows, n)).astype(np.float32)
-        columns = rng.standard_normal((n_columns, n)).astype(np.float32)
-        blocks = np.ascontiguousarray(scheme.pack(rows.copy()))
-        weights = scheme.unpack(blocks).reshape(n_rows, n).astype(np.float64)
-        activations = native.converted(columns).astype(np.float64)
+    n_rows = 3 if kernel == "dot" else -(-(_MANY if n < _LONG else 3) // group) * group + group
+    n_columns = _MANY // 2 if kernel == "gemm" and n < _LONG else 3
+    rows = rng.standard_normal((n_rows, n)).astype(np.float32)
+    columns = rng.standard_normal((n_columns, n)).astype(np.float32)
+    blocks = np.ascontiguousarray(scheme.pack(rows.copy()))
+    weights = scheme.unpack(blocks).reshape(n_rows, n).astype(np.float64)
+    activations = native.converted(columns).astype(np.float64)
+    with limit:
+        found = _multiplied(scheme, kernel, blocks, columns, guard)
+    expected = activations @ weights.T
+    size = np.abs(activations) @ np.abs(weights).T
+    _check(scheme, kernel, n, found, expected, size)
+
+
+def _multiplied(
+    scheme: PackingScheme, kernel: str, blocks: NDArray[np.uint8], columns: Values, guard: str
+) -> Values:
+    """All columns, of gemm once more in pairs and alone: its last tiles are short ones."""
+    import numpy as np
+
+    from ... import _core
+
+    native = scheme.native
+    assert native is not None
+    try:
         found = native.multiply(kernel, blocks, columns, guard)
-        expected = activations @ weights.T
-        size = np.abs(activations) @ np.abs(weights).T
-        _check(scheme, kernel, n, found, expected, size)
+        if kernel == "gemm":
+            found[:2] = native.multiply(kernel, blocks, columns[:2], guard)
+            found[2:3] = native.multiply(kernel, blocks, columns[2:3], guard)
+    except _core.NativeSchemeError as error:
+        raise SchemeError(f"{scheme.info.name}: {error}") from None
+    return np.ascontiguousarray(found)
 
 
 def _check(

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ...errors import SchemeError
-from .block_scheme import BlockScheme
-from .loaded import LoadedScheme
+from .loaded import LoadedScheme, PackingScheme
 
 if TYPE_CHECKING:
     import numpy as np
@@ -76,7 +75,7 @@ def _try_alone(scheme: LoadedScheme, noise: Values, found: np.ndarray) -> None:
     )
     first_and_last = found.reshape(parts.shape)[:: len(parts) - 1]
     if not np.array_equal(alone, first_and_last):
-        what = "block" if isinstance(scheme, BlockScheme) else "row"
+        what = "block" if isinstance(scheme, PackingScheme) else "row"
         hint = "" if what == "block" else "; declare it with @Scheme(whole_tensors=True)"
         raise SchemeError(
             f"{scheme.info.name} gives back other values of a {what} alone than of the same one "
