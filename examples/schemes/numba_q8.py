@@ -21,7 +21,7 @@ _DOT = types.void(
 )  # fmt: skip
 
 
-@cfunc(_DOT)  # type: ignore[untyped-decorator, unused-ignore]
+@cfunc(_DOT)
 def dot(n: Any, row: Any, activations: Any, result: Any) -> None:
     """A row times a column of floats, as slmprof_scheme.h has it."""
     n_blocks = n // BLOCK

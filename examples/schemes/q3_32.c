@@ -3,11 +3,8 @@
 
 #include <math.h>
 #include <slmprof_scheme.h>
-#include <string.h>
 
-#if defined(__AVX2__)
-#    include <immintrin.h>
-#endif
+#include "q8_0.h"
 
 enum { BLOCK = 32, QUARTER = BLOCK / 4, OFFSET = 4 };
 
@@ -17,20 +14,6 @@ typedef struct {
     uint8_t low[QUARTER];
     uint8_t high[QUARTER / 2];
 } block;
-
-/* ggml's q8_0, as bytes. */
-typedef struct {
-    uint8_t scale[2];
-    int8_t  values[BLOCK];
-} column_block;
-
-static float half_at(const uint8_t * bytes) {
-    const uint32_t half = bytes[0] | (uint32_t) bytes[1] << 8;
-    const uint32_t bits = (half & 0x8000u) << 16 | (half & 0x7fffu) << 13;
-    float          value;
-    memcpy(&value, &bits, sizeof(value));
-    return value * 0x1p112f; /* between the two biases of exponents */
-}
 
 /* Cut off, not rounded: codes are chosen for the scale that is left. */
 static void put_half(float value, uint8_t * bytes) {
@@ -139,13 +122,11 @@ static void dot(size_t n, const void * row, const void * activations, float * re
         const __m256i y     = _mm256_loadu_si256((const __m256i *) column[b].values);
         const __m256i four  = _mm256_maddubs_epi16(_mm256_set1_epi8(OFFSET), y);
         const __m256i pairs = _mm256_sub_epi16(_mm256_maddubs_epi16(codes_of(packed + b), y), four);
-        const __m256  dots  = _mm256_cvtepi32_ps(_mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+        const __m256  dots  = add_pairs(pairs);
         const __m256  scale = _mm256_set1_ps(half_at(packed[b].scale) * half_at(column[b].scale));
         sum                 = _mm256_add_ps(sum, _mm256_mul_ps(dots, scale));
     }
-    __m128 four = _mm_add_ps(_mm256_castps256_ps128(sum), _mm256_extractf128_ps(sum, 1));
-    four        = _mm_add_ps(four, _mm_movehl_ps(four, four));
-    *result     = _mm_cvtss_f32(four) + _mm_cvtss_f32(_mm_movehdup_ps(four));
+    *result = sum_of(sum);
 }
 #else
 static void dot(size_t n, const void * row, const void * activations, float * result) {

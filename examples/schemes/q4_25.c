@@ -5,11 +5,9 @@
 
 #include <math.h>
 #include <slmprof_scheme.h>
-#include <string.h>
 
-#if defined(__AVX2__)
-#    include <immintrin.h>
-#endif
+#include "q8_0.h"
+
 #if defined(__AVX512VNNI__) && defined(__AVX512BW__) && defined(__AVX512VL__)
 #    define HAS_GROUPS 1
 #endif
@@ -22,22 +20,9 @@ typedef struct {
     uint8_t scale;
 } block;
 
-/* ggml's q8_0. Bytes only, so that a pointer to it may be aligned to 1. */
-typedef struct {
-    uint8_t scale[2]; /* a half */
-    int8_t  values[BLOCK];
-} column_block;
-
 /* Fitted to blocks of Gaussian noise (Lloyd's algorithm). It is not symmetric: the sign of a scale turns it round,
  * so that the longer side is where the block has its largest weight. */
 static const int8_t codebook[VALUES] = { -127, -100, -80, -63, -48, -35, -22, -9, 3, 15, 28, 42, 56, 73, 93, 123 };
-
-static float half_to_float(unsigned half) {
-    const uint32_t bits = (half & 0x8000u) << 16 | (half & 0x7fffu) << 13;
-    float          value;
-    memcpy(&value, &bits, sizeof(value));
-    return value * 0x1p112f; /* between the two biases of exponents; right for subnormal halves, too */
-}
 
 /* A scale is a sign, 4 bits of exponent and 3 of mantissa: a half without the bits that it does without, and smaller
  * by a constant. So weights reach from 1e-7 to 14.9. */
@@ -135,10 +120,6 @@ static void unpack(const void * blocks, float * weights, size_t n_blocks) {
     }
 }
 
-static float column_scale(const column_block * column) {
-    return half_to_float(column->scale[0] | (unsigned) column->scale[1] << 8);
-}
-
 #if defined(__AVX2__)
 static void dot(size_t n, const void * row, const void * activations, float * result) {
     const block *        packed = row;
@@ -152,13 +133,11 @@ static void dot(size_t n, const void * row, const void * activations, float * re
         const __m256i y       = _mm256_loadu_si256((const __m256i *) column[b].values);
         /* Products are of numbers without a sign and numbers with one: signs of weights go to the activations. */
         const __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(y, w));
-        const __m256  dots  = _mm256_cvtepi32_ps(_mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
-        const float   scale = scale_value(packed[b].scale) * column_scale(&column[b]);
+        const __m256  dots  = add_pairs(pairs);
+        const float   scale = scale_value(packed[b].scale) * half_at(column[b].scale);
         sum                 = _mm256_add_ps(sum, _mm256_mul_ps(dots, _mm256_set1_ps(scale)));
     }
-    __m128 four = _mm_add_ps(_mm256_castps256_ps128(sum), _mm256_extractf128_ps(sum, 1));
-    four        = _mm_add_ps(four, _mm_movehl_ps(four, four));
-    *result     = _mm_cvtss_f32(four) + _mm_cvtss_f32(_mm_movehdup_ps(four));
+    *result = sum_of(sum);
 }
 #else
 static void dot(size_t n, const void * row, const void * activations, float * result) {
@@ -171,7 +150,7 @@ static void dot(size_t n, const void * row, const void * activations, float * re
             products += codebook[packed[b].codes[i] & 15] * column[b].values[i];
             products += codebook[packed[b].codes[i] >> 4] * column[b].values[i + HALF];
         }
-        sum += scale_value(packed[b].scale) * column_scale(&column[b]) * (float) products;
+        sum += scale_value(packed[b].scale) * half_at(column[b].scale) * (float) products;
     }
     *result = sum;
 }

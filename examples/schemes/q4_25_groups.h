@@ -41,7 +41,7 @@ static void take_notes(const column_block * column, size_t n_blocks, column_note
         __m128i       four  = _mm_add_epi32(_mm256_castsi256_si128(eight), _mm256_extracti128_si256(eight, 1));
         four                = _mm_add_epi32(four, _mm_unpackhi_epi64(four, four));
         const int32_t sum   = _mm_cvtsi128_si32(four) + _mm_extract_epi32(four, 1);
-        notes[b]            = (column_note) { column_scale(&column[b]) * SCALE_UNIT, -128 * sum };
+        notes[b]            = (column_note) { half_at(column[b].scale) * SCALE_UNIT, -128 * sum };
     }
 }
 

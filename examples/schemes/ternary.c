@@ -3,13 +3,10 @@
 
 #include <math.h>
 #include <slmprof_scheme.h>
-#include <string.h>
 
-#if defined(__AVX2__)
-#    include <immintrin.h>
-#endif
+#include "q8_0.h"
 
-enum { BLOCK = 64, COLUMN = 32, QUARTER = BLOCK / 4 };
+enum { BLOCK = 64, QUARTER = BLOCK / 4 };
 
 /* Weight i has its code, 0 to 2, in codes[i % 16] at 2 * (i / 16). */
 typedef struct {
@@ -17,25 +14,11 @@ typedef struct {
     uint8_t codes[QUARTER];
 } block;
 
-/* ggml's q8_0, as bytes: two of them for each block. */
-typedef struct {
-    uint8_t scale[2];
-    int8_t  values[COLUMN];
-} column_block;
-
 static float scale_of(const block * packed) {
     const uint32_t bits = (uint32_t) packed->scale[0] << 16 | (uint32_t) packed->scale[1] << 24;
     float          value;
     memcpy(&value, &bits, sizeof(value));
     return value;
-}
-
-static float column_scale(const column_block * column) {
-    const uint32_t half = column->scale[0] | (uint32_t) column->scale[1] << 8;
-    const uint32_t bits = (half & 0x8000u) << 16 | (half & 0x7fffu) << 13;
-    float          value;
-    memcpy(&value, &bits, sizeof(value));
-    return value * 0x1p112f; /* between the two biases of exponents */
 }
 
 /* The mean of what is not rounded to 0, where that begins at 0.7 times the mean of all: near the least error for
@@ -93,8 +76,7 @@ static inline __m256 products(__m256i codes, const column_block * column, float 
     const __m256i y     = _mm256_loadu_si256((const __m256i *) column->values);
     const __m256i once  = _mm256_maddubs_epi16(_mm256_set1_epi8(1), y);
     const __m256i pairs = _mm256_sub_epi16(_mm256_maddubs_epi16(codes, y), once);
-    const __m256  dots  = _mm256_cvtepi32_ps(_mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
-    return _mm256_mul_ps(dots, _mm256_set1_ps(scale * column_scale(column)));
+    return _mm256_mul_ps(add_pairs(pairs), _mm256_set1_ps(scale * half_at(column->scale)));
 }
 
 static void dot(size_t n, const void * row, const void * activations, float * result) {
@@ -111,9 +93,7 @@ static void dot(size_t n, const void * row, const void * activations, float * re
         sum                  = _mm256_add_ps(sum, products(first, column, scale));
         sum                  = _mm256_add_ps(sum, products(second, column + 1, scale));
     }
-    __m128 four = _mm_add_ps(_mm256_castps256_ps128(sum), _mm256_extractf128_ps(sum, 1));
-    four        = _mm_add_ps(four, _mm_movehl_ps(four, four));
-    *result     = _mm_cvtss_f32(four) + _mm_cvtss_f32(_mm_movehdup_ps(four));
+    *result = sum_of(sum);
 }
 #else
 static void dot(size_t n, const void * row, const void * activations, float * result) {
@@ -123,10 +103,10 @@ static void dot(size_t n, const void * row, const void * activations, float * re
     for (size_t b = 0; b < n / BLOCK; b++) {
         for (int part = 0; part < 2; part++, column++) {
             int32_t products = 0;
-            for (int i = 0; i < COLUMN; i++) {
-                products += code_at(packed + b, part * COLUMN + i) * column->values[i];
+            for (int i = 0; i < COLUMN_BLOCK; i++) {
+                products += code_at(packed + b, part * COLUMN_BLOCK + i) * column->values[i];
             }
-            sum += scale_of(packed + b) * column_scale(column) * (float) products;
+            sum += scale_of(packed + b) * half_at(column->scale) * (float) products;
         }
     }
     *result = sum;
