@@ -1,5 +1,7 @@
 #include "kernels/ggml_functions.h"
 
+#include "gguf/header.h"
+
 #include "ggml-cpu-impl.h"
 #include "ggml-cpu.h"
 #include "ggml.h"
@@ -7,9 +9,9 @@
 #    include "llamafile/sgemm.h"
 #endif
 
-#include <strings.h>
-
+#include <cstring>
 #include <memory>
+#include <stdexcept>
 
 namespace slmprof {
 namespace {
@@ -17,13 +19,11 @@ namespace {
 ggml_type as_type(int type) { return static_cast<ggml_type>(type); }
 
 int find_type(const char * name) {
-    for (int type = 0; type < GGML_TYPE_COUNT; type++) {
-        const char * known = ggml_type_name(as_type(type));
-        if (known != nullptr && ggml_blck_size(as_type(type)) > 0 && strcasecmp(known, name) == 0) {
-            return type;
-        }
+    try {
+        return tensor_type_from_name(name);
+    } catch (const std::invalid_argument &) {
+        return -1;
     }
-    return -1;
 }
 
 size_t block_size(int type) { return static_cast<size_t>(ggml_blck_size(as_type(type))); }
@@ -33,13 +33,22 @@ void quantize(int type, const float * weights, void * blocks, size_t n_rows, siz
     ggml_quantize_chunk(as_type(type), weights, blocks, 0, static_cast<int64_t>(n_rows), static_cast<int64_t>(n), importance);
 }
 
+// For float32 ggml has no functions.
 void dequantize(int type, const void * blocks, float * weights, size_t n) {
+    if (type == GGML_TYPE_F32) {
+        std::memcpy(weights, blocks, n * sizeof(float));
+        return;
+    }
     ggml_get_type_traits(as_type(type))->to_float(blocks, weights, static_cast<int64_t>(n));
 }
 
 int activations_of(int type) { return ggml_get_type_traits_cpu(as_type(type))->vec_dot_type; }
 
 void convert(int type, const float * values, void * activations, size_t n) {
+    if (type == GGML_TYPE_F32) {
+        std::memcpy(activations, values, n * sizeof(float));
+        return;
+    }
     ggml_get_type_traits_cpu(as_type(type))->from_float(values, activations, static_cast<int64_t>(n));
 }
 
@@ -86,7 +95,8 @@ int gemm(int type, size_t n, size_t n_rows, const void * rows, size_t n_columns,
 const slmprof_ggml * ggml_functions() {
     static const slmprof_ggml functions = { SLMPROF_SCHEME_ABI, find_type,      block_size, row_bytes, quantize,
                                             dequantize,         activations_of, convert,    dot,       gemm };
-    ggml_cpu_init();  // its tables, which a model would fill
+    static const bool is_ready = (ggml_cpu_init(), true);  // its tables, which a model would fill
+    (void) is_ready;
     return &functions;
 }
 

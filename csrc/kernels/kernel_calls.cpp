@@ -39,16 +39,7 @@ void convert_back(ggml_type type, const void * activations, float * values, size
     switch (type) {
         case GGML_TYPE_Q8_K: read(static_cast<const block_q8_K *>(activations), QK_K); break;
         case GGML_TYPE_Q8_1: read(static_cast<const block_q8_1 *>(activations), QK8_1); break;
-        case GGML_TYPE_F32:  std::memcpy(values, activations, n * sizeof(float)); break;
         default:             ggml_functions()->dequantize(type, activations, values, n); break;
-    }
-}
-
-void convert(const KernelScheme & scheme, const float * values, char * activations, size_t n) {
-    if (scheme.activations() == GGML_TYPE_F32) {
-        std::memcpy(activations, values, n * sizeof(float));
-    } else {
-        ggml_functions()->convert(scheme.activations(), values, activations, n);
     }
 }
 
@@ -104,7 +95,7 @@ std::vector<float> multiply_rows(const KernelScheme & scheme, Kernel kernel, con
         fill(left, rows.blocks, rows.n_rows * row_bytes);
     }
     for (size_t column = 0; column < n_columns; column++) {
-        convert(scheme, columns + column * rows.n_per_row, right.bytes() + column * column_bytes, rows.n_per_row);
+        ggml_functions()->convert(scheme.activations(), columns + column * rows.n_per_row, right.bytes() + column * column_bytes, rows.n_per_row);
     }
     right.protect();
 
@@ -137,7 +128,7 @@ std::vector<float> converted_values(const KernelScheme & scheme, const float * v
     std::vector<float> found(n_columns * n_per_row);
     std::vector<char>  activations(scheme.column_bytes(static_cast<int64_t>(n_per_row)));
     for (size_t column = 0; column < n_columns; column++) {
-        convert(scheme, values + column * n_per_row, activations.data(), n_per_row);
+        ggml_functions()->convert(scheme.activations(), values + column * n_per_row, activations.data(), n_per_row);
         convert_back(scheme.activations(), activations.data(), found.data() + column * n_per_row, n_per_row);
     }
     return found;

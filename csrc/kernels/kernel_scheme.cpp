@@ -7,7 +7,6 @@
 #include "ggml-cpu.h"
 
 #include <dlfcn.h>
-#include <strings.h>
 
 #include <utility>
 
@@ -17,19 +16,18 @@ namespace {
 constexpr uint32_t k_most_block = 1 << 16;
 constexpr uint32_t k_most_group = 256;
 
+// ggml has functions to convert to them, and here there is a way back.
+bool is_of_activations(ggml_type type) {
+    const bool is_readable = ggml_get_type_traits(type)->to_float != nullptr || type == GGML_TYPE_Q8_K || type == GGML_TYPE_Q8_1;
+    return type == GGML_TYPE_F32 || (ggml_get_type_traits_cpu(type)->from_float != nullptr && is_readable);
+}
+
 ggml_type activations_of(const std::string & name) {
-    for (int i = 0; i < GGML_TYPE_COUNT; i++) {
-        const auto   type  = static_cast<ggml_type>(i);
-        const char * known = ggml_type_name(type);
-        if (known == nullptr || ggml_blck_size(type) <= 0 || strcasecmp(known, name.c_str()) != 0) {
-            continue;
-        }
-        const bool is_readable = ggml_get_type_traits(type)->to_float != nullptr || type == GGML_TYPE_Q8_K || type == GGML_TYPE_Q8_1;
-        if (type == GGML_TYPE_F32 || (ggml_get_type_traits_cpu(type)->from_float != nullptr && is_readable)) {
-            return type;
-        }
+    const int type = ggml_functions()->type(name.c_str());
+    if (type < 0 || !is_of_activations(static_cast<ggml_type>(type))) {
+        throw SchemeFailure("activations '" + name + "': ggml converts no activations to such a type");
     }
-    throw SchemeFailure("activations '" + name + "': ggml converts no activations to such a type");
+    return static_cast<ggml_type>(type);
 }
 
 }  // namespace
