@@ -77,6 +77,22 @@ def test_floats_through_the_door_compute_what_floats_do(
             assert np.allclose(one, other, rtol=1e-3, atol=1e-3 * np.abs(one).max()), settings
 
 
+def test_a_scheme_in_cpp(models: dict[str, Path], tmp_path: Path) -> None:
+    casts = {
+        "const float * a = row;": "const float * a = static_cast<const float *>(row);",
+        "const float * b = activations;":
+            "const float * b = static_cast<const float *>(activations);",
+        "(void) importance;": "static_cast<void>(importance);",
+    }  # fmt: skip
+    text = FLOATS
+    for old, new in casts.items():
+        text = with_kernels(old, new, text)
+    place = write_kernels(tmp_path, text, "kernels.cpp")
+    before, after = logits(str(models["dense"])), logits(f"{models['dense']}@{place}")
+    for one, other in zip(before, after, strict=True):
+        assert np.allclose(one, other, rtol=1e-3, atol=1e-3 * np.abs(one).max())
+
+
 @pytest.mark.parametrize("n_tokens", [1, 2, 50])
 def test_q4_0_through_the_door_is_q4_0_to_the_bit(n_tokens: int, tmp_path: Path) -> None:
     built_in = quant.apply(TRAINED, tmp_path / "q4_0.gguf", file_type="Q4_0", pure=True)
