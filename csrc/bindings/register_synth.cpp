@@ -98,6 +98,15 @@ void register_synth(py::module_ & module) {
                "The ggml type of each (name, shape) that llama-quantize would choose, (pattern, type) pairs first. "
                "Raises ValueError.");
 
+    module.def("weight_types", [] {
+        py::list found;
+        for (const ggml_type type : slmprof::weight_types()) {
+            found.append(py::make_tuple(ggml_type_name(type), ggml_blck_size(type), ggml_type_size(type),
+                                        ggml_is_quantized(type)));
+        }
+        return found;
+    }, "Name, weights and bytes of a block, and whether it is quantized, of each type that a file can hold weights in.");
+
     module.def("tensor_size_bytes",
                [](const std::string & type, const std::vector<int64_t> & shape) {
                    return slmprof::tensor_size_bytes(slmprof::tensor_type_from_name(type), shape);

@@ -1,5 +1,7 @@
 #include "quant/recipe.h"
 
+#include "llama-ext.h"
+
 #include <algorithm>
 #include <cctype>
 #include <stdexcept>
@@ -15,8 +17,32 @@ std::string to_upper(std::string text) {
 
 } // namespace
 
+namespace {
+
+using FileTypes = std::vector<std::pair<std::string, int>>;
+
+// Those of a fork, under the names of their own tensor types.
+FileTypes with_others(FileTypes known) {
+    for (int number = 0; number < LLAMA_FTYPE_GUESSED; ++number) {
+        const ggml_type type  = llama_ftype_get_default_type(llama_ftype(number));
+        const auto      is_it = [number](const auto & one) { return one.second == number; };
+        if (type == GGML_TYPE_COUNT || !ggml_is_quantized(type) || number == LLAMA_FTYPE_MOSTLY_IQ3_XXS ||
+            std::any_of(known.begin(), known.end(), is_it)) {
+            continue;
+        }
+        const std::string name  = to_upper(ggml_type_name(type));
+        const auto        is_so = [&name](const auto & one) { return one.first == name; };
+        if (std::none_of(known.begin(), known.end(), is_so)) {
+            known.emplace_back(name, number);
+        }
+    }
+    return known;
+}
+
+} // namespace
+
 const std::vector<std::pair<std::string, int>> & synth_file_types() {
-    static const std::vector<std::pair<std::string, int>> k_file_types = {
+    static const FileTypes k_file_types = with_others({
         { "F32", LLAMA_FTYPE_ALL_F32 },               { "F16", LLAMA_FTYPE_MOSTLY_F16 },
         { "BF16", LLAMA_FTYPE_MOSTLY_BF16 },          { "Q8_0", LLAMA_FTYPE_MOSTLY_Q8_0 },
         { "Q6_K", LLAMA_FTYPE_MOSTLY_Q6_K },          { "Q5_K_M", LLAMA_FTYPE_MOSTLY_Q5_K_M },
@@ -34,7 +60,7 @@ const std::vector<std::pair<std::string, int>> & synth_file_types() {
         { "IQ1_S", LLAMA_FTYPE_MOSTLY_IQ1_S },        { "TQ2_0", LLAMA_FTYPE_MOSTLY_TQ2_0 },
         { "TQ1_0", LLAMA_FTYPE_MOSTLY_TQ1_0 },        { "MXFP4_MOE", LLAMA_FTYPE_MOSTLY_MXFP4_MOE },
         { "Q2_0", LLAMA_FTYPE_MOSTLY_Q2_0 },          { "Q1_0", LLAMA_FTYPE_MOSTLY_Q1_0 },
-    };
+    });
     return k_file_types;
 }
 

@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <exception>
 #include <memory>
+#include <numeric>
 #include <regex>
 #include <stdexcept>
 
@@ -25,12 +26,6 @@ struct QuantizerDeleter { void operator()(quantize_state_impl * state) const { l
 int layer_of(const std::string & name) {
     int layer = -1;
     return std::sscanf(name.c_str(), "blk.%d.", &layer) == 1 ? layer : -1;
-}
-
-// Types that ggml computes with but that no file holds as weights.
-bool is_weight_type(ggml_type type) {
-    return ggml_is_quantized(type) ? type != GGML_TYPE_Q8_1 && type != GGML_TYPE_Q8_K
-                                   : type == GGML_TYPE_F32 || type == GGML_TYPE_F16 || type == GGML_TYPE_BF16;
 }
 
 std::regex compile(const std::string & pattern) {
@@ -112,14 +107,37 @@ void check_named_types(const std::vector<TensorSpec> & tensors, const Recipe & r
     }
 }
 
-// The tensor with rows that every block divides.
+// The shortest row that every block divides; a fork may have blocks of any size.
+int64_t common_row() {
+    int64_t row = 1;
+    for (const ggml_type type : weight_types()) {
+        row = std::lcm(row, int64_t(ggml_blck_size(type)));
+    }
+    return row;
+}
+
 TensorSpec padded(TensorSpec tensor) {
-    constexpr int64_t k_largest_block = 256;
-    tensor.shape[0] = (tensor.shape[0] + k_largest_block - 1) / k_largest_block * k_largest_block;
+    static const int64_t k_row = common_row();
+    tensor.shape[0] = (tensor.shape[0] + k_row - 1) / k_row * k_row;
     return tensor;
 }
 
 } // namespace
+
+bool is_weight_type(ggml_type type) {
+    return ggml_is_quantized(type) ? type != GGML_TYPE_Q8_1 && type != GGML_TYPE_Q8_K
+                                   : type == GGML_TYPE_F32 || type == GGML_TYPE_F16 || type == GGML_TYPE_BF16;
+}
+
+std::vector<ggml_type> weight_types() {
+    std::vector<ggml_type> found;
+    for (int type = 0; type < GGML_TYPE_COUNT; ++type) {
+        if (ggml_blck_size(ggml_type(type)) > 0 && is_weight_type(ggml_type(type))) {
+            found.push_back(ggml_type(type));
+        }
+    }
+    return found;
+}
 
 std::vector<size_t> loader_order(const std::vector<TensorSpec> & tensors) {
     std::vector<size_t> order(tensors.size());

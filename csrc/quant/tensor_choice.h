@@ -30,6 +30,12 @@ struct QuantizerHints {
     uint32_t    head_dim_v = 0;
 };
 
+// Types that a file can hold weights in: not those that ggml computes with alone.
+bool is_weight_type(ggml_type type);
+
+// All of them in this llama.cpp, a fork's own ones included.
+std::vector<ggml_type> weight_types();
+
 // What becomes of a tensor.
 struct TensorChoice {
     ggml_type type  = GGML_TYPE_F32;

@@ -283,6 +283,7 @@ def choose_tensor_types(
     head_dim: int, patterns: Sequence[tuple[str, str]] = ...,
 ) -> list[str]: ...
 # fmt: on
+def weight_types() -> list[tuple[str, int, int, bool]]: ...  # name, block, its bytes, is quantized
 def tensor_size_bytes(type: str, shape: Sequence[int]) -> int: ...
 def write_random_gguf(
     path: str,

@@ -6,21 +6,13 @@ import functools
 
 from ..profiles.tables import TensorType
 
-_BLOCK_SIZES = (1, 32, 64, 128, 256)
-
 
 @functools.cache
 def weight_types() -> dict[str, TensorType]:
-    """The types by ggml's names."""
+    """The types by ggml's names, with those of a fork."""
     from .. import _core
 
-    found = {}
-    for name in _core.arithmetic_types():
-        for block_size in _BLOCK_SIZES:
-            try:
-                type_size = _core.tensor_size_bytes(name, (block_size,))
-            except ValueError:
-                continue  # the row does not divide
-            found[name] = TensorType(block_size, type_size, is_quantized=block_size > 1)
-            break
-    return found
+    return {
+        name: TensorType(block_size, type_size, is_quantized=is_quantized)
+        for name, block_size, type_size, is_quantized in _core.weight_types()
+    }
