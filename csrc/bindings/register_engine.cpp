@@ -28,6 +28,12 @@ template <typename T> std::vector<T> to_vector(const py::array_t<T, py::array::c
 }
 
 using Tokens = py::array_t<int32_t, py::array::c_style | py::array::forcecast>;
+using Bytes  = py::array_t<uint8_t, py::array::c_style>;
+
+void write_weight(Engine & engine, const std::string & tensor, size_t begin, const Bytes & bytes) {
+    const std::vector<uint8_t> copy(bytes.data(), bytes.data() + bytes.size());
+    unlocked([&] { engine.write_weight(tensor, begin, copy); });
+}
 
 // The consumer gets a copy, which is its own: llama.cpp writes the next batch to the same place.
 void score(Engine & engine, const Tokens & tokens, const py::function & consumer, int32_t first) {
@@ -118,6 +124,7 @@ void register_engine(py::module_ & module) {
                  unlocked([&] { engine.fill(ids); });
              },
              py::arg("tokens"))
+        .def("write_weight", &write_weight, py::arg("tensor"), py::arg("begin"), py::arg("bytes"))
         .def("score", &score, py::arg("tokens"), py::arg("consumer"), py::arg("first") = 0)
         .def("rest", [](Engine & engine) { unlocked([&] { engine.rest(); }); })
         .def("prefill", run(Phase::prefill), py::arg("tokens"), py::arg("pass_kind"), py::arg("repeat") = 0,

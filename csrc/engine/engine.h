@@ -51,7 +51,7 @@ class Engine {
     Observation observe(const std::string & point) const { const Turn turn(*this); return look(point); }
     const std::vector<Observation> & observations() const { return observations_; }
 
-    // As Context and Stepper have them.
+    // As Model, Context and Stepper have them.
     bool truncate(int32_t n_past) { const Turn turn(*this); return context_->truncate(n_past); }
     void fill(const std::vector<int32_t> & tokens) { const Turn turn(*this); context_->fill(tokens); }
     void score(const std::vector<int32_t> & tokens, const LogitsConsumer & consume, int32_t first) {
@@ -61,6 +61,10 @@ class Engine {
     void run_observed(const std::vector<int32_t> & tokens, GraphObserver & observer) {
         const Turn turn(*this);
         context_->run_observed(tokens, observer);
+    }
+    void write_weight(const std::string & tensor, size_t begin, const std::vector<uint8_t> & bytes) {
+        const Turn turn(*this);
+        model_->write_weight(tensor, begin, bytes);
     }
     void run(const std::vector<int32_t> & tokens, const Steps & steps, const std::function<void()> & check) {
         const Turn turn(*this);

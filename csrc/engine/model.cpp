@@ -7,12 +7,16 @@
 #include "kernels/packed_weights.h"
 #include "memory/memory_notes.h"
 
+#include "ggml-backend.h"
+#include "llama-model.h"
+
 #include <algorithm>
 #include <stdexcept>
 
 namespace slmprof {
 
-Model::Model(const EngineSettings & settings, MemoryNotes & notes) : packed_(std::make_unique<PackedWeights>(settings.scheme)) {
+Model::Model(const EngineSettings & settings, MemoryNotes & notes)
+    : packed_(std::make_unique<PackedWeights>(settings.scheme)), is_mapped_(settings.use_mmap) {
     initialize_backends();
     ModelParams model_params(settings);
     if (notes.is_planning()) {
@@ -44,6 +48,27 @@ std::vector<std::string> packable_tensors(const EngineSettings & settings, const
         throw ModelFailure("llama.cpp cannot load " + settings.path);
     }
     return weights.held(notes.tensors());
+}
+
+void Model::write_weight(const std::string & tensor, size_t begin, const std::vector<uint8_t> & bytes) {
+    bool is_found = false;
+    // A name may stand for several tensors: an embedding that is the LM head as well.
+    for (const auto & [name, weight] : llama_internal_get_tensor_map(get())) {
+        if (name != tensor) {
+            continue;
+        }
+        is_found = true;
+        if (is_mapped_ || !ggml_backend_buffer_is_host(weight->buffer)) {
+            throw std::invalid_argument(tensor + " does not lie in memory as the file has it");
+        }
+        if (begin > ggml_nbytes(weight) || bytes.size() > ggml_nbytes(weight) - begin) {
+            throw std::invalid_argument("bytes beyond the end of " + tensor);
+        }
+        ggml_backend_tensor_set(weight, bytes.data(), begin, bytes.size());
+    }
+    if (!is_found) {
+        throw std::invalid_argument("there is no weight " + tensor);
+    }
 }
 
 ModelInfo Model::info() const {

@@ -6,6 +6,7 @@
 
 #include "llama-cpp.h"
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -27,12 +28,17 @@ class Model {
     llama_model * get() const { return model_.get(); }
     ModelInfo     info() const;
 
+    // Replaces bytes of a weight in memory. Throws std::invalid_argument where there is no such weight, or it does not lie
+    // in memory as the file has it: mapped, or repacked.
+    void write_weight(const std::string & tensor, size_t begin, const std::vector<uint8_t> & bytes);
+
     // Text to token ids with the model's own vocabulary, its special tokens added.
     std::vector<int32_t> tokenize(const std::string & text) const;
 
   private:
     std::unique_ptr<PackedWeights> packed_;  // which the model's tensors refer to
     llama_model_ptr                model_;
+    bool                           is_mapped_;
 };
 
 // Which of some weights the scheme of the settings can hold: those that a model uses for products and for looking rows up

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +16,29 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from .quantization.quality.records import Quality as Quality
-    from .settings.keywords import ImatrixKeywords, QualityKeywords, RecipeKeywords
+    from .settings.keywords import (
+        AdviceKeywords,
+        DossierKeywords,
+        ImatrixKeywords,
+        QualityKeywords,
+        RecipeKeywords,
+    )
+    from .studies.advice import Advice as Advice
+    from .studies.dossier import Dossier as Dossier
 
-__all__ = ["Recipe", "Scheme", "apply", "dry_run", "imatrix", "quality", "recipe"]
+__all__ = [
+    "Advice",
+    "Dossier",
+    "Recipe",
+    "Scheme",
+    "advise",
+    "apply",
+    "dossier",
+    "dry_run",
+    "imatrix",
+    "quality",
+    "recipe",
+]
 
 
 def recipe(**settings: Unpack[RecipeKeywords]) -> Recipe:
@@ -132,7 +153,7 @@ def quality(
     Args:
         model, reference: GGUF files with the same vocabulary.
         text: a file of text in UTF-8.
-        settings: `n_ctx`, `chunks`, `threads`, `both_halves`, `compatible`.
+        settings: `n_ctx`, `chunks`, `threads`, `both_halves`, `compatible`, `costs`, `cost_chunks`.
 
     Returns:
         The figures with their errors; with a reference also the deviation of each layer's output
@@ -142,10 +163,78 @@ def quality(
         UsageError: the text is none or too short, weights are random, or the two models cannot be
             compared. ModelError: a file is unusable. EngineError: llama.cpp died.
     """
-    from .quantization.quality.process import measure_quality
     from .settings.scoring import QualitySettings
+    from .studies.costs import measure_with_costs
 
-    return measure_quality(model, reference, text, QualitySettings.of(**settings))
+    return measure_with_costs(model, reference, text, QualitySettings.of(**settings))
+
+
+def dossier(
+    model: str | os.PathLike[str],
+    *,
+    text: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    recipe: Recipe | None = None,
+    scheme: str | type | Callable[..., Any] | None = None,
+    **settings: Unpack[DossierKeywords],
+) -> Dossier:
+    """Measures a scheme or recipe beside its neighbours, and writes the pages of its dossier.
+
+    Args:
+        model: a GGUF file of floats that was trained; the reference.
+        text: a file of text in UTF-8.
+        output: the folder: `dossier.md`, `dossier.html`, and all that they are made of. What it has
+            of the same question already is not measured again.
+        recipe: what the dossier is of; `scheme` alone is a recipe, too.
+        settings: `against` (file types), `n_ctx`, `chunks`, `threads`, `n_prompt`, `n_gen`,
+            `repeats`, `processes`, `costs`, `cost_chunks`.
+
+    Returns:
+        The dossier: `frame()` has a row for each model.
+
+    Raises:
+        UsageError: an input that cannot be used, or a folder with something else in it.
+        ModelError: the model is unusable. SchemeError: the scheme breaks its contract.
+        EngineError, CaptureError: a measurement failed.
+    """
+    from .reporters.documents.studies.dossier import dossier_document
+    from .reporters.pages import write_pages
+    from .settings.studies import DossierSettings
+    from .studies.dossier import make_dossier
+
+    asked = _given(recipe, {"scheme": scheme} if scheme is not None else {})
+    made = make_dossier(model, asked, text, output, DossierSettings.of(**settings))
+    write_pages(dossier_document(made, is_page=True), made.path, "dossier")
+    return made
+
+
+def advise(
+    model: str | os.PathLike[str],
+    *,
+    text: str | os.PathLike[str],
+    **settings: Unpack[AdviceKeywords],
+) -> Advice:
+    """Looks for recipes, weight by weight, and measures those that it proposes.
+
+    Args:
+        model: a GGUF file of floats that was trained.
+        text: a file of text in UTF-8.
+        settings: the limits `fit_bytes`, `decode_ms` and `max_kld`; `types`, `scheme` and
+            `imatrix`, what to choose from; and how to measure, as of `dossier`.
+
+    Returns:
+        The proposals, each with what was predicted and what was measured; `frame()` has a row for
+        each, `recipe` of a proposal is what `apply` takes.
+
+    Raises:
+        UsageError: an input that cannot be used, or limits that nothing meets.
+        ModelError: the model is unusable. SchemeError: the scheme breaks its contract.
+        EngineError, CaptureError: a measurement failed.
+    """
+    from .settings.studies import AdviceSettings
+    from .studies.advice import find_advice
+
+    return find_advice(model, text, AdviceSettings.of(**settings))
 
 
 def _given(recipe_: Recipe | None, settings: Any) -> Recipe:

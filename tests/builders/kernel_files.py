@@ -84,3 +84,12 @@ def with_kernels(old: str, new: str, text: str = FLOATS) -> str:
     """The scheme with one thing wrong."""
     assert text.count(old) == 1
     return text.replace(old, new)
+
+
+def write_documented(folder: Path) -> Path:
+    """The scheme `mine` of docs/custom-quantization.md, of 5 bits a weight, as `mine.c`."""
+    page = (Path(__file__).parents[2] / "docs" / "custom-quantization.md").read_text("utf-8")
+    text = page.partition("<!-- file: mine.c -->\n```c\n")[2].partition("```")[0]
+    path = folder / "mine.c"
+    path.write_text(text)
+    return path

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..reporters.renderers import render
 from ..settings.kinds import Seconds, Whole
+from . import studies
 from .options import FORMATS, Parser, add_model, add_settings, given, note_ignored, value_of
 from .streams import note
 
@@ -33,6 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     _add(commands, "imatrix", what, ImatrixSettings, _imatrix, _collects)
     what = "perplexity on a text, and the divergence from a reference"
     _add(commands, "quality", what, QualitySettings, _quality, _scores)
+    studies.configure(commands)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -87,8 +89,9 @@ def _scores(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--reference", metavar="MODEL", help="a GGUF file to compare with")
     group = parser.add_argument_group("output")
     group.add_argument("--format", choices=FORMATS, default="table")
-    group.add_argument("--by", choices=VIEWS, help="one view only")
+    group.add_argument("--by", choices=VIEWS, help="one view only; cost measures --costs")
     group.add_argument("--top", type=value_of(Whole()), metavar="N", help="weights, the worst")
+    group.add_argument("--plot", metavar="FILE.svg", help="a picture of what each weight costs")
 
 
 def _add_text(parser: argparse.ArgumentParser) -> None:
@@ -166,14 +169,19 @@ def _imatrix(args: argparse.Namespace) -> int:
 
 
 def _quality(args: argparse.Namespace) -> int:
-    from ..quantization.quality.process import measure_quality
     from ..reporters.documents.quality import quality_document
     from ..settings.scoring import QualitySettings
+    from ..studies.costs import measure_with_costs
     from .progress import ProgressBar
 
-    settings = QualitySettings.of(**given(args, QualitySettings))
+    asked = given(args, QualitySettings)
+    if args.by == "cost" or args.plot is not None:
+        asked["costs"] = True
+    if args.plot is not None:
+        studies.check_plot(args.model, args.plot)
+    settings = QualitySettings.of(**asked)
     with ProgressBar(sys.stderr) as bar:
-        found = measure_quality(
+        found = measure_with_costs(
             args.model,
             args.reference,
             args.text,
@@ -182,6 +190,8 @@ def _quality(args: argparse.Namespace) -> int:
             on_progress=bar.update,
         )
     render(quality_document(found, by=args.by, top=args.top), args.format, sys.stdout)
+    if args.plot is not None:
+        studies.save_cost_plot(found, args.plot)
     return 0
 
 

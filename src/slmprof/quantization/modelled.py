@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from ..machine.ceilings import find_ceilings
 from ..profiles.records.ceilings import MEMORY
+from ..profiles.records.decoding import Record
 from .records import QuantizationPlan
 
 _EMBEDDING, _HEAD = "token_embd.weight", "output.weight"
 _MOST_DIMENSIONS = 2
 
 
-@dataclass(frozen=True)
-class ModelledDecode:
+class ModelledDecode(Record, frozen=True):
     """The least time of a token, if its weights came as fast as memory gives them.
 
     Attributes:

@@ -7,6 +7,7 @@ prints with `--format json`.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,10 +20,16 @@ FILE_NAME = "quantized.gguf"
 BLOCKS, VALUES = "blocks", "values"
 CUSTOM = "custom:"
 _KEY = "slmprof.scheme"
+_LAYER = re.compile(r"^blk\.\d+\.")
 # How a file holds what a scheme gives back, and how it holds blocks of its own: as bytes.
 STORED = "f32"
 _STORED_BYTES = 4
 PACKED = "i8"
+
+
+def role_of(tensor: str) -> str:
+    """A weight's name without its layer: `attn_q`."""
+    return _LAYER.sub("", tensor).removesuffix(".weight")
 
 
 class QuantizedTensor(Record, frozen=True):
@@ -51,6 +58,11 @@ class QuantizedTensor(Record, frozen=True):
     is_quantizable: bool
     needs_imatrix: bool
     is_packed: bool = False
+
+    @property
+    def role(self) -> str:
+        """Its name without its layer: `attn_q`."""
+        return role_of(self.tensor)
 
     @property
     def n_elements(self) -> int:
@@ -163,6 +175,7 @@ class QuantizationPlan(Record, frozen=True):
         tensors: in the order in which the quantizer takes them: by layer, then by name.
         scheme: the user's, where the recipe has one.
         notes: what a reader has to know of the recipe with this model.
+        obstacle: why the file cannot be made; empty where it can.
     """
 
     model: QuantizedModel
@@ -170,6 +183,7 @@ class QuantizationPlan(Record, frozen=True):
     tensors: tuple[QuantizedTensor, ...]
     notes: tuple[str, ...] = ()
     scheme: SchemeInfo | None = None
+    obstacle: str = ""
 
     @property
     def title(self) -> str:
@@ -224,4 +238,5 @@ class QuantizationPlan(Record, frozen=True):
             "tensors": [tensor.to_json() for tensor in self.tensors],
             "fallbacks": [group.to_json() for group in found.groups] if found else [],
             "notes": list(self.notes),
+            "obstacle": self.obstacle,
         }

@@ -48,8 +48,13 @@ def trained_model(model: str, purpose: str, on_progress: OnProgress) -> OpenMode
     return opened
 
 
-def open_engine(model: OpenModel, settings: TextSettings) -> _core.Engine:
+def open_engine(
+    model: OpenModel, settings: TextSettings, *, is_writable: bool = False
+) -> _core.Engine:
     """A model whose graphs can be observed, with a context of one chunk.
+
+    Args:
+        is_writable: whether its weights lie in memory as the file has them, to be exchanged.
 
     Raises:
         ModelError: the file is unusable. EngineError: llama.cpp refused.
@@ -64,6 +69,8 @@ def open_engine(model: OpenModel, settings: TextSettings) -> _core.Engine:
     native.n_outputs_max = batch_size(settings.n_ctx, info["n_vocab"])
     native.n_threads = settings.threads or usable_cores()
     native.can_observe = True
+    if is_writable:
+        native.use_mmap = native.use_repack = False
     _core.clear_log()
     return guarded(model.path, lambda: _core.Engine(native))
 

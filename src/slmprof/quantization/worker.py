@@ -31,7 +31,8 @@ def _answer(question: dict[str, Any], folder: str, on_progress: OnProgress) -> d
     path = outline(source, Path(folder), file_type=source.file_type)
     plan = plan_quantization(model, path, recipe, imatrix, scheme)
     if reason := obstacle(plan, recipe, imatrix):
-        plan = plan.replace(notes=(*plan.notes, f"`quant make` refuses this: {reason}"))
+        notes = (*plan.notes, f"`quant make` refuses this: {reason}")
+        plan = plan.replace(notes=notes, obstacle=reason)
     return plan.to_json()
 
 

@@ -93,6 +93,36 @@ class QualityKeywords(TextKeywords, total=False):
 
     both_halves: bool
     compatible: bool
+    costs: bool
+    cost_chunks: int
+
+
+class StudyKeywords(TextKeywords, total=False):
+    """How the models of a study are scored and timed."""
+
+    n_prompt: int
+    n_gen: int
+    repeats: int
+    processes: int
+    cost_chunks: int
+
+
+class DossierKeywords(StudyKeywords, total=False):
+    """Of `slmprof.quant.dossier`."""
+
+    against: str | Sequence[str]
+    costs: bool
+
+
+class AdviceKeywords(StudyKeywords, total=False):
+    """Of `slmprof.quant.advise`."""
+
+    types: str | Sequence[str]
+    scheme: str | None
+    imatrix: str | os.PathLike[str] | None
+    fit_bytes: int | None
+    decode_ms: float | None
+    max_kld: float | None
 
 
 class RecipeKeywords(TypedDict, total=False):

@@ -105,23 +105,37 @@ class Text(Kind):
         return text
 
 
-class Seconds(Kind):
-    """A positive number of seconds."""
+class Number(Kind):
+    """A positive number.
 
-    metavar = "SECONDS"
+    Args:
+        what: it is called, behind "a" and "a positive".
+    """
+
+    def __init__(self, metavar: str, what: str = "number") -> None:
+        self.metavar, self.what = metavar, what
 
     def read(self, text: str) -> Any:
         try:
             return float(text)
         except ValueError:
-            raise ValueError(f"{text!r} is not a number of seconds") from None
+            raise ValueError(f"{text!r} is not a {self.what}") from None
 
     def check(self, value: Any) -> Any:
         if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise ValueError(f"{value!r} is not a number of seconds")
+            raise ValueError(f"{value!r} is not a {self.what}")
         if not 0 < value < math.inf:
-            raise ValueError(f"{value:g} is not a positive number of seconds")
+            raise ValueError(f"{value:g} is not a positive {self.what}")
         return value
+
+
+class Seconds(Number):
+    """A positive number of seconds."""
+
+    metavar = "SECONDS"
+
+    def __init__(self) -> None:
+        super().__init__(self.metavar, "number of seconds")
 
 
 _BYTE_UNITS = {

@@ -63,6 +63,8 @@ class QualitySettings(TextSettings):
     Attributes:
         both_halves: score all tokens of a chunk, not its second half only.
         compatible: take the reference's logits as llama-perplexity stores them, for its numbers.
+        costs: also what each weight costs, one at a time.
+        cost_chunks: so many of the first chunks for that.
     """
 
     both_halves: bool = setting(
@@ -72,3 +74,8 @@ class QualitySettings(TextSettings):
         Switch(), False, "the numbers of llama-perplexity, which stores the reference in 16 bits",
         group=SCORING,
     )  # fmt: skip
+    costs: bool = setting(
+        Switch(), False, "also what each weight costs: nats and milliseconds, one weight at a time",
+        group=SCORING,
+    )  # fmt: skip
+    cost_chunks: int = setting(Whole(), 2, "the first so many for --costs", group=SCORING)

@@ -23,7 +23,7 @@ def test_the_page_works_as_it_stands(tmp_path: Path) -> None:
     text = _DOC.read_text(encoding="utf-8")
     files = dict(_FILE.findall(text))
     commands = [line for block in _COMMANDS.findall(text) for line in block.splitlines()]
-    assert set(files) == {"mine.py", "mine.c"} and len(commands) >= 9
+    assert set(files) == {"mine.py", "mine.c"} and len(commands) >= 10
     for name, content in files.items():
         (tmp_path / name).write_text(content)
     shutil.copy(_TRAINED, tmp_path / "model-f16.gguf")
@@ -38,6 +38,8 @@ def test_the_page_works_as_it_stands(tmp_path: Path) -> None:
         shown[command] = done.stdout
     breakdown = shown["slmprof breakdown model-f16.gguf@mine.c:mine"]
     assert "custom:mine" in breakdown and "5.00" in shown[commands[0]]
+    dossier = shown[next(command for command in commands if "quant dossier" in command)]
+    assert "mine against Q4_0" in dossier and (tmp_path / "dossier" / "dossier.html").is_file()
     packed, values = (tmp_path / name for name in ("mine.gguf", "mine-values.gguf"))
     assert packed.stat().st_size < values.stat().st_size / 4
 

@@ -124,12 +124,53 @@ class TensorDeviation(Record, frozen=True):
     worst_column: int
 
 
+class WeightCost(Record, frozen=True):
+    """What one weight of the model costs: the reference with this weight alone exchanged.
+
+    Attributes:
+        kld: mean divergence of the reference from itself with the weight exchanged, in nats.
+        size_bytes, reference_bytes: what the weight takes in the two files.
+        ms, reference_ms: of decode, what the ops take that read it; None where not measured.
+        is_modelled: whether `ms` is what its bytes take at the bandwidth of memory.
+    """
+
+    tensor: str
+    type: str
+    reference_type: str
+    kld: Estimate
+    size_bytes: int
+    reference_bytes: int
+    ms: float | None = None
+    reference_ms: float | None = None
+    is_modelled: bool = False
+
+    @property
+    def saved_ms(self) -> float | None:
+        """Milliseconds of a token that the exchange saves; negative where it takes longer."""
+        if self.ms is None or self.reference_ms is None:
+            return None
+        return self.reference_ms - self.ms
+
+    @property
+    def nats_per_ms(self) -> float | None:
+        """What a saved millisecond costs; None where none is saved, or times are not known."""
+        saved = self.saved_ms
+        return self.kld.value / saved if saved is not None and saved > 0 else None
+
+    def to_json(self) -> Json:
+        """The fields, with `saved_ms` and `nats_per_ms`."""
+        return {
+            **super().to_json(), "saved_ms": self.saved_ms, "nats_per_ms": self.nats_per_ms,
+        }  # fmt: skip
+
+
 class Quality(Record, frozen=True):
     """What a model is worth on a text.
 
     Attributes:
         divergence, layers, tensors: where there is a reference. `layers` are of `n_layer_tokens`
             tokens, `tensors` those that differ in type or in their values.
+        costs: of each of these weights, where asked for; of `n_cost_tokens` tokens.
     """
 
     model: ScoredModel
@@ -140,6 +181,8 @@ class Quality(Record, frozen=True):
     n_layer_tokens: int = 0
     layers: tuple[LayerDeviation, ...] = ()
     tensors: tuple[TensorDeviation, ...] = ()
+    n_cost_tokens: int = 0
+    costs: tuple[WeightCost, ...] = ()
     notes: tuple[str, ...] = ()
 
     def to_json(self) -> Json:
@@ -177,6 +220,8 @@ class Quality(Record, frozen=True):
             "n_layer_tokens": self.n_layer_tokens,
             "layers": [one.to_json() for one in self.layers],
             "tensors": [one.to_json() for one in self.tensors],
+            "n_cost_tokens": self.n_cost_tokens,
+            "costs": [one.to_json() for one in self.costs],
             "notes": list(self.notes),
         }
         return made

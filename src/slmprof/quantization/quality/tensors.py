@@ -32,8 +32,34 @@ _PLAIN_BLOCK = 32
 _LEAST_DIMENSIONS = 2
 
 
-def deviations(model: OpenModel, reference: OpenModel, n_threads: int) -> Iterator[TensorDeviation]:
-    """The matrices that both files have in one shape and that differ, in the file's order.
+@dataclass(frozen=True)
+class WeightPair:
+    """A matrix that both files have in one shape."""
+
+    own: OpenTensors
+    other: OpenTensors
+    a: _core.SourceTensor
+    b: _core.SourceTensor
+
+    @property
+    def row(self) -> int:
+        """Numbers of a row."""
+        return self.a["shape"][0]
+
+    @property
+    def n_rows(self) -> int:
+        return math.prod(self.a["shape"][1:])
+
+    def slabs(self) -> Iterator[tuple[int, int]]:
+        """First row and number of rows of each slab."""
+        step = max(1, SLAB // self.row)
+        for first in range(0, self.n_rows, step):
+            yield first, min(step, self.n_rows - first)
+
+
+@contextlib.contextmanager
+def weight_pairs(model: OpenModel, reference: OpenModel) -> Iterator[list[WeightPair]]:
+    """The matrices of both, in the file's order, while the files are open.
 
     Raises:
         ModelError: a file is unusable.
@@ -46,22 +72,30 @@ def deviations(model: OpenModel, reference: OpenModel, n_threads: int) -> Iterat
             path = native_path(side.path)
             found = guarded(side.path, functools.partial(_core.source_tensors, path, side.kernels))
             files = [stack.enter_context(Path(part).open("rb")) for part in found["parts"]]
-            opened.append(_OpenTensors(found["tensors"], files, side.scheme))
+            opened.append(OpenTensors(found["tensors"], files, side.scheme))
         own, other = opened
-        pairs = [
-            (own.tensors[name], other.tensors[name])
-            for name in own.tensors
+        yield [
+            WeightPair(own, other, a, other.tensors[name])
+            for name, a in own.tensors.items()
             if name in other.tensors
-            and own.tensors[name]["shape"] == other.tensors[name]["shape"]
-            and len(own.tensors[name]["shape"]) >= _LEAST_DIMENSIONS
+            and a["shape"] == other.tensors[name]["shape"]
+            and len(a["shape"]) >= _LEAST_DIMENSIONS
         ]
-        pool = stack.enter_context(ThreadPoolExecutor(n_threads))
-        for deviation in pool.map(lambda pair: _deviation(own, other, *pair), pairs):
+
+
+def deviations(model: OpenModel, reference: OpenModel, n_threads: int) -> Iterator[TensorDeviation]:
+    """The matrices that both files have in one shape and that differ, in the file's order.
+
+    Raises:
+        ModelError: a file is unusable.
+    """
+    with weight_pairs(model, reference) as pairs, ThreadPoolExecutor(n_threads) as pool:
+        for deviation in pool.map(_deviation, pairs):
             if deviation is not None:
                 yield deviation
 
 
-class _OpenTensors:
+class OpenTensors:
     """The tensors of a model by name, and the open files of its parts."""
 
     def __init__(
@@ -109,22 +143,18 @@ class _Worst:
     column: int = 0
 
 
-def _deviation(
-    own: _OpenTensors, other: _OpenTensors, a: _core.SourceTensor, b: _core.SourceTensor
-) -> TensorDeviation | None:
-    row, n_rows = a["shape"][0], math.prod(a["shape"][1:])
+def _deviation(pair: WeightPair) -> TensorDeviation | None:
+    a, b, row, n_rows = pair.a, pair.b, pair.row, pair.n_rows
     block = _block_of(a["source"], b["source"], row)
     noise = signal = 0.0
     worst = _Worst()
-    step = max(1, SLAB // row)
-    for first in range(0, n_rows, step):
-        n = min(step, n_rows - first)
-        data_a, data_b = own.data(a, first, n), other.data(b, first, n)
+    for first, n in pair.slabs():
+        data_a, data_b = pair.own.data(a, first, n), pair.other.data(b, first, n)
         if a["source"] == b["source"] and data_a == data_b:
-            values = other.values(b, data_b)
+            values = pair.other.values(b, data_b)
             signal += float(np.sum(np.square(values, dtype=np.float64)))
             continue
-        values, off = other.values(b, data_b), own.values(a, data_a)
+        values, off = pair.other.values(b, data_b), pair.own.values(a, data_a)
         off = off - values
         errors, powers = (
             np.sum(np.square(one.reshape(-1, block), dtype=np.float64), axis=1)

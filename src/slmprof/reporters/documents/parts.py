@@ -117,6 +117,40 @@ class HeatMap:
 
 
 @dataclass(frozen=True)
+class Series:
+    """Points of a plot that belong together.
+
+    Attributes:
+        points: x, y and what to call the point; empty for nothing.
+        is_line: whether a line joins them.
+        is_main: whether they are what the plot is about.
+    """
+
+    name: str
+    points: Sequence[tuple[float, float, str]]
+    is_line: bool = False
+    is_main: bool = False
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A picture of points, for renderers that can show one; tables hold the same figures.
+
+    Attributes:
+        name: of its file, without a suffix.
+        x, y: what the axes are, with their units.
+        is_log: whether y is shown by its logarithm; points at zero are then left out.
+    """
+
+    name: str
+    title: str
+    x: str
+    y: str
+    series: tuple[Series, ...]
+    is_log: bool = True
+
+
+@dataclass(frozen=True)
 class Note:
     """How to read what stands before it."""
 
@@ -147,14 +181,14 @@ class Section:
     """
 
     title: str | None
-    parts: tuple[Table | HeatMap | Note | Finding, ...]
+    parts: tuple[Table | HeatMap | Plot | Note | Finding, ...]
     is_folded: bool = False
 
     @property
     def is_empty(self) -> bool:
         """Whether it has nothing but a title, notes and tables without rows."""
         return not any(
-            isinstance(part, Finding) or (isinstance(part, (Table, HeatMap)) and part.rows)
+            isinstance(part, (Finding, Plot)) or (isinstance(part, (Table, HeatMap)) and part.rows)
             for part in self.parts
         )
 

@@ -5,14 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from ...quantization.quality.records import Divergence, Estimate, Quality, ScoredModel
+from ...quantization.quality.records import (
+    Divergence,
+    Estimate,
+    Quality,
+    ScoredModel,
+    WeightCost,
+)
 from .parts import Caveat, Column, Document, Finding, Headline, Part, Rows, Section, Table
 from .quantities import bytes_text
+from .studies.costs import costs_section
 
-VIEWS = ("layer", "tensor")
+VIEWS = ("layer", "tensor", "cost")
 _MOST_TENSORS = 8
 _NAME_WIDTH = 28
 _FIGURES = ("figure", "value", "error")
+_COSTS = (
+    "tensor", "type", "reference_type", "kld", "kld_error", "size_bytes", "reference_bytes", "ms",
+    "reference_ms", "saved_ms", "nats_per_ms", "is_modelled",
+)  # fmt: skip
 
 
 def quality_document(
@@ -21,8 +32,8 @@ def quality_document(
     """The report.
 
     Args:
-        by: one view only: `layer`, or `tensor`.
-        top: tensors, the worst; None for all of that view.
+        by: one view only: `layer`, `tensor` or `cost`.
+        top: weights, the worst or dearest; None for all of that view.
     """
 
     def parts() -> list[Part]:
@@ -31,14 +42,29 @@ def quality_document(
             return [*made, _layers(quality)]
         if by == "tensor":
             return [*made, _tensors(quality, top)]
+        if by == "cost":
+            return [*made, costs_section(quality.costs, quality.n_cost_tokens, top)]
         made.append(_figures(quality))
         if quality.layers:
             made.append(Section("Layers", tuple(Finding(text) for text in _layer_texts(quality))))
         if quality.tensors:
             made.append(_tensors(quality, _MOST_TENSORS if top is None else top))
+        if quality.costs:
+            shown = _MOST_TENSORS if top is None else top
+            made.append(costs_section(quality.costs, quality.n_cost_tokens, shown))
         return made
 
-    return Document(parts, quality.to_json, lambda: Rows(_FIGURES, list(_figure_rows(quality))))
+    def rows() -> Rows:
+        if by == "cost":
+            return Rows(_COSTS, [_cost_row(one) for one in quality.costs])
+        return Rows(_FIGURES, list(_figure_rows(quality)))
+
+    return Document(parts, quality.to_json, rows)
+
+
+def _cost_row(cost: WeightCost) -> dict[str, Any]:
+    values = {**cost.to_json(), "kld": cost.kld.value, "kld_error": cost.kld.error}
+    return {name: values[name] for name in _COSTS}
 
 
 def _headline(quality: Quality) -> Headline:

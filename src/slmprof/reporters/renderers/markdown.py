@@ -6,7 +6,17 @@ import html
 from collections.abc import Iterator, Sequence
 from typing import TextIO
 
-from ..documents.parts import Caveat, Document, Finding, Headline, HeatMap, Note, Part, Section
+from ..documents.parts import (
+    Caveat,
+    Document,
+    Finding,
+    Headline,
+    HeatMap,
+    Note,
+    Part,
+    Plot,
+    Section,
+)
 from .cells import UNICODE, Grid, grid, heat_grids, printable
 
 
@@ -52,6 +62,8 @@ def _section(section: Section) -> Iterator[str]:
         elif isinstance(part, HeatMap):
             for one in heat_grids(part, UNICODE):
                 yield from _grid(one)
+        elif isinstance(part, Plot):
+            yield f"![{_escaped(part.title)}]({part.name}.svg)"
         elif not isinstance(part, Finding):
             yield from _grid(grid(part, UNICODE))
     sentences = [f"- {_escaped(part.text)}" for part in section.parts if isinstance(part, Finding)]

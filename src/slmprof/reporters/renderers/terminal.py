@@ -18,6 +18,7 @@ from ..documents.parts import (
     HeatMap,
     Note,
     Part,
+    Plot,
     Section,
     Table,
 )
@@ -75,7 +76,7 @@ def _print_section(section: Section, console: Console, glyphs: Glyphs) -> None:
             _say(part.text, console, glyphs, "dim")
         elif isinstance(part, Finding):
             _say(part.text, console, glyphs, "", first="- ", then="  ")
-        elif part.rows:
+        elif not isinstance(part, Plot) and part.rows:
             grids = heat_grids(part, glyphs) if isinstance(part, HeatMap) else [grid(part, glyphs)]
             for i, one in enumerate(grids):
                 _print_grid(one, console, glyphs, is_first=i == 0)

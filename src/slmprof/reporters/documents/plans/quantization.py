@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +16,6 @@ from ..quantities import bytes_text, count_text, printable
 SCHEMA_VERSION = 1
 VIEWS = ("tensor", "type")
 _NAME_WIDTH = 24
-_LAYER = re.compile(r"^blk\.\d+\.")
 
 
 def quantization_document(
@@ -116,16 +114,11 @@ class _Group:
         return f"{self.first.asked}, rows of {self.first.shape[0]}" if self.first.fell_back else ""
 
 
-def _role(tensor: str) -> str:
-    """The tensor's name without its layer: `attn_q`."""
-    return _LAYER.sub("", tensor).removesuffix(".weight")
-
-
 def _grouped(plan: QuantizationPlan) -> Iterator[_Group]:
     groups: dict[tuple[Any, ...], list[QuantizedTensor]] = {}
     for one in plan.tensors:
         row = one.shape[0] if one.fell_back else 0
-        key = (_role(one.tensor), one.source, one.asked, one.type, row)
+        key = (one.role, one.source, one.asked, one.type, row)
         groups.setdefault(key, []).append(one)
     for (role, *_), own in groups.items():
         yield _Group(

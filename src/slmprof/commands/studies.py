@@ -1,0 +1,129 @@
+"""`slmprof quant dossier` and `slmprof quant advise`: several models of one, side by side."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import UsageError
+from ..profiles.writing import reason, whole_file
+from ..reporters.renderers import render
+from .options import FORMATS, Parser, add_model, add_settings, given
+from .streams import note
+
+if TYPE_CHECKING:
+    from ..quantization.quality.records import Quality
+    from ..studies.dossier import Dossier
+
+_COMMAND = "quant"
+
+
+def configure(commands: argparse._SubParsersAction[Parser]) -> None:
+    """Adds the two commands."""
+    from ..settings.recipe import Recipe
+    from ..settings.studies import AdviceSettings, DossierSettings
+
+    what = "a scheme or recipe beside its neighbours: size, quality, speed; Markdown and one page"
+    parser = commands.add_parser("dossier", help=what, description=what, allow_abbrev=False)
+    parser.add_argument("model", metavar="MODEL", nargs="?", help="a GGUF file of floats")
+    add_settings(parser, _COMMAND, Recipe, DossierSettings)
+    parser.add_argument("--text", metavar="FILE", help="a text, in UTF-8")
+    parser.add_argument("-o", "--output", metavar="DIR", help="folder of the dossier")
+    parser.add_argument(
+        "--show", metavar="DIR", help="make the pages of a folder again, run nothing"
+    )
+    parser.add_argument("--format", choices=FORMATS, default="table")
+    parser.set_defaults(action=_dossier)
+
+    what = "which weight should have which type: recipes under a limit, each measured"
+    parser = commands.add_parser("advise", help=what, description=what, allow_abbrev=False)
+    add_model(parser)
+    add_settings(parser, _COMMAND, AdviceSettings)
+    parser.add_argument("--text", metavar="FILE", required=True, help="a text, in UTF-8")
+    parser.add_argument(
+        "-o", "--output", metavar="DIR", help="keep the recipes, as --tensor-type-file takes them"
+    )
+    parser.add_argument("--format", choices=FORMATS, default="table")
+    parser.set_defaults(action=_advise)
+
+
+def _dossier(args: argparse.Namespace) -> int:
+    from ..reporters.documents.studies.dossier import dossier_document
+    from ..reporters.pages import write_pages
+
+    found = _shown(args) if args.show is not None else _made(args)
+    pages = write_pages(dossier_document(found, is_page=True), found.path, "dossier")
+    render(dossier_document(found), args.format, sys.stdout)
+    note(f"{pages[0]} and {pages[1]}")
+    return 0
+
+
+def _shown(args: argparse.Namespace) -> Dossier:
+    from ..settings.recipe import Recipe
+    from ..settings.studies import DossierSettings
+    from ..studies.dossier import read_dossier
+
+    if given(args, Recipe, DossierSettings) or any((args.model, args.output, args.text)):
+        raise UsageError(
+            "--show DIR makes the pages of what is there; it takes nothing but --format"
+        )
+    return read_dossier(args.show)
+
+
+def _made(args: argparse.Namespace) -> Dossier:
+    from ..settings.recipe import Recipe
+    from ..settings.studies import DossierSettings
+    from ..studies.dossier import make_dossier
+    from .progress import ProgressBar
+
+    for name, value in (("MODEL", args.model), ("--text FILE", args.text), ("-o DIR", args.output)):
+        if not value:
+            raise UsageError(f"name {name}, or a folder with --show DIR")
+    recipe = Recipe.of(**given(args, Recipe))
+    settings = DossierSettings.of(**given(args, DossierSettings))
+    with ProgressBar(sys.stderr) as bar:
+        return make_dossier(args.model, recipe, args.text, args.output, settings, bar.update)
+
+
+def _advise(args: argparse.Namespace) -> int:
+    from ..capture.sweep import open_folder
+    from ..reporters.documents.studies.advice import advice_document
+    from ..settings.studies import AdviceSettings
+    from ..studies.advice import find_advice, save_recipes
+    from .progress import ProgressBar
+
+    settings = AdviceSettings.of(**given(args, AdviceSettings))
+    if args.output is not None:
+        open_folder(args.output or "''")
+    with ProgressBar(sys.stderr) as bar:
+        found = find_advice(args.model, args.text, settings, on_progress=bar.update)
+    saved = save_recipes(found, Path(args.output)) if args.output is not None else []
+    render(advice_document(found, saved), args.format, sys.stdout)
+    return 0
+
+
+def check_plot(model: str, path: str) -> None:
+    """Raises UsageError where no picture can be written, before anything is measured."""
+    from ..quantization.output import check_output
+
+    if Path(path).suffix.lower() != ".svg":
+        raise UsageError(f"--plot: {path!r} does not end in .svg")
+    check_output(model, Path(path), overwrite=True)
+
+
+def save_cost_plot(quality: Quality, path: str) -> None:
+    """Writes the picture of what each weight costs, if any does. Raises UsageError."""
+    from ..reporters.documents.studies.costs import cost_plot
+    from ..reporters.renderers.plots import svg
+
+    if not quality.costs:
+        note("no weight differs from the reference's: there is nothing to draw")
+        return
+    try:
+        with whole_file(Path(path)) as file:
+            file.write(svg(cost_plot(quality.costs)).encode())
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {reason(error)}") from None
+    note(f"saved {path}")

@@ -1,0 +1,1 @@
+"""Reports of studies: dossiers and advice."""

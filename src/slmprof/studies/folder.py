@@ -1,0 +1,139 @@
+"""The folder of a dossier: where each of its files stands, and how they are written and read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from ..errors import ProfileFormatError, UsageError
+from ..profiles.records.decoding import Record, decode
+from ..profiles.writing import reason, whole_file
+from ..quantization.quality.records import Quality
+from ..quantization.records import QuantizationPlan
+from .records import SCHEMA_VERSION, DossierFile
+
+FILE_NAME = "dossier.json"
+_MOST_BYTES = 256 << 20
+_Record = TypeVar("_Record", bound=Record)
+
+
+@dataclass(frozen=True)
+class DossierFolder:
+    """A folder with a dossier, or for one."""
+
+    path: Path
+
+    def model(self, name: str) -> Path:
+        """Of a model that was made."""
+        return self._file("models", name, ".gguf")
+
+    def plan(self, name: str) -> Path:
+        """What its recipe made of each weight."""
+        return self._file("plans", name, ".json")
+
+    def quality(self, name: str) -> Path:
+        return self._file("quality", name, ".json")
+
+    def profile(self, name: str) -> Path:
+        return self._file("profiles", name, ".slmprof")
+
+    def _file(self, folder: str, name: str, suffix: str) -> Path:
+        return self.path / folder / f"{plain(name)}{suffix}"
+
+    def make(self) -> None:
+        """Makes the folders. Raises UsageError where that cannot be."""
+        try:
+            for name in ("models", "plans", "quality", "profiles"):
+                (self.path / name).mkdir(parents=True, exist_ok=True)
+        except (OSError, ValueError) as error:
+            raise UsageError(f"cannot write to the folder {self.path}: {reason(error)}") from None
+
+    def read(self) -> DossierFile | None:
+        """What the folder says of itself; None where it holds no dossier.
+
+        Raises:
+            ProfileFormatError: it is damaged, or of a newer version.
+        """
+        path = self.path / FILE_NAME
+        if not path.exists():
+            return None
+        found = read_record(path, DossierFile)
+        if found.schema_version > SCHEMA_VERSION:
+            raise ProfileFormatError(f"{path} is of a newer slmprof")
+        return found
+
+    def write(self, about: DossierFile) -> None:
+        """Says what the folder holds. Raises UsageError."""
+        write_record(self.path / FILE_NAME, about)
+
+    @property
+    def has_results(self) -> bool:
+        """Whether anything was measured."""
+        return any(any((self.path / name).glob("*")) for name in ("quality", "profiles"))
+
+    def clear(self) -> None:
+        """Removes what was made for another question, of which nothing was measured yet."""
+        for name in ("models", "plans"):
+            for path in (self.path / name).glob("*"):
+                path.unlink(missing_ok=True)
+
+    def read_plan(self, name: str) -> QuantizationPlan:
+        return read_record(self.plan(name), QuantizationPlan)
+
+    def read_quality(self, name: str) -> Quality:
+        return read_record(self.quality(name), Quality)
+
+
+def plain(name: str) -> str:
+    """A name as that of a file."""
+    return "".join(c if c.isalnum() or c in ".-+_" else "-" for c in name)[:100]
+
+
+def distinct(names: Iterable[str]) -> list[str]:
+    """The names, with a number behind those that would be a file's name twice."""
+    made: list[str] = []
+    for name in names:
+        number, unique = 1, name
+        while plain(unique).lower() in {plain(other).lower() for other in made}:
+            number += 1
+            unique = f"{name} ({number})"
+        made.append(unique)
+    return made
+
+
+def write_record(path: Path, record: Record) -> None:
+    """Writes a record as JSON, whole or not at all. Raises UsageError."""
+    values: Any = msgspec.to_builtins(record)
+    write_text(path, json.dumps(values, indent=1) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a text, whole or not at all. Raises UsageError."""
+    try:
+        with whole_file(path) as file:
+            file.write(text.encode())
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {reason(error)}") from None
+
+
+def read_record(path: Path, kind: type[_Record]) -> _Record:
+    """Reads what `write_record` has written.
+
+    Raises:
+        ProfileFormatError: it is missing or damaged.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(_MOST_BYTES + 1)
+        if len(data) > _MOST_BYTES:
+            raise ProfileFormatError(f"{path} is too large for a file of a dossier")
+        return decode(kind, json.loads(data))
+    except ProfileFormatError as error:
+        raise ProfileFormatError(f"{path}: {error}") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise ProfileFormatError(f"{path}: {reason(error)}") from None
