@@ -62,9 +62,8 @@ class Choice:
 def choices(options: Mapping[str, Sequence[Option]]) -> list[Choice]:
     """The choices that are best for some price of a byte and of a millisecond, each once.
 
-    For given prices the best type of each weight does not depend on the others', as divergences
-    that are small add up. What is best for no prices lies behind the front's own hull, and is not
-    found.
+    For given prices the best type of each weight does not depend on the others', as small
+    divergences add up. Choices inside the convex hull of the front are not found.
 
     Args:
         options: of each weight, at least one.
