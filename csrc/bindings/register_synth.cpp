@@ -100,9 +100,8 @@ void register_synth(py::module_ & module) {
 
     module.def("weight_types", [] {
         py::list found;
-        for (const ggml_type type : slmprof::weight_types()) {
-            found.append(py::make_tuple(ggml_type_name(type), ggml_blck_size(type), ggml_type_size(type),
-                                        ggml_is_quantized(type)));
+        for (const slmprof::WeightType & type : slmprof::weight_types()) {
+            found.append(py::make_tuple(type.name, type.block_size, type.type_size, type.is_quantized));
         }
         return found;
     }, "Name, weights and bytes of a block, and whether it is quantized, of each type that a file can hold weights in.");

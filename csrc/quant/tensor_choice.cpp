@@ -110,8 +110,8 @@ void check_named_types(const std::vector<TensorSpec> & tensors, const Recipe & r
 // The shortest row that every block divides; a fork may have blocks of any size.
 int64_t common_row() {
     int64_t row = 1;
-    for (const ggml_type type : weight_types()) {
-        row = std::lcm(row, int64_t(ggml_blck_size(type)));
+    for (const WeightType & type : weight_types()) {
+        row = std::lcm(row, type.block_size);
     }
     return row;
 }
@@ -129,11 +129,13 @@ bool is_weight_type(ggml_type type) {
                                    : type == GGML_TYPE_F32 || type == GGML_TYPE_F16 || type == GGML_TYPE_BF16;
 }
 
-std::vector<ggml_type> weight_types() {
-    std::vector<ggml_type> found;
-    for (int type = 0; type < GGML_TYPE_COUNT; ++type) {
-        if (ggml_blck_size(ggml_type(type)) > 0 && is_weight_type(ggml_type(type))) {
-            found.push_back(ggml_type(type));
+std::vector<WeightType> weight_types() {
+    std::vector<WeightType> found;
+    for (int number = 0; number < GGML_TYPE_COUNT; ++number) {
+        const auto type = ggml_type(number);
+        if (ggml_blck_size(type) > 0 && is_weight_type(type)) {
+            found.push_back({ ggml_type_name(type), int64_t(ggml_blck_size(type)), int64_t(ggml_type_size(type)),
+                              ggml_is_quantized(type) });
         }
     }
     return found;

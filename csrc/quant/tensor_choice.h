@@ -33,8 +33,16 @@ struct QuantizerHints {
 // Types that a file can hold weights in: not those that ggml computes with alone.
 bool is_weight_type(ggml_type type);
 
+// How a type stores weights: so many in a block of so many bytes.
+struct WeightType {
+    std::string name;
+    int64_t     block_size   = 0;
+    int64_t     type_size    = 0;
+    bool        is_quantized = false;
+};
+
 // All of them in this llama.cpp, a fork's own ones included.
-std::vector<ggml_type> weight_types();
+std::vector<WeightType> weight_types();
 
 // What becomes of a tensor.
 struct TensorChoice {
