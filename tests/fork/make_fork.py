@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 _HERE = Path(__file__).parent
@@ -78,8 +79,7 @@ def make_fork(source: Path, target: Path) -> None:
             _insert(target / file, text, inserted)
 
 
-def _edit(path: Path, edit: object) -> None:
-    assert callable(edit)
+def _edit(path: Path, edit: Callable[[str], str]) -> None:
     path.write_text(edit(path.read_text(encoding="utf-8")), encoding="utf-8")
 
 
@@ -103,11 +103,11 @@ def _file_type(text: str) -> str:
     )
 
 
-def _once(pattern: str, put: object, text: str) -> str:
-    made, n = re.subn(pattern, put, text)  # type: ignore[call-overload]
+def _once(pattern: str, put: Callable[[re.Match[str]], str], text: str) -> str:
+    made, n = re.subn(pattern, put, text)
     if n != 1:
         raise ValueError(f"{pattern!r} stands {n} times")
-    return str(made)
+    return made
 
 
 def _insert(path: Path, text: str, inserted: str) -> None:

@@ -211,13 +211,13 @@ def save_measured(profiles: Mapping[str, Sequence[Profile]], folder: Path) -> li
         UsageError: a file cannot be written there.
     """
     from ..profiles.merging import merge_processes
+    from ..profiles.writing import plain_name
     from ..views import Profile
 
     paths = []
     for name, processes in profiles.items():
         if not processes:
             continue
-        plain = "".join(c if c.isalnum() or c in ".-+" else "-" for c in name)
-        paths.append(folder / f"{plain}{_SUFFIX}")
+        paths.append(folder / f"{plain_name(name)}{_SUFFIX}")
         Profile.of(merge_processes(processes)).save(paths[-1])
     return paths

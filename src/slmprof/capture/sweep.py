@@ -18,7 +18,7 @@ from msgspec import UNSET
 from ..children.protocol import OnProgress
 from ..errors import ProfileFormatError, SlmprofError, UsageError
 from ..profiles.records.meta import Model, SweptModel, SweptPoint
-from ..profiles.writing import reason
+from ..profiles.writing import plain_name, reason
 from ..settings.capture import CaptureConfig
 from ..settings.model_source import ModelSource
 from ..settings.table import SWEEP, table
@@ -59,7 +59,7 @@ class Point:
             if setting.short and value != default:
                 text = "+".join(map(str, value)) if isinstance(value, list) else str(value)
                 parts.append(f"{setting.short}{text}")
-        name = "_".join("".join(c if c.isalnum() or c in ".-+" else "-" for c in p) for p in parts)
+        name = "_".join(map(plain_name, parts))
         return f"{name[:_LONGEST_NAME]}_{self.digest}{SUFFIX}"
 
     @property

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import UsageError
-from ..profiles.writing import reason, whole_file
+from ..profiles.writing import write_text
 from ..reporters.renderers import render
 from .options import FORMATS, Parser, add_model, add_settings, given
 from .streams import note
@@ -96,7 +96,9 @@ def _advise(args: argparse.Namespace) -> int:
 
     settings = AdviceSettings.of(**given(args, AdviceSettings))
     if args.output is not None:
-        open_folder(args.output or "''")
+        if not args.output:
+            raise UsageError("name a folder for the recipes with -o DIR")
+        open_folder(args.output)
     with ProgressBar(sys.stderr) as bar:
         found = find_advice(args.model, args.text, settings, on_progress=bar.update)
     saved = save_recipes(found, Path(args.output)) if args.output is not None else []
@@ -121,9 +123,5 @@ def save_cost_plot(quality: Quality, path: str) -> None:
     if not quality.costs:
         note("no weight differs from the reference's: there is nothing to draw")
         return
-    try:
-        with whole_file(Path(path)) as file:
-            file.write(svg(cost_plot(quality.costs)).encode())
-    except OSError as error:
-        raise UsageError(f"cannot write {path}: {reason(error)}") from None
+    write_text(Path(path), svg(cost_plot(quality.costs)))
     note(f"saved {path}")

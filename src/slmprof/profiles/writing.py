@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+from ..errors import UsageError
+
 
 def reason(error: Exception) -> str:
     """Why a file could not be read or written, in the system's words where it has some."""
@@ -43,3 +45,17 @@ def whole_file(path: Path, *, durable: bool = False) -> Iterator[IO[bytes]]:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a text, whole or not at all. Raises UsageError."""
+    try:
+        with whole_file(path) as stream:
+            stream.write(text.encode())
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {reason(error)}") from None
+
+
+def plain_name(text: str, kept: str = ".-+") -> str:
+    """A text as a part of a file's name: letters, digits and the signs in `kept`."""
+    return "".join(c if c.isalnum() or c in kept else "-" for c in text)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
-from ..errors import UsageError
-from ..profiles.writing import reason, whole_file
+from ..profiles.writing import write_text
 from .documents.parts import Document
 from .renderers import html, markdown
 
@@ -28,9 +27,5 @@ def write_pages(document: Document, folder: Path, name: str) -> tuple[Path, Path
         texts[f"{name}{suffix}"] = stream.getvalue()
         made.append(folder / f"{name}{suffix}")
     for file, text in texts.items():
-        try:
-            with whole_file(folder / file) as written:
-                written.write(text.encode())
-        except OSError as error:
-            raise UsageError(f"cannot write {folder / file}: {reason(error)}") from None
+        write_text(folder / file, text)
     return made[0], made[1]

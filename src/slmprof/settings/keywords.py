@@ -118,7 +118,7 @@ class AdviceKeywords(StudyKeywords, total=False):
     """Of `slmprof.quant.advise`."""
 
     types: str | Sequence[str]
-    scheme: str | None
+    scheme: str | type | Callable[..., Any] | None
     imatrix: str | os.PathLike[str] | None
     fit_bytes: int | None
     decode_ms: float | None

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .kinds import Bytes, Number, Several, Switch, Text, Whole
+from .scheme_place import SchemePlace
 from .scoring import TextSettings
 from .table import FIT, RECIPE, RUN, SCORING, setting
 
@@ -78,8 +79,7 @@ class AdviceSettings(StudySettings):
         "Q8_0,Q6_K,Q5_0,Q4_K,Q4_0", group=RECIPE,
     )  # fmt: skip
     scheme: str | None = setting(
-        Text("FILE.c:NAME", "the place of a scheme"), None, "a scheme with kernels to choose from",
-        group=RECIPE,
+        SchemePlace(), None, "a scheme with kernels to choose from", group=RECIPE,
     )  # fmt: skip
     imatrix: str | None = setting(
         Text("FILE", "a file"), None, "importance matrix (GGUF)", group=RECIPE

@@ -19,6 +19,7 @@ from typing import Any
 from ..children.protocol import OnProgress
 from ..errors import UsageError
 from ..profiles.records.decoding import Json
+from ..profiles.writing import write_text
 from ..quantization.quality.records import Quality
 from ..quantization.records import QuantizationPlan
 from ..settings.recipe import Recipe
@@ -27,7 +28,7 @@ from ..settings.studies import AdviceSettings
 from ..views import Profile
 from .choices import Choice, Limits, Option, choices, scaled, within
 from .figures import Figures, figures_of
-from .folder import DossierFolder, distinct, write_text
+from .folder import StudyFolder, distinct
 from .members import (
     MadeModel,
     decode_times,
@@ -160,7 +161,7 @@ def find_advice(
     if settings.fit_bytes is not None and settings.fit_bytes < least:
         raise UsageError(_least_text("--fit", _mib(settings.fit_bytes), _mib(least)))
     with tempfile.TemporaryDirectory(prefix="slmprof-", ignore_cleanup_errors=True) as folder:
-        bench = _Bench(source.absolute, Path(text), settings, DossierFolder(Path(folder)),
+        bench = _Bench(source.absolute, Path(text), settings, StudyFolder(Path(folder)),
                        on_progress or (lambda _: None))  # fmt: skip
         return _advised(source.text, bench, recipes)
 
@@ -229,7 +230,7 @@ class _Bench:
     model: str
     text: Path
     settings: AdviceSettings
-    folder: DossierFolder
+    folder: StudyFolder
     on_progress: OnProgress
 
     def make(self, name: str, recipe: Recipe) -> MadeModel:

@@ -110,8 +110,10 @@ def within(found: Sequence[Choice], limits: Limits, most: int) -> list[Choice]:
     ]  # fmt: skip
     kept = _front(kept)
     kept.sort(key=lambda one: _rank(one, limits))
-    at = np.unique(np.linspace(0, max(0, len(kept) - 1), most).round().astype(int))
-    return [kept[i] for i in at if kept]
+    if not kept:
+        return []
+    at = np.unique(np.linspace(0, len(kept) - 1, most).round().astype(int))
+    return [kept[i] for i in at]
 
 
 def _rank(one: Choice, limits: Limits) -> tuple[float, float]:

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import os
 
-from ..capture.comparison import DEFAULTS, Entry, run_entries
 from ..children.protocol import OnProgress
-from ..profiles.merging import merge_processes
 from ..quantization.quality.process import measure_quality
 from ..quantization.quality.records import Quality
-from ..settings.capture import CaptureConfig
 from ..settings.model_source import ModelSource
 from ..settings.scoring import QualitySettings
-from ..views import Profile
-from .members import decode_times, step_notes
+from .members import decode_times, profiled, step_notes
 
 _N_PROMPT, _N_GEN, _PROCESSES = 16, 32, 3
 _SCHEME = (
@@ -47,18 +43,14 @@ def measure_with_costs(
     if found.model.scheme and ModelSource.parse(model).scheme is None:
         return found.replace(notes=(*found.notes, _SCHEME.format(found.model.scheme)))
     asked = {
-        **DEFAULTS, "n_prompt": _N_PROMPT, "n_gen": _N_GEN, "processes": _PROCESSES,
+        "n_prompt": _N_PROMPT, "n_gen": _N_GEN, "processes": _PROCESSES,
         "threads": settings.threads, "timeout": timeout,
     }  # fmt: skip
-    entries = [
-        Entry(name, config=CaptureConfig.from_json({**asked, "model": os.fspath(path)}))
-        for name, path in (("model", model), ("reference", reference))
-    ]
-    profiles = run_entries(entries, on_progress or (lambda _: None))
-    merged = {name: Profile.of(merge_processes(of)) for name, of in profiles.items()}
-    own, other = (decode_times(merged[name]) for name in ("model", "reference"))
+    models = {"the model": os.fspath(model), "the reference": os.fspath(reference)}
+    profiles = profiled(models, asked, on_progress or (lambda _: None))
+    own, other = map(decode_times, profiles.values())
     return found.replace(
-        notes=(*found.notes, *step_notes(merged)),
+        notes=(*found.notes, *step_notes(profiles)),
         costs=tuple(
             one.replace(ms=own.get(one.tensor), reference_ms=other.get(one.tensor))
             for one in found.costs

@@ -31,7 +31,7 @@ from ..settings.studies import DossierSettings
 from ..version import find_version
 from ..views import Profile, load
 from .figures import Figures, figures_of
-from .folder import FILE_NAME, DossierFolder, distinct, plain
+from .folder import FILE_NAME, StudyFolder, distinct, plain
 from .members import (
     MadeModel,
     made_model,
@@ -154,7 +154,7 @@ def make_dossier(
     for name, of in neighbours.items():
         planned(source.text, name, of)
     question = _question(source, recipe, subject_plan, text_file, settings)
-    folder = DossierFolder(Path(output))
+    folder = StudyFolder(Path(output))
     _check_folder(folder, question)
     folder.make()
     about = DossierFile(SCHEMA_VERSION, find_version(), question)
@@ -196,7 +196,7 @@ def read_dossier(path: str | os.PathLike[str]) -> Dossier:
         UsageError: the folder holds no dossier, or one that is not complete.
         ProfileFormatError: a file is damaged, or does not belong to the others.
     """
-    folder = DossierFolder(Path(path))
+    folder = StudyFolder(Path(path))
     about = folder.read()
     if about is None:
         raise UsageError(f"{path} holds no dossier ({FILE_NAME})")
@@ -220,7 +220,7 @@ def read_dossier(path: str | os.PathLike[str]) -> Dossier:
     return Dossier(folder.path, about, subject, reference, others)
 
 
-def _read(folder: DossierFolder, about: DossierFile) -> Iterator[DossierModel]:
+def _read(folder: StudyFolder, about: DossierFile) -> Iterator[DossierModel]:
     for member in about.members:
         is_reference = member.role == REFERENCE
         found = DossierModel(
@@ -285,7 +285,7 @@ def _digest(name: str, path: Path) -> str:
     return found.hexdigest()
 
 
-def _check_folder(folder: DossierFolder, question: Question) -> None:
+def _check_folder(folder: StudyFolder, question: Question) -> None:
     path = folder.path
     if path.exists() and not path.is_dir():
         raise UsageError(f"{path} is a file; a dossier needs a folder")

@@ -1,4 +1,4 @@
-"""The folder of a dossier: where each of its files stands, and how they are written and read."""
+"""The folder of a study: where each of its files stands, and how they are written and read."""
 
 from __future__ import annotations
 
@@ -12,19 +12,21 @@ import msgspec
 
 from ..errors import ProfileFormatError, UsageError
 from ..profiles.records.decoding import Record, decode
-from ..profiles.writing import reason, whole_file
+from ..profiles.writing import plain_name, reason, write_text
 from ..quantization.quality.records import Quality
 from ..quantization.records import QuantizationPlan
+from ..settings.input_file import read_input
 from .records import SCHEMA_VERSION, DossierFile
 
 FILE_NAME = "dossier.json"
 _MOST_BYTES = 256 << 20
+_LONGEST_NAME = 100
 _Record = TypeVar("_Record", bound=Record)
 
 
 @dataclass(frozen=True)
-class DossierFolder:
-    """A folder with a dossier, or for one."""
+class StudyFolder:
+    """Where the files of a study stand."""
 
     path: Path
 
@@ -80,7 +82,8 @@ class DossierFolder:
         """Removes what was made for another question, of which nothing was measured yet."""
         for name in ("models", "plans"):
             for path in (self.path / name).glob("*"):
-                path.unlink(missing_ok=True)
+                if path.is_file():
+                    path.unlink()
 
     def read_plan(self, name: str) -> QuantizationPlan:
         return read_record(self.plan(name), QuantizationPlan)
@@ -91,7 +94,7 @@ class DossierFolder:
 
 def plain(name: str) -> str:
     """A name as that of a file."""
-    return "".join(c if c.isalnum() or c in ".-+_" else "-" for c in name)[:100]
+    return plain_name(name, ".-+_")[:_LONGEST_NAME]
 
 
 def distinct(names: Iterable[str]) -> list[str]:
@@ -112,15 +115,6 @@ def write_record(path: Path, record: Record) -> None:
     write_text(path, json.dumps(values, indent=1) + "\n")
 
 
-def write_text(path: Path, text: str) -> None:
-    """Writes a text, whole or not at all. Raises UsageError."""
-    try:
-        with whole_file(path) as file:
-            file.write(text.encode())
-    except OSError as error:
-        raise UsageError(f"cannot write {path}: {reason(error)}") from None
-
-
 def read_record(path: Path, kind: type[_Record]) -> _Record:
     """Reads what `write_record` has written.
 
@@ -128,12 +122,6 @@ def read_record(path: Path, kind: type[_Record]) -> _Record:
         ProfileFormatError: it is missing or damaged.
     """
     try:
-        with path.open("rb") as file:
-            data = file.read(_MOST_BYTES + 1)
-        if len(data) > _MOST_BYTES:
-            raise ProfileFormatError(f"{path} is too large for a file of a dossier")
-        return decode(kind, json.loads(data))
-    except ProfileFormatError as error:
-        raise ProfileFormatError(f"{path}: {error}") from None
-    except (OSError, ValueError, RecursionError) as error:
+        return decode(kind, json.loads(read_input(path, _MOST_BYTES)))
+    except (ProfileFormatError, ValueError, RecursionError) as error:
         raise ProfileFormatError(f"{path}: {reason(error)}") from None

@@ -22,8 +22,8 @@ from ..settings.capture import CaptureConfig
 from ..settings.model_source import ModelSource, ModelText
 from ..settings.recipe import Recipe
 from ..settings.scoring import QualitySettings
-from ..views import Profile
-from .folder import DossierFolder, write_record
+from ..views import Profile, load
+from .folder import StudyFolder, write_record
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -102,7 +102,7 @@ def made_model(
     model: str,
     name: str,
     recipe: Recipe,
-    folder: DossierFolder,
+    folder: StudyFolder,
     threads: int | None,
     on_progress: OnProgress,
 ) -> MadeModel:
@@ -118,12 +118,8 @@ def made_model(
         found = make(model, path, recipe, threads=threads, on_progress=told(name, on_progress))
         write_record(folder.plan(name), found)
     is_packed = any(one.is_packed for one in found.of_scheme)
-    return MadeModel(name, f"{path}@{_absolute(recipe)}" if is_packed else str(path), found)
-
-
-def _absolute(recipe: Recipe) -> str:
-    file, _, name = str(recipe.scheme).rpartition(":")
-    return f"{Path(file).absolute()}:{name}"
+    text = f"{path}@{recipe.scheme}" if is_packed else str(path)
+    return MadeModel(name, ModelSource.parse(text).absolute, found)
 
 
 def scored(
@@ -131,7 +127,7 @@ def scored(
     reference: str,
     text: Path,
     settings: QualitySettings,
-    folder: DossierFolder,
+    folder: StudyFolder,
     on_progress: OnProgress,
 ) -> Quality:
     """Its quality against the model that all are made of, measured or found measured.
@@ -142,7 +138,7 @@ def scored(
     path = folder.quality(made.name)
     if path.exists():
         return folder.read_quality(made.name)
-    against = reference if made.model != reference else None
+    against = reference if made.plan is not None else None
     found = measure_quality(
         made.model, against, text, settings, on_progress=told(made.name, on_progress)
     )
@@ -153,7 +149,7 @@ def scored(
 def timed(
     models: Sequence[MadeModel],
     settings: Mapping[str, Any],
-    folder: DossierFolder,
+    folder: StudyFolder,
     on_progress: OnProgress,
 ) -> dict[str, Profile]:
     """Profiles of all, their processes in turns; measured again where one of them is missing.
@@ -161,18 +157,29 @@ def timed(
     Raises:
         EngineError, CaptureError: a model cannot be measured.
     """
-    from ..views import load
-
     paths = {one.name: folder.profile(one.name) for one in models}
     if not all(path.exists() for path in paths.values()):
-        asked = {**DEFAULTS, **settings}
-        entries = [
-            Entry(one.name, config=CaptureConfig.from_json({**asked, "model": one.model}))
-            for one in models
-        ]
-        for name, processes in run_entries(entries, on_progress).items():
-            Profile.of(merge_processes(processes)).save(paths[name])
+        of_names = {one.name: one.model for one in models}
+        for name, profile in profiled(of_names, settings, on_progress).items():
+            profile.save(paths[name])
     return {name: load(path) for name, path in paths.items()}
+
+
+def profiled(
+    models: Mapping[str, str], settings: Mapping[str, Any], on_progress: OnProgress
+) -> dict[str, Profile]:
+    """A profile of each model by its name, all of its processes in one; they take turns.
+
+    Raises:
+        EngineError, CaptureError: a model cannot be measured.
+    """
+    asked = {**DEFAULTS, **settings}
+    entries = [
+        Entry(name, config=CaptureConfig.from_json({**asked, "model": model}))
+        for name, model in models.items()
+    ]
+    found = run_entries(entries, on_progress)
+    return {name: Profile.of(merge_processes(of)) for name, of in found.items()}
 
 
 def told(name: str, on_progress: OnProgress) -> OnProgress:

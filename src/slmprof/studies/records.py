@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ..profiles.records.decoding import Json, Record
 from ..quantization.modelled import ModelledDecode
 
@@ -31,11 +29,8 @@ class Question(Record, frozen=True):
     def differences(self, other: Question) -> list[str]:
         """What differs in another one that asks for something else; the model's path does not
         count."""
-        return [
-            name
-            for name in ("recipe", "digests", "settings")
-            if _plain(getattr(self, name)) != _plain(getattr(other, name))
-        ]
+        mine, others = self.to_json(), other.to_json()
+        return [name for name in ("recipe", "digests", "settings") if mine[name] != others[name]]
 
 
 class Member(Record, frozen=True):
@@ -62,10 +57,3 @@ class DossierFile(Record, frozen=True):
     slmprof: str
     question: Question
     members: tuple[Member, ...] = ()
-
-
-def _plain(value: Any) -> Any:
-    """As JSON holds it."""
-    if isinstance(value, dict):
-        return {name: _plain(item) for name, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value

@@ -11,7 +11,7 @@ from slmprof.quantization.modelled import ModelledDecode
 from slmprof.studies.dossier import read_dossier
 from slmprof.studies.folder import (
     FILE_NAME,
-    DossierFolder,
+    StudyFolder,
     distinct,
     read_record,
     write_record,
@@ -26,12 +26,12 @@ ABOUT = DossierFile(
 
 def test_what_was_written_is_read(tmp_path: Path) -> None:
     write_record(tmp_path / FILE_NAME, ABOUT)
-    assert DossierFolder(tmp_path).read() == ABOUT
+    assert StudyFolder(tmp_path).read() == ABOUT
     assert sorted(path.name for path in tmp_path.iterdir()) == [FILE_NAME]
 
 
 def test_names_are_those_of_files(tmp_path: Path) -> None:
-    folder = DossierFolder(tmp_path)
+    folder = StudyFolder(tmp_path)
     hostile = "../../a b\0c"
     for path in (folder.model(hostile), folder.plan(hostile), folder.profile(hostile)):
         assert path.parent.parent == tmp_path and path.name.startswith("..-..-a-b-c")

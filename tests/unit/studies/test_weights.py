@@ -71,7 +71,7 @@ class _Profile:
 
 def test_a_fallback_costs_the_share_of_its_time_that_its_extra_bytes_are() -> None:
     of = plan(tensor("blk.0.a.weight", "q5_0", 1000, "q4_K", 800), tensor("b.weight", "q4_K", 9))
-    found = fallback_cost(of, _Profile())  # type: ignore[arg-type]
+    found = fallback_cost(of, _Profile())
     assert found is not None
     assert (found.extra_bytes, found.fallbacks.n_fallen) == (200, 1)
     assert found.extra_ms == pytest.approx(2.0 * 0.2)
@@ -101,17 +101,17 @@ def test_gains_are_of_weights_whose_types_differ() -> None:
 
 
 def test_times_of_a_role_add_up_and_its_rate_is_by_all_bytes() -> None:
-    found = role_times(_Profile())  # type: ignore[arg-type]
+    found = role_times(_Profile())
     assert found == {"token_embd": RoleTime(4.0, None), "a": RoleTime(3.0, 20.0)}
     assert list(found) == ["token_embd", "a"]
 
 
 def test_times_are_those_of_steps_as_long_as_the_timed_ones() -> None:
     longer = _Profile(0.25)
-    assert decode_times(longer) == {  # type: ignore[arg-type]
+    assert decode_times(longer) == {
         "blk.0.a.weight": 1.6, "blk.1.a.weight": 0.8, "token_embd.weight": 3.2,
     }  # fmt: skip
-    found = role_times(longer)  # type: ignore[arg-type]
+    found = role_times(longer)
     assert found["a"].ms == pytest.approx(2.4) and found["a"].gbps == pytest.approx(25.0)
-    (note,) = step_notes({"mine": longer, "other": _Profile(0.1)})  # type: ignore[dict-item]
+    (note,) = step_notes({"mine": longer, "other": _Profile(0.1)})
     assert "mine" in note and "1.25 times" in note
