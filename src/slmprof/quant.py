@@ -232,7 +232,7 @@ def advise(
         EngineError, CaptureError: a measurement failed.
     """
     from .settings.studies import AdviceSettings
-    from .studies.advice import find_advice
+    from .studies.advising import find_advice
 
     return find_advice(model, text, AdviceSettings.of(**settings))
 

@@ -91,7 +91,8 @@ def _advise(args: argparse.Namespace) -> int:
     from ..capture.sweep import open_folder
     from ..reporters.documents.studies.advice import advice_document
     from ..settings.studies import AdviceSettings
-    from ..studies.advice import find_advice, save_recipes
+    from ..studies.advice import save_recipes
+    from ..studies.advising import find_advice
     from .progress import ProgressBar
 
     settings = AdviceSettings.of(**given(args, AdviceSettings))

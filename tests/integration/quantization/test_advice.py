@@ -16,7 +16,8 @@ from scheme_files import write_scheme
 from slmprof import quant
 from slmprof.errors import ModelError, UsageError
 from slmprof.settings.studies import AdviceSettings
-from slmprof.studies.advice import Advice, advised_recipes
+from slmprof.studies.advice import Advice
+from slmprof.studies.advising import advised_recipes
 
 MIB = 2**20
 SETTINGS: dict[str, Any] = {

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 
 from ....analysis.comparison.places import LATENCY, OP
 from ....analysis.comparison.rows import Row
 from ....profiles.records.decoding import Json
 from ....profiles.vocabulary import PHASES
-from ....studies.dossier import Dossier, DossierModel
-from ....studies.figures import COLUMNS, Figures, front, interpolated, nearest
+from ....studies.dossier import Dossier
+from ....studies.figures import COLUMNS, Figures, interpolated
 from ....studies.members import step_notes
-from ....studies.weights import fallback_cost, role_changes, role_times, weight_changes
+from ....studies.weights import fallback_cost
 from ..parts import (
     Caveat,
     Column,
@@ -21,21 +20,19 @@ from ..parts import (
     Headline,
     Note,
     Part,
-    Plot,
     Rows,
     Section,
-    Series,
     Table,
     listed,
     said,
     setting_text,
 )
 from ..quantities import bytes_text, change, changes, count_text, milliseconds
+from . import dossier_plots, dossier_tables
 from .costs import costs_section
 
 PREFILL, DECODE = PHASES
 _NAME_WIDTH = 20
-_MOST_KERNELS = 6
 
 
 def dossier_document(dossier: Dossier, *, is_page: bool = False) -> Document:
@@ -49,11 +46,12 @@ def dossier_document(dossier: Dossier, *, is_page: bool = False) -> Document:
         made: list[Part] = [_headline(dossier), *_caveats(dossier)]
         sections = [_models(dossier), _against(dossier), _fallbacks(dossier)]
         if is_page:
-            sections[1:1] = [_pareto(dossier)]
-            sections += [
-                _contents(dossier), _roles(dossier), _kernels(dossier), _gains(dossier),
-                _layers(dossier),
-            ]  # fmt: skip
+            sections[1:1] = [dossier_plots.pareto(dossier)]
+            tables = (
+                dossier_tables.contents, dossier_tables.roles, dossier_tables.kernels,
+                dossier_tables.gains, dossier_tables.layers,
+            )  # fmt: skip
+            sections += [table(dossier) for table in tables]
         quality = dossier.subject.quality
         if quality.costs:
             top = None if is_page else 8
@@ -246,166 +244,6 @@ def _fallbacks(dossier: Dossier) -> Section:
 
 def _more(value: float) -> str:
     return "more" if value >= 0 else "less"
-
-
-def _pareto(dossier: Dossier) -> Section:
-    shown = dossier.figures[:-1]
-    sizes = [(one, one.size_bytes / 2**20) for one in shown]
-    times = [(one, one.decode_ms) for one in shown]
-    plots = (
-        _plot("size", "Size and error", "MiB of weights", sizes),
-        _plot("time", "Time and error", "milliseconds of a token of decode", times),
-    )
-    return Section("Bytes, time and error", tuple(plot for plot in plots if plot is not None))
-
-
-def _plot(
-    name: str, title: str, x: str, values: Sequence[tuple[Figures, float | None]]
-) -> Plot | None:
-    """The error over a value of each model, the subject's first; None without any."""
-    points = [(value, one.kld, one.name) for one, value in values if one.kld and value is not None]
-    if not points:
-        return None
-    own = values[0][0]
-    best = sorted(points[i] for i in front([point[:2] for point in points]))
-    is_modelled = own.is_modelled and name == "time"
-    series = [
-        Series("the front", [(at, y, "") for at, y, _ in best], is_line=True),
-        Series("built-in types", [point for point in points if point[2] != own.name]),
-        Series(
-            f"{own.name} (modelled)" if is_modelled else own.name,
-            [point for point in points if point[2] == own.name],
-            is_main=True,
-        ),
-    ]
-    return Plot(name, title, x, "mean divergence, nats", tuple(s for s in series if s.points))
-
-
-def _contents(dossier: Dossier) -> Section:
-    rows = []
-    for one in dossier.models:
-        if one.plan is None:
-            continue
-        types: dict[str, list[int]] = {}
-        for tensor in one.plan.tensors:
-            own = types.setdefault(tensor.type, [0, 0])
-            own[0] += 1
-            own[1] += tensor.size_bytes
-        total = one.plan.size_bytes
-        for name, (n, size) in sorted(types.items(), key=lambda item: -item[1][1]):
-            rows.append((one.name, name, n, size, size / total if total else None))
-    columns = (
-        Column("model", most=_NAME_WIDTH),
-        Column("type", most=_NAME_WIDTH),
-        Column("tensors", "count"),
-        Column("MiB", "mib"),
-        Column("share", "share"),
-    )
-    return Section("What each holds", (Table(columns, rows),))
-
-
-def _kernels(dossier: Dossier) -> Section:
-    rows = []
-    for one in dossier.models:
-        if one.profile is None:
-            continue
-        table = one.profile.kernels()
-        for phase in (DECODE, PREFILL):
-            own = table[(table["phase"] == phase) & table["time_ms"].notna()]
-            own = own.sort_values("time_ms", ascending=False).head(_MOST_KERNELS)
-            for row in own.to_dict("records"):
-                rows.append(
-                    (phase, one.name, row["kernel"], row["impl"], row["time_ms"], *(
-                        _known(row[name]) for name in ("share", "gbps", "ceiling_share", "bound")
-                    ))
-                )  # fmt: skip
-    rows.sort(key=lambda row: row[0] != DECODE)
-    columns = (
-        Column("phase"),
-        Column("model", most=_NAME_WIDTH),
-        Column("kernel"),
-        Column("code"),
-        Column("ms", "ms"),
-        Column("share", "share"),
-        Column("GB/s", "rate"),
-        Column("of the ceiling", "share"),
-        Column("bound"),
-    )
-    note = Note(
-        "Milliseconds of a token of decode, and of the prompt of prefill, with the bytes that they "
-        "move and their share of what this machine reaches at best."
-    )
-    return Section("Kernels", (Table(columns, rows), note))
-
-
-def _roles(dossier: Dossier) -> Section:
-    shown = [one for one in dossier.models if one.profile is not None]
-    times = [role_times(one.profile) for one in shown if one.profile is not None]
-    roles = dict.fromkeys(role for of in times for role in of)
-    columns = [Column("weights", most=_NAME_WIDTH)]
-    for one in shown:
-        columns += [Column(f"{one.name} ms", "ms"), Column("GB/s", "rate")]
-    rows = []
-    for role in roles:
-        found = [of.get(role) for of in times]
-        cells = [(one.ms, one.gbps) if one is not None else (None, None) for one in found]
-        rows.append((role, *(cell for pair in cells for cell in pair)))
-    note = Note("Milliseconds of a token that the ops take that read these weights.")
-    return Section("Where a token's time goes", (Table(tuple(columns), rows), note))
-
-
-def _known(value: object) -> object:
-    return None if value is None or value != value or str(value) == "<NA>" else value
-
-
-def _gains(dossier: Dossier) -> Section:
-    own, *others = dossier.figures
-    beside = nearest(own, others[:-1])
-    other = next((one for one in dossier.neighbours if beside and one.name == beside.name), None)
-    if other is None or other.plan is None or dossier.subject.plan is None:
-        return Section(None, ())
-    changes_ = weight_changes(
-        (dossier.subject.plan, dossier.subject.quality), (other.plan, other.quality)
-    )
-    roles = role_changes(changes_)
-    rows = [
-        (one.role, one.n_weights, one.type, one.other_type, one.extra_bytes, _signed(one.gain_db))
-        for one in roles
-    ]
-    columns = (
-        Column("weights", most=_NAME_WIDTH),
-        Column("n", "count"),
-        Column("type", most=_NAME_WIDTH),
-        Column(f"in {other.name}", key="other"),
-        Column("MiB", "mib_change"),
-        Column("SNR, dB"),
-    )
-    note = Note(
-        f"Differences from {other.name}, which is nearest in bits per weight: bytes, and the "
-        "signal-to-noise ratio of the values (higher is better)."
-    )
-    title = f"Which weights gain and lose against {other.name}"
-    return Section(title, (Table(columns, rows), note))
-
-
-def _signed(value: float | None) -> str | None:
-    return None if value is None else f"{value:+.1f}"
-
-
-def _layers(dossier: Dossier) -> Section:
-    shown: list[DossierModel] = [one for one in dossier.models if one.quality.layers]
-    if not shown:
-        return Section(None, ())
-    layers = [one.layer for one in shown[0].quality.layers]
-    errors = [{one.layer: one.relative_error for one in model.quality.layers} for model in shown]
-    rows = [(layer, *(_percent_of(of.get(layer)) for of in errors)) for layer in layers]
-    columns = (Column("layer", "plain"), *(Column(one.name) for one in shown))
-    note = Note("Length of the difference of a layer's output over that of the reference's.")
-    return Section("How far each layer is off", (Table(columns, rows), note), is_folded=True)
-
-
-def _percent_of(value: float | None) -> str | None:
-    return None if value is None or math.isnan(value) else f"{100 * value:.3g} %"
 
 
 def _how(dossier: Dossier) -> Section:
