@@ -16,6 +16,7 @@ from scheme_files import write_scheme
 from slmprof import quant
 from slmprof.errors import ModelError, UsageError
 from slmprof.settings.studies import AdviceSettings
+from slmprof.studies import members
 from slmprof.studies.advice import Advice
 from slmprof.studies.advising import advised_recipes
 
@@ -104,6 +105,7 @@ def test_limits_out_of_reach_are_told_with_what_is_in_reach(folder: Path) -> Non
         ({"fit_bytes": -1}, "too small"),
         ({"types": []}, "no value"),
         ({"types": ["Q9_9"]}, "Q9_9"),
+        ({"types": ["F16"]}, "these types already"),
         ({"imatrix": "none.gguf"}, "none.gguf"),
     ],
 )
@@ -112,6 +114,29 @@ def test_wrong_usage_is_told_before_anything_is_measured(
 ) -> None:
     with pytest.raises((UsageError, ModelError), match=said):
         advise(folder, **settings)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"), [(None, "cannot read"), (b"", "give more text"), (b"\xff", "not UTF-8")]
+)
+def test_a_text_that_is_none_is_told_before_any_model_is_made(
+    folder: Path, content: bytes | None, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = folder / "none.txt"
+    text.unlink(missing_ok=True)
+    if content is not None:
+        text.write_bytes(content)
+    made: list[object] = []
+    monkeypatch.setattr(members, "make", lambda *_, **__: made.append(1))
+    with pytest.raises(UsageError, match=said):
+        quant.advise(TRAINED, text=text, **SETTINGS)
+    assert not made
+
+
+def test_an_empty_name_of_a_folder_is_no_folder(folder: Path) -> None:
+    for action in ("advise", "dossier"):
+        done = run("quant", action, TRAINED, "--text", "held-out.txt", "-o", "", cwd=folder)
+        assert done.returncode == 2 and "-o DIR" in done.stderr, done.stderr
 
 
 def test_a_model_that_is_quantized_cannot_be_advised(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,22 @@ def test_a_damaged_file_is_refused(tmp_path: Path, text: str, said: str) -> None
     with pytest.raises(ProfileFormatError, match=said) as error:
         read_dossier(tmp_path)
     assert str(tmp_path / FILE_NAME) in str(error.value)
+
+
+def test_a_pipe_in_the_place_of_a_file_keeps_nobody_waiting(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / FILE_NAME)
+    with pytest.raises(ProfileFormatError, match="not a regular file"):
+        read_dossier(tmp_path)
+
+
+def test_clearing_removes_files_of_models_and_plans_only(tmp_path: Path) -> None:
+    folder = StudyFolder(tmp_path)
+    folder.make()
+    (folder.model("a")).write_text("x")
+    (tmp_path / "models" / "mine").mkdir()
+    folder.clear()
+    assert [path.name for path in (tmp_path / "models").iterdir()] == ["mine"]
+    assert not folder.has_results
 
 
 def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
