@@ -1,4 +1,4 @@
-// What llama.cpp refuses, and what is refused of users' schemes.
+// What llama.cpp or a profiling library refuses, and what is refused of users' schemes.
 
 #pragma once
 
@@ -13,6 +13,11 @@ struct ModelFailure : std::runtime_error {
 
 // llama.cpp refused a context or a step.
 struct EngineFailure : std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
+
+// CUPTI cannot observe the GPU; says why, and what to do. Everything else goes on working.
+struct CuptiFailure : std::runtime_error {
     using std::runtime_error::runtime_error;
 };
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 CSRC = Path(__file__).parents[2] / "csrc"
 # From low to high: a room includes itself and those before it.
-ROOMS = ("record", "memory", "gguf", "kernels", "engine", "quant", "machine", "bindings")
+ROOMS = ("record", "memory", "gguf", "kernels", "cuda", "engine", "quant", "machine", "bindings")
 _INCLUDE = re.compile(rf'#include "(({"|".join(ROOMS)})/[^"]+)"')
 
 
@@ -45,3 +45,13 @@ def test_pybind11_is_seen_by_the_bindings_alone() -> None:
         if "pybind11" in re.sub(r"//.*", "", path.read_text(encoding="utf-8"))
     }
     assert users == {"bindings"}
+
+
+def test_cuda_room_needs_no_ggml_and_few_files_of_it_need_cupti() -> None:
+    """So that the join is tested, and a profile joined again, on a machine without either."""
+    texts = [(path.stem, path.read_text(encoding="utf-8")) for path in (CSRC / "cuda").glob("*.*")]
+    assert not [name for name, text in texts if re.search(r'#include [<"]ggml', text)]
+    direct = {name for name, text in texts if re.search(r"#include <(cuda|cupti)", text)}
+    assert direct == {"cupti_api"}
+    users = {name for name, text in texts if '#include "cuda/cupti_api.h"' in text}
+    assert users == {"cupti_api", "cupti_session", "record_reader"}

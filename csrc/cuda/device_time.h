@@ -1,0 +1,54 @@
+// Where a device's time goes within a window, as a step is: kernels, and the gaps between them by what the
+// device waited for. Every nanosecond of the window is in exactly one of them.
+
+#pragma once
+
+#include "cuda/activity.h"
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+namespace slmprof {
+
+struct Interval {
+    int64_t begin_ns = 0, end_ns = 0;
+
+    int64_t length_ns() const { return end_ns - begin_ns; }
+};
+
+// What happens while no kernel runs.
+enum class GapKind : uint8_t {
+    copy = 0,  // the device copies or fills memory
+    host,      // the host has not begun to launch the next kernel, or there is none
+    launch,    // it is about to: the call was under way, or had not returned when the gap began
+    device,    // the launch had returned before: the device itself takes its time from kernel to kernel
+    unknown,   // the call that launched the next kernel is not on record
+};
+constexpr int k_n_gap_kinds = 5;
+
+struct Gap {
+    Interval time;
+    GapKind  kind;
+};
+
+struct StreamTime {
+    uint32_t stream;
+    int64_t  kernel_ns, copy_ns;  // in which at least one of the stream's ran
+};
+
+struct DeviceTime {
+    Interval                           window;
+    std::vector<Interval>              busy;  // with kernels, on any stream
+    std::vector<Gap>                   gaps;  // in order; with `busy` they tile the window
+    std::vector<StreamTime>            streams;
+    int64_t                            kernel_ns = 0;  // of `busy`: the GPU time of the window
+    int64_t                            copy_ns   = 0;  // with copies on any stream, whether kernels ran or not
+    std::array<int64_t, k_n_gap_kinds> gap_ns{};       // by kind
+    int64_t                            n_untimed = 0, n_cut = 0;  // records without times; those the window cuts
+};
+
+// Of one device within a window on CUPTI's clock.
+DeviceTime device_time(const Activity & activity, uint32_t device, const Interval & window);
+
+}  // namespace slmprof
