@@ -124,7 +124,7 @@ def _shown(argument: str, type_names: Mapping[int, str]) -> str:
         function = argument[1:].strip()
         if function.startswith("(") and function.endswith(")"):
             function = function[1:-1]
-        return function.partition("(")[0]
+        return short_name(function, type_names)
     for value in (_CAST.match(argument), _INTEGER.match(argument)):
         if value:
             return value[1]

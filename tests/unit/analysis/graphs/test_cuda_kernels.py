@@ -27,6 +27,11 @@ TYPES = {1: "f16", 12: "q4_K", 14: "q6_K"}
             "k_bin_bcast<op_add, f32, f32, f32>",
         ),
         (
+            "void cpy_q_f32<&(void cpy_blck_q_f32<&(dequantize_q4_0(void const*, long, int)), 32>"
+            "(char const*, char*)), 32>(char const*)",
+            "cpy_q_f32<cpy_blck_q_f32<dequantize_q4_0, 32>, 32>",
+        ),
+        (
             "void rms_norm_f32<1024, true, false>(float const*, float*, int)",
             "rms_norm_f32<1024, true>",
         ),
@@ -66,7 +71,7 @@ def test_without_the_types_their_numbers_stay() -> None:
         ("void mul_mat_vec_f<__half, __half, 1, 256>(__half const*)", "mul_mat_vec_f"),
         ("quantize_q8_1(float const*, void*)", "quantize_q8"),
         ("void quantize_mmq_q8_1<(mmq_q8_1_ds_layout)1>(float const*)", "quantize_q8"),
-        ("void k_bin_bcast<&op_mul, float, float, float>(float const*)", "bin_bcast"),
+        ("void k_bin_bcast<&(op_mul(float, float)), float, float, float>(float*)", "bin_bcast"),
         ("void rms_norm_f32<1024, true, false>(float const*)", "rms_norm"),
         ("void rope_neox<true, false, float, float>(float const*)", "rope"),
         ("void soft_max_f32<true, 0, 0, __half>(float const*)", "soft_max"),
@@ -74,7 +79,7 @@ def test_without_the_types_their_numbers_stay() -> None:
         ("void flash_attn_tile<128, 128, 16, 4, false>(char const*)", "flash_attn"),
         ("void flash_attn_combine_results<128>(float const*)", "flash_attn"),
         (
-            "void cpy_scalar<&(cpy_1_scalar<float, __half>(char const*, char*))>(char const*)",
+            "void cpy_scalar<&(void cpy_1_scalar<float, __half>(char const*, char*))>(char*)",
             "cpy_f32_f16",
         ),
         ("void cpy_scalar_transpose<float>(char const*, char*)", "cpy_f32_f32"),
@@ -83,7 +88,7 @@ def test_without_the_types_their_numbers_stay() -> None:
             "cpy_f32_q8_0",
         ),
         (
-            "void cpy_q_f32<&(cpy_blck_q_f32<&dequantize_q4_0, 32>(char const*)), 32>(char*)",
+            "void cpy_q_f32<&(void cpy_blck_q_f32<&(dequantize_q4_0(int)), 32>(char*)), 32>(int)",
             "cpy_q4_0_f32",
         ),
         ("void k_set_rows<float, long, __half>(float const*)", "cpy_f32_f16"),
