@@ -180,10 +180,7 @@ void CuptiSession::begin_run(ggml_cgraph * graph, int device, bool is_captured) 
     }
 }
 
-void CuptiSession::end_run() {
-    set_launch_callbacks(false);
-    is_capturing_ = false;
-}
+void CuptiSession::end_run() { set_launch_callbacks(false); }
 
 void CuptiSession::begin_issue(int node) {
     if (is_capturing_) {

@@ -112,7 +112,7 @@ void split_gap(DeviceTime & result, const Interval & gap, const Wait & wait, std
         const int64_t end_ns   = std::min(copy->end_ns, gap.end_ns);
         add_wait(result, at_ns, begin_ns, wait);
         add_gap(result, begin_ns, end_ns, GapKind::copy);
-        at_ns = std::max(at_ns, end_ns);
+        at_ns = end_ns;
     }
     add_wait(result, at_ns, gap.end_ns, wait);
 }

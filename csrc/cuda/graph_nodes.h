@@ -94,8 +94,8 @@ class GraphNodes {
     // Lets go of what can no longer be launched. Only when all records of launches have been joined.
     void forget_removed();
 
-    // How many captured nodes are known.
-    size_t n_nodes() const { return places_.size(); }
+    // How many nodes are known, clones included.
+    size_t n_nodes() const { return places_.size() + originals_.size(); }
 
   private:
     // Where a node stands: which capture, which of its nodes.

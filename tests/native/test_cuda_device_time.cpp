@@ -121,6 +121,10 @@ TEST_CASE("a launch that has returned leaves the gap to the device") {
     const DeviceTime time = device_time(activity, 0, k_window);
     CHECK(gap_ns(time, GapKind::device) == 3);
     CHECK(tiles(time));
+    activity.calls[0].end_ns = 1100;  // just so
+    CHECK(gap_ns(device_time(activity, 0, k_window), GapKind::device) == 3);
+    activity.calls[0].end_ns = 1101;
+    CHECK(gap_ns(device_time(activity, 0, k_window), GapKind::launch) == 3);
 }
 
 TEST_CASE("of the runtime's call and the driver's within, the outer one counts") {
@@ -130,6 +134,8 @@ TEST_CASE("of the runtime's call and the driver's within, the outer one counts")
     const DeviceTime time = device_time(activity, 0, k_window);
     CHECK(gap_ns(time, GapKind::host) == 100);
     CHECK(gap_ns(time, GapKind::launch) == 100);
+    activity.add(kernel(1000, 1140, 1));
+    CHECK(gap_ns(device_time(activity, 0, k_window), GapKind::launch) == 60);
 }
 
 TEST_CASE("a gap before a kernel whose call is not on record is unknown") {

@@ -144,6 +144,19 @@ TEST_CASE("an update whose shape is another's goes by the half that stays") {
     CHECK(node_of(nodes.find(version, node_id(k_exec, 1), 0)) == -1);
 }
 
+TEST_CASE("as many nodes of other kinds are another shape") {
+    GraphNodes nodes;
+    capture(nodes, 0, k_graph, 2);
+    nodes.add_exec(k_exec, k_graph);
+    nodes.begin_issue(issue(1, 6));
+    nodes.add_node(node_id(30, 1), NodeKind::kernel);
+    nodes.add_node(node_id(30, 0), NodeKind::fill);
+    nodes.end_issue(0);
+    const auto found = nodes.find(nodes.launch(k_exec, 30), node_id(k_exec, 1), 0);
+    REQUIRE(found.capture != nullptr);
+    CHECK(found.node().kind == NodeKind::kernel);
+}
+
 TEST_CASE("after an update of the same shape the numbers of the nodes need not agree") {
     GraphNodes nodes;
     capture(nodes, 0, k_graph, 2);
@@ -220,6 +233,17 @@ TEST_CASE("a child that is put in twice is there twice") {
     CHECK(capture.nodes[1].issue.n_fused == 3);
 }
 
+TEST_CASE("a child that an earlier issue made belongs to the one that puts it in") {
+    GraphNodes nodes;
+    nodes.begin_issue(issue(0, 0));
+    nodes.add_node(node_id(k_child, 0), NodeKind::kernel);
+    nodes.end_issue(0);
+    nodes.begin_issue(issue(0, 1));
+    nodes.add_clone(node_id(k_child_clone, 0), node_id(k_child, 0), NodeKind::kernel);
+    nodes.end_issue(0);
+    CHECK(node_of(nodes.find(-1, node_id(k_child_clone, 0), 0)) == 1);
+}
+
 TEST_CASE("a child that an earlier run made is no part of that run's capture again") {
     GraphNodes nodes;
     nodes.begin_issue(issue(0, 0));
@@ -246,20 +270,38 @@ TEST_CASE("what was removed is known until it is forgotten, what can be launched
     capture(nodes, 0, k_graph, 2);
     nodes.add_exec(k_exec, k_graph);
     nodes.add_clone(node_id(k_exec, 0), node_id(k_graph, 0), NodeKind::kernel);
+    nodes.add_clone(node_id(k_exec_child, 0), node_id(k_graph, 1), NodeKind::kernel);
     const int32_t version = nodes.launch(k_exec, k_graph);
     nodes.remove_graph(k_graph);
     CHECK(node_of(nodes.find(version, node_id(k_exec, 0), 0)) == 0);
 
     nodes.forget_removed();  // the executable graph lives on
     CHECK(node_of(nodes.find(version, node_id(k_exec, 0), 0)) == 0);
-    CHECK(nodes.n_nodes() == 2);
+    CHECK(nodes.n_nodes() == 4);
 
     nodes.remove_exec(k_exec);
+    nodes.remove_graph(k_exec_child);
     CHECK(node_of(nodes.find(version, node_id(k_exec, 0), 0)) == 0);
     nodes.forget_removed();
     CHECK(nodes.n_nodes() == 0);
     CHECK(nodes.latest(k_exec) == -1);
     CHECK(node_of(nodes.find(version, node_id(k_exec, 0), 0)) == -1);
+}
+
+TEST_CASE("of an updated graph both captures are kept, whatever was removed") {
+    GraphNodes nodes;
+    capture(nodes, 0, k_graph, 2);
+    nodes.add_exec(k_exec, k_graph);
+    nodes.begin_issue(issue(1, 6));
+    nodes.add_node(node_id(30, 0), NodeKind::kernel);
+    nodes.add_node(node_id(30, 1), NodeKind::kernel);
+    nodes.end_issue(0);
+    const int32_t version = nodes.launch(k_exec, 30);
+    nodes.remove_graph(k_graph);
+    nodes.remove_graph(30);
+    nodes.forget_removed();
+    CHECK(node_of(nodes.find(version, node_id(k_exec, 1), 0)) == 6);
+    CHECK(nodes.n_nodes() == 4);
 }
 
 TEST_CASE("a graph that is neither removed nor launched yet is kept") {

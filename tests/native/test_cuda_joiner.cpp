@@ -254,9 +254,12 @@ TEST_CASE("a graph that was updated from an unseen capture has no known nodes") 
 
 TEST_CASE("a record of a replay that lost its correlation is joined, but to no run") {
     CudaScript script;
+    bool       sees_clones = true;
+    SUBCASE("by what was cloned") {}
+    SUBCASE("by the graph that it names") { sees_clones = false; }
     script.begin_run(9);
     script.capture(k_captured, k_groups);
-    script.instantiate(k_exec, k_captured);
+    script.instantiate(k_exec, k_captured, sees_clones);
     script.replay(k_exec, k_captured);
     script.activity.externals.clear();
     const Joined joined = script.join();

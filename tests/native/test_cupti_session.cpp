@@ -97,14 +97,19 @@ struct Scene {
 std::string failure_of(const std::string & function, int result) {
     Scene scene;
     scene.fake.results[function] = static_cast<CUptiResult>(result);
+    bool is_attached             = false;
     try {
         scene.session.attach();
+        is_attached = true;
         scene.session.trace(TraceLevel::nodes);
     } catch (const CuptiFailure & caught) {
-        scene.session.detach();
-        CHECK_FALSE(scene.fake.is_subscribed);
+        CHECK(scene.fake.is_subscribed == is_attached);
+        CHECK((DeviceObserver::active() != nullptr) == is_attached);
         CHECK(scene.fake.kinds.empty());
-        CHECK(DeviceObserver::active() == nullptr);
+        CuptiSession other(scene.api, scene.strings, 1, 1024);
+        scene.session.detach();
+        scene.fake.results.clear();
+        other.attach();
         return caught.what();
     }
     return "";
@@ -176,6 +181,24 @@ TEST_CASE("another kernel than the captured one is noticed by the names that CUP
     SLMPROF_DEVICE_RUN_END();
     REQUIRE(scene.fake.deliver(scene.records));
     CHECK(scene.session.join_and_forget(scene.session.read()).report.n_misnamed == 1);
+}
+
+TEST_CASE("a node that no launch made has no name, nor that of the launch before it") {
+    Scene scene;
+    scene.session.attach();
+    scene.session.trace(TraceLevel::nodes);
+    SLMPROF_DEVICE_RUN_BEGIN(scene.ggml_graph(), 0, true);
+    SLMPROF_ISSUE_BEGIN(0);
+    scene.fake.launch_callback("first");
+    scene.fake.graph_callback(CUPTI_CBID_RESOURCE_GRAPHNODE_CREATED, scene.node(k_graph, 0));
+    scene.fake.launch_callback("first", CUPTI_API_EXIT);
+    scene.fake.graph_callback(CUPTI_CBID_RESOURCE_GRAPHNODE_CREATED, scene.node(k_graph, 1));
+    SLMPROF_ISSUE_END(0);
+    scene.instantiate(2);
+    scene.replay();
+    SLMPROF_DEVICE_RUN_END();
+    REQUIRE(scene.fake.deliver(scene.records));
+    CHECK(scene.session.join_and_forget(scene.session.read()).report.n_misnamed == 0);
 }
 
 TEST_CASE("names are called back only while a graph is captured") {
