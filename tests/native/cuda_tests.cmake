@@ -11,7 +11,7 @@ set(_cuda_sources
   ${_csrc}/cuda/clock_alignment.cpp
   ${_csrc}/cuda/device_observer.cpp
   ${_csrc}/cuda/cupti_library.cpp
-  ${_csrc}/cuda/device_time.cpp
+  ${_csrc}/cuda/device_timeline.cpp
   ${_csrc}/cuda/graph_nodes.cpp
   ${_csrc}/cuda/issues.cpp
   ${_csrc}/cuda/joiner.cpp
@@ -19,7 +19,7 @@ set(_cuda_sources
   ${CMAKE_CURRENT_LIST_DIR}/cuda_script.cpp
   ${CMAKE_CURRENT_LIST_DIR}/test_cuda_buffers.cpp
   ${CMAKE_CURRENT_LIST_DIR}/test_cuda_clock_alignment.cpp
-  ${CMAKE_CURRENT_LIST_DIR}/test_cuda_device_time.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/test_cuda_device_timeline.cpp
   ${CMAKE_CURRENT_LIST_DIR}/test_cuda_graph_nodes.cpp
   ${CMAKE_CURRENT_LIST_DIR}/test_cuda_joiner.cpp
   ${CMAKE_CURRENT_LIST_DIR}/test_cuda_library.cpp
@@ -46,6 +46,10 @@ target_compile_features(cuda-tests PRIVATE cxx_std_17)
 target_compile_options(cuda-tests PRIVATE -Wall -Wextra)
 if(SLMPROF_WARNINGS_AS_ERRORS)
   target_compile_options(cuda-tests PRIVATE -Werror)
+endif()
+if(SLMPROF_SANITIZE STREQUAL "address")
+  target_compile_options(cuda-tests PRIVATE -fsanitize=undefined -fno-sanitize-recover=undefined)
+  target_link_options(cuda-tests PRIVATE -fsanitize=undefined)
 endif()
 if(SLMPROF_CUPTI_INCLUDE AND SLMPROF_CUDA_INCLUDE)
   target_sources(cuda-tests PRIVATE ${_cupti_sources})

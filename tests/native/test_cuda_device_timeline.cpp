@@ -1,6 +1,6 @@
 // A device's time in a window: nothing is lost between kernels and gaps, and each gap has its cause.
 
-#include "cuda/device_time.h"
+#include "cuda/device_timeline.h"
 
 #include <doctest/doctest.h>
 
@@ -41,6 +41,10 @@ CallRecord call(int64_t begin_ns, int64_t end_ns, uint32_t correlation) {
     return made;
 }
 
+DeviceTime device_time(const Activity & activity, uint32_t device, const Interval & window) {
+    return DeviceTimeline(activity, device).within(window);
+}
+
 int64_t gap_ns(const DeviceTime & time, GapKind kind) { return time.gap_ns[static_cast<size_t>(kind)]; }
 
 // Busy intervals and gaps, merged: whether they tile the window.
@@ -69,7 +73,7 @@ int64_t total_ns(const DeviceTime & time) {
 
 }  // namespace
 
-TEST_SUITE_BEGIN("cuda device time");
+TEST_SUITE_BEGIN("cuda device timeline");
 
 TEST_CASE("a window without work is the host's") {
     const DeviceTime time = device_time({}, 0, k_window);
@@ -176,7 +180,7 @@ TEST_CASE("records of other devices, without times, and beyond the window") {
     activity.add(copy(0, 5));
     const DeviceTime time = device_time(activity, 0, k_window);
     CHECK(time.kernel_ns == 20);
-    CHECK(time.n_untimed == 2);
+    CHECK(DeviceTimeline(activity, 0).n_untimed() == 2);
     CHECK(time.n_cut == 2);
     CHECK(tiles(time));
     CHECK(device_time(activity, 1, k_window).kernel_ns == 100);
@@ -208,7 +212,22 @@ TEST_CASE("whatever runs whenever, the window is conserved") {
             in_gaps += gap.time.length_ns();
         }
         CHECK(in_gaps + time.kernel_ns == k_window.length_ns());
+        // Windows that follow each other have the kernel time of the one that they are.
+        const DeviceTimeline timeline(activity, 0);
+        const int64_t        at_ns = 1000 + below(1000);
+        CHECK(timeline.within({ 1000, at_ns }).kernel_ns + timeline.within({ at_ns, 2000 }).kernel_ns == time.kernel_ns);
+        CHECK(timeline.within({ 1000, at_ns }).copy_ns + timeline.within({ at_ns, 2000 }).copy_ns == time.copy_ns);
     }
+}
+
+TEST_CASE("a long kernel is found from any window that it reaches into") {
+    Activity activity;
+    activity.add(kernel(100, 1500, 1));
+    activity.add(kernel(200, 300, 2));
+    activity.add(kernel(400, 450, 3, 8));
+    CHECK(device_time(activity, 0, k_window).kernel_ns == 500);
+    CHECK(device_time(activity, 0, k_window).n_cut == 1);
+    CHECK(device_time(activity, 0, { 1500, 1600 }).kernel_ns == 0);
 }
 
 TEST_SUITE_END();

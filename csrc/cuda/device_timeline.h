@@ -7,6 +7,7 @@
 
 #include <array>
 #include <cstdint>
+#include <unordered_map>
 #include <vector>
 
 namespace slmprof {
@@ -45,10 +46,33 @@ struct DeviceTime {
     int64_t                            kernel_ns = 0;  // of `busy`: the GPU time of the window
     int64_t                            copy_ns   = 0;  // with copies on any stream, whether kernels ran or not
     std::array<int64_t, k_n_gap_kinds> gap_ns{};       // by kind
-    int64_t                            n_untimed = 0, n_cut = 0;  // records without times; those the window cuts
+    int64_t                            n_cut = 0;      // records that the window cuts
 };
 
-// Of one device within a window on CUPTI's clock.
-DeviceTime device_time(const Activity & activity, uint32_t device, const Interval & window);
+// What one device did, by time.
+class DeviceTimeline {
+  public:
+    DeviceTimeline(const Activity & activity, uint32_t device);
+
+    // In a window on CUPTI's clock.
+    DeviceTime within(const Interval & window) const;
+
+    // Kernels and copies without times, which are in no window.
+    int64_t n_untimed() const { return n_untimed_; }
+
+  private:
+    struct Work {
+        Interval time;
+        uint32_t stream, correlation;
+        int64_t  last_end_ns;  // of this one and all before it, so that a window's first can be searched for
+    };
+
+    template <typename Record> std::vector<Work> work_of(const std::vector<Record> & records, uint32_t device);
+    static std::vector<Work> cut(const std::vector<Work> & work, const Interval & window, int64_t & n_cut);
+
+    int64_t                                n_untimed_ = 0;     // counted while the next are made
+    std::vector<Work>                      kernels_, copies_;  // in the order of their begin
+    std::unordered_map<uint32_t, Interval> calls_;             // by correlation
+};
 
 }  // namespace slmprof

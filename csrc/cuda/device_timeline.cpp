@@ -1,41 +1,11 @@
-#include "cuda/device_time.h"
+#include "cuda/device_timeline.h"
 
 #include <algorithm>
 #include <map>
-#include <unordered_map>
+#include <utility>
 
 namespace slmprof {
 namespace {
-
-// A kernel or copy within the window.
-struct Work {
-    Interval time;
-    uint32_t stream, correlation;
-};
-
-template <typename Record>
-std::vector<Work> work_of(const std::vector<Record> & records, uint32_t device, DeviceTime & result) {
-    const Interval &  window = result.window;
-    std::vector<Work> work;
-    for (const Record & record : records) {
-        if (record.device != device) {
-            continue;
-        }
-        if (record.begin_ns == 0) {
-            result.n_untimed++;
-            continue;
-        }
-        const Interval time{ std::max(record.begin_ns, window.begin_ns), std::min(record.end_ns, window.end_ns) };
-        if (time.begin_ns < time.end_ns) {
-            result.n_cut += record.begin_ns < window.begin_ns || record.end_ns > window.end_ns ? 1 : 0;
-            work.push_back({ time, record.stream, record.correlation });
-        }
-    }
-    std::sort(work.begin(), work.end(), [](const Work & a, const Work & b) {
-        return a.time.begin_ns != b.time.begin_ns ? a.time.begin_ns < b.time.begin_ns : a.time.end_ns < b.time.end_ns;
-    });
-    return work;
-}
 
 // Intervals in the order of their begin, without overlaps.
 void unite(std::vector<Interval> & intervals, const Interval & next) {
@@ -46,7 +16,7 @@ void unite(std::vector<Interval> & intervals, const Interval & next) {
     }
 }
 
-std::vector<Interval> union_of(const std::vector<Work> & work) {
+template <typename Work> std::vector<Interval> union_of(const std::vector<Work> & work) {
     std::vector<Interval> intervals;
     for (const Work & item : work) {
         unite(intervals, item.time);
@@ -62,7 +32,7 @@ int64_t total_ns(const std::vector<Interval> & intervals) {
     return sum;
 }
 
-std::map<uint32_t, std::vector<Interval>> by_stream(const std::vector<Work> & work) {
+template <typename Work> std::map<uint32_t, std::vector<Interval>> by_stream(const std::vector<Work> & work) {
     std::map<uint32_t, std::vector<Interval>> streams;
     for (const Work & item : work) {
         unite(streams[item.stream], item.time);
@@ -77,18 +47,14 @@ void add_gap(DeviceTime & result, int64_t begin_ns, int64_t end_ns, GapKind kind
     }
 }
 
-// What the device waits for between `begin` and the next kernel. The host's part comes first: the time
-// until it begins to launch.
+// What the device waits for in a gap. The host's part comes first: the time until it begins to launch.
 struct Wait {
     int64_t host_until_ns;
     GapKind then;
 };
 
-Wait wait_for(const Work * next, const Interval & gap, const std::unordered_map<uint32_t, Interval> & calls) {
-    if (next == nullptr) {
-        return { gap.end_ns, GapKind::host };
-    }
-    const auto call = calls.find(next->correlation);
+Wait wait_for(uint32_t correlation, const Interval & gap, const std::unordered_map<uint32_t, Interval> & calls) {
+    const auto call = calls.find(correlation);
     if (call == calls.end()) {
         return { gap.begin_ns, GapKind::unknown };
     }
@@ -119,32 +85,35 @@ void split_gap(DeviceTime & result, const Interval & gap, const Wait & wait, std
 
 }  // namespace
 
-DeviceTime device_time(const Activity & activity, uint32_t device, const Interval & window) {
-    DeviceTime result;
-    result.window = window;
-    const std::vector<Work>     kernels = work_of(activity.kernels, device, result);
-    const std::vector<Work>     copies  = work_of(activity.copies, device, result);
-    const std::vector<Interval> copying = union_of(copies);
-
+DeviceTimeline::DeviceTimeline(const Activity & activity, uint32_t device)
+    : kernels_(work_of(activity.kernels, device)), copies_(work_of(activity.copies, device)) {
     // The runtime's call contains the driver's, and both may have the correlation.
-    std::unordered_map<uint32_t, Interval> calls;
     for (const CallRecord & call : activity.calls) {
-        const auto [entry, is_new] = calls.try_emplace(call.correlation, Interval{ call.begin_ns, call.end_ns });
+        const auto [entry, is_new] = calls_.try_emplace(call.correlation, Interval{ call.begin_ns, call.end_ns });
         if (!is_new) {
             entry->second.begin_ns = std::min(entry->second.begin_ns, call.begin_ns);
             entry->second.end_ns   = std::max(entry->second.end_ns, call.end_ns);
         }
     }
+}
 
-    int64_t at_ns   = window.begin_ns;
-    auto    copy    = copying.begin();
-    const auto fill = [&](int64_t until_ns, const Work * next) {
+DeviceTime DeviceTimeline::within(const Interval & window) const {
+    DeviceTime result;
+    result.window = window;
+    const std::vector<Work>     kernels = cut(kernels_, window, result.n_cut);
+    const std::vector<Work>     copies  = cut(copies_, window, result.n_cut);
+    const std::vector<Interval> copying = union_of(copies);
+
+    int64_t    at_ns = window.begin_ns;
+    auto       copy  = copying.begin();
+    const auto fill  = [&](int64_t until_ns, const Work * next) {
         const Interval gap{ at_ns, until_ns };
         while (copy != copying.end() && copy->end_ns <= gap.begin_ns) {
             ++copy;
         }
         if (gap.begin_ns < gap.end_ns) {
-            split_gap(result, gap, wait_for(next, gap, calls), copy, copying.end());
+            const Wait wait = next != nullptr ? wait_for(next->correlation, gap, calls_) : Wait{ gap.end_ns, GapKind::host };
+            split_gap(result, gap, wait, copy, copying.end());
         }
     };
     for (const Work & kernel : kernels) {
@@ -167,6 +136,43 @@ DeviceTime device_time(const Activity & activity, uint32_t device, const Interva
         result.streams.push_back(stream);
     }
     return result;
+}
+
+template <typename Record>
+std::vector<DeviceTimeline::Work> DeviceTimeline::work_of(const std::vector<Record> & records, uint32_t device) {
+    std::vector<Work> work;
+    for (const Record & record : records) {
+        if (record.device == device && record.begin_ns == 0) {
+            n_untimed_++;
+        } else if (record.device == device) {
+            work.push_back({ { record.begin_ns, record.end_ns }, record.stream, record.correlation, 0 });
+        }
+    }
+    std::sort(work.begin(), work.end(), [](const Work & a, const Work & b) {
+        return std::pair(a.time.begin_ns, a.time.end_ns) < std::pair(b.time.begin_ns, b.time.end_ns);
+    });
+    int64_t last_end_ns = 0;
+    for (Work & item : work) {
+        last_end_ns = item.last_end_ns = std::max(last_end_ns, item.time.end_ns);
+    }
+    return work;
+}
+
+// The part of it that lies in the window.
+std::vector<DeviceTimeline::Work> DeviceTimeline::cut(const std::vector<Work> & work, const Interval & window, int64_t & n_cut) {
+    const auto first = std::partition_point(work.begin(), work.end(),
+                                            [&](const Work & item) { return item.last_end_ns <= window.begin_ns; });
+    std::vector<Work> within;
+    for (auto item = first; item != work.end() && item->time.begin_ns < window.end_ns; ++item) {
+        const Interval & time = item->time;
+        Work             part = *item;
+        part.time             = { std::max(time.begin_ns, window.begin_ns), std::min(time.end_ns, window.end_ns) };
+        if (part.time.begin_ns < part.time.end_ns) {
+            n_cut += time.begin_ns < window.begin_ns || time.end_ns > window.end_ns ? 1 : 0;
+            within.push_back(part);
+        }
+    }
+    return within;
 }
 
 }  // namespace slmprof
