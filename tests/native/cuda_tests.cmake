@@ -21,6 +21,7 @@ set(_cuda_sources
   ${CMAKE_CURRENT_LIST_DIR}/test_cuda_clock_alignment.cpp
   ${CMAKE_CURRENT_LIST_DIR}/test_cuda_device_timeline.cpp
   ${CMAKE_CURRENT_LIST_DIR}/test_cuda_graph_nodes.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/test_cuda_join_faults.cpp
   ${CMAKE_CURRENT_LIST_DIR}/test_cuda_joiner.cpp
   ${CMAKE_CURRENT_LIST_DIR}/test_cuda_library.cpp
   ${CMAKE_CURRENT_LIST_DIR}/test_cuda_observer.cpp)
@@ -31,6 +32,7 @@ set(_cupti_sources
   ${CMAKE_CURRENT_LIST_DIR}/fake_cupti.cpp
   ${CMAKE_CURRENT_LIST_DIR}/test_cupti_library.cpp
   ${CMAKE_CURRENT_LIST_DIR}/test_cupti_records.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/test_cupti_refusals.cpp
   ${CMAKE_CURRENT_LIST_DIR}/test_cupti_session.cpp)
 
 find_package(Threads REQUIRED)
