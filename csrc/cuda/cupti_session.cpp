@@ -66,7 +66,8 @@ void CuptiSession::attach() {
     }
     try {
         api_.check(api_.cuptiSubscribe(&subscriber_, call_back, this), "cuptiSubscribe");
-        api_.check(api_.cuptiActivityRegisterCallbacks(request_buffer, complete_buffer), "cuptiActivityRegisterCallbacks");
+        api_.check(api_.cuptiActivityRegisterCallbacks(request_buffer, complete_buffer),
+                   "cuptiActivityRegisterCallbacks");
         for (const CUpti_CallbackId id : k_graph_callbacks) {
             api_.check(api_.cuptiEnableCallback(1, subscriber_, CUPTI_CB_DOMAIN_RESOURCE, id), "cuptiEnableCallback");
         }

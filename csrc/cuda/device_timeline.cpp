@@ -59,7 +59,8 @@ Wait wait_for(uint32_t correlation, const Interval & gap, const std::unordered_m
         return { gap.begin_ns, GapKind::unknown };
     }
     const bool was_ready = call->second.end_ns <= gap.begin_ns;
-    return { std::clamp(call->second.begin_ns, gap.begin_ns, gap.end_ns), was_ready ? GapKind::device : GapKind::launch };
+    return { std::clamp(call->second.begin_ns, gap.begin_ns, gap.end_ns),
+             was_ready ? GapKind::device : GapKind::launch };
 }
 
 // A part of a gap in which nothing is copied.
@@ -112,7 +113,8 @@ DeviceTime DeviceTimeline::within(const Interval & window) const {
             ++copy;
         }
         if (gap.begin_ns < gap.end_ns) {
-            const Wait wait = next != nullptr ? wait_for(next->correlation, gap, calls_) : Wait{ gap.end_ns, GapKind::host };
+            const Wait wait =
+                next != nullptr ? wait_for(next->correlation, gap, calls_) : Wait{ gap.end_ns, GapKind::host };
             split_gap(result, gap, wait, copy, copying.end());
         }
     };
@@ -159,7 +161,8 @@ std::vector<DeviceTimeline::Work> DeviceTimeline::work_of(const std::vector<Reco
 }
 
 // The part of it that lies in the window.
-std::vector<DeviceTimeline::Work> DeviceTimeline::cut(const std::vector<Work> & work, const Interval & window, int64_t & n_cut) {
+std::vector<DeviceTimeline::Work> DeviceTimeline::cut(const std::vector<Work> & work, const Interval & window,
+                                                      int64_t & n_cut) {
     const auto first = std::partition_point(work.begin(), work.end(),
                                             [&](const Work & item) { return item.last_end_ns <= window.begin_ns; });
     std::vector<Work> within;

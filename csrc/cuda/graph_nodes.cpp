@@ -185,7 +185,8 @@ void GraphNodes::forget_removed() {
     drop(graph_captures_, [](uint32_t graph) { return graph; });
     drop(original_graphs_, [](uint32_t graph) { return graph; });
     const auto is_gone = [&gone](uint32_t graph) { return gone.count(graph) > 0; };
-    removed_graphs_.erase(std::remove_if(removed_graphs_.begin(), removed_graphs_.end(), is_gone), removed_graphs_.end());
+    removed_graphs_.erase(std::remove_if(removed_graphs_.begin(), removed_graphs_.end(), is_gone),
+                          removed_graphs_.end());
     removed_execs_.clear();
 }
 

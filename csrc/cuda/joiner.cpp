@@ -92,7 +92,8 @@ void check_order(const std::vector<KernelRecord> & kernels, Replay & replay, con
         report.n_unordered_replays++;
         return;
     }
-    std::stable_sort(rows.begin(), rows.end(), [&](size_t a, size_t b) { return kernels[a].begin_ns < kernels[b].begin_ns; });
+    std::stable_sort(rows.begin(), rows.end(),
+                     [&](size_t a, size_t b) { return kernels[a].begin_ns < kernels[b].begin_ns; });
     bool is_believable = true;
     for (size_t i = 0; i < rows.size(); i++) {
         const Match & made = matches[rows[i]];

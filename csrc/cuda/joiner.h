@@ -42,7 +42,9 @@ struct JoinReport {
     ActivityCounts counts;
 
     // By time; 1 where no kernel took any.
-    double rate() const { return kernel_ns > 0 ? static_cast<double>(joined_ns) / static_cast<double>(kernel_ns) : 1.0; }
+    double rate() const {
+        return kernel_ns > 0 ? static_cast<double>(joined_ns) / static_cast<double>(kernel_ns) : 1.0;
+    }
 };
 
 struct Joined {

@@ -42,7 +42,8 @@ CUptiResult CUPTIAPI unsubscribe(CUpti_SubscriberHandle) {
     return answer("cuptiUnsubscribe");
 }
 
-CUptiResult CUPTIAPI enable_callback(uint32_t is_on, CUpti_SubscriberHandle, CUpti_CallbackDomain domain, CUpti_CallbackId id) {
+CUptiResult CUPTIAPI enable_callback(uint32_t is_on, CUpti_SubscriberHandle, CUpti_CallbackDomain domain,
+                                     CUpti_CallbackId id) {
     if (is_on != 0) {
         fake->callbacks.insert({ domain, id });
     } else {
@@ -51,14 +52,17 @@ CUptiResult CUPTIAPI enable_callback(uint32_t is_on, CUpti_SubscriberHandle, CUp
     return answer("cuptiEnableCallback");
 }
 
-CUptiResult CUPTIAPI register_callbacks(CUpti_BuffersCallbackRequestFunc request, CUpti_BuffersCallbackCompleteFunc complete) {
+CUptiResult CUPTIAPI register_callbacks(CUpti_BuffersCallbackRequestFunc  request,
+                                        CUpti_BuffersCallbackCompleteFunc complete) {
     fake->request  = request;
     fake->complete = complete;
     return answer("cuptiActivityRegisterCallbacks");
 }
 
 CUptiResult CUPTIAPI enable(CUpti_ActivityKind kind) {
-    const CUptiResult result = kind == CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL ? answer("cuptiActivityEnable") : CUPTI_SUCCESS;
+    // The last one that is asked for.
+    const bool        may_fail = kind == CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL;
+    const CUptiResult result   = may_fail ? answer("cuptiActivityEnable") : CUPTI_SUCCESS;
     if (result == CUPTI_SUCCESS) {
         fake->kinds.insert(kind);
     }

@@ -37,8 +37,9 @@ TEST_CASE("no reading is no alignment, one is an offset") {
 }
 
 TEST_CASE("the slope comes from the tightest readings at both ends, and the error is what they leave") {
-    const ClockAlignment line = align_clocks({ reading(0, 900, 100), reading(1'000'000, 20, 20), reading(500'000'000, 400, 90),
-                                               reading(999'000'000, 30, 30), reading(1'000'000'000, 500, 800) });
+    const ClockAlignment line =
+        align_clocks({ reading(0, 900, 100), reading(1'000'000, 20, 20), reading(500'000'000, 400, 90),
+                       reading(999'000'000, 30, 30), reading(1'000'000'000, 500, 800) });
     CHECK(line.error_ns == 30);
     CHECK(line.host_per_device == doctest::Approx(1.00004).epsilon(1e-7));
     for (const int64_t after_ns : { 0, 300'000'000, 1'000'000'000 }) {

@@ -14,7 +14,8 @@ namespace {
 
 constexpr Interval k_window{ 1000, 2000 };
 
-KernelRecord kernel(int64_t begin_ns, int64_t end_ns, uint32_t correlation = 0, uint32_t stream = 7, uint32_t device = 0) {
+KernelRecord kernel(int64_t begin_ns, int64_t end_ns, uint32_t correlation = 0, uint32_t stream = 7,
+                    uint32_t device = 0) {
     KernelRecord made;
     made.begin_ns    = begin_ns;
     made.end_ns      = end_ns;
@@ -188,7 +189,9 @@ TEST_CASE("records of other devices, without times, and beyond the window") {
 
 TEST_CASE("whatever runs whenever, the window is conserved") {
     std::mt19937 random(12);
-    const auto   below = [&random](int64_t limit) { return static_cast<int64_t>(random() % static_cast<uint64_t>(limit)); };
+    const auto   below = [&random](int64_t limit) {
+        return static_cast<int64_t>(random() % static_cast<uint64_t>(limit));
+    };
     for (int round = 0; round < 300; round++) {
         Activity activity;
         for (int64_t i = below(20); i > 0; i--) {
@@ -215,8 +218,9 @@ TEST_CASE("whatever runs whenever, the window is conserved") {
         // Windows that follow each other have the kernel time of the one that they are.
         const DeviceTimeline timeline(activity, 0);
         const int64_t        at_ns = 1000 + below(1000);
-        CHECK(timeline.within({ 1000, at_ns }).kernel_ns + timeline.within({ at_ns, 2000 }).kernel_ns == time.kernel_ns);
-        CHECK(timeline.within({ 1000, at_ns }).copy_ns + timeline.within({ at_ns, 2000 }).copy_ns == time.copy_ns);
+        const DeviceTime     before = timeline.within({ 1000, at_ns }), after = timeline.within({ at_ns, 2000 });
+        CHECK(before.kernel_ns + after.kernel_ns == time.kernel_ns);
+        CHECK(before.copy_ns + after.copy_ns == time.copy_ns);
     }
 }
 

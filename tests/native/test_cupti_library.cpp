@@ -47,7 +47,8 @@ TEST_CASE("it has all functions, and its version is known or it says why not") {
 TEST_CASE("it walks records of the version that this build has") {
     const auto api = loaded();
     // Between those of CUDA 12 and those of 13.4 there are others.
-    const uint32_t least = SLMPROF_CUPTI_TELLS_SOURCES ? 130400 : 19, most = SLMPROF_CUPTI_TELLS_SOURCES ? UINT32_MAX : 99;
+    const uint32_t least = SLMPROF_CUPTI_TELLS_SOURCES ? 130400 : 19;
+    const uint32_t most  = SLMPROF_CUPTI_TELLS_SOURCES ? UINT32_MAX : 99;
     if (!api || api->version < least || api->version > most) {
         return;
     }

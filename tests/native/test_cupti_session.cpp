@@ -136,7 +136,10 @@ TEST_CASE("what other threads capture is not ggml's") {
     scene.session.attach();
     SLMPROF_DEVICE_RUN_BEGIN(scene.ggml_graph(), 0, true);
     SLMPROF_ISSUE_BEGIN(0);
-    std::thread([&] { scene.fake.graph_callback(CUPTI_CBID_RESOURCE_GRAPHNODE_CREATED, scene.node(k_graph, 0)); }).join();
+    std::thread other([&] {
+        scene.fake.graph_callback(CUPTI_CBID_RESOURCE_GRAPHNODE_CREATED, scene.node(k_graph, 0));
+    });
+    other.join();
     SLMPROF_ISSUE_END(0);
     scene.instantiate(1);
     SLMPROF_DEVICE_RUN_END();
