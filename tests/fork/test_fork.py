@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,14 @@ from slmprof import _core, quant
 from slmprof.models.ggml_types import weight_types
 
 TYPE, FILE_TYPE, BITS = "x6_0", "X6_0", 6.0
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _cache_of_these_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The user's cache folder stays as it is."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SLMPROF_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="module")
