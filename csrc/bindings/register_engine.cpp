@@ -73,6 +73,8 @@ void register_settings(py::module_ & module) {
         .def_readwrite("use_repack", &EngineSettings::use_repack)
         .def_readwrite("devices", &EngineSettings::devices)
         .def_readwrite("n_gpu_layers", &EngineSettings::n_gpu_layers)
+        .def_readwrite("split_mode", &EngineSettings::split_mode)
+        .def_readwrite("tensor_split", &EngineSettings::tensor_split)
         .def_readwrite("tensor_overrides", &EngineSettings::tensor_overrides)
         .def_property(
             "scheme", [](const EngineSettings & settings) { return settings.scheme; },

@@ -1,6 +1,7 @@
 #include "engine/backends.h"
 
 #include "engine/llama_log.h"
+#include "engine/remote_devices.h"
 
 #include "llama.h"
 
@@ -44,15 +45,21 @@ std::vector<DeviceInfo> list_devices() {
     std::vector<DeviceInfo> infos;
     for (ggml_backend_dev_t device : all_devices()) {
         size_t free_bytes = 0, total_bytes = 0;
-        ggml_backend_dev_memory(device, &free_bytes, &total_bytes);
+        if (!is_remote(device)) {  // whose server may be gone, which would end this process
+            ggml_backend_dev_memory(device, &free_bytes, &total_bytes);
+        }
         infos.push_back({ ggml_backend_dev_name(device), ggml_backend_dev_description(device), type_name(device), free_bytes,
                           total_bytes });
     }
     return infos;
 }
 
-ggml_backend_dev_t find_device(const std::string & name) {
-    return find_named("device", name, all_devices(), ggml_backend_dev_name);
+std::vector<ggml_backend_dev_t> find_devices(const std::string & name) {
+    const std::string prefix = k_remote_prefix;
+    if (name.compare(0, prefix.size(), prefix) == 0) {
+        return connect_remote(name.substr(prefix.size()));
+    }
+    return { find_named("device", name, all_devices(), ggml_backend_dev_name) };
 }
 
 std::vector<ggml_backend_buffer_type_t> extra_buffer_types(ggml_backend_dev_t device) {

@@ -22,8 +22,9 @@ struct DeviceInfo {
 
 std::vector<DeviceInfo> list_devices();
 
-// The device that ggml calls so. Throws std::invalid_argument that lists those of this build.
-ggml_backend_dev_t find_device(const std::string & name);
+// The devices of a name: the one that ggml calls so, or all of the server at rpc:HOST:PORT. Throws
+// std::invalid_argument that lists those of this build.
+std::vector<ggml_backend_dev_t> find_devices(const std::string & name);
 
 // The buffer types that a device offers beside its own: they store matrices in an order of their own.
 std::vector<ggml_backend_buffer_type_t> extra_buffer_types(ggml_backend_dev_t device);

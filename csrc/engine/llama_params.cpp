@@ -4,6 +4,7 @@
 
 #include "engine/backends.h"
 
+#include <algorithm>
 #include <regex>
 #include <stdexcept>
 
@@ -22,11 +23,23 @@ ggml_type find_cache_type(const std::string & name) {
 ModelParams::ModelParams(const EngineSettings & settings) : params(llama_model_default_params()) {
     // The CPU is always there; none beside it is an empty list, not a null one, which would mean all.
     for (const std::string & name : settings.devices) {
-        ggml_backend_dev_t device = find_device(name);
-        if (ggml_backend_dev_type(device) != GGML_BACKEND_DEVICE_TYPE_CPU) {
-            devices_.push_back(device);
+        for (ggml_backend_dev_t device : find_devices(name)) {
+            const bool is_known = std::find(devices_.begin(), devices_.end(), device) != devices_.end();
+            if (ggml_backend_dev_type(device) != GGML_BACKEND_DEVICE_TYPE_CPU && !is_known) {
+                devices_.push_back(device);
+            }
         }
     }
+    if (!settings.tensor_split.empty()) {
+        if (settings.tensor_split.size() > devices_.size()) {
+            throw std::invalid_argument("tensor_split has " + std::to_string(settings.tensor_split.size()) + " parts for " +
+                                        std::to_string(devices_.size()) + " devices");
+        }
+        tensor_split_ = settings.tensor_split;
+        tensor_split_.resize(llama_max_devices(), 0.0F);  // which llama.cpp reads all of
+        params.tensor_split = tensor_split_.data();
+    }
+    params.split_mode = static_cast<llama_split_mode>(settings.split_mode);
     devices_.push_back(nullptr);
     params.devices         = devices_.data();
     params.n_gpu_layers    = settings.n_gpu_layers;

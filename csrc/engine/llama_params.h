@@ -23,6 +23,7 @@ struct ModelParams {
     std::vector<ggml_backend_dev_t>               devices_;
     std::vector<llama_model_tensor_buft_override> overrides_;
     std::vector<std::string>                      patterns_;
+    std::vector<float>                            tensor_split_;
 };
 
 // Throws std::invalid_argument.

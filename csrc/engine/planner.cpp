@@ -73,15 +73,19 @@ class GraphPlanner {
         planned.n_tokens   = graph.n_tokens;
         planned.n_outputs  = graph.n_outputs;
         planned.buffers    = to_records(sizes);
-        planned.work_bytes = ggml_graph_plan(notes_.graph(), n_threads, nullptr).work_size;
+        for (ggml_cgraph * split : notes_.cpu_splits()) {
+            const uint64_t work_bytes = ggml_graph_plan(split, n_threads, nullptr).work_size;
+            planned.work_bytes        = std::max<uint64_t>(planned.work_bytes, work_bytes);
+        }
         StringTable   strings;
         GraphRegistry registry(strings);
         GraphPlaces   places = notes_.graph_places();
         notes_.add_to(places);
         weights_.add_to(places);
         registry.copy_planned(notes_.graph(), places);
-        GraphColumns unused;
-        registry.take(unused, planned.tensors);
+        GraphColumns graphs;
+        SplitColumns splits;
+        registry.take(graphs, splits, planned.tensors);
         planned.strings = strings.texts();
         return planned;
     }
@@ -114,8 +118,11 @@ std::vector<Reserve> reserves_of(const llama_context * context, const llama_mode
 void prepare_weights(const MemoryNotes & notes) {
     std::map<ggml_backend_buffer_type_t, ggml_backend_buffer_t> buffers;
     for (ggml_tensor * tensor : notes.tensors()) {
-        ggml_backend_buffer_type_t type = ggml_backend_buffer_get_type(tensor->buffer);
-        if (type == ggml_backend_cpu_buffer_type()) {
+        ggml_backend_buffer_type_t type   = ggml_backend_buffer_get_type(tensor->buffer);
+        ggml_backend_dev_t         device = ggml_backend_buft_get_device(type);
+        // What other devices make of a tensor is no matter to the CPU's work buffer.
+        if (type == ggml_backend_cpu_buffer_type() || device == nullptr ||
+            ggml_backend_dev_type(device) != GGML_BACKEND_DEVICE_TYPE_CPU) {
             continue;
         }
         auto & buffer = buffers[type];

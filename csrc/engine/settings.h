@@ -27,8 +27,10 @@ struct EngineSettings {
     bool        use_mmap   = true;
     bool        use_repack = true;
     // Where layers may go beside the CPU, by ggml's names of devices, and how many of them (-1: all).
-    std::vector<std::string> devices;
+    std::vector<std::string> devices;  // or rpc:HOST:PORT
     int32_t                  n_gpu_layers = 0;
+    int32_t                  split_mode   = 1;  // of several devices: 0 one of them, 1 by layers, 2 by rows
+    std::vector<float>       tensor_split;      // how much of the model each of them gets; empty: by their free memory
     // Pairs of a regular expression over tensor names and a buffer type's name.
     std::vector<std::pair<std::string, std::string>> tensor_overrides;
     // Whose weights the model's file may hold.

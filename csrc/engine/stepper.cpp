@@ -35,7 +35,7 @@ Stepper::Stepper(const EngineSettings & settings)
       grows_(settings.event_capacity == 0), observes_by_callback_(settings.observe_by_callback) {}
 
 void Stepper::step(Context & context, const int32_t * tokens, int32_t n_tokens, const Steps & steps, int32_t index) {
-    const bool    is_op   = slmprof_threads != nullptr;
+    const bool    is_op   = slmprof_threads != nullptr;  // or a split pass
     const int32_t n_past  = context.n_past();
 
     const ProcessorUse before = ProcessorUse::now();
@@ -58,6 +58,7 @@ void Stepper::step(Context & context, const int32_t * tokens, int32_t n_tokens, 
     const ProcessorUse after = ProcessorUse::now();
     if (is_op) {
         recorder_.resolve_graphs();
+        recorder_.time_empty_graphs();
     }
 
     StepColumns::Row row;
@@ -83,7 +84,8 @@ void Stepper::run(Context & context, const std::vector<int32_t> & tokens, const 
     } else {
         context.check_decode(tokens);
     }
-    if (steps.pass == Pass::op && observes_by_callback_) {
+    const bool is_recorded = steps.pass == Pass::op || steps.pass == Pass::split;
+    if (is_recorded && observes_by_callback_) {
         throw std::invalid_argument("a context observed by callback has no op passes: its graphs are cut into pieces");
     }
     const std::lock_guard<std::mutex> lock(compute_mutex());
@@ -98,11 +100,11 @@ void Stepper::run(Context & context, const std::vector<int32_t> & tokens, const 
             }
         }
     } hooks{ nullptr };
-    if (steps.pass == Pass::op) {
+    if (is_recorded) {
         if (grows_) {
             recorder_.reserve(events_of(context.info(), tokens.size(), steps.phase));
         }
-        recorder_.start();
+        recorder_.start(steps.pass == Pass::op);
         hooks.recorder = &recorder_;
     }
 
@@ -110,7 +112,7 @@ void Stepper::run(Context & context, const std::vector<int32_t> & tokens, const 
     const int32_t n_steps = is_prompt ? 1 : n;
     const auto    collect = [&] {
         if (hooks.recorder != nullptr) {
-            recorder_.collect(steps.mode);
+            recorder_.collect(steps.pass == Pass::op ? steps.mode : EventMode::none);
         }
     };
     try {

@@ -17,7 +17,7 @@ struct BufferRecord {
 
 // One allocation.
 struct RealBuffer : BufferRecord {
-    const void * base = nullptr;
+    const void * base = nullptr;  // null where another device holds it, which has addresses of its own
 };
 
 // One row a tensor that has a place as long as its model or context lives; see _core.pyi.

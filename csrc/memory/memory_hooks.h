@@ -43,6 +43,9 @@ void slmprof_note_work_buffer(void * data, size_t size_bytes);
 void slmprof_note_compute_buffer(ggml_backend_buffer_t buffer);
 void slmprof_forget_compute_buffer(ggml_backend_buffer_t buffer);
 
+// A split of the graph that the scheduler has cut, the first one with number 0.
+void slmprof_note_split(ggml_backend_t backend, struct ggml_cgraph * split, int number);
+
 // A graph whose tensors the allocator has placed, and then each place.
 void slmprof_note_graph(struct ggml_cgraph * graph);
 void slmprof_note_place(const struct ggml_tensor * tensor, ggml_backend_buffer_type_t type, int chunk, size_t offset);

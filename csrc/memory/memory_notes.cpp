@@ -45,8 +45,10 @@ BufferRecord record(ggml_backend_buffer_type_t type, const char * kind, uint64_t
 }
 
 RealBuffer describe(ggml_backend_buffer_t buffer, const char * kind) {
-    ggml_backend_buffer_type_t type = ggml_backend_buffer_get_type(buffer);
-    return { record(type, kind, ggml_backend_buffer_get_size(buffer)), ggml_backend_buffer_get_base(buffer) };
+    ggml_backend_buffer_type_t type   = ggml_backend_buffer_get_type(buffer);
+    ggml_backend_dev_t         device = ggml_backend_buft_get_device(type);
+    const bool is_here = device == nullptr || ggml_backend_dev_type(device) == GGML_BACKEND_DEVICE_TYPE_CPU;
+    return { record(type, kind, ggml_backend_buffer_get_size(buffer)), is_here ? ggml_backend_buffer_get_base(buffer) : nullptr };
 }
 
 }  // namespace
@@ -111,6 +113,18 @@ void MemoryNotes::add_cache(const char * kind, const void * owner, ggml_context 
 
 void MemoryNotes::remove_compute(ggml_backend_buffer * buffer) {
     compute_.erase(std::remove(compute_.begin(), compute_.end(), buffer), compute_.end());
+}
+
+void MemoryNotes::add_split(ggml_backend * backend, ggml_cgraph * split, int number) {
+    if (!is_planning_) {
+        return;
+    }
+    if (number == 0) {
+        cpu_splits_.clear();
+    }
+    if (ggml_backend_dev_type(ggml_backend_get_device(backend)) == GGML_BACKEND_DEVICE_TYPE_CPU) {
+        cpu_splits_.push_back(split);
+    }
 }
 
 void MemoryNotes::begin_graph(ggml_cgraph * graph) {
@@ -277,6 +291,9 @@ void slmprof_note_output_buffer(ggml_backend_buffer_t buffer) { tell(&MemoryNote
 void slmprof_note_work_buffer(void * data, size_t size_bytes) { tell(&MemoryNotes::set_work, data, size_bytes); }
 void slmprof_note_compute_buffer(ggml_backend_buffer_t buffer) { tell(&MemoryNotes::add_compute, buffer); }
 void slmprof_forget_compute_buffer(ggml_backend_buffer_t buffer) { tell(&MemoryNotes::remove_compute, buffer); }
+void slmprof_note_split(ggml_backend_t backend, ggml_cgraph * split, int number) {
+    tell(&MemoryNotes::add_split, backend, split, number);
+}
 void slmprof_note_graph(ggml_cgraph * graph) { current_notes->begin_graph(graph); }
 
 void slmprof_note_place(const ggml_tensor * tensor, ggml_backend_buffer_type_t type, int chunk, size_t offset) {

@@ -44,6 +44,8 @@ class MemoryNotes {
 
     // The graph that the allocator placed last.
     ggml_cgraph *       graph() const { return graph_; }
+    // Those of its splits that the CPU computes.
+    const std::vector<ggml_cgraph *> & cpu_splits() const { return cpu_splits_; }
     const GraphPlaces & graph_places() const { return graph_places_; }
 
     // Adds what the weights or caches of these notes lie in to the places of a planned graph.
@@ -64,6 +66,7 @@ class MemoryNotes {
     void set_work(void * data, size_t size_bytes) { work_ = data; work_bytes_ = size_bytes; }
     void add_compute(ggml_backend_buffer * buffer) { compute_.push_back(buffer); }
     void remove_compute(ggml_backend_buffer * buffer);
+    void add_split(ggml_backend * backend, ggml_cgraph * split, int number);
     void begin_graph(ggml_cgraph * graph);
     void add_place(const ggml_tensor * tensor, ggml_backend_buffer_type * type, int chunk, size_t offset);
 
@@ -99,6 +102,7 @@ class MemoryNotes {
     size_t                             work_bytes_ = 0;
     uint64_t                           text_bytes_ = 0;
     ggml_cgraph *                      graph_ = nullptr;
+    std::vector<ggml_cgraph *>         cpu_splits_;
     GraphPlaces                        graph_places_;
     std::map<std::pair<const void *, int>, int32_t> graph_buffers_;
 };

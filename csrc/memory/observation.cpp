@@ -11,7 +11,7 @@ bool is_mapped(const RealBuffer & buffer) {
 }
 
 AddressRange range_of(const RealBuffer & buffer) {
-    return { reinterpret_cast<uintptr_t>(buffer.base), buffer.size_bytes };
+    return buffer.base == nullptr ? AddressRange{} : AddressRange{ reinterpret_cast<uintptr_t>(buffer.base), buffer.size_bytes };
 }
 
 // Where a mapped buffer holds weights that are not used there, because they lie in another buffer too.

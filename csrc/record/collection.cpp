@@ -11,36 +11,73 @@ void Recorder::collect(EventMode mode) {
     cpu_.await_pending();
     const auto first_row = static_cast<int32_t>(recording_.runs.n_rows);
 
-    RunEvents             events;
-    RoutingCursor         routing = cpu_.read_routings();
-    std::vector<uint64_t> run_begin_ticks;
-    for (size_t r = 0; r < runs_.size(); r++) {
-        cpu_.read_run(r, events.lanes);
-        const RunRecord &  run  = runs_[r];
-        const LaneEvents & lead = events.lanes[0];
-        run_begin_ticks.push_back(lead.first == lead.last ? run.end_ticks : lead.first->begin_ticks);
-        // Which run lost them is not known; the last one is where the room ended.
-        const int64_t n_dropped = r + 1 == runs_.size() ? cpu_.n_dropped() : 0;
-        events.record           = &run;
-        events.end_ns           = scale.to_ns(run.end_ticks);
-        RunColumns::Row row;
-        row.step      = run.step;
-        row.graph     = run.graph;
-        row.lane      = run.lane;
-        row.n_threads = run.n_threads;
-        row.n_dropped = n_dropped;
-        row.begin_ns  = scale.to_ns(run_begin_ticks.back());
-        row.end_ns    = events.end_ns;
-        recording_.runs.append(row);
+    RunEvents               events;
+    std::vector<LaneEvents> of_cpu;
+    size_t                  n_cpu_runs = 0;
+    RoutingCursor           routing = cpu_.read_routings();
+    std::vector<uint64_t>   run_begin_ticks;
+    // Which run lost them is not known; the last one is where the room ended.
+    int64_t n_dropped = cpu_.n_dropped();
+    for (const DeviceLane & lane : devices_.all()) {
+        n_dropped += lane.n_dropped;
+    }
+    n_dropped += std::exchange(n_dropped_, 0);
+    for (const RunRecord & run : runs_) {
+        if (run.device < 0) {
+            cpu_.read_run(n_cpu_runs++, of_cpu);
+            events.lanes = of_cpu;
+        } else {
+            const OpEvent * first = devices_.at(run.device).events.data() + run.first_event;
+            events.lanes          = { LaneEvents{ first, first + run.n_events } };
+        }
+        const LaneEvents & lead  = events.lanes[0];
+        const bool         knows = run.device >= 0 || lead.first == lead.last;
+        run_begin_ticks.push_back(!knows ? lead.first->begin_ticks : run.device >= 0 ? run.begin_ticks : run.end_ticks);
+        events.record = &run;
+        events.end_ns = scale.to_ns(run.end_ticks);
+        collect_run(run, scale.to_ns(run_begin_ticks.back()), &run == &runs_.back() ? n_dropped : 0);
         if (mode == EventMode::all) {
             collect_events(events, routing);
-        } else if (!recording_.steps.set_apart[static_cast<size_t>(run.step)]) {
+        } else if (mode == EventMode::aggregate && !recording_.steps.set_apart[static_cast<size_t>(run.step)]) {
             reducer_.add(events, routing);
         }
     }
     collect_segments(run_begin_ticks);
+    collect_copies();
     collect_masks(first_row);
     discard();
+}
+
+void Recorder::collect_run(const RunRecord & run, int64_t begin_ns, int64_t n_dropped) {
+    const TickScale & scale = tick_scale();
+    RunColumns::Row   row;
+    row.step      = run.step;
+    row.graph     = run.graph;
+    row.split     = graphs_.first_split(run.graph) + run.split;
+    row.lane      = run.lane;
+    row.n_threads = run.n_threads;
+    row.n_dropped = n_dropped;
+    row.begin_ns  = begin_ns;
+    row.end_ns    = scale.to_ns(run.end_ticks);
+    row.is_end_seen = run.is_end_seen;
+    row.empty_ns    = scale.duration_ns(run.empty_ticks);
+    recording_.runs.append(row);
+}
+
+void Recorder::collect_copies() {
+    const TickScale & scale = tick_scale();
+    for (const CopyRecord & copy : copies_) {
+        CopyColumns::Row row;
+        row.step       = copy.step;
+        row.split      = graphs_.first_split(copy.graph) + copy.split;
+        row.tensor     = copy.name;
+        row.source     = copy.from;
+        row.target     = copy.to;
+        row.size_bytes = copy.size_bytes;
+        row.begin_ns   = scale.to_ns(copy.begin_ticks);
+        row.end_ns     = scale.to_ns(std::max(copy.begin_ticks, copy.end_ticks));
+        recording_.copies.append(row);
+    }
 }
 
 void Recorder::collect_events(const RunEvents & run, RoutingCursor & routing) {
@@ -60,7 +97,7 @@ void Recorder::collect_events(const RunEvents & run, RoutingCursor & routing) {
     for (const LaneEvents & lane : run.lanes) {
         for (const OpEvent * event = lane.first; event != lane.last; event++) {
             const uint32_t path = node_paths_[event->node()];
-            row.node            = static_cast<int32_t>(event->node());
+            row.node            = run.record->first_node + static_cast<int32_t>(event->node());
             row.n_fused         = static_cast<uint16_t>(event->n_fused());
             row.path            = texts_.path(event->path != 0 ? event->path : path);
             row.begin_ns        = scale.to_ns(event->begin_ticks);
@@ -68,7 +105,7 @@ void Recorder::collect_events(const RunEvents & run, RoutingCursor & routing) {
             row.convert         = event->converts() ? texts_.conversion(path) : -1;
             row.convert_ns      = event->converts() ? scale.duration_ns(event->convert_ticks) : 0;
             row.resume_ns       = event->converts() ? scale.duration_ns(event->resume_ticks) : 0;
-            row.n_experts       = row.lane == run.record->lane ? routing.experts_of(*event) : 0;
+            row.n_experts       = run.record->device < 0 && row.lane == run.record->lane ? routing.experts_of(*event) : 0;
             recording_.events.append(row);
         }
         row.lane++;
@@ -97,6 +134,9 @@ void Recorder::collect_segments(const std::vector<uint64_t> & run_begin_ticks) {
 
 void Recorder::collect_masks(int32_t first_row) {
     for (const MaskCount & count : mask_counts_) {
+        if (static_cast<size_t>(count.run) >= runs_.size()) {
+            continue;  // of a graph that was not run
+        }
         const int32_t graph = runs_[static_cast<size_t>(count.run)].graph;
         MaskColumns::Row row;
         row.run     = first_row + count.run;

@@ -53,6 +53,7 @@ void CpuLanes::list(LaneColumns & lanes, StringTable & strings) const {
 void CpuLanes::begin_step() {
     await_pending();
     std::transform(slots_.begin(), slots_.end(), n_events_at_step_.begin(), n_events);
+    n_runs_at_step_ = n_runs_;
 }
 
 void CpuLanes::end_step() {
@@ -66,17 +67,19 @@ void CpuLanes::abandon_step() {
     for (size_t t = 0; t < slots_.size(); t++) {
         slots_[t].next = slots_[t].first + n_events_at_step_[t];
     }
+    n_runs_ = n_runs_at_step_;
     while (!routings_.empty() && routings_.back().event >= n_events(slots_[0])) {
         routings_.pop_back();
     }
 }
 
-void CpuLanes::begin_run(size_t run, bool is_alone) {
+void CpuLanes::begin_run(bool is_alone) {
     // The other threads are idle until the graph is launched.
     for (slmprof_thread & thread : slots_) {
-        thread.run      = run_tag(run);
+        thread.run      = run_tag(n_runs_);
         thread.is_alone = is_alone;
     }
+    n_runs_++;
 }
 
 void CpuLanes::await_pending() const {
@@ -117,6 +120,7 @@ int64_t CpuLanes::n_dropped() const {
 }
 
 void CpuLanes::clear() {
+    n_runs_ = n_runs_at_step_ = 0;
     for (slmprof_thread & thread : slots_) {
         thread.next      = thread.first;
         thread.n_dropped = 0;

@@ -26,6 +26,8 @@ class CpuLanes {
     // Adds a row for each thread.
     void list(LaneColumns & lanes, StringTable & strings) const;
 
+    int32_t n_lanes() const { return static_cast<int32_t>(slots_.size()); }
+
     // For the hooks: by number of the thread.
     slmprof_thread * slots() { return slots_.data(); }
 
@@ -37,7 +39,7 @@ class CpuLanes {
     // True when one more step like the largest so far may not fit.
     bool is_nearly_full() const { return static_cast<size_t>(slots_[0].end - slots_[0].next) < 2 * largest_step_; }
 
-    void begin_run(size_t run, bool is_alone);
+    void begin_run(bool is_alone);
 
     // Until every thread has written its last event down.
     void await_pending() const;
@@ -45,8 +47,8 @@ class CpuLanes {
     // Of the first thread: what few ops have to tell beside their times.
     void note_experts(uint32_t n_experts);
 
-    // The events of a run on each lane, which lie one run after another: `lanes` are those of the run
-    // before. Then what the first lane's events have routed.
+    // The events on each lane of the run with this number among the CPU's own, which lie one run after another: `lanes`
+    // are those of the run before. Then what the first lane's events have routed.
     void          read_run(size_t run, std::vector<LaneEvents> & lanes) const;
     RoutingCursor read_routings();
 
@@ -64,6 +66,8 @@ class CpuLanes {
 
     std::vector<RoutingRecord> routings_;
     size_t                     largest_step_ = 0;
+    size_t                     n_runs_       = 0;
+    size_t                     n_runs_at_step_ = 0;
 };
 
 }  // namespace slmprof

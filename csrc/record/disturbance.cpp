@@ -30,9 +30,9 @@ ProcessorUse ProcessorUse::now() {
     return use;
 }
 
-bool StepLimit::is_exceeded_by(const StepColumns::Row & step) {
+bool StepLimit::is_exceeded_by(const StepColumns::Row & step, bool one_by_one) {
     const int64_t wall   = step.end_ns - step.begin_ns;
-    Recent &      recent = recent_[{ step.phase, step.depth }];
+    Recent &      recent = recent_[{ step.phase, step.depth, one_by_one }];
     bool          is_exceeded = false;
     if (recent.walls_ns.size() >= k_least_known) {
         sorted_ = recent.walls_ns;

@@ -6,7 +6,7 @@
 
 #include <cstdint>
 #include <map>
-#include <utility>
+#include <tuple>
 #include <vector>
 
 namespace slmprof {
@@ -23,8 +23,9 @@ struct ProcessorUse {
 // leave out later what they hold already; analysis/timing/disturbance.py judges when all is known.
 class StepLimit {
   public:
-    // Whether a step took much longer than its like; from then on it is one of them.
-    bool is_exceeded_by(const StepColumns::Row & step);
+    // Whether a step took much longer than its like; from then on it is one of them. Steps whose ops run one by one on
+    // a device are another kind.
+    bool is_exceeded_by(const StepColumns::Row & step, bool one_by_one = false);
 
   private:
     // The last walls of a phase and depth, in the order in which they are overwritten.
@@ -33,7 +34,7 @@ class StepLimit {
         size_t               next = 0;
     };
 
-    std::map<std::pair<uint8_t, int32_t>, Recent> recent_;
+    std::map<std::tuple<uint8_t, int32_t, bool>, Recent> recent_;
     std::vector<int64_t>                          sorted_;
 };
 

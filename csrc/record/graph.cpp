@@ -1,5 +1,6 @@
 #include "record/graph.h"
 
+#include "record/cpu_lanes.h"
 #include "record/custom_types.h"
 
 #include "ggml-backend.h"
@@ -50,18 +51,26 @@ struct Hash {
     }
 };
 
-uint64_t hash_graph(ggml_cgraph * graph) {
-    Hash      hash;
-    const int n_nodes = ggml_graph_n_nodes(graph);
-    hash.add(static_cast<uint64_t>(n_nodes));
-    for (int i = 0; i < n_nodes; i++) {
-        const ggml_tensor * node = ggml_graph_node(graph, i);
+std::string name_of(const ScheduledSplit & split) {
+    return split.device != nullptr ? ggml_backend_dev_name(split.device) : cpu_device_name();
+}
+
+uint64_t hash_graph(const Schedule & graph) {
+    Hash hash;
+    hash.add(static_cast<uint64_t>(graph.n_nodes()));
+    graph.visit_nodes([&](const ggml_tensor * node) {
         hash.add_tensor(node);
         for (const ggml_tensor * source : node->src) {
             if (source != nullptr) {
                 hash.add_tensor(source);
             }
         }
+    });
+    // The same nodes on other devices are another graph.
+    for (size_t i = 0; graph.splits().size() > 1 && i < graph.splits().size(); i++) {
+        const std::string name = name_of(graph.splits()[i]);
+        hash.add(static_cast<uint64_t>(graph.splits()[i].first_node));
+        hash.add_text(name.c_str(), name.size());
     }
     return hash.value;
 }
@@ -70,10 +79,11 @@ const ggml_backend_buffer * buffer_of(const ggml_tensor * tensor) {
     return tensor->view_src != nullptr ? tensor->view_src->buffer : tensor->buffer;
 }
 
-// The input that a mask is made of by casts and views; null where the graph computes it.
-const ggml_tensor * mask_input(const ggml_tensor * mask) {
+// The input that a mask is made of by casts, views and copies to other devices; null where the graph computes it.
+const ggml_tensor * mask_input(const Schedule & graph, const ggml_tensor * mask) {
     constexpr std::array<ggml_op, 7> k_passes_on = { GGML_OP_CPY,     GGML_OP_DUP,     GGML_OP_CONT,     GGML_OP_VIEW,
                                                      GGML_OP_RESHAPE, GGML_OP_PERMUTE, GGML_OP_TRANSPOSE };
+    mask = graph.original_of(mask);
     while (mask != nullptr && (mask->op != GGML_OP_NONE || mask->view_src != nullptr)) {
         if (mask->op == GGML_OP_NONE) {
             mask = mask->view_src;
@@ -81,23 +91,23 @@ const ggml_tensor * mask_input(const ggml_tensor * mask) {
             const bool passes_on = std::find(k_passes_on.begin(), k_passes_on.end(), mask->op) != k_passes_on.end();
             mask                 = passes_on ? mask->src[0] : nullptr;
         }
+        mask = graph.original_of(mask);
     }
     const bool is_readable = mask != nullptr && (mask->type == GGML_TYPE_F32 || mask->type == GGML_TYPE_F16) &&
                              (mask->flags & GGML_TENSOR_FLAG_INPUT) != 0 && ggml_is_contiguous(mask);
     return is_readable ? mask : nullptr;
 }
 
-std::vector<const ggml_tensor *> find_masks(ggml_cgraph * graph) {
+std::vector<const ggml_tensor *> find_masks(const Schedule & graph) {
     std::vector<const ggml_tensor *> masks;
-    for (int i = 0; i < ggml_graph_n_nodes(graph); i++) {
-        const ggml_tensor * node = ggml_graph_node(graph, i);
-        const ggml_tensor * mask = mask_input(node->op == GGML_OP_FLASH_ATTN_EXT ? node->src[3]
-                                              : node->op == GGML_OP_SOFT_MAX     ? node->src[1]
-                                                                                 : nullptr);
+    graph.visit_nodes([&](const ggml_tensor * node) {
+        const ggml_tensor * mask = mask_input(graph, node->op == GGML_OP_FLASH_ATTN_EXT ? node->src[3]
+                                                     : node->op == GGML_OP_SOFT_MAX     ? node->src[1]
+                                                                                        : nullptr);
         if (mask != nullptr && std::find(masks.begin(), masks.end(), mask) == masks.end()) {
             masks.push_back(mask);
         }
-    }
+    });
     return masks;
 }
 
@@ -147,39 +157,45 @@ uint8_t usage_of(const ggml_backend_buffer * buffer) {
 
 }  // namespace
 
-int32_t GraphRegistry::find_or_copy(ggml_cgraph * graph, int32_t backend) {
+int32_t GraphRegistry::find_or_copy(const Schedule & graph) {
     if (const int32_t known = find_known(graph); known >= 0) {
         return known;
     }
     const uint64_t hash = hash_graph(graph);
     const auto [entry, is_new] = by_hash_.try_emplace(hash, n_graphs_);
     if (is_new) {
-        copy(graph, hash, backend, nullptr);
+        copy(graph, hash, nullptr);
     }
-    return by_address_[graph] = entry->second;
+    return by_address_[graph.address()] = entry->second;
 }
 
 void GraphRegistry::copy_planned(ggml_cgraph * graph, const GraphPlaces & places) {
-    copy(graph, hash_graph(graph), -1, &places);
+    const Schedule whole(graph);
+    copy(whole, hash_graph(whole), &places);
 }
 
-void GraphRegistry::copy(ggml_cgraph * graph, uint64_t hash, int32_t backend, const GraphPlaces * places) {
-    const int                        n_nodes = ggml_graph_n_nodes(graph);
+void GraphRegistry::copy(const Schedule & graph, uint64_t hash, const GraphPlaces * places) {
+    const auto                       n_nodes = static_cast<size_t>(graph.n_nodes());
     TensorRows                       rows;
     std::vector<const ggml_tensor *> order;
-    order.reserve(static_cast<size_t>(n_nodes) * 2);
-    for (int i = 0; i < n_nodes; i++) {
-        rows.emplace(ggml_graph_node(graph, i), i);
-        order.push_back(ggml_graph_node(graph, i));
-    }
-    // The scheduler's graphs carry no list of leaves: they are what the nodes read and view.
+    order.reserve(n_nodes * 2);
+    graph.visit_nodes([&](const ggml_tensor * node) {
+        rows.emplace(node, static_cast<int32_t>(order.size()));
+        order.push_back(node);
+    });
+    // The scheduler's graphs carry no list of leaves: they are what the nodes read and view. What another device
+    // computes is no leaf, although a copy of it is read.
     const auto add_leaf = [&](const ggml_tensor * tensor) {
-        if (tensor != nullptr && rows.try_emplace(tensor, static_cast<int32_t>(order.size())).second) {
-            order.push_back(tensor);
+        const ggml_tensor * original = graph.original_of(tensor);
+        if (original != nullptr && rows.try_emplace(original, static_cast<int32_t>(order.size())).second) {
+            order.push_back(original);
+        }
+        if (tensor != original) {
+            rows.emplace(tensor, rows.at(original));
         }
     };
     for (size_t i = 0; i < order.size(); i++) {
-        if (i < static_cast<size_t>(n_nodes)) {
+        if (i < n_nodes) {
             for (const ggml_tensor * source : order[i]->src) {
                 add_leaf(source);
             }
@@ -193,17 +209,31 @@ void GraphRegistry::copy(ggml_cgraph * graph, uint64_t hash, int32_t backend, co
     }
 
     for (size_t i = 0; i < order.size(); i++) {
-        append(order[i], i < static_cast<size_t>(n_nodes) ? static_cast<int32_t>(i) : -1, rows, places);
+        append(order[i], i < n_nodes ? static_cast<int32_t>(i) : -1, rows, places);
     }
     std::vector<int32_t> mask_rows;
     for (const ggml_tensor * mask : find_masks(graph)) {
         mask_rows.push_back(rows.at(mask));
     }
     mask_rows_.push_back(std::move(mask_rows));
+    append_graph(graph, hash);
+}
+
+void GraphRegistry::append_graph(const Schedule & graph, uint64_t hash) {
+    SplitColumns::Row split;
+    split.graph = n_graphs_;
     GraphColumns::Row row;
     row.hash    = hash;
-    row.n_nodes = n_nodes;
-    row.backend = backend;
+    row.n_nodes = graph.n_nodes();
+    first_split_.push_back(n_splits_);
+    for (const ScheduledSplit & scheduled : graph.splits()) {
+        split.device     = strings_.intern(name_of(scheduled));
+        split.first_node = scheduled.first_node;
+        split.n_nodes    = n_nodes_of(scheduled.graph);
+        row.backend      = n_splits_ == first_split_.back() || row.backend == split.device ? split.device : -1;
+        splits_.append(split);
+        n_splits_++;
+    }
     graphs_.append(row);
     n_graphs_++;
 }
@@ -277,10 +307,10 @@ void GraphRegistry::append(const ggml_tensor * tensor, int32_t node, const Tenso
     tensors_.append(row);
 }
 
-const std::vector<const ggml_tensor *> & GraphRegistry::masks_of(ggml_cgraph * graph) {
-    const auto known = masks_by_address_.find(graph);
+const std::vector<const ggml_tensor *> & GraphRegistry::masks_of(const Schedule & graph) {
+    const auto known = masks_by_address_.find(graph.address());
     return known != masks_by_address_.end() ? known->second
-                                            : masks_by_address_.emplace(graph, find_masks(graph)).first->second;
+                                            : masks_by_address_.emplace(graph.address(), find_masks(graph)).first->second;
 }
 
 int32_t GraphRegistry::mask_row(int32_t graph, int32_t mask) const {
@@ -325,8 +355,9 @@ uint32_t count_experts(const ggml_tensor * experts) {
     return static_cast<uint32_t>(chosen.count());
 }
 
-void GraphRegistry::take(GraphColumns & graphs, TensorColumns & tensors) {
+void GraphRegistry::take(GraphColumns & graphs, SplitColumns & splits, TensorColumns & tensors) {
     graphs  = std::exchange(graphs_, {});
+    splits  = std::exchange(splits_, {});
     tensors = std::exchange(tensors_, {});
 }
 

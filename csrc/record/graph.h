@@ -4,10 +4,10 @@
 
 #include "record/places.h"
 #include "record/records.h"
+#include "record/schedule.h"
 
 #include <utility>
 
-struct ggml_cgraph;
 struct ggml_backend_buffer;
 struct ggml_tensor;
 
@@ -20,14 +20,17 @@ class GraphRegistry {
     explicit GraphRegistry(StringTable & strings) : strings_(strings) {}
 
     // Number of the graph at this address, or -1 where it may have been rebuilt.
-    int32_t find_known(const ggml_cgraph * graph) const {
-        const auto known = by_address_.find(graph);
+    int32_t find_known(const Schedule & graph) const {
+        const auto known = by_address_.find(graph.address());
         return known != by_address_.end() ? known->second : -1;
     }
 
-    // Number of this graph; copies its table the first time that it is seen, as one that runs on this
-    // backend (the number of its name). The structure is hashed again only after `forget_addresses`.
-    int32_t find_or_copy(ggml_cgraph * graph, int32_t backend);
+    // Number of this graph; copies its table and its splits the first time that it is seen. The structure is
+    // hashed again only after `forget_addresses`.
+    int32_t find_or_copy(const Schedule & graph);
+
+    // Row of the graph's first split; the others follow it.
+    int32_t first_split(int32_t graph) const { return first_split_.at(static_cast<size_t>(graph)); }
 
     // Copies a graph whose tensors have no memory yet, but places where the allocator would put them.
     void copy_planned(ggml_cgraph * graph, const GraphPlaces & places);
@@ -39,18 +42,19 @@ class GraphRegistry {
     }
 
     // The distinct mask inputs of a graph's attentions, in the order of their first use.
-    const std::vector<const ggml_tensor *> & masks_of(ggml_cgraph * graph);
+    const std::vector<const ggml_tensor *> & masks_of(const Schedule & graph);
 
     // Row of a mask within the table of a graph that has been copied.
     int32_t mask_row(int32_t graph, int32_t mask) const;
 
     // Hands over the tables of the graphs that were new since the last call.
-    void take(GraphColumns & graphs, TensorColumns & tensors);
+    void take(GraphColumns & graphs, SplitColumns & splits, TensorColumns & tensors);
 
   private:
     using TensorRows = std::unordered_map<const ggml_tensor *, int32_t>;
 
-    void copy(ggml_cgraph * graph, uint64_t hash, int32_t backend, const GraphPlaces * places);
+    void copy(const Schedule & graph, uint64_t hash, const GraphPlaces * places);
+    void append_graph(const Schedule & graph, uint64_t hash);
     void append(const ggml_tensor * tensor, int32_t node, const TensorRows & rows, const GraphPlaces * places);
     void find_place(const ggml_tensor * tensor, TensorColumns::Row & row);
     void plan_place(const ggml_tensor * tensor, const GraphPlaces & places, TensorColumns::Row & row);
@@ -62,7 +66,10 @@ class GraphRegistry {
     std::vector<std::vector<int32_t>>                           mask_rows_;  // by graph
     std::unordered_map<uint64_t, int32_t>                       by_hash_;
     std::unordered_map<const ggml_backend_buffer *, int32_t>    buffers_;
+    std::vector<int32_t>                                        first_split_;  // by graph
+    int32_t                                                     n_splits_ = 0;
     GraphColumns                                                graphs_;
+    SplitColumns                                                splits_;
     TensorColumns                                               tensors_;
 };
 

@@ -1,5 +1,6 @@
 #include "record/hooks.h"
 
+#include "record/device_hooks.h"
 #include "record/recorder.h"
 
 #include <stdexcept>
@@ -15,12 +16,14 @@ Recorder * active_recorder = nullptr;
 
 }  // namespace
 
-void Recorder::start() {
+void Recorder::start(bool one_by_one) {
     if (active_recorder != nullptr && active_recorder != this) {
         throw std::logic_error("another recording is under way in this process");
     }
     // Graphs may have been rebuilt at known addresses while the hooks were off.
     graphs_.forget_addresses();
+    schedule_.clear();
+    one_by_one_     = one_by_one;
     active_recorder = this;
     __atomic_store_n(&slmprof_threads, cpu_.slots(), __ATOMIC_RELEASE);
 }
@@ -50,5 +53,33 @@ void slmprof_route(int thread, const ggml_tensor * experts) {
 }
 
 void slmprof_enter_segment(int kind) { slmprof::active_recorder->enter_segment(kind); }
+
+void slmprof_schedule_begin(void) { slmprof::active_recorder->schedule_begin(); }
+void slmprof_schedule_split(ggml_cgraph * graph, ggml_backend_t backend) {
+    slmprof::active_recorder->schedule_split(graph, backend);
+}
+bool slmprof_schedule_is_new(void) { return slmprof::active_recorder->schedule_is_new(); }
+void slmprof_schedule_copy(const ggml_tensor * original, const ggml_tensor * copy) {
+    slmprof::active_recorder->schedule_copy(original, copy);
+}
+void slmprof_schedule_end(void) { slmprof::active_recorder->schedule_end(); }
+
+void slmprof_copy_begin(const ggml_tensor * tensor, ggml_backend_t source, ggml_backend_t target, const ggml_cgraph * graph) {
+    slmprof::active_recorder->copy_begin(tensor, source, target, graph);
+}
+
+ggml_status slmprof_compute_split(ggml_backend_t backend, ggml_cgraph * graph) {
+    const bool is_on = __atomic_load_n(&slmprof_threads, __ATOMIC_ACQUIRE) != nullptr;
+    if (!is_on || ggml_backend_dev_type(ggml_backend_get_device(backend)) == GGML_BACKEND_DEVICE_TYPE_CPU) {
+        return ggml_backend_graph_compute_async(backend, graph);
+    }
+    return slmprof::active_recorder->compute_split(backend, graph);
+}
+
+void slmprof_synchronized(ggml_backend_t backend) { slmprof::active_recorder->synchronized(backend); }
+void slmprof_read(ggml_backend_buffer_t buffer) { slmprof::active_recorder->read(buffer); }
+void slmprof_read_async(ggml_backend_t backend) { slmprof::active_recorder->read_async(backend); }
+void slmprof_node_begin(void) { slmprof::active_recorder->node_begin(); }
+void slmprof_node_end(int node, uint32_t path) { slmprof::active_recorder->node_end(node, path); }
 
 }  // extern "C"

@@ -33,6 +33,8 @@ enum slmprof_path {
     SLMPROF_PATH_FLASH_ATTN_TILED    = 9,
     SLMPROF_PATH_FLASH_ATTN_SPLIT_KV = 10,
     SLMPROF_PATH_CUSTOM              = 11,  // a user's scheme; its number stands where the layout does
+    SLMPROF_PATH_BLAS                = 12,
+    SLMPROF_PATH_REMOTE              = 13,  // on a device that does not tell
 };
 
 // What the host does in a step outside the graphs: the values are those of the profile file.

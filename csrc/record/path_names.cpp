@@ -29,6 +29,8 @@ std::string path_name(uint32_t code) {
         case SLMPROF_PATH_FLASH_ATTN_TILED:    return "flash_attn_tiled";
         case SLMPROF_PATH_FLASH_ATTN_SPLIT_KV: return "flash_attn_split_kv";
         case SLMPROF_PATH_CUSTOM:              return custom_type(layout).name;
+        case SLMPROF_PATH_BLAS:                return "cblas_sgemm";
+        case SLMPROF_PATH_REMOTE:              return "";
         default:                               return "generic";
     }
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "record/cpu_lanes.h"
+#include "record/device_lanes.h"
 #include "record/disturbance.h"
 #include "record/graph.h"
 #include "record/hooks.h"
@@ -23,10 +24,11 @@ class Recorder {
     Recorder & operator=(const Recorder &) = delete;
 
     // Makes room for at least `capacity` events on each thread. Only while nothing is recorded.
-    void reserve(size_t capacity) { cpu_.reserve(capacity); }
+    void reserve(size_t capacity);
 
-    // Hooks on and off. Throws std::logic_error while another recorder is active.
-    void start();
+    // Hooks on and off. A device that tells nothing of its ops runs them one by one, or its splits as it would
+    // unobserved. Throws std::logic_error while another recorder is active.
+    void start(bool one_by_one = true);
     void stop();
 
     // Around one step while the hooks are on; its records refer to the row that add_step makes next.
@@ -45,6 +47,9 @@ class Recorder {
     // Finds out which graphs the step ran, after its time has been taken.
     void resolve_graphs();
 
+    // Of devices that ran ops one by one in it, what an empty graph takes there; after resolve_graphs.
+    void time_empty_graphs();
+
     // Turns what was recorded into columns and empties the buffers. Not to be called within a step.
     void collect(EventMode mode);
 
@@ -62,10 +67,30 @@ class Recorder {
     void note_experts(uint32_t n_experts) { cpu_.note_experts(n_experts); }
     void run_end();
     void enter_segment(int kind);
+    void schedule_begin();
+    void schedule_split(ggml_cgraph * graph, ggml_backend_t backend) { schedule_.add_split(graph, backend); }
+    bool schedule_is_new() const { return graphs_.find_known(schedule_) < 0; }
+    void schedule_copy(const ggml_tensor * original, const ggml_tensor * copy) { schedule_.add_copy(original, copy); }
+    void schedule_end();
+    void copy_begin(const ggml_tensor * tensor, ggml_backend_t source, ggml_backend_t target, const ggml_cgraph * graph);
+    ggml_status compute_split(ggml_backend_t backend, ggml_cgraph * graph);
+    void        synchronized(ggml_backend_t backend);
+    void        read(ggml_backend_buffer_t buffer);
+    void        read_async(ggml_backend_t backend);
+    void        node_begin();
+    void        node_end(int node, uint32_t path);
 
   private:
     void mark(uint64_t ticks, int32_t kind, int32_t run);
+    void count_masks();
+    RunRecord & add_run(const ggml_cgraph * graph);
+    void end_pending(DeviceLane & lane, uint64_t ticks);
+    void lose_pending(DeviceLane & lane);
+    ggml_status compute_one_by_one(DeviceLane & lane, ggml_backend_t backend, ggml_cgraph * graph, RunRecord & run);
+    int32_t name_of(ggml_backend_t backend);
+    void collect_run(const RunRecord & run, int64_t begin_ns, int64_t n_dropped);
     void collect_events(const RunEvents & run, RoutingCursor & routing);
+    void collect_copies();
     void collect_masks(int32_t first_row);
     void collect_segments(const std::vector<uint64_t> & run_begin_ticks);
 
@@ -75,6 +100,8 @@ class Recorder {
     Reducer                  reducer_;
     Recording                recording_;
     CpuLanes                 cpu_;
+    DeviceLanes              devices_;
+    Schedule                 schedule_;
     StepLimit                limit_;
     int32_t                  cpu_lane_;    // the first of them in the table of lanes
     int32_t                  cpu_device_;  // its name
@@ -83,12 +110,18 @@ class Recorder {
     std::vector<std::pair<int32_t, size_t>>       step_marks_;  // step, its first mark
     std::vector<MaskCount>                        mask_counts_;
     std::vector<uint8_t>                          seen_keys_;
-    std::vector<std::pair<size_t, ggml_cgraph *>> unresolved_;  // run, its graph
+    std::vector<CopyRecord>                       copies_;
+    std::vector<size_t>                           unresolved_;  // runs of the schedule
+    size_t                                        n_named_copies_ = 0;
     std::vector<uint32_t>                         node_paths_;  // of the run that is being collected
     Phase                    phase_          = Phase::prefill;  // of the step, as is the next one
     int32_t                  depth_          = 0;
-    size_t                   n_runs_at_step_ = 0;
+    size_t                   n_runs_at_step_ = 0, n_copies_at_step_ = 0;
     size_t                   largest_marks_  = 0;
+    int64_t                  n_dropped_      = 0;  // runs and copies without room
+    bool                     one_by_one_     = true;
+    bool                     copies_now_     = false;  // the last copy ends with the next mark
+    int32_t                  device_now_     = -1;     // that computes a split within a call
 };
 
 }  // namespace slmprof

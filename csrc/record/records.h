@@ -10,12 +10,16 @@
 #include <unordered_map>
 #include <vector>
 
+struct ggml_tensor;
+
 namespace slmprof {
 
 enum class Phase : uint8_t { prefill = 0, decode = 1 };
-enum class Pass : uint8_t { warmup = 0, timing = 1, op = 2 };
-// Whether all events are kept, or the statistics of each op.
-enum class EventMode : uint8_t { all = 0, aggregate = 1 };
+// In a split pass a graph runs as it would unobserved, and is recorded split by split; in an op pass, of which it
+// is one otherwise, devices that tell nothing of their ops run them one by one.
+enum class Pass : uint8_t { warmup = 0, timing = 1, op = 2, split = 3 };
+// Whether all events are kept, the statistics of each op, or nothing of ops.
+enum class EventMode : uint8_t { all = 0, aggregate = 1, none = 2 };
 enum class LaneClock : uint8_t { host = 0 };
 
 using OpEvent = slmprof_event;
@@ -46,14 +50,32 @@ struct SegmentMark {
     int32_t  kind, run;
 };
 
-// One execution of a graph.
+// One execution of a split of a graph.
 struct RunRecord {
     int32_t  step, graph;
-    int32_t  lane;       // its first one; the others follow it
+    int32_t  split;             // of the graph, counted from 0
+    int32_t  first_node;        // of the split
+    int32_t  lane;              // its first one; the others follow it
     int32_t  n_threads;
-    Phase    phase;      // of its step, as is the next one
+    Phase    phase;             // of its step, as is the next one
     int32_t  depth;
-    uint64_t end_ticks;
+    uint64_t begin_ticks  = 0;  // 0: with its first event
+    uint64_t end_ticks    = 0;
+    int32_t  device       = -1; // of DeviceLanes; -1 where the CPU ran it
+    size_t   first_event  = 0;  // of the device's, as is the next one
+    size_t   n_events     = 0;
+    bool     is_end_seen  = true;
+    uint64_t empty_ticks  = 0;  // what an empty graph takes on a device that runs ops one by one
+};
+
+// One tensor on its way to the device of a split.
+struct CopyRecord {
+    int32_t             step, graph, split;
+    const ggml_tensor * tensor;  // until the name is known
+    int32_t             name;
+    int32_t             from, to;  // devices' names
+    int64_t             size_bytes;
+    uint64_t            begin_ticks, end_ticks;
 };
 
 // Texts that columns refer to by number.
@@ -98,10 +120,20 @@ SLMPROF_TABLE(LaneColumns, SLMPROF_LANE_COLUMNS)
 
 #define SLMPROF_RUN_COLUMNS(COLUMN, COLUMNS)         \
     COLUMN(int32_t, step) COLUMN(int32_t, graph)     \
+    COLUMN(int32_t, split)                           \
     COLUMN(int32_t, lane) COLUMN(int32_t, n_threads) \
     COLUMN(int64_t, n_dropped)                       \
-    COLUMN(int64_t, begin_ns) COLUMN(int64_t, end_ns)
+    COLUMN(int64_t, begin_ns) COLUMN(int64_t, end_ns) \
+    COLUMN(uint8_t, is_end_seen) COLUMN(int64_t, empty_ns)
 SLMPROF_TABLE(RunColumns, SLMPROF_RUN_COLUMNS)
+
+#define SLMPROF_COPY_COLUMNS(COLUMN, COLUMNS)         \
+    COLUMN(int32_t, step) COLUMN(int32_t, split)      \
+    COLUMN(int32_t, tensor)                           \
+    COLUMN(int32_t, source) COLUMN(int32_t, target)   \
+    COLUMN(int64_t, size_bytes)                       \
+    COLUMN(int64_t, begin_ns) COLUMN(int64_t, end_ns)
+SLMPROF_TABLE(CopyColumns, SLMPROF_COPY_COLUMNS)
 
 #define SLMPROF_EVENT_COLUMNS(COLUMN, COLUMNS)                                      \
     COLUMN(int32_t, run) COLUMN(int32_t, node) COLUMN(uint16_t, n_fused)            \
@@ -133,6 +165,11 @@ SLMPROF_TABLE(MaskColumns, SLMPROF_MASK_COLUMNS)
     COLUMN(int32_t, n_nodes) COLUMN(int32_t, backend)
 SLMPROF_TABLE(GraphColumns, SLMPROF_GRAPH_COLUMNS)
 
+#define SLMPROF_SPLIT_COLUMNS(COLUMN, COLUMNS)      \
+    COLUMN(int32_t, graph) COLUMN(int32_t, device)  \
+    COLUMN(int32_t, first_node) COLUMN(int32_t, n_nodes)
+SLMPROF_TABLE(SplitColumns, SLMPROF_SPLIT_COLUMNS)
+
 constexpr int k_n_dims    = 4;
 constexpr int k_n_sources = 10;
 constexpr int k_n_params  = 4;
@@ -155,13 +192,14 @@ SLMPROF_TABLE(TensorColumns, SLMPROF_TENSOR_COLUMNS)
     COLUMN(uint8_t, is_quantized)
 SLMPROF_TABLE(TypeColumns, SLMPROF_TYPE_COLUMNS)
 
-// What is handed over at once: all that was recorded since the last time. Lanes, graphs, their
-// tensors and types are there the first time only.
+// What is handed over at once: all that was recorded since the last time. Lanes, graphs, their splits and
+// tensors, and types are there the first time only.
 #define SLMPROF_TABLES(TABLE)                                                        \
     TABLE(StepColumns, steps) TABLE(SegmentColumns, segments)                        \
-    TABLE(LaneColumns, lanes) TABLE(RunColumns, runs)                                \
+    TABLE(LaneColumns, lanes) TABLE(RunColumns, runs) TABLE(CopyColumns, copies)     \
     TABLE(EventColumns, events) TABLE(StatColumns, stats) TABLE(MaskColumns, masks)  \
-    TABLE(GraphColumns, graphs) TABLE(TensorColumns, tensors) TABLE(TypeColumns, types)
+    TABLE(GraphColumns, graphs) TABLE(SplitColumns, splits)                          \
+    TABLE(TensorColumns, tensors) TABLE(TypeColumns, types)
 #define SLMPROF_MEMBER(Table, name)      Table name;
 #define SLMPROF_VISIT_TABLE(Table, name) visitor(#name, name);
 

@@ -19,13 +19,17 @@ void Reducer::add(const RunEvents & run, RoutingCursor & routing) {
             return;
         }
         const bool    has_lead  = node_of(rest.front()) == node;
-        const int32_t n_experts = has_lead ? routing.experts_of(*rest.front().first) : 0;
+        const int32_t n_experts = has_lead && run.record->device < 0 ? routing.experts_of(*rest.front().first) : 0;
         parts_.clear();
         for (LaneEvents & lane : rest) {
             if (node_of(lane) == node) {
                 const OpEvent & event = *lane.first++;
                 Part            part{ &event, scale_.to_ns(event.begin_ticks), scale_.to_ns(event.end_ticks), run.end_ns, 0, 0 };
-                if (lane.first != lane.last) {
+                if (run.record->device >= 0) {
+                    // It waits for nobody; what an empty graph takes is not the op's.
+                    part.end   = std::max(part.begin, part.end - scale_.duration_ns(run.record->empty_ticks));
+                    part.until = part.end;
+                } else if (lane.first != lane.last) {
                     part.until = scale_.to_ns(lane.first->begin_ticks);
                 }
                 if (event.converts()) {
@@ -74,7 +78,7 @@ void Reducer::reduce(const RunEvents & run, bool has_lead, int32_t n_experts) {
     const uint32_t path = told != parts_.end() ? told->event->path : 0;
     const RunRecord & record = *run.record;
     Key               key{ static_cast<uint8_t>(record.phase), 0, static_cast<uint16_t>(lead.event->n_fused()), record.depth,
-             record.graph, record.lane, static_cast<int32_t>(lead.event->node()), texts_.path(path) };
+             record.graph, record.lane, record.first_node + static_cast<int32_t>(lead.event->node()), texts_.path(path) };
     add_row(key, op, n_experts);
     if (converted > 0) {
         key.stage = 1;

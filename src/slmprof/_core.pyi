@@ -188,8 +188,11 @@ class EngineSettings:
     swa_full: bool
     use_mmap: bool
     use_repack: bool
-    devices: list[str]  # beside the CPU, by ggml's names; an unknown one is a ValueError
+    # Beside the CPU, by ggml's names, or rpc:HOST:PORT; an unknown one is a ValueError.
+    devices: list[str]
     n_gpu_layers: int  # that may lie there; -1: all
+    split_mode: int  # of several devices: 0 one of them, 1 by layers, 2 by rows
+    tensor_split: list[float]  # how much each of them gets
     tensor_overrides: list[tuple[str, str]]
     scheme: KernelScheme | None  # whose weights the file may hold
     observe_by_callback: bool

@@ -21,6 +21,7 @@ from slmprof.analysis.graphs.weight_roles import PARTS
 from slmprof.profiles.records.meta import Meta
 from slmprof.profiles.storage.history import known_types
 from slmprof.profiles.tables import (
+    CopyTable,
     EventTable,
     GraphTable,
     LaneTable,
@@ -28,6 +29,7 @@ from slmprof.profiles.tables import (
     PlaceTable,
     RunTable,
     SegmentTable,
+    SplitTable,
     StatTable,
     StepTable,
     Table,
@@ -114,10 +116,12 @@ class Builder:
         self.steps = Rows(StepTable)
         self.segments = Rows(SegmentTable)
         self.runs = Rows(RunTable)
+        self.copies = Rows(CopyTable)
         self.events = Rows(EventTable)
         self.stats = Rows(StatTable)
         self.masks = Rows(MaskTable)
         self.graphs = Rows(GraphTable)
+        self.splits = Rows(SplitTable)
         self.tensors = Rows(TensorTable)
         self.places = Rows(PlaceTable)
         self.lanes = Rows(LaneTable)
@@ -273,9 +277,18 @@ class Builder:
             columns = {key: int(values[number]) for key, values in types.columns().items()}
             self.types.add(**{**columns, "name": self.text(name)})
 
+    def whole_graphs(self) -> None:
+        """Each graph in one split."""
+        for number, graph in enumerate(self.graphs.rows):
+            self.splits.add(graph=number, device=graph["backend"], n_nodes=graph["n_nodes"])
+        for run in self.runs.rows:
+            run["split"] = run["graph"]
+
     def build(self, **run: Any) -> Profile:
         if not self.lanes.rows:
             self.device()
+        if not self.splits.rows:
+            self.whole_graphs()
         meta = example_meta()
         meta["run"].update(run)
         return Profile(
@@ -284,10 +297,12 @@ class Builder:
             steps=self.steps.build(),
             segments=self.segments.build(),
             runs=self.runs.build(),
+            copies=self.copies.build(),
             events=self.events.build(),
             stats=self.stats.build(),
             masks=self.masks.build(),
             graphs=self.graphs.build(),
+            splits=self.splits.build(),
             tensors=self.tensors.build(),
             places=self.places.build(),
             lanes=self.lanes.build(),

@@ -1,6 +1,7 @@
 #include "ggml-backend.h"
 #include "ggml-cpu.h"
 #include "ggml.h"
+#include "record/cpu_lanes.h"
 #include "record/graph.h"
 
 #include <doctest/doctest.h>
@@ -50,7 +51,7 @@ struct Registry {
 
     int32_t find(ggml_cgraph * graph) {
         graphs.forget_addresses();
-        return graphs.find_or_copy(graph, 0);
+        return graphs.find_or_copy(Schedule(graph));
     }
 };
 
@@ -95,11 +96,11 @@ TEST_CASE("each change that matters makes another graph") {
 TEST_CASE("an address is believed until graphs may have been rebuilt") {
     Registry registry;
     Built    built;
-    CHECK(registry.graphs.find_known(built.graph) == -1);
-    CHECK(registry.graphs.find_or_copy(built.graph, 0) == 0);
-    CHECK(registry.graphs.find_known(built.graph) == 0);
+    CHECK(registry.graphs.find_known(Schedule(built.graph)) == -1);
+    CHECK(registry.graphs.find_or_copy(Schedule(built.graph)) == 0);
+    CHECK(registry.graphs.find_known(Schedule(built.graph)) == 0);
     registry.graphs.forget_addresses();
-    CHECK(registry.graphs.find_known(built.graph) == -1);
+    CHECK(registry.graphs.find_known(Schedule(built.graph)) == -1);
 }
 
 TEST_CASE("a graph is copied as nodes, then the leaves that they read or view") {
@@ -108,12 +109,14 @@ TEST_CASE("a graph is copied as nodes, then the leaves that they read or view") 
         t.output = ggml_view_1d(t.context, t.output, 8, 16);
         ggml_set_name(t.output, "view");
     });
-    registry.graphs.find_or_copy(built.graph, registry.strings.intern("device"));
+    registry.graphs.find_or_copy(Schedule(built.graph));
     GraphColumns  graphs;
+    SplitColumns  splits;
     TensorColumns tensors;
-    registry.graphs.take(graphs, tensors);
+    registry.graphs.take(graphs, splits, tensors);
     CHECK(graphs.n_nodes == std::vector<int32_t>{ 2 });
-    CHECK(registry.strings.texts()[static_cast<size_t>(graphs.backend[0])] == "device");
+    CHECK(registry.strings.texts()[static_cast<size_t>(graphs.backend[0])] == cpu_device_name());
+    CHECK(splits.n_nodes == graphs.n_nodes);
     std::vector<std::string> names;
     for (const int32_t name : tensors.name) {
         names.push_back(registry.strings.texts()[static_cast<size_t>(name)]);
@@ -128,8 +131,8 @@ TEST_CASE("a graph is copied as nodes, then the leaves that they read or view") 
     CHECK(tensors.size_bytes == std::vector<int64_t>{ 16 * 4 * 4, 8 * 4, 32 * 16 * 4, 32 * 4 * 4 });
     CHECK(tensors.buffer == std::vector<int32_t>{ -1, -1, -1, -1 });
 
-    registry.graphs.take(graphs, tensors);
-    CHECK(graphs.n_rows + tensors.n_rows == 0);
+    registry.graphs.take(graphs, splits, tensors);
+    CHECK(graphs.n_rows + splits.n_rows + tensors.n_rows == 0);
 }
 
 TEST_CASE("a mask is counted as pairs that it lets through and keys that any query sees") {

@@ -15,7 +15,7 @@ import pytest
 
 from slmprof.analysis.timing.spans import op_spans, reduce_spans
 from slmprof.profiles.reduction import merge_stats
-from slmprof.profiles.tables import EventTable, RunTable, StatTable, StepTable
+from slmprof.profiles.tables import EventTable, LaneTable, RunTable, StatTable, StepTable
 
 PROGRAM = os.environ.get("SLMPROF_NATIVE_TESTS")
 pytestmark = pytest.mark.skipif(
@@ -261,6 +261,8 @@ def compare(script: Script) -> dict[tuple[Any, ...], dict[str, float]]:
         events=table(EventTable, events),
         runs=table(RunTable, events),
         steps=table(StepTable, events),
+        lanes=table(LaneTable, events),
+        text=lambda number: events["strings"][number],
     )
     counted = profile.steps.set_apart == 0
     ours = by_name(reduce_spans(profile, op_spans(profile), counted), events["strings"])

@@ -1,6 +1,6 @@
 """Write instrumented copies of a few llama.cpp files into the build tree.
 
-Usage: instrument.py --source DIR --anchors anchors.toml --output DIR --version TEXT
+Usage: instrument.py --source DIR --anchors anchors.toml --output DIR --version TEXT [--on OPTION]
 
 The source is only read. On success prints one line "ORIGINAL;COPY" for each file that has hooks.
 A missing or ambiguous anchor ends with status 1 and one line that names file, anchor and version.
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,23 +26,25 @@ class AnchorError(Exception):
 
 @dataclass(frozen=True)
 class Hook:
-    """Text that goes before or after the only line of `file` that contains `anchor`."""
+    """Text that goes before or after the only line of `file` that contains `anchor`; with `when`,
+    where that option of ggml is on."""
 
     file: str
     anchor: str
     before: str = ""
     after: str = ""
+    when: str = ""
 
 
-def read_hooks(path: Path) -> list[Hook]:
-    """The hooks of an anchors file, in its order."""
+def read_hooks(path: Path, options: Collection[str] = ()) -> list[Hook]:
+    """The hooks of an anchors file that go with these options of ggml, in its order."""
     with path.open("rb") as stream:
         document = tomllib.load(stream)
     hooks = [Hook(**entry) for entry in document["hook"]]
     for hook in hooks:
         if bool(hook.before) == bool(hook.after):
             raise AnchorError(f"{path.name}: hook '{hook.anchor}' needs one of before, after")
-    return hooks
+    return [hook for hook in hooks if not hook.when or hook.when in options]
 
 
 def find_line(lines: list[str], hook: Hook, version: str) -> int:
@@ -92,9 +95,10 @@ def main() -> int:
     parser.add_argument("--anchors", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--version", default="of unknown version")
+    parser.add_argument("--on", metavar="OPTION", action="append", default=[])
     arguments = parser.parse_args()
     try:
-        hooks = read_hooks(arguments.anchors)
+        hooks = read_hooks(arguments.anchors, arguments.on)
         copies: list[str] = []
         for file in dict.fromkeys(hook.file for hook in hooks):
             original = arguments.source / file

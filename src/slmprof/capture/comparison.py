@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ..children.protocol import OnProgress
 from ..errors import UsageError
-from ..settings.capture import CaptureConfig
+from ..settings.capture import CaptureConfig, refuse_remote
 from ..settings.model_source import ModelSource
 
 if TYPE_CHECKING:
@@ -197,6 +197,8 @@ def run_entries(
     to_run = {entry.name: entry.config for entry in entries if entry.config is not None}
     configs = list(to_run.values())
     n_processes = configs[0].processes if configs else 0
+    for config in configs if len(configs) > 1 else ():
+        refuse_remote(config.device)
     found = {} if measured is None else measured
     found.update({name: [] for name in to_run})
     in_turns(configs, n_processes, on_progress, list(to_run), list(found.values()))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..children.memory import available_bytes
 from ..errors import CaptureError, EngineError
-from ..settings.devices import is_mapped, is_repacked
+from ..settings.devices import is_host, is_mapped, is_repacked
 
 if TYPE_CHECKING:
     from .. import _core
@@ -55,10 +55,11 @@ def plan_buffers(
         ):
             raise _too_many_cells(n_ctx, available) from None
         raise
-    needed = sum(buffer["size_bytes"] for buffer in planned) - _droppable_bytes(planned)
+    here = [buffer for buffer in planned if is_host(buffer["device"])]
+    needed = sum(buffer["size_bytes"] for buffer in here) - _droppable_bytes(here)
     if available is None or needed + _HEADROOM_BYTES <= available:
         return planned
-    state = sum(b["size_bytes"] for b in planned if b["kind"] in _STATE_KINDS)
+    state = sum(b["size_bytes"] for b in here if b["kind"] in _STATE_KINDS)
     raise CaptureError(
         f"{name} with a context of {n_ctx} needs {needed / _GIB:.2f} GiB "
         f"({state / _GIB:.2f} GiB of it for the context), {available / _GIB:.2f} GiB are free; "

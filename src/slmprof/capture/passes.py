@@ -13,7 +13,14 @@ import numpy as np
 
 from ..children.protocol import OnProgress, Progress
 from ..profiles.records.meta import Warmup
-from ..profiles.vocabulary import PASS_OP, PASS_TIMING, PASS_WARMUP, PHASES
+from ..profiles.vocabulary import (
+    OPAQUE_DEVICE,
+    PASS_OP,
+    PASS_SPLIT,
+    PASS_TIMING,
+    PASS_WARMUP,
+    PHASES,
+)
 from .session import Chunk, Session, Tokens
 
 # Warm-up ends when the last three passes differ by less than this share, or at one of the limits.
@@ -24,6 +31,8 @@ _MOST_SECONDS = 10.0
 # Beyond this many events (about 100 MB in the file) statistics are kept in their place.
 _MOST_EVENTS = 4_000_000
 
+_STAGES = {PASS_TIMING: "timing", PASS_OP: "ops", PASS_SPLIT: "splits"}
+
 
 @dataclass
 class Passes:
@@ -31,7 +40,8 @@ class Passes:
 
     Iterating yields chunks of a profile: first the warm-up (its steps, and the graphs), then one
     chunk for each complete repeat. A repeat visits every depth, and at each of them makes the
-    timing pass and the op pass one right after the other.
+    timing pass and the op pass one right after the other; where a device tells nothing of its ops,
+    a split pass, too.
 
     Attributes:
         wait_for_turn: returns when the next repeat may begin, where other processes run in between.
@@ -42,6 +52,7 @@ class Passes:
     wait_for_turn: Callable[[], None] | None = None
     clock: Callable[[], float] = time.monotonic
     events: Literal["all", "aggregate"] = field(default="all", init=False)
+    kinds: tuple[int, ...] = field(default=(PASS_TIMING, PASS_OP), init=False)
     warmup: dict[str, Warmup] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
@@ -55,7 +66,11 @@ class Passes:
         # What stands before the prompt at a smaller depth is the beginning of this.
         self.before = self.session.random_tokens(self.depths[-1])
         self._n_filled = 0
-        self.total = 2 * len(self.depths) * config.repeats + 1
+
+    @property
+    def total(self) -> int:
+        """How many passes there will be, the warm-up counted as one."""
+        return len(self.kinds) * len(self.depths) * self.session.config.repeats + 1
 
     def __iter__(self) -> Iterator[Chunk]:
         self.on_progress(Progress("warm-up", 0, self.total))
@@ -63,8 +78,8 @@ class Passes:
         self.session.reach("warm-up")
         done = 1
         for repeat in range(self.session.config.repeats):
-            # Which of the two comes first alternates, so that a drift spoils neither.
-            order = (PASS_TIMING, PASS_OP) if repeat % 2 == 0 else (PASS_OP, PASS_TIMING)
+            # Which comes first alternates, so that a drift spoils none of them.
+            order = self.kinds if repeat % 2 == 0 else self.kinds[::-1]
             # There and back: a steady drift then hits all depths alike over two repeats, and what
             # fills the deepest context needs to be computed once for both.
             depths = self.depths if repeat % 2 == 0 else self.depths[::-1]
@@ -89,7 +104,7 @@ class Passes:
 
     def _stage(self, repeat: int, depth: int, kind: int) -> str:
         where = f", depth {depth}" if len(self.depths) > 1 else ""
-        return f"repeat {repeat + 1}{where}, {'timing' if kind == PASS_TIMING else 'ops'}"
+        return f"repeat {repeat + 1}{where}, {_STAGES[kind]}"
 
     def _go_to(self, depth: int) -> None:
         """Leaves the context with the first `depth` tokens of `before` in it."""
@@ -141,6 +156,9 @@ class Passes:
         for depth in self.depths:
             self._pass(PASS_OP, 0, depth, depth == self.depths[-1])
         chunk = session.take()
+        if any(chunk["strings"][kind] == OPAQUE_DEVICE for kind in chunk["lanes"]["kind"]):
+            # A device that tells nothing of its ops runs them one by one in an op pass.
+            self.kinds = (PASS_TIMING, PASS_SPLIT, PASS_OP)
         self._choose_events(len(chunk["events"]["run"]) + len(chunk["stats"]["calls"]))
         kept = [chunk["steps"]]
         history: list[dict[int, float]] = []
@@ -159,7 +177,8 @@ class Passes:
         self.warmup = {PHASES[p]: Warmup(n_passes, reason) for p in sorted(phases)}
         steps = {name: np.concatenate([part[name] for part in kept]) for name in chunk["steps"]}
         steps["pass"][:] = PASS_WARMUP
-        empty: Chunk = {name: {} for name in ("segments", "runs", "events", "stats", "masks")}
+        unkept = ("segments", "runs", "copies", "events", "stats", "masks")
+        empty: Chunk = {name: {} for name in unkept}
         return {**chunk, **empty, "steps": steps}
 
     def _choose_events(self, n_events_of_repeat: int) -> None:

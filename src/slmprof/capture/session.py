@@ -19,6 +19,7 @@ from ..profiles.records.meta import Meta, Run
 from ..profiles.vocabulary import PASS_OP, PASS_TIMING
 from ..quantization.open_model import open_model
 from ..settings.capture import CaptureConfig
+from ..settings.devices import native_devices
 from ..settings.resolved import ResolvedConfig, used_buffers
 from .description import describe_run, model_record
 from .monitors.load import LoadMonitor
@@ -312,6 +313,7 @@ class Session:
             "n_ubatch": context["n_ubatch"],
             "threads": context["n_threads"],
             "processes": 1,  # this one; what several gave is merged
+            "n_gpu_layers": self._n_layers_there,
             **used_buffers(buffer["buffer_type"] for buffer in self.engine.buffers()),
         }
         if self._graphs.ops:
@@ -319,6 +321,16 @@ class Session:
         for name, prefix in (("type_k", "cache_k"), ("type_v", "cache_v")):
             used[name] = next(iter(self._graphs.state_types(prefix)), None)
         return ResolvedConfig.from_json({**asked, **used})
+
+    @property
+    def _n_layers_there(self) -> int | None:
+        """Layers on devices beside the CPU; as llama.cpp counts, the LM head is one. None where no
+        device is named."""
+        if not native_devices(self.config.device):
+            return None
+        n_layers = int(self.model_info["n_layer"]) + 1
+        asked = self.config.n_layers_there
+        return min(asked, n_layers) if asked >= 0 else n_layers
 
     @property
     def _event_mode(self) -> Literal["all", "aggregate"]:

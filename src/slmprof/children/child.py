@@ -14,6 +14,7 @@ from pathlib import Path
 _GRACE_SECONDS = 5.0
 # How ggml announces that it gives up, in a log that may go on after it.
 _ABORT = re.compile(r"GGML_ASSERT|GGML_ABORT|ggml_abort|terminate called|what\(\):|Assertion")
+_LOST_SERVER = "Remote RPC server crashed"  # as ggml says it
 
 
 @contextlib.contextmanager
@@ -74,4 +75,6 @@ def explain_end(what: str, status: int | None, log: Sequence[str], stage: str) -
         how = f"ended with status {status}"
     cause = next((line for line in reversed(log) if _ABORT.search(line)), "")
     message = f"the process that {what} {how} while {stage}"
+    if any(_LOST_SERVER in line for line in log):
+        return f"{message}: the RPC server was lost; is it still running, with memory to spare?"
     return f"{message}: {cause}" if cause else message

@@ -21,10 +21,12 @@ class ProfileData:
     steps: tables.StepTable
     segments: tables.SegmentTable
     runs: tables.RunTable
+    copies: tables.CopyTable
     events: tables.EventTable
     stats: tables.StatTable
     masks: tables.MaskTable
     graphs: tables.GraphTable
+    splits: tables.SplitTable
     tensors: tables.TensorTable
     places: tables.PlaceTable
     lanes: tables.LaneTable

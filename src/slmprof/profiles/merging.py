@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 from msgspec import UNSET
 
 from .data import ProfileData
@@ -66,8 +67,11 @@ def _joined(first: ProfileData, second: ProfileData) -> ProfileData:
     is_new = known < 0
     known[is_new] = len(first.graphs) + np.arange(int(is_new.sum()), dtype=np.int32)
     rows["graphs"] = known
+    splits_new = is_new[second.splits.graph]
+    rows["splits"] = _joined_splits(first, second, known, splits_new)
 
     own: dict[str, Table] = {"lanes": lanes, "graphs": graphs.take(is_new)}
+    own["splits"] = renumbered(second.splits.take(splits_new), numbers, rows)
     of_new = second.tensors.take(is_new[second.tensors.graph])
     own["tensors"] = renumbered(of_new, numbers, rows)
     of_first = [first.text(name) for name in first.types.name.tolist()]
@@ -127,6 +131,20 @@ def _known_graphs(first: ProfileData, graphs: Table, tensors: Table) -> Int32:
                 found[number] = candidate
                 break
     return found
+
+
+def _joined_splits(
+    first: ProfileData, second: ProfileData, known: Int32, is_new: npt.NDArray[np.bool_]
+) -> Int32:
+    """int32[n]: the row that each split of the second has in both together, whose new graphs bring
+    their own."""
+    of_graph = np.searchsorted(first.splits.graph, known[second.splits.graph])
+    place = np.arange(len(second.splits)) - np.searchsorted(
+        second.splits.graph, second.splits.graph
+    )
+    added = len(first.splits) + np.cumsum(is_new) - 1
+    rows: Int32 = np.where(is_new, added, of_graph + place).astype(np.int32)
+    return rows
 
 
 def _equal(one: Table, other: Table) -> bool:

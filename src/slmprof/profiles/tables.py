@@ -47,6 +47,18 @@ _REPEAT = (
 _CPU = "CPU time that all threads of the process had meanwhile, to the system's tick; 0: not known"
 _PREEMPTED = "how often the system took one of the process's threads off its core meanwhile"
 _SET_APART = "1 where it took so long that `stats` leave it out: another process had disturbed it"
+_PASS = (
+    "hooks are off in a timing pass and on in an op pass; in a split pass they are on, and devices "
+    "that tell nothing of their ops run as they would unobserved, not op by op"
+)
+_EMPTY = (
+    "what a graph with nothing to do took on a device that ran ops one by one, included in each of "
+    "its events; 0 elsewhere"
+)
+_SEEN = (
+    "0 where a device was told to run, and nothing of it was read before it was told the next: "
+    "then `end_ns` is `begin_ns`"
+)
 _CONVERT = "which code converted the activations of a product first (`quantize_row_q8_K`)"
 _RESUME = (
     "from `begin_ns` until this lane went on behind the barrier after that; 0 where it was not "
@@ -96,7 +108,7 @@ class StepTable(Table, name="steps"):
     """One row for each step: one prompt, or one generated token."""
 
     phase: UInt8 = enum("phase")
-    pass_: UInt8 = enum("pass", "hooks are off in a timing pass and on in an op pass")
+    pass_: UInt8 = enum("pass", _PASS)
     repeat: Int32 = column(_REPEAT)
     index: Int32 = column("number of the step in its phase and pass: in decode, the token's number")
     depth: Int32 = column(_DEPTH, since=2, before=_depth_of_config)
@@ -120,15 +132,31 @@ class SegmentTable(Table, name="segments"):
 
 
 class RunTable(Table, name="runs"):
-    """One row for each execution of a graph in an op pass."""
+    """One row for each execution of a split of a graph in an op pass or split pass."""
 
     step: Int32 = row("steps")
     graph: Int32 = row("graphs")
+    split: Int32 = row("splits", "of the graph", since=6)
     lane: Int32 = row("lanes", "the first of its `n_threads` lanes, which stand together", since=4)
     n_threads: Int32 = column("lanes that computed it", low=1, high=2**16 - 1)
     n_dropped: Int64 = column("events dropped because the recorder's buffer was full")
-    begin_ns: Int64 = column("the first op's begin on the first lane")
-    end_ns: Int64 = column("when the last barrier is passed")
+    begin_ns: Int64 = column("the first op's begin on the first lane; on a device, when told")
+    end_ns: Int64 = column("when the last barrier is passed; on a device, when its end was seen")
+    is_end_seen: UInt8 = column(_SEEN, high=1, since=6, before=1)
+    empty_ns: Int64 = column(_EMPTY, since=6)
+
+
+class CopyTable(Table, name="copies", since=6):
+    """One row for each tensor that went to the device of a split, in an op pass or split pass."""
+
+    step: Int32 = row("steps")
+    split: Int32 = row("splits", "that read it")
+    tensor: Int32 = text("ggml's name of it")
+    source: Int32 = text("ggml's name of the device that it came from")
+    target: Int32 = text("ggml's name of the device that it went to")
+    size_bytes: Int64 = column("`ggml_nbytes`; of experts, only those are copied that are used")
+    begin_ns: Int64 = column("when it did not have to wait for its source any more")
+    end_ns: Int64 = column()
 
 
 class EventTable(Table, name="events"):
@@ -191,7 +219,19 @@ class GraphTable(Table, name="graphs", over_chunks=True):
 
     hash: UInt64 = column("over operators, shapes, names and sources", low=None)
     n_nodes: Int32 = column("as many as the engine's graph has")
-    backend: Int32 = text("ggml's name of the backend that computes it")
+    backend: Int32 = text("ggml's name of the device that computes it; -1 where several do")
+
+
+class SplitTable(Table, name="splits", since=6, over_chunks=True):
+    """One row for each split of a graph, in their order: what one device computes of it in one go.
+
+    The splits of a graph stand together.
+    """
+
+    graph: Int32 = row("graphs")
+    device: Int32 = text("ggml's name of the device that computes it")
+    first_node: Int32 = column("position in the graph")
+    n_nodes: Int32 = column()
 
 
 class TensorTable(Table, name="tensors"):
@@ -290,9 +330,9 @@ class LaneTable(Table, name="lanes", since=4, over_chunks=True):
     The lanes of one device stand together.
     """
 
-    kind: Int32 = text("`cpu_thread`")
+    kind: Int32 = text("`cpu_thread`; `accelerator` or `device`, whose backend tells of ops or not")
     device: Int32 = text("ggml's name of the device")
-    index: Int32 = column("number of the thread on its device")
+    index: Int32 = column("number of the thread on its device; 0 of others")
     clock: UInt8 = enum("clock", "whose times its events have")
 
 

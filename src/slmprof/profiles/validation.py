@@ -40,6 +40,7 @@ def check_profile(profile: ProfileData) -> None:
     for table in sorted(TABLES, key=lambda t: any(c.within for c in t.schema().values())):
         _check_columns(profile, table.NAME, {"nodes": n_nodes, "tensors": n_tensors})
     _check_tensors(profile, n_tensors, n_nodes)
+    _check_splits(profile, n_nodes)
     _check_events(profile)
     for rows in (profile.events, profile.stats):
         n_following = n_nodes[_graph_of_rows(profile, rows)] - rows.node
@@ -88,6 +89,16 @@ def _check_tensors(profile: ProfileData, sizes: Int64, n_nodes: Int64) -> None:
     if np.any(tensors.node != expected):
         raise ProfileFormatError("column tensors.node does not count the nodes of each graph")
     _check_operands(profile, position, n_nodes[tensors.graph])
+
+
+def _check_splits(profile: ProfileData, n_nodes: Int64) -> None:
+    splits, runs = profile.splits, profile.runs
+    if np.any(np.diff(splits.graph) < 0):
+        raise ProfileFormatError("column splits.graph is not in order")
+    following = n_nodes[splits.graph] - splits.first_node
+    _check_range("splits.n_nodes", splits.n_nodes, 0, following + 1)
+    if np.any(splits.graph[runs.split] != runs.graph):
+        raise ProfileFormatError("column runs.split names a split of another graph")
 
 
 def _check_operands(profile: ProfileData, position: Int64, n_nodes: Int64) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 PHASES: tuple[str, ...] = ("prefill", "decode")
-PASSES: tuple[str, ...] = ("warmup", "timing", "op")
+PASSES: tuple[str, ...] = ("warmup", "timing", "op", "split")
 
 # Which part of a step each host segment belongs to (docs/measurement.md, conservation).
 HOST_PREPARE: tuple[str, ...] = ("batch", "graph_build", "graph_alloc", "inputs", "launch")
@@ -35,6 +35,10 @@ STAGE_CONVERSION = STAGES.index("conversion")
 PASS_WARMUP = PASSES.index("warmup")
 PASS_TIMING = PASSES.index("timing")
 PASS_OP = PASSES.index("op")
+PASS_SPLIT = PASSES.index("split")
+
+# Kinds of lanes: a thread of the CPU, and a device whose backend tells of its ops or does not.
+CPU_THREAD, ACCELERATOR, OPAQUE_DEVICE = "cpu_thread", "accelerator", "device"
 
 # Kinds of memory, as `memory.buffers[].kind` spells them.
 MEMORY_KINDS: tuple[str, ...] = (

@@ -9,12 +9,22 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from ..errors import UsageError
+from .devices import REMOTE, split_names
 from .kinds import MOST, Switch, Text
 from .model_source import ModelSource
 from .table import DEFAULT_N_CTX, NEVER, RUN, Asked, RunSettings, refuse_unknown, setting, table
 
 # A context that nobody asked for has DEFAULT_N_CTX tokens, or as many of these steps as are needed.
 _N_CTX_STEP = 256
+
+
+def refuse_remote(device: str) -> None:
+    """Raises UsageError where several processes would use one remote device at once."""
+    if any(name.startswith(REMOTE) for name in split_names(device)):
+        raise UsageError(
+            f"--device {device}: an RPC server serves one process after the other, not several "
+            "that take turns"
+        )
 
 
 @dataclass(frozen=True)
@@ -56,6 +66,8 @@ class CaptureConfig(RunSettings[Asked]):
         for name, entry in table(type(self)).items():
             object.__setattr__(self, name, entry.check(getattr(self, name)))
         self.check_tokens(self.n_prompt)
+        if self.processes > 1:
+            refuse_remote(self.device)
 
     def check_tokens(self, n_prompt: int) -> None:
         """Raises UsageError where depth, prompt and generation exceed the context."""

@@ -1,35 +1,32 @@
-"""Where a model runs: the names of `--device`, and what each means to llama.cpp."""
+"""Where a model runs: the names of `--device`, and what ggml's names of devices and buffers say."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
 from typing import Any
 
 from .kinds import Kind
 
-
-@dataclass(frozen=True)
-class Device:
-    """What llama.cpp is told of a device.
-
-    Attributes:
-        devices: ggml's names of the devices beside the CPU that get layers.
-        n_gpu_layers: how many layers they get.
-    """
-
-    devices: tuple[str, ...]
-    n_gpu_layers: int
-
-
 CPU = "cpu"
-_KNOWN: dict[str, Device] = {CPU: Device(devices=(), n_gpu_layers=0)}
+REMOTE = "rpc:"
+# llama.cpp has a fourth, by tensors, whose device of devices cannot be observed.
+SPLIT_MODES = {"none": 0, "layer": 1, "row": 2}
+_CUDA = re.compile(r"cuda(?::(\d{1,4}))?", re.ASCII | re.IGNORECASE)
 
 
-def find_device(name: str) -> Device:
-    """The device of a name. Raises ValueError for one that this build cannot measure on."""
-    if name not in _KNOWN:
-        raise ValueError(f"this build has no device {name!r}; it measures on {', '.join(_KNOWN)}")
-    return _KNOWN[name]
+def native_devices(names: str) -> list[str]:
+    """What the native part finds devices beside the CPU by."""
+    return [_native(name) for name in split_names(names) if name.lower() != CPU]
+
+
+def split_names(names: str) -> list[str]:
+    """The names of a list by commas."""
+    return [name.strip() for name in names.split(",")]
+
+
+def _native(name: str) -> str:
+    found = _CUDA.fullmatch(name)
+    return f"CUDA{int(found[1] or 0)}" if found else name
 
 
 def is_host(device: str) -> bool:
@@ -47,13 +44,43 @@ def is_repacked(buffer_type: str) -> bool:
     return "REPACK" in buffer_type.upper()
 
 
-class DeviceName(Kind):
-    """The kind of values of `--device`."""
+class DeviceNames(Kind):
+    """The values of `--device`: what a build has is for the native part to say."""
 
-    metavar = "DEVICE"
+    metavar = "DEVICE,..."
 
     def check(self, value: Any) -> Any:
         if not isinstance(value, str):
             raise ValueError(f"{value!r} is not the name of a device")
-        find_device(value)
+        names = split_names(value)
+        for name in names:
+            if not name:
+                raise ValueError(f"{value!r} has an empty item in its list")
+            server = name.removeprefix(REMOTE)
+            found = re.fullmatch(r"[^:]{1,253}:(\d{1,5})", server, re.ASCII)
+            if server != name and (found is None or not 0 < int(found[1]) < 65536):
+                raise ValueError(f"{name[:60]!r} is not {REMOTE}HOST:PORT")
+        if len(names) > 1 and CPU in map(str.lower, names):
+            raise ValueError(f"{CPU} is always there, and means no other device: name it alone")
         return value
+
+
+class Proportions(Kind):
+    """How much of a model each of several devices gets."""
+
+    metavar = "N,N,..."
+
+    def read(self, text: str) -> Any:
+        try:
+            return tuple(float(part) for part in text.split(","))
+        except ValueError:
+            raise ValueError(f"{text!r} is not a list of numbers") from None
+
+    def check(self, value: Any) -> Any:
+        values = tuple(value) if isinstance(value, (list, tuple)) else (value,)
+        for part in values:
+            if isinstance(part, bool) or not isinstance(part, (int, float)) or not 0 <= part < 1e30:
+                raise ValueError(f"{part!r} is not a proportion")
+        if values and not any(values):
+            raise ValueError("no device gets anything")
+        return values

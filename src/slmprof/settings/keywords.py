@@ -17,6 +17,9 @@ class LlamaKeywords(TypedDict, total=False):
     threads: int | None
     override_tensor: str | Sequence[str]
     device: str
+    n_gpu_layers: int | Literal["all"] | None
+    split_mode: str
+    tensor_split: Sequence[float]
 
 
 class RunKeywords(LlamaKeywords, total=False):

@@ -54,8 +54,8 @@ class Whole(Kind):
 class WholeOr(Whole):
     """A whole number, or a word that stands for one."""
 
-    def __init__(self, word: str) -> None:
-        super().__init__()
+    def __init__(self, word: str, least: int = 1) -> None:
+        super().__init__(least)
         self.word = word
 
     def read(self, text: str) -> Any:

@@ -18,13 +18,14 @@ from typing import Any, Generic, NoReturn, TypeVar
 
 from ..cores import MOST_THREADS, usable_cores
 from ..errors import UsageError
-from .devices import CPU, DeviceName, find_device
+from .devices import CPU, SPLIT_MODES, DeviceNames, Proportions, native_devices
 from .kinds import Kind, Override, Seconds, Several, Switch, Text, Whole, WholeOr, Word
 
 U = TypeVar("U")
 Asked = NoReturn
 
 MAX = "max"
+ALL = "all"
 DEFAULT_N_CTX = 2048
 FLASH_ATTENTION = {"auto": -1, "on": 1, "off": 0}
 SWEEP, MEMORY = "sweep", "memory"
@@ -162,18 +163,35 @@ class LlamaSettings(Generic[U]):
         native="use_repack", axes=(MEMORY,), **_SHOWN,
     )  # fmt: skip
     device: str | U = setting(
-        DeviceName(), CPU, "where to run", tells_apart=ALWAYS, caption=CHANGED,
+        DeviceNames(), CPU, "where layers run beside the CPU: cuda, cuda:N, rpc:HOST:PORT, "
+        "or as ggml calls it; several by commas",
+        native={"devices": native_devices}, tells_apart=ALWAYS, caption=CHANGED,
         told=Text("DEVICE", "the name of a device"),  # another build's, too
-        native={
-            "devices": lambda name: list(find_device(name).devices),
-            "n_gpu_layers": lambda name: find_device(name).n_gpu_layers,
-        },
+    )  # fmt: skip
+    n_gpu_layers: int | str | None = setting(
+        WholeOr(ALL, least=0), None, "layers that go there", "all, where a device is named",
+        native="n_gpu_layers", reads="n_layers_there", axes=(SWEEP,), short="ngl", caption=CHANGED,
+    )  # fmt: skip
+    split_mode: str | U = setting(
+        Word(*SPLIT_MODES), "layer", "how several devices share a model",
+        native={"split_mode": SPLIT_MODES.get}, caption=CHANGED,
+    )  # fmt: skip
+    tensor_split: tuple[float, ...] | U = setting(
+        Proportions(), (), "how much of the model each of several devices gets",
+        "by their free memory", native={"tensor_split": list}, caption=CHANGED,
     )  # fmt: skip
 
     @property
     def n_threads(self) -> int:
         """Compute threads, the default resolved."""
         return self.threads if self.threads is not None else usable_cores()
+
+    @property
+    def n_layers_there(self) -> int:
+        """Layers on the devices beside the CPU; -1 for all."""
+        if self.n_gpu_layers is None:
+            return -1 if native_devices(str(self.device)) else 0
+        return -1 if self.n_gpu_layers == ALL else int(self.n_gpu_layers)
 
     def to_json(self) -> dict[str, Any]:
         """All fields as JSON holds them."""

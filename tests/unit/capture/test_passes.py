@@ -30,6 +30,7 @@ class FakeSession:
         self.visits: list[tuple[int, int, int]] = []
         self.before: list[int] = []
         self.observed: list[tuple[str, int]] = []
+        self.lanes = ["cpu_thread", "cpu_thread"]
         self._rows: list[dict[str, int]] = []
         self._rng = np.random.default_rng(0)
 
@@ -73,7 +74,9 @@ class FakeSession:
     def take(self) -> dict[str, Any]:
         rows, self._rows = self._rows, []
         steps = {name: np.array([row[name] for row in rows]) for name in StepTable.schema()}
-        return {"steps": steps, "events": {"run": []}, "stats": {"calls": []}}
+        told = {"lanes": {"kind": range(len(self.lanes))}, "strings": self.lanes}
+        self.lanes = []
+        return {"steps": steps, "events": {"run": []}, "stats": {"calls": []}, **told}
 
 
 def run(can_cut: bool, **settings: Any) -> tuple[FakeSession, list[dict[str, Any]], list[Progress]]:

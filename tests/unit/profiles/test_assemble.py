@@ -34,6 +34,7 @@ def spool(directory: Path, n_repeats: int = 2) -> None:
     first.warmup()
     first.repeat(0)
     first.device()
+    first.whole_graphs()
     write_chunk(directory, 0, chunk_of(first))
     if n_repeats > 1:
         second = Builder()
@@ -41,6 +42,7 @@ def spool(directory: Path, n_repeats: int = 2) -> None:
         # Other texts than the first chunk's, in another order.
         second.text("a text of its own")
         second.repeat(1)
+        second.whole_graphs()
         write_chunk(directory, 1, chunk_of(second))
 
 
@@ -145,6 +147,7 @@ def test_dropped_events_are_counted(tmp_path: Path) -> None:
     late.repeat(1)
     for run in late.runs.rows:
         run["n_dropped"] = 5
+    late.whole_graphs()
     write_chunk(tmp_path, 1, chunk_of(late))
     assert assemble(tmp_path).meta.run.n_dropped == 15
 

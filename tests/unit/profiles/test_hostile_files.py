@@ -157,7 +157,7 @@ def test_foreign_compression(path: Path) -> None:
     ("table", "column", "value"),
     [
         ("steps", "phase", 2),
-        ("steps", "pass", 3),
+        ("steps", "pass", 4),
         ("steps", "n_tokens", -1),
         ("steps", "begin_ns", -1),
         ("steps", "begin_ns", 2**62),

@@ -10,6 +10,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 from builders import Rows, example_profile
+from device_builder import device_profile
 from memory_builder import with_memory
 
 from slmprof.analysis.timing.spans import op_stats
@@ -45,7 +46,14 @@ def full_profile() -> ProfileData:
     """A profile in which every table has rows."""
     profile = with_memory()
     masks = {"run": [0], "tensor": [8], "n_pairs": [1], "n_keys": [1]}
-    return replace(profile, stats=op_stats(profile), masks=MaskTable.from_columns(masks))
+    return replace(
+        profile,
+        stats=op_stats(profile),
+        masks=MaskTable.from_columns(masks),
+        copies=device_profile()
+        .copies.take(slice(0, 1))
+        .replace(split=[0], tensor=[0], source=[0], target=[0]),
+    )
 
 
 def outside(profile: ProfileData, column: Column) -> list[float]:

@@ -11,6 +11,7 @@ from typing import Any, Literal, get_type_hints
 import pytest
 
 from slmprof.settings.capture import CaptureConfig
+from slmprof.settings.devices import Proportions
 from slmprof.settings.keywords import (
     ImatrixKeywords,
     PlanKeywords,
@@ -57,6 +58,8 @@ def _plain(kind: Kind) -> Any:
 def _hint(kind: Kind, default: Any, *, several: bool) -> Any:
     if isinstance(kind, Several):
         kind, several = kind.one, True
+    if isinstance(kind, Proportions):
+        return Sequence[float]
     plain = _plain(kind)
     hint = plain | Sequence[plain] if several else plain
     # Text may be a path where it is the name of a file.

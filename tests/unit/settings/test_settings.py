@@ -42,7 +42,8 @@ OTHER: dict[str, tuple[str, Any]] = {
     "repack": ("off", False), "repeats": ("2", 2), "processes": ("3", 3), "seed": ("9", 9),
     "events": ("all", "all"),
     "prompt_file": (__file__, __file__), "clock": ("exact", "exact"), "timeout": ("2.5", 2.5),
-    "ceilings": ("off", "off"), "device": ("cpu", "cpu"), "n_seq_max": ("2", 2),
+    "ceilings": ("off", "off"), "device": ("rpc:h:1", "rpc:h:1"), "n_gpu_layers": ("7", 7),
+    "split_mode": ("row", "row"), "tensor_split": ("3,1", (3.0, 1.0)), "n_seq_max": ("2", 2),
     "n_outputs_max": ("1", 1), "swa_full": ("on", True), "file_type": ("Q8_0", "Q8_0"),
     "fit_bytes": ("1GiB", 2**30), "scaling": ("", True),
 }  # fmt: skip
@@ -53,7 +54,9 @@ NATIVE: dict[str, dict[str, Any]] = {
     "type_v": {"type_v": "q4_0"}, "override_tensor": {"tensor_overrides": [("ffn", "CPU")]},
     "mmap": {"use_mmap": False}, "repack": {"use_repack": False}, "clock": {"exact_clock": True},
     "n_seq_max": {"n_seq_max": 2}, "n_outputs_max": {"n_outputs_max": 1},
-    "swa_full": {"swa_full": True}, "device": {"devices": [], "n_gpu_layers": 0},
+    "swa_full": {"swa_full": True}, "device": {"devices": ["rpc:h:1"], "n_gpu_layers": -1},
+    "n_gpu_layers": {"devices": [], "n_gpu_layers": 7}, "split_mode": {"split_mode": 2},
+    "tensor_split": {"tensor_split": [3.0, 1.0]},
 }  # fmt: skip
 
 
@@ -83,11 +86,11 @@ def test_a_setting_of_a_run_reaches_every_place(name: str) -> None:
     if name not in ("ceilings", "scaling"):
         assert getattr(ResolvedConfig.from_json(config.to_json()), name) == value
     shown = captions(CaptureConfig, config.to_json())
-    assert (name in shown) == (entry.caption != NEVER and name != "device")
+    assert (name in shown) == (entry.caption != NEVER)
     points = make_grid(["preset:tiny"], {name: (value,) if SWEEP in entry.axes else value})
     plain = make_grid(["preset:tiny"], {})
     differs = points[0].file_name != plain[0].file_name
-    assert differs == (entry.tells_apart != NEVER and name != "device")
+    assert differs == (entry.tells_apart != NEVER)
 
 
 @pytest.mark.parametrize("name", [*table(AskedPlan), "fit_bytes"])
@@ -175,7 +178,16 @@ def test_buffers_tell_what_was_mapped_and_repacked() -> None:
         ({"threads": 513}, "threads: 513 is too large; at most 512"),
         ({"flash_attn": "maybe"}, "flash_attn: 'maybe' is not one of auto, on, off"),
         ({"clock": None}, "clock: None is not one of fast, exact"),
-        ({"device": "cuda"}, "no device 'cuda'; it measures on cpu"),
+        ({"device": "cuda,"}, "device: 'cuda,' has an empty item"),
+        ({"device": "cpu,cuda"}, "device: cpu is always there"),
+        ({"device": "rpc:here"}, "device: 'rpc:here' is not rpc:HOST:PORT"),
+        ({"device": "rpc:h:65536"}, "device: 'rpc:h:65536' is not rpc:HOST:PORT"),
+        ({"device": "rpc:h:1", "processes": 2}, "one process after the other"),
+        ({"n_gpu_layers": -1}, "n_gpu_layers: -1 is too small; at least 0"),
+        ({"n_gpu_layers": "some"}, "n_gpu_layers: 'some' is not a whole number"),
+        ({"split_mode": "both"}, "split_mode: 'both' is not one of none, layer, row"),
+        ({"tensor_split": (1, -1)}, "tensor_split: -1 is not a proportion"),
+        ({"tensor_split": (0, 0)}, "tensor_split: no device gets anything"),
         ({"device": 0}, "device: 0"),
         ({"timeout": 0}, "timeout: 0 is not a positive number of seconds"),
         ({"timeout": "5"}, "timeout: '5' is not a number of seconds"),

@@ -12,12 +12,12 @@ from typing import Any
 from ...errors import ProfileFormatError, UsageError
 from ..data import ProfileData
 from ..records.meta import FORMAT, FORMAT_VERSION, Meta, check_enums
-from ..tables import TABLES, LaneTable
+from ..tables import TABLES, LaneTable, SplitTable
 from ..validation import check_profile
 from ..vocabulary import enums
 from ..writing import reason
 from .archive import read_archive, write_archive
-from .history import with_lanes_and_types
+from .history import with_lanes_and_types, with_splits
 
 
 def save(profile: ProfileData, path: str | os.PathLike[str]) -> None:
@@ -67,6 +67,8 @@ def load(path: str | os.PathLike[str]) -> ProfileData:
         strings = _strings(meta.get("strings"))
         if version < LaneTable.SINCE:
             tables, strings = with_lanes_and_types(tables, strings)
+        if version < SplitTable.SINCE:
+            tables = with_splits(tables)
         read = Meta.from_json(meta)
         profile = ProfileData.of_tables(read, strings, tables)
         check_profile(profile)

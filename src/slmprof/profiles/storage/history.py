@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from ..schema import Table
-from ..tables import GraphTable, LaneTable, RunTable, TypeTable
+from ..tables import GraphTable, LaneTable, RunTable, SplitTable, TypeTable
 
 # ggml's types when files before version 4 were written: elements and bytes of a block.
 _PLAIN = "f64 1 8, f32 1 4, f16 1 2, bf16 1 2, i8 1 1, i16 1 2, i32 1 4, i64 1 8"
@@ -43,6 +43,21 @@ def with_lanes_and_types(
     )
     types, names = known_types(len(texts))
     return {**tables, "lanes": lanes, "types": types}, (*texts, *names)
+
+
+def with_splits(tables: Mapping[str, Table]) -> dict[str, Table]:
+    """The tables of a file before version 6, whose graphs one device computed whole."""
+    runs, graphs = tables["runs"], tables["graphs"]
+    assert isinstance(runs, RunTable) and isinstance(graphs, GraphTable)
+    splits = SplitTable.from_columns(
+        {
+            "graph": np.arange(len(graphs)),
+            "device": graphs.backend,
+            "first_node": np.zeros(len(graphs), np.int32),
+            "n_nodes": graphs.n_nodes,
+        }
+    )
+    return {**tables, "splits": splits, "runs": runs.replace(split=runs.graph)}
 
 
 def known_types(n_strings: int) -> tuple[TypeTable, tuple[str, ...]]:

@@ -1,0 +1,22 @@
+// Devices of other processes, by ggml's RPC backend.
+
+#pragma once
+
+#include "ggml-backend.h"
+
+#include <string>
+#include <vector>
+
+namespace slmprof {
+
+// What the name of a remote device begins with: rpc:HOST:PORT.
+constexpr const char * k_remote_prefix = "rpc:";
+
+// The devices of the server at HOST:PORT, which ggml knows from then on. Throws std::invalid_argument where the build
+// has no RPC, or nobody answers there: ggml would end the process.
+std::vector<ggml_backend_dev_t> connect_remote(const std::string & endpoint);
+
+// Whether a device is one of those.
+bool is_remote(ggml_backend_dev_t device);
+
+}  // namespace slmprof
