@@ -84,6 +84,25 @@ def llama_shapes(n_layer: int, n_embd: int, n_ff: int, n_vocab: int, n_kv: int) 
     return shapes
 
 
+def write_moe(path: Path, n_expert: int = 8) -> Path:
+    """A small Llama with two of so many experts for each token."""
+    shapes = llama_shapes(N_LAYER, N_EMBD, N_FF, N_VOCAB, N_EMBD)
+    for i in range(N_LAYER):
+        for name, shape in (
+            ("gate", (N_EMBD, N_FF)), ("up", (N_EMBD, N_FF)), ("down", (N_FF, N_EMBD)),
+        ):  # fmt: skip
+            del shapes[f"blk.{i}.ffn_{name}.weight"]
+            shapes[f"blk.{i}.ffn_{name}_exps.weight"] = (*shape, n_expert)
+        shapes[f"blk.{i}.ffn_gate_inp.weight"] = (N_EMBD, n_expert)
+    metadata = {
+        **common_metadata("llama"),
+        "llama.attention.layer_norm_rms_epsilon": 1e-5,
+        "llama.expert_count": n_expert,
+        "llama.expert_used_count": 2,
+    }
+    return write_gguf(path, metadata, shapes)
+
+
 def write_split_llama(folder: Path) -> Path:
     """A small Llama in two parts; the path of the first one."""
     shapes = llama_shapes(N_LAYER, N_EMBD, N_FF, N_VOCAB, N_EMBD)

@@ -43,8 +43,8 @@ def find_fit(planner: ModelPlanner, request: MemoryRequest, setting: AskedPlan) 
         asked_total_bytes=wanted.total_bytes if wanted is not None else None,
         resident_bytes=_needed(found),
         asked_resident_bytes=_needed(wanted),
-        reserved_bytes=found.reserved_bytes,
-        asked_reserved_bytes=wanted.reserved_bytes if wanted is not None else None,
+        reserved_bytes=found.held_bytes(RESERVED),
+        asked_reserved_bytes=wanted.held_bytes(RESERVED) if wanted is not None else None,
     )
 
 

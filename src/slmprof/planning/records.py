@@ -12,6 +12,7 @@ from ..profiles.records.fallbacks import Fallbacks
 from ..profiles.records.meta import Buffer
 from ..profiles.records.resident import Resident
 from ..profiles.vocabulary import MEMORY_KINDS
+from ..settings.devices import is_host
 from ..settings.planning import RESIDENT
 from ..settings.resolved import ResolvedPlan
 
@@ -155,10 +156,12 @@ class MemoryPlan(Record, frozen=True):
         return self.total_bytes + (self.resident.unplanned_bytes if self.resident else 0)
 
     def held_bytes(self, fit_for: str) -> int:
-        """Bytes of the kind of memory that has to fit: `resident` (needed) or `reserved`."""
+        """Bytes of the kind of this machine's memory that has to fit: `resident` (needed) or
+        `reserved`."""
         if fit_for == RESIDENT and self.resident is not None:
             return self.resident.needed_bytes
-        return self.reserved_bytes
+        elsewhere = sum(b.size_bytes for b in self.buffers if not is_host(b.device))
+        return self.reserved_bytes - elsewhere
 
     @property
     def compute_peak(self) -> ComputePeak | None:

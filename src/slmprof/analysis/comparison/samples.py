@@ -18,6 +18,7 @@ from ...profiles.selection import measured_processes, select_process
 from ...profiles.vocabulary import PASS_TIMING, PHASES
 from ..memory.use import memory_totals
 from ..tables.derived import Derived
+from ..timing.devices import serialized_devices
 from ..timing.disturbance import keeps_statistics, split_repeats
 from ..timing.phases import (
     NS_PER_MS,
@@ -58,6 +59,7 @@ class Subject:
             so that their shares would be withheld.
         withheld: the phases of which that is so of all processes taken together.
         has_ops: whether times of ops can be told process by process.
+        serialized: the devices that ran their ops one by one for the times of ops.
     """
 
     name: str
@@ -72,6 +74,7 @@ class Subject:
     n_withheld: Mapping[str, int]
     withheld: frozenset[str]
     has_ops: bool
+    serialized: tuple[str, ...] = ()
 
     @property
     def phases(self) -> tuple[str, ...]:
@@ -127,6 +130,7 @@ def summarize_subject(name: str, profiles: Sequence[Derived], n_depth: int) -> S
         n_withheld={phase: of.n_withheld for phase, of in disturbance.items()},
         withheld=frozenset(phase for phase, of in disturbance.items() if of.is_withheld),
         has_ops=has_ops,
+        serialized=tuple(dict.fromkeys(name for at in at_depth for name in serialized_devices(at))),
     )
 
 

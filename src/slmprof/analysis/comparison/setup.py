@@ -128,6 +128,10 @@ def _obstacles(a: Subject, b: Subject, pairs: Sequence[Pair]) -> Iterator[Obstac
             )
             yield Obstacle(tuple(phases), text, OP)
     for subject in (a, b):
+        if subject.serialized:
+            names = " and ".join(subject.serialized)
+            text = f"serialized: {names} ran the ops of {subject.name} one by one, not as they run"
+            yield Obstacle(PHASES, text, OP)
         if not subject.has_ops:
             text = f"{subject.name} keeps one statistic of an op for all processes (--events all)"
             yield Obstacle(PHASES, text, OP)

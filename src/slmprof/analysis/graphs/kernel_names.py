@@ -10,6 +10,12 @@ MAX_VEC_COLUMNS = 8
 COPIES = frozenset({"SET_ROWS", "CPY", "DUP", "CONT"})
 
 UNRECORDED = "unrecorded"
+# What it costs that a device runs its ops one by one.
+SERIALIZATION = "serialization"
+# What a device takes beside its ops: to be told, and to begin.
+SPLIT_OVERHEAD = "split_overhead"
+# Of time that no op has.
+OF_NO_OP = frozenset({UNRECORDED, SERIALIZATION, SPLIT_OVERHEAD})
 
 _FAMILIES: dict[str, str] = {
     "FLASH_ATTN_EXT": "flash_attn",

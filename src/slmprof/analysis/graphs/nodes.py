@@ -11,7 +11,14 @@ from dataclasses import dataclass, field, replace
 from ...profiles.data import ProfileData
 from ...profiles.tables import TensorTable, trimmed_shape
 from .edges import PRODUCT_OPS
-from .kernel_names import UNRECORDED, conversion_kernel, converted_type, kernel_name
+from .kernel_names import (
+    SERIALIZATION,
+    SPLIT_OVERHEAD,
+    UNRECORDED,
+    conversion_kernel,
+    converted_type,
+    kernel_name,
+)
 from .structures import Structures
 
 # Parts that follow from a weight's type and from the code that runs, not from how a layer is built.
@@ -129,6 +136,10 @@ class GraphNodes:
 
 # Stands for what graphs ran while the recorder was full.
 UNRECORDED_NODE = Node("UNRECORDED", UNRECORDED, block="other")
+# Stands for what a device takes to run nothing, once for each of its ops.
+SERIALIZATION_NODE = Node("SERIALIZATION", SERIALIZATION, block="other")
+# Stands for what a device takes beside its ops.
+SPLIT_OVERHEAD_NODE = Node("SPLIT_OVERHEAD", SPLIT_OVERHEAD, block="other")
 
 
 def describe_nodes(

@@ -9,9 +9,16 @@ import pandas as pd
 from ...profiles.data import ProfileData
 from ...profiles.selection import measured_depths
 from ...profiles.tables import StatTable
-from ...profiles.vocabulary import PHASES, STAGE_CONVERSION
-from ..graphs.nodes import UNRECORDED_NODE, Node, describe_nodes
+from ...profiles.vocabulary import CPU_THREAD, PHASES, STAGE_CONVERSION
+from ..graphs.nodes import (
+    SERIALIZATION_NODE,
+    SPLIT_OVERHEAD_NODE,
+    UNRECORDED_NODE,
+    Node,
+    describe_nodes,
+)
 from ..graphs.structures import Structures
+from ..timing.devices import lanes_of_kind, on_cpu, serialized_devices
 from ..timing.phases import NS_PER_MS, op_steps, ops_total_ns, withholds_shares
 from ..timing.spans import op_stats
 from ..work.least_times import stream_bytes
@@ -49,7 +56,8 @@ def op_table(profile: ProfileData) -> pd.DataFrame:
     the timing passes (`PhaseSummary.withholds_shares`), as are then shares of roofs and bounds.
     Time that graphs ran while no event was
     recorded (the recorder was full) has a row of its own, `UNRECORDED`, so that the rows always add
-    up.
+    up; so has what it costs that a device runs its ops one by one, `SERIALIZATION`, or what it
+    takes beside them, `SPLIT_OVERHEAD`.
     """
     stats = op_stats(profile)
     structures = Structures(profile)
@@ -91,7 +99,7 @@ def _phase_rows(
     total_ns = ops_total_ns(profile, number)
     rest_ns = total_ns - int(stats.span_sum_ns.sum(dtype=np.int64))
     if rest_ns != 0:
-        ops.append((UNRECORDED_NODE, "", -1))
+        ops.append((_rest_node(profile), "", -1))
         shapes.append(())
     group = np.empty(len(stats), np.intp)
     for place_of_op, rows in enumerate(groups.values()):
@@ -129,7 +137,9 @@ def _phase_rows(
             "impl": [code for _, code, _ in ops],
             "shape": [tuple(shape) for shape in shapes],
             "fused": [tuple(node.fused) for node, _, _ in ops],
-            "backend": [node.backend for node, _, _ in ops],
+            "backend": [
+                node.backend or (devices[lane] if lane >= 0 else "") for node, _, lane in ops
+            ],
             "calls": add_up(stats.calls) / n_steps,
             "time_ms": time_ms,
             "compute_ms": compute_ns * per_step,
@@ -152,6 +162,13 @@ def _phase_rows(
         columns=list(COLUMNS),
     ).astype(COLUMNS)
     return table
+
+
+def _rest_node(profile: ProfileData) -> Node:
+    """What the time is called in which graphs ran, and no op did."""
+    if profile.runs.n_dropped.any() or on_cpu(profile).all():
+        return UNRECORDED_NODE
+    return SERIALIZATION_NODE if serialized_devices(profile) else SPLIT_OVERHEAD_NODE
 
 
 def _bounded(profile: ProfileData, table: pd.DataFrame) -> pd.DataFrame:
@@ -177,6 +194,11 @@ def _bounded(profile: ProfileData, table: pd.DataFrame) -> pd.DataFrame:
     is_withheld = bounded["phase"].isin(withheld)
     bounded[list(SHARES)] = bounded[list(SHARES)].mask(is_withheld)
     bounded["bound"] = bounded["bound"].mask(is_withheld, None)
+    # The ceilings are those of the CPU.
+    on_threads = lanes_of_kind(profile, CPU_THREAD)
+    elsewhere = bounded["lane"].map(lambda lane: lane is not pd.NA and not on_threads[lane])
+    bounded[list(SHARES)] = bounded[list(SHARES)].mask(elsewhere.astype(bool))
+    bounded["bound"] = bounded["bound"].mask(elsewhere.astype(bool), None)
     return bounded
 
 
@@ -190,10 +212,12 @@ def scaling_of(profile: ProfileData, ops: pd.DataFrame) -> pd.DataFrame:
 
 def _n_threads(profile: ProfileData) -> int:
     """The threads of every run of a graph; 0 where they are not the same."""
-    threads = profile.runs.n_threads
+    threads = profile.runs.n_threads[on_cpu(profile)]
     return int(threads[0]) if len(threads) and np.all(threads == threads[0]) else 0
 
 
 def _runs_per_step(profile: ProfileData, phase: int) -> float:
     chosen = op_steps(profile, phase)
-    return max(1.0, float(chosen[profile.runs.step].sum()) / max(1, int(chosen.sum())))
+    runs = profile.runs.take(chosen[profile.runs.step])
+    n_graphs = int((profile.splits.first_node[runs.split] == 0).sum())
+    return max(1.0, n_graphs / max(1, int(chosen.sum())))

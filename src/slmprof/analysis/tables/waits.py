@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 
 from ...profiles.data import ProfileData
-from ..graphs.kernel_names import UNRECORDED
+from ...settings.devices import is_host
+from ..graphs.kernel_names import OF_NO_OP
 from ..timing.phases import op_steps
 from .grouping import sum_by
 
@@ -44,7 +45,10 @@ def thread_count(profile: ProfileData, phase: int) -> int:
 
 
 def _known(ops: pd.DataFrame) -> pd.DataFrame:
-    chosen: pd.DataFrame = ops.loc[ops["kernel"] != UNRECORDED, ["phase", "block", *_SUMMED]]
+    # A device beside the CPU waits for nobody.
+    elsewhere = [name for name in ops["device"].dropna().unique() if not is_host(str(name))]
+    is_counted = ~ops["device"].isin(elsewhere) & ~ops["kernel"].isin(OF_NO_OP)
+    chosen: pd.DataFrame = ops.loc[is_counted, ["phase", "block", *_SUMMED]]
     # A conversion too short for the clock has no compute, and so no slowest thread.
     idle = chosen["slowest_ms"].isna() & (chosen["compute_ms"] == 0)
     unknown = chosen["slowest_ms"].isna() & ~idle

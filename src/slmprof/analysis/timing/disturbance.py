@@ -10,7 +10,7 @@ import numpy.typing as npt
 from ...profiles.data import ProfileData
 from ...profiles.schema import Float64
 from ...profiles.selection import select_repeat
-from ...profiles.vocabulary import PASS_OP, PASS_TIMING, PASS_WARMUP
+from ...profiles.vocabulary import PASS_OP, PASS_SPLIT, PASS_TIMING, PASS_WARMUP
 
 Flags = npt.NDArray[np.bool_]
 
@@ -59,7 +59,7 @@ def _find(profile: ProfileData) -> Flags:
     steps = profile.steps
     wall = (steps.end_ns - steps.begin_ns).astype(np.float64)
     found = np.zeros(len(steps), bool)
-    for pass_ in (PASS_TIMING, PASS_OP):
+    for pass_ in (PASS_TIMING, PASS_OP, PASS_SPLIT):
         if pass_ == PASS_OP and keeps_statistics(profile):
             found |= (steps.pass_ == PASS_OP) & (steps.set_apart == 0)
             continue

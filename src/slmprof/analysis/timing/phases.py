@@ -12,17 +12,20 @@ import pandas as pd
 from msgspec import UNSET
 
 from ...profiles.data import ProfileData
-from ...profiles.schema import Int64
+from ...profiles.schema import Float64, Int64
 from ...profiles.vocabulary import (
     COPIES,
     HOST_FINISH,
     HOST_PREPARE,
     PASS_OP,
+    PASS_SPLIT,
     PASS_TIMING,
     PASS_WARMUP,
     PHASES,
     SEGMENTS,
 )
+from .coverage import Coverage
+from .devices import as_run_pass, serialized_devices
 from .disturbance import undisturbed
 from .statistics import (
     Between,
@@ -61,6 +64,24 @@ class Segments:
 
 
 @dataclass(frozen=True)
+class AsRun:
+    """Steps that were recorded as they run unobserved, beside op passes in which a device ran its
+    ops one by one.
+
+    Attributes:
+        n_samples, n_disturbed: how many there were, and how many of them count nowhere.
+        latency_ms: of an undisturbed one.
+        attributed_share, segments_ms: as `PhaseSummary` has them; `ops` is the time of all splits.
+    """
+
+    n_samples: int
+    n_disturbed: int
+    latency_ms: Summary
+    attributed_share: float
+    segments_ms: Segments
+
+
+@dataclass(frozen=True)
 class PhaseSummary:
     """One phase of a run.
 
@@ -74,13 +95,15 @@ class PhaseSummary:
         between_processes: how the medians of the processes differ; None where there was one.
         tokens_per_s: tokens of a step over the median latency.
         profiled_latency_ms: of an undisturbed step of the op passes.
-        overhead: median profiled latency over median latency, of undisturbed steps.
+        overhead: median profiled latency over median latency, of undisturbed steps; as the next
+            one of those of `as_run` where there are such.
         difference: the mean of profiled_latency_ms over the median of latency_ms, less one.
         off_core_share: see `off_core_share`.
         attributed_share: (ops + host segments) / profiled wall time.
         segments_ms: see `Segments`.
         host_segments_ms: each kind of host segment by name, mean milliseconds per step.
         warmup_ms: latency of the warm-up's steps, which count nowhere else.
+        as_run: of the steps that were recorded with nothing run one by one; None where all are.
     """
 
     phase: str
@@ -100,6 +123,12 @@ class PhaseSummary:
     segments_ms: Segments | None = None
     host_segments_ms: Mapping[str, float] = field(default_factory=dict)
     warmup_ms: Summary | None = None
+    as_run: AsRun | None = None
+
+    @property
+    def recorded_ms(self) -> Summary | None:
+        """Latency of the recorded steps that are as unobserved ones."""
+        return self.as_run.latency_ms if self.as_run is not None else self.profiled_latency_ms
 
     @property
     def contradicts(self) -> bool:
@@ -136,6 +165,13 @@ def op_steps(profile: ProfileData, phase: int) -> npt.NDArray[np.bool_]:
     return is_op & undisturbed(profile)
 
 
+def as_run_steps(profile: ProfileData, phase: int) -> npt.NDArray[np.bool_]:
+    """bool[n_steps]: the undisturbed recorded steps of a phase that ran as unobserved ones do."""
+    steps = profile.steps
+    chosen: npt.NDArray[np.bool_] = (steps.pass_ == as_run_pass(profile)) & (steps.phase == phase)
+    return chosen & undisturbed(profile)
+
+
 def step_difference(profile: ProfileData, phase: int) -> float | None:
     """As `difference_of`, of the steps of a phase."""
     return difference_of(*step_walls(profile, phase))
@@ -144,11 +180,11 @@ def step_difference(profile: ProfileData, phase: int) -> float | None:
 def step_walls(
     profile: ProfileData, phase: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Nanoseconds of each unprofiled step of a phase, and of each of `op_steps`."""
+    """Nanoseconds of each unprofiled step of a phase, and of each of `as_run_steps`."""
     steps = profile.steps
     wall = steps.end_ns - steps.begin_ns
     timed = (steps.pass_ == PASS_TIMING) & (steps.phase == phase)
-    return wall[timed], wall[op_steps(profile, phase)]
+    return wall[timed], wall[as_run_steps(profile, phase)]
 
 
 def difference_of(timed: npt.NDArray[np.int64], profiled: npt.NDArray[np.int64]) -> float | None:
@@ -171,7 +207,8 @@ def off_core_share(profile: ProfileData, phase: int) -> float | None:
     n_threads = int(runs.n_threads[chosen[runs.step]].max(initial=0))
     # Threads that share a core by their own number wait for each other, not for another process.
     n_busy = min(n_threads, environment.n_cores or n_threads)
-    if n_busy == 0:
+    # While another process computes, how many threads have work is not known.
+    if n_busy == 0 or serialized_devices(profile):
         return None
     walls = steps.end_ns - steps.begin_ns
     # OpenMP's threads may sleep at a barrier.
@@ -205,18 +242,7 @@ def _exceeds(value: float | None, limit: float) -> bool:
 
 def ops_total_ns(profile: ProfileData, phase: int) -> int:
     """Nanoseconds in which a graph ran on any lane, in the undisturbed op-pass steps of a phase."""
-    runs = profile.runs
-    runs = runs.take(op_steps(profile, phase)[runs.step])
-    order = np.lexsort((runs.begin_ns, runs.step))
-    total, step, until = 0, -1, 0
-    columns = (runs.step, runs.begin_ns, runs.end_ns)
-    for of_step, begin, end in zip(*(c[order].tolist() for c in columns), strict=True):
-        # What another lane of the step was busy with already counts once.
-        until = max(until, begin) if of_step == step else begin
-        step = of_step
-        total += max(end - until, 0)
-        until = max(until, end)
-    return total
+    return Coverage(profile, op_steps(profile, phase)).total_ns
 
 
 def phase_table(summaries: tuple[PhaseSummary, ...]) -> pd.DataFrame:
@@ -256,6 +282,7 @@ def phase_record(summary: PhaseSummary) -> dict[str, Any]:
         "segments_ms": _record(summary.segments_ms, Segments),
         "host_segments_ms": {name: summary.host_segments_ms.get(name) for name in SEGMENTS},
         "warmup_ms": _record(summary.warmup_ms, Summary),
+        "as_run": asdict(summary.as_run) if summary.as_run is not None else None,
     }
 
 
@@ -270,7 +297,9 @@ def _summarize_phase(profile: ProfileData, number: int) -> PhaseSummary:
     latency = summarize(wall_ms[timing])
     samples = Samples.of(wall_ms, steps.repeat, steps.process)
     timed = samples.take(timing)
-    segments, host = _segments(profile, number)
+    segments, host = _segments(profile, op_steps(profile, number))
+    recorded = as_run_pass(profile)
+    as_run = of_phase & (steps.pass_ == recorded)
     profiled = summarize(wall_ms[observed & quiet])
     share = None
     if segments is not None and profiled is not None and profiled.mean > 0:
@@ -290,29 +319,47 @@ def _summarize_phase(profile: ProfileData, number: int) -> PhaseSummary:
             tokens_of_step / latency.median * 1e3 if latency and latency.median > 0 else None
         ),
         profiled_latency_ms=profiled,
-        overhead=overhead(samples.take(timing & quiet), samples.take(observed & quiet)),
+        overhead=overhead(samples.take(timing & quiet), samples.take(as_run & quiet)),
         difference=step_difference(profile, number),
         off_core_share=off_core_share(profile, number),
         attributed_share=share,
         segments_ms=segments,
         host_segments_ms=host,
         warmup_ms=summarize(wall_ms[warmup]),
+        as_run=_as_run(profile, number, wall_ms),
     )
 
 
-def _segments(profile: ProfileData, number: int) -> tuple[Segments | None, dict[str, float]]:
-    chosen = op_steps(profile, number)
+def _as_run(profile: ProfileData, number: int, wall_ms: Float64) -> AsRun | None:
+    if as_run_pass(profile) == PASS_OP:
+        return None
+    chosen = as_run_steps(profile, number)
+    segments, latency = _segments(profile, chosen)[0], summarize(wall_ms[chosen])
+    if segments is None or latency is None:
+        return None
+    of_pass = (profile.steps.pass_ == PASS_SPLIT) & (profile.steps.phase == number)
+    n_samples = int(of_pass.sum())
+    n_disturbed = n_samples - int(chosen.sum())
+    return AsRun(
+        n_samples, n_disturbed, latency, 1.0 - segments.unattributed / latency.mean, segments
+    )
+
+
+def _segments(
+    profile: ProfileData, chosen: npt.NDArray[np.bool_]
+) -> tuple[Segments | None, dict[str, float]]:
     n_steps = int(chosen.sum())
     if n_steps == 0:
         return None, {}
-    steps, rows = profile.steps, profile.segments
+    steps = profile.steps
+    rows = profile.segments.take(chosen[profile.segments.step])
     wall = _total(steps.end_ns[chosen] - steps.begin_ns[chosen])
-    ops = ops_total_ns(profile, number)
-    in_phase = chosen[rows.step]
-    duration = rows.end_ns - rows.begin_ns
-    totals = {
-        name: _total(duration[in_phase & (rows.kind == kind)]) for kind, name in enumerate(SEGMENTS)
-    }
+    coverage = Coverage(profile, chosen)
+    # What the host does while a device runs costs the step nothing.
+    hidden = coverage.within(rows.step, rows.begin_ns, rows.end_ns)
+    duration = rows.end_ns - rows.begin_ns - hidden
+    totals = {name: _total(duration[rows.kind == kind]) for kind, name in enumerate(SEGMENTS)}
+    ops = coverage.total_ns
     per_step = 1.0 / (n_steps * NS_PER_MS)
     prepare, copies, finish = (
         sum(totals[name] for name in names) for names in (HOST_PREPARE, COPIES, HOST_FINISH)

@@ -11,8 +11,11 @@ from ...profiles.data import ProfileData
 from ...profiles.reduction import merge_stats
 from ...profiles.schema import Float64, Int32, Int64, UInt8, UInt16
 from ...profiles.tables import EventTable, RunTable, StatTable
-from ...profiles.vocabulary import PASS_OP, STAGE_CONVERSION, STAGE_OP
+from ...profiles.vocabulary import CPU_THREAD, PASS_OP, STAGE_CONVERSION, STAGE_OP
+from .devices import lanes_of_kind
 from .disturbance import keeps_statistics, undisturbed
+
+Flags = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,8 +30,9 @@ class OpSpans:
         path: the code that ran: the leading lane's, or where it says none, that of any other lane.
         begin_ns, span_ns: the leading lane's begin (the run's first lane), and the time to its next
             begin or the run's end. A conversion ends, and the product proper begins, when the last
-            lane has converted its share. An op that the leading lane has no event of has no span:
-            its time is in the spans of that lane's ops.
+            lane has converted its share. A device's op lasts until its end was seen, less what an
+            empty graph takes (`runs.empty_ns`). An op that the leading lane has no event of has no
+            span: its time is in the spans of that lane's ops.
         compute_ns, wait_ns: mean over the lanes that have the op of the time at work, and from its
             end to the lane's next begin or the run's end.
         slowest_ns: time at work of the slowest lane.
@@ -53,7 +57,8 @@ class OpSpans:
 
 def op_spans(profile: ProfileData) -> OpSpans:
     """Derives the spans of all executed ops from the events of all lanes."""
-    return _Executions(profile.events, profile.runs).spans()
+    on_device = ~lanes_of_kind(profile, CPU_THREAD)
+    return _Executions(profile.events, profile.runs, on_device).spans()
 
 
 class _Executions:
@@ -62,7 +67,7 @@ class _Executions:
     Every per-event array below is in that order; `starts` is where each execution begins.
     """
 
-    def __init__(self, events: EventTable, runs: RunTable) -> None:
+    def __init__(self, events: EventTable, runs: RunTable, on_device: Flags) -> None:
         n = len(events)
         # Events are sorted by run, lane, begin: the next begin of a lane is the next row's.
         following = np.empty(n, np.int64)
@@ -70,6 +75,10 @@ class _Executions:
         is_last = np.ones(n, bool)
         is_last[:-1] = (events.run[1:] != events.run[:-1]) | (events.lane[1:] != events.lane[:-1])
         following[is_last] = runs.end_ns[events.run[is_last]]
+        # A device waits for nobody; what an empty graph takes there is not the op's.
+        ended = np.maximum(events.end_ns - runs.empty_ns[events.run], events.begin_ns)
+        following = np.where(on_device[events.lane], ended, following)
+        events = events.replace(end_ns=np.where(on_device[events.lane], ended, events.end_ns))
 
         # A node is executed once in a run: (run, node) names the execution for every lane. The
         # rows of a lane are in order already, of which a stable sort makes good use.

@@ -25,10 +25,12 @@ from ..tables.grouping import block_table, part_table
 from ..tables.kernels import impl_table
 from ..tables.lanes import lane_table
 from ..tables.ops import scaling_of
+from ..tables.splits import copy_table, split_table
 from ..tables.waits import thread_count, wait_table, wait_totals
+from ..timing.devices import devices, serialized_devices
 from ..timing.phases import PhaseSummary
 from ..work.scaling import phase_speedups
-from .caveats import caveats, contradictions, depth_caveats
+from .caveats import caveats, contradictions, depth_caveats, serialization
 from .diagnosis import diagnose
 from .findings import Finding
 from .tensor_types import profile_fallbacks
@@ -64,8 +66,12 @@ class Breakdown:
         diagnosis: what limits the model, and what would help.
         memory: all figures of memory, of the whole run.
         lanes: what ran the ops, see `lane_table`.
+        serialized: the devices that ran their ops one by one; times of ops are of that.
+        devices: all that ran a part of the graphs.
+        splits, copies: what each device ran in one go, and what went to it; see `tables.splits`.
         caveats: one sentence for each doubt.
-        contradictions: those of them that tell of ops that do not add up to the latency.
+        contradictions: those of them that tell of ops that do not add up to the latency, or are of
+            another run.
         fallbacks: weights in another type than the file type asks for.
         depths: the depths of the context compared; all else describes the smallest.
     """
@@ -86,6 +92,10 @@ class Breakdown:
     diagnosis: tuple[Finding, ...]
     memory: MemoryReport
     lanes: pd.DataFrame
+    serialized: tuple[str, ...]
+    devices: tuple[str, ...]
+    splits: pd.DataFrame
+    copies: pd.DataFrame
     caveats: tuple[str, ...]
     contradictions: tuple[str, ...]
     fallbacks: Fallbacks | None
@@ -164,6 +174,11 @@ def break_down(
         meta.bandwidth,
         phase_speedups(scaling),
     )
+    is_shown = [summary.phase for summary in phases]
+    splits, copies = split_table(data), copy_table(data)
+    serialized, ran = serialized_devices(data), devices(data)
+    # What limits a device that runs its ops one by one is not what limits it in a run.
+    unsaid = {*withheld, *(is_shown if serialized else ())}
     return Breakdown(
         meta=meta,
         phases=phases,
@@ -173,15 +188,20 @@ def break_down(
         uncut=uncut,
         layer_spreads=layer_spreads(uncut["layer"]),
         layer_map=layer_map(uncut["layer"]),
-        layer_flags=layer_flags(ops, weights, layer_windows(data)),
+        # Layers of different devices are no equals.
+        layer_flags=layer_flags(ops, weights, layer_windows(data)) if len(ran) < 2 else (),
         n_threads=n_threads,
         scaling=scaling,
         waits=wait_table(ops),
         wait_totals=wait_totals(ops),
-        diagnosis=tuple(f for f in diagnosis if f.phase not in withheld or not f.rests_on_shares),
+        diagnosis=tuple(f for f in diagnosis if f.phase not in unsaid or not f.rests_on_shares),
         memory=memory,
         lanes=lane_table(data),
-        contradictions=tuple(contradictions(phases)),
+        serialized=serialized,
+        devices=ran,
+        splits=splits[splits["phase"].isin(is_shown)].reset_index(drop=True),
+        copies=copies[copies["phase"].isin(is_shown)].reset_index(drop=True),
+        contradictions=(*contradictions(phases), *serialization(data, phases)),
         fallbacks=profile_fallbacks(data),
         caveats=doubts,
         depths=depths,

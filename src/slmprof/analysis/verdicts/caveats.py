@@ -6,8 +6,10 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from ...profiles.data import ProfileData
 from ...settings.model_source import ignored_note
 from ..tables.derived import Derived
+from ..timing.devices import serialized_devices
 from ..timing.phases import PhaseSummary
 from ..work.roofline import exceeds_roof
 
@@ -32,6 +34,7 @@ def caveats(profile: Derived, *, shows_shares: bool = True) -> tuple[str, ...]:
     run = meta.run
     found = [
         *contradictions(profile.phase_summaries, shows_shares=shows_shares),
+        *serialization(profile.data, profile.phase_summaries),
         *meta.environment.warnings,
     ]
     if run.complete is False:
@@ -80,9 +83,9 @@ def contradictions(summaries: Sequence[PhaseSummary], *, shows_shares: bool = Tr
     """Why ops add up to other steps than the headline's: at most one sentence for each reason."""
     found = []
     differing = [
-        f"{one.phase} {one.profiled_latency_ms.mean:.4g} for {one.latency_ms.median:.4g} ms"
+        f"{one.phase} {one.recorded_ms.mean:.4g} for {one.latency_ms.median:.4g} ms"
         for one in summaries
-        if one.contradicts and one.profiled_latency_ms is not None and one.latency_ms is not None
+        if one.contradicts and one.recorded_ms is not None and one.latency_ms is not None
     ]
     if differing:
         withheld = [one.phase for one in summaries if one.contradicts and one.withholds_shares]
@@ -112,6 +115,23 @@ def contradictions(summaries: Sequence[PhaseSummary], *, shows_shares: bool = Tr
             "times of ops; run again when nothing else uses this machine"
         )
     return found
+
+
+def serialization(profile: ProfileData, summaries: Sequence[PhaseSummary]) -> list[str]:
+    """That times of ops are of a run that nobody has unobserved: at most one sentence."""
+    names = serialized_devices(profile)
+    slowed = [
+        f"{one.phase} {one.profiled_latency_ms.median:.4g} for "
+        f"{one.as_run.latency_ms.median:.4g} ms"
+        for one in summaries
+        if one.as_run is not None and one.profiled_latency_ms is not None
+    ]
+    if not names or not slowed:
+        return []
+    return [
+        f"serialized: {' and '.join(names)} ran ops one by one for the times of ops, which "
+        f"takes longer than a run as it is ({', '.join(slowed)})"
+    ]
 
 
 def depth_caveats(costs: pd.DataFrame) -> list[str]:

@@ -17,7 +17,7 @@ from ...profiles.records.bandwidth import RunBandwidth
 from ...profiles.records.ceilings import MEMORY, Ceilings
 from ...profiles.records.meta import Model
 from ...profiles.tables import TensorType
-from ..graphs.kernel_names import UNRECORDED
+from ..graphs.kernel_names import OF_NO_OP
 from ..memory.weights import LOOKED_UP, ROUTED
 from ..tables.waits import wait_table, wait_totals
 from ..timing.phases import PhaseSummary
@@ -127,7 +127,7 @@ def _mean_shares(rows: pd.DataFrame) -> dict[str, Any]:
 
 
 def _most(phase: str, rows: pd.DataFrame, total: float) -> list[Finding]:
-    times = rows[rows["kernel"] != UNRECORDED].groupby(["block", "kernel"])["time_ms"].sum()
+    times = rows[~rows["kernel"].isin(OF_NO_OP)].groupby(["block", "kernel"])["time_ms"].sum()
     if times.empty:
         return []
     block, kernel = times.idxmax()

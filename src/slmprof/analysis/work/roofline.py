@@ -10,6 +10,7 @@ import pandas as pd
 
 from ...profiles.records.bandwidth import RunBandwidth
 from ...profiles.records.ceilings import MEMORY, Ceilings
+from ..graphs.kernel_names import OF_NO_OP
 from ..graphs.nodes import CONVERSIONS
 from ..timing.phases import NS_PER_MS
 from .bounds import BEYOND, SYNC, SYNC_SHARE, UNEXPLAINED, Evidence, Shares, bound_of
@@ -76,7 +77,7 @@ def add_bounds(
             result[name] = np.where(known, roof_ms / time_ms, np.nan)
     words = _words(ops, ceilings, known, [usual, *extremes], (kernel_ms, compute_ms), scales or {})
     words[~known & (words != SYNC)] = None
-    words[(ops["op"] == "UNRECORDED").to_numpy()] = None
+    words[ops["kernel"].isin(OF_NO_OP).to_numpy()] = None
     result["bound"] = pd.Series(words, index=ops.index, dtype="object")
     return _without_exceeded(result)
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from ...profiles.records.scaling import Scaling
-from ..graphs.kernel_names import UNRECORDED
+from ..graphs.kernel_names import OF_NO_OP
 from .bounds import scales_like_arithmetic
 
 Key = tuple[str, str, str]
@@ -32,7 +32,7 @@ def scaling_table(ops: pd.DataFrame, scaling: Scaling | None, n_threads: int) ->
     if scaling is None or (n_threads == 1) == (scaling.n_threads == 1):
         nothing: pd.DataFrame = pd.DataFrame(columns=list(COLUMNS)).astype(COLUMNS)
         return nothing
-    known = ops[ops["kernel"] != UNRECORDED]
+    known = ops[~ops["kernel"].isin(OF_NO_OP)]
     own = {
         (str(phase), str(kernel), str(impl)): float(time)
         for (phase, kernel, impl), time in known.groupby(

@@ -292,8 +292,8 @@ def test_show_at_a_depth(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
 
 def test_every_table_of_a_profile_is_cut_or_shared() -> None:
     """A table that is added to profiles must be thought of here."""
-    cut = {"meta", "steps", "segments", "runs", "events", "stats", "masks"}
-    shared = {"strings", "graphs", "tensors", "places", "lanes", "types"}
+    cut = {"meta", "steps", "segments", "runs", "copies", "events", "stats", "masks"}
+    shared = {"strings", "graphs", "splits", "tensors", "places", "lanes", "types"}
     assert {f.name for f in fields(Profile)} == cut | shared
 
 

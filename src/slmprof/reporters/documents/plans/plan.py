@@ -30,7 +30,7 @@ from ..parts import (
 )
 from ..quantities import bytes_text, count_text, mebibytes, whole_percent
 from .plan_fit import fit_parts
-from .plan_tables import kinds, plan_sections, resident_text
+from .plan_tables import devices, kinds, plan_sections, resident_text
 
 SCHEMA_VERSION = 1
 _TITLES = {"recurrent_state": "state"}
@@ -137,6 +137,7 @@ def _single(
     else:
         totals = kinds(plan)
         made.append(replace(totals, parts=(*totals.parts, *_on_this_machine(report))))
+        made += said([devices(plan)])
     made += _notes(report)
     if is_full and by is None:
         made += said(plan_sections(plan, None, phase, top))

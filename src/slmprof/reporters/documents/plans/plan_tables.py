@@ -21,6 +21,7 @@ _TERMS = {
     RECORDER: "slmprof's recorder, when profiled",
 }
 _LAYERS_WIDTH = 24
+_TITLES = {"recurrent_state": "state"}
 _DEFAULT_TOP = 10
 # More rows of layers than these say less than their kinds do.
 _MOST_RANGES = 12
@@ -84,6 +85,23 @@ def _resident_kinds(plan: MemoryPlan, resident: Resident) -> Section:
         "evictable: the system can drop it, and read it from the file again.",
     )
     return Section("Memory", (Table(columns, rows, total), *below))
+
+
+def devices(plan: MemoryPlan) -> Section:
+    """What each device holds; empty for one device."""
+    names = list(dict.fromkeys(buffer.device for buffer in plan.buffers))
+    totals = plan.totals_bytes
+    shown = [kind for kind in MEMORY_KINDS if totals[kind]]
+    sizes = {name: dict.fromkeys(shown, 0) for name in names}
+    for buffer in plan.buffers:
+        sizes[buffer.device][buffer.kind if buffer.kind in shown else "other"] += buffer.size_bytes
+    rows: list[Row] = [
+        (name, *(of_kind[kind] or None for kind in shown), sum(of_kind.values()))
+        for name, of_kind in sizes.items()
+    ]
+    columns = [Column("MiB on device"), *(Column(_TITLES.get(kind, kind), "mib") for kind in shown)]
+    table = Table((*columns, Column("total", "mib")), rows if len(names) > 1 else [])
+    return Section("Devices", (table,))
 
 
 def resident_text(plan: MemoryPlan) -> str:

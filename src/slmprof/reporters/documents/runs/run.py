@@ -31,6 +31,7 @@ from ..parts import (
 from ..quantities import bytes_text, count_text, wrapped
 from ..records import records
 from .depths import depth_data, depth_sections, depth_summary
+from .devices import copy_section, device_summary, split_section
 from .findings import diagnosis, finding_record, main_findings
 from .kernel_tables import main_kernels, scaling_section
 from .layers import flag_record, layer_section
@@ -75,6 +76,7 @@ def _data(breakdown: Breakdown) -> dict[str, Any]:
         "config": meta["config"],
         "run": meta["run"],
         "lanes": records(breakdown.lanes),
+        "serialized": list(breakdown.serialized),
         "phases": [phase_record(summary) for summary in breakdown.phases],
         **{_KEYS[view]: records(breakdown.tables[view]) for view in shown},
         **(depth_data(breakdown.depths) if by in (None, "depth") else {}),
@@ -86,6 +88,8 @@ def _data(breakdown: Breakdown) -> dict[str, Any]:
     if by in (None, "kernel") and not breakdown.scaling.empty:
         result["scaling"] = records(breakdown.scaling)
     if by is None:
+        result["splits"] = records(breakdown.splits)
+        result["copies"] = records(breakdown.copies)
         result["waits"] = records(breakdown.waits)
         result["wait_totals"] = records(breakdown.wait_totals)
         result["diagnosis"] = [finding_record(finding) for finding in breakdown.diagnosis]
@@ -141,17 +145,18 @@ class _Limits:
     n_findings: int
     n_caveats: int
     n_contradictions: int
+    shows_devices: bool = True
 
     def lower(self) -> _Limits | None:
         """Findings go first, then caveats, then what in the run contradicts itself beyond one
-        sentence for each reason; None where nothing is left that may go."""
+        sentence for each reason, then the devices; None where nothing is left that may go."""
         if self.n_findings > _LEAST_FINDINGS:
             return replace(self, n_findings=self.n_findings - 1)
         if self.n_caveats > 1:
             return replace(self, n_caveats=self.n_caveats - 1)
         if self.n_contradictions > N_CONTRADICTIONS:
             return replace(self, n_contradictions=self.n_contradictions - 1)
-        return None
+        return replace(self, shows_devices=False) if self.shows_devices else None
 
 
 def _screen(breakdown: Breakdown) -> list[Part]:
@@ -165,10 +170,20 @@ def _screen(breakdown: Breakdown) -> list[Part]:
         least = _LEAST_KERNELS if limits.n_findings > _LEAST_FINDINGS else 1
         if room >= least:
             break
-        limits = limits.lower()
+        lower = limits.lower()
+        # The devices tell more than the first kernels do.
+        if (
+            lower is not None
+            and limits.shows_devices > lower.shows_devices
+            and _spare(head, tail) >= 0
+        ):
+            break
+        limits = lower
+    if room < 1 and len(breakdown.devices) > 1:
+        return [*head, *tail]
     n_kernels = max(1, min(room, _MOST_KERNELS))
     kernels = main_kernels(breakdown, n_kernels, has_others=room >= 1)
-    return [*head, *map(_untitled, said(kernels)), *tail]
+    return [*head, *map(_untitled, said(_of_ops(breakdown, kernels))), *tail]
 
 
 def _screen_tail(breakdown: Breakdown, limits: _Limits) -> list[Part]:
@@ -197,7 +212,9 @@ def _screen_head(breakdown: Breakdown, limits: _Limits) -> list[Part]:
         text = f"All else is of depth {depths[0]}; `show --n-depth N` shows another one."
         summary = depth_summary(breakdown)
         above.append(replace(summary, parts=(*summary.parts, Note(text))))
-    above += views(breakdown, "block")
+    if limits.shows_devices:
+        above.append(device_summary(breakdown))
+    above += _of_ops(breakdown, views(breakdown, "block"))
     n_told = limits.n_contradictions + (breakdown.fallbacks is not None)
     first = _head(breakdown, is_full=False)[: 1 + n_told]
     return [*first, *map(_untitled, said(above))]
@@ -206,8 +223,12 @@ def _screen_head(breakdown: Breakdown, limits: _Limits) -> list[Part]:
 def _kernel_room(breakdown: Breakdown, head: list[Part], tail: list[Part]) -> int:
     """Rows of kernels for each phase that the screen has room for: of each, two lines are its
     heading, and two the blank above and the others."""
-    room = SCREEN_LINES - sum(map(_n_lines, head)) - sum(map(_n_lines, tail))
-    return room // max(1, len(breakdown.phases)) - 4
+    return _spare(head, tail) // max(1, len(breakdown.phases)) - 4
+
+
+def _spare(head: list[Part], tail: list[Part]) -> int:
+    """Lines of a screen that these leave."""
+    return SCREEN_LINES - sum(map(_n_lines, head)) - sum(map(_n_lines, tail))
 
 
 def _untold(breakdown: Breakdown) -> list[findings.Finding]:
@@ -251,8 +272,12 @@ def _n_lines(part: Part) -> int:
 
 def _everything(breakdown: Breakdown) -> list[Part]:
     """What the screen has, in full, then the details."""
-    first = [latency(breakdown), *views(breakdown, "block"), *views(breakdown, "kernel")]
-    details = [wall(breakdown), layer_spread(breakdown), *views(breakdown, "op")]
+    tables = [*views(breakdown, "block"), *views(breakdown, "kernel")]
+    first = [latency(breakdown), device_summary(breakdown), *_of_ops(breakdown, tables)]
+    spread = [wall(breakdown), layer_spread(breakdown), *views(breakdown, "op")]
+    details = [
+        *_of_ops(breakdown, spread), split_section(breakdown), copy_section(breakdown),
+    ]  # fmt: skip
     made = [
         *_with_depth(breakdown, first[:1]),
         diagnosis(breakdown.diagnosis),
@@ -261,7 +286,11 @@ def _everything(breakdown: Breakdown) -> list[Part]:
     ]
     below = [
         *_with_depth(breakdown, [*details, scaling_section(breakdown), waiting(breakdown)]),
-        *(depth_sections(breakdown) if len(breakdown.depths.n_depths) > 1 else ()),
+        *(
+            _of_ops(breakdown, depth_sections(breakdown))
+            if len(breakdown.depths.n_depths) > 1
+            else ()
+        ),
         *memory_sections(breakdown),
     ]
     return [*_head(breakdown, is_full=True), *said(made), *_caveats(breakdown), *said(below)]
@@ -271,15 +300,22 @@ def _view(breakdown: Breakdown, by: str) -> list[Part]:
     """The latency and one view."""
     made = _with_depth(breakdown, [latency(breakdown)])
     if by == "depth":
-        made += depth_sections(breakdown)
+        made += _of_ops(breakdown, depth_sections(breakdown))
     elif by == "place":
         made.append(place_section(breakdown))
     else:
         shown = [layer_section(breakdown)] if by == "layer" else views(breakdown, by)
         if by == "kernel":
             shown.append(scaling_section(breakdown))
-        made += _with_depth(breakdown, shown)
+        made += _with_depth(breakdown, _of_ops(breakdown, shown))
     return [*_head(breakdown, is_full=True), *said(made), *_caveats(breakdown)]
+
+
+def _of_ops(breakdown: Breakdown, sections: Sequence[Section]) -> list[Section]:
+    """The sections, whose titles say where times are those of ops that ran one by one."""
+    if not breakdown.serialized:
+        return list(sections)
+    return [replace(section, title=f"{section.title}, serialized") for section in sections]
 
 
 def _with_depth(breakdown: Breakdown, sections: Sequence[Section]) -> list[Section]:

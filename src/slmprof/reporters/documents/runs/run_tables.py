@@ -78,12 +78,14 @@ def _withheld(phases: Sequence[PhaseSummary]) -> str:
 
 
 def _disturbed(phases: Sequence[PhaseSummary]) -> str:
-    counts = [
-        f"{summary.n_disturbed} of {summary.n_profiled_samples} {summary.phase} steps"
-        for summary in phases
-        if summary.n_disturbed
+    found = [(s.n_disturbed, s.n_profiled_samples, s.phase, "of the op passes") for s in phases]
+    found += [
+        (s.as_run.n_disturbed, s.as_run.n_samples, s.phase, "as they run")
+        for s in phases
+        if s.as_run is not None
     ]
-    return f"Disturbed, and left out below: {listed(counts)} of the op passes." if counts else ""
+    counts = [f"{n} of {of} {phase} steps {which}" for n, of, phase, which in found if n]
+    return f"Disturbed, and left out below: {listed(counts)}." if counts else ""
 
 
 def wall(breakdown: Breakdown) -> Section:
