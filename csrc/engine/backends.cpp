@@ -45,7 +45,7 @@ std::vector<DeviceInfo> list_devices() {
     std::vector<DeviceInfo> infos;
     for (ggml_backend_dev_t device : all_devices()) {
         size_t free_bytes = 0, total_bytes = 0;
-        if (!is_remote(device)) {  // whose server may be gone, which would end this process
+        if (is_reachable(device)) {
             ggml_backend_dev_memory(device, &free_bytes, &total_bytes);
         }
         infos.push_back({ ggml_backend_dev_name(device), ggml_backend_dev_description(device), type_name(device), free_bytes,

@@ -3,6 +3,7 @@
 #include "engine/graph_observer.h"
 
 #include "engine/backends.h"
+#include "record/cpu_lanes.h"
 
 #include <algorithm>
 #include <regex>
@@ -25,7 +26,7 @@ ModelParams::ModelParams(const EngineSettings & settings) : params(llama_model_d
     for (const std::string & name : settings.devices) {
         for (ggml_backend_dev_t device : find_devices(name)) {
             const bool is_known = std::find(devices_.begin(), devices_.end(), device) != devices_.end();
-            if (ggml_backend_dev_type(device) != GGML_BACKEND_DEVICE_TYPE_CPU && !is_known) {
+            if (!is_cpu(device) && !is_known) {
                 devices_.push_back(device);
             }
         }

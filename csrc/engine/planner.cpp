@@ -3,6 +3,7 @@
 #include "engine/context.h"
 #include "engine/settings.h"
 #include "memory/vocabulary.h"
+#include "record/cpu_lanes.h"
 #include "record/graph.h"
 
 #include "ggml-backend.h"
@@ -118,11 +119,9 @@ std::vector<Reserve> reserves_of(const llama_context * context, const llama_mode
 void prepare_weights(const MemoryNotes & notes) {
     std::map<ggml_backend_buffer_type_t, ggml_backend_buffer_t> buffers;
     for (ggml_tensor * tensor : notes.tensors()) {
-        ggml_backend_buffer_type_t type   = ggml_backend_buffer_get_type(tensor->buffer);
-        ggml_backend_dev_t         device = ggml_backend_buft_get_device(type);
+        ggml_backend_buffer_type_t type = ggml_backend_buffer_get_type(tensor->buffer);
         // What other devices make of a tensor is no matter to the CPU's work buffer.
-        if (type == ggml_backend_cpu_buffer_type() || device == nullptr ||
-            ggml_backend_dev_type(device) != GGML_BACKEND_DEVICE_TYPE_CPU) {
+        if (type == ggml_backend_cpu_buffer_type() || !is_cpu(ggml_backend_buft_get_device(type))) {
             continue;
         }
         auto & buffer = buffers[type];

@@ -1,5 +1,7 @@
 #include "engine/remote_devices.h"
 
+#include "record/device_lanes.h"
+
 #include <cerrno>
 #include <chrono>
 #include <condition_variable>
@@ -41,10 +43,11 @@ std::string try_to_connect(const addrinfo & address) {
     return error == 0 ? "" : std::strerror(error);
 }
 
-void check_answers(const std::string & endpoint) {
+// Why nobody can be reached at HOST:PORT; empty where somebody can.
+std::string why_no_answer(const std::string & endpoint) {
     const size_t colon = endpoint.rfind(':');
     if (colon == std::string::npos || colon == 0 || colon + 1 == endpoint.size()) {
-        throw std::invalid_argument("'" + endpoint + "' is not HOST:PORT");
+        return "it is not HOST:PORT";
     }
     addrinfo hints{};
     hints.ai_family   = AF_INET;  // as ggml's own
@@ -56,10 +59,7 @@ void check_answers(const std::string & endpoint) {
         const std::unique_ptr<addrinfo, void (*)(addrinfo *)> owner(found, freeaddrinfo);
         cause = try_to_connect(*found);
     }
-    if (!cause.empty()) {
-        throw std::invalid_argument("no RPC server answers at " + endpoint + " (" + cause +
-                                    "); start llama.cpp's ggml-rpc-server there");
-    }
+    return cause;
 }
 
 struct Answer {
@@ -94,7 +94,10 @@ std::vector<ggml_backend_dev_t> connect_remote(const std::string & endpoint) {
     static std::mutex                                             mutex;
     static std::map<std::string, std::vector<ggml_backend_dev_t>> known;
     const std::lock_guard<std::mutex>                             lock(mutex);
-    check_answers(endpoint);
+    if (const std::string cause = why_no_answer(endpoint); !cause.empty()) {
+        throw std::invalid_argument("no RPC server answers at " + endpoint + " (" + cause +
+                                    "); start llama.cpp's ggml-rpc-server there");
+    }
     if (const auto found = known.find(endpoint); found != known.end()) {
         return found->second;
     }
@@ -117,9 +120,9 @@ std::vector<ggml_backend_dev_t> connect_remote(const std::string & endpoint) {
     return known[endpoint] = devices;
 }
 
-bool is_remote(ggml_backend_dev_t device) {
-    ggml_backend_reg_t registry = ggml_backend_dev_backend_reg(device);
-    return registry != nullptr && std::strcmp(ggml_backend_reg_name(registry), "RPC") == 0;
+bool is_reachable(ggml_backend_dev_t device) {
+    // A remote device is described by where it is.
+    return !is_of_backend(device, "RPC") || why_no_answer(ggml_backend_dev_description(device)).empty();
 }
 
 }  // namespace slmprof

@@ -16,7 +16,7 @@ constexpr const char * k_remote_prefix = "rpc:";
 // has no RPC, or nobody answers there: ggml would end the process.
 std::vector<ggml_backend_dev_t> connect_remote(const std::string & endpoint);
 
-// Whether a device is one of those.
-bool is_remote(ggml_backend_dev_t device);
+// Whether a device can be asked for anything: ggml ends the process where the server of a remote one is gone.
+bool is_reachable(ggml_backend_dev_t device);
 
 }  // namespace slmprof

@@ -3,6 +3,7 @@
 #include "ggml-alloc.h"
 #include "ggml-cpu.h"
 #include "memory/memory_hooks.h"
+#include "record/cpu_lanes.h"
 #include "memory/vocabulary.h"
 #include "record/custom_types.h"
 
@@ -45,9 +46,8 @@ BufferRecord record(ggml_backend_buffer_type_t type, const char * kind, uint64_t
 }
 
 RealBuffer describe(ggml_backend_buffer_t buffer, const char * kind) {
-    ggml_backend_buffer_type_t type   = ggml_backend_buffer_get_type(buffer);
-    ggml_backend_dev_t         device = ggml_backend_buft_get_device(type);
-    const bool is_here = device == nullptr || ggml_backend_dev_type(device) == GGML_BACKEND_DEVICE_TYPE_CPU;
+    ggml_backend_buffer_type_t type    = ggml_backend_buffer_get_type(buffer);
+    const bool                 is_here = is_cpu(ggml_backend_buft_get_device(type));
     return { record(type, kind, ggml_backend_buffer_get_size(buffer)), is_here ? ggml_backend_buffer_get_base(buffer) : nullptr };
 }
 
@@ -122,7 +122,7 @@ void MemoryNotes::add_split(ggml_backend * backend, ggml_cgraph * split, int num
     if (number == 0) {
         cpu_splits_.clear();
     }
-    if (ggml_backend_dev_type(ggml_backend_get_device(backend)) == GGML_BACKEND_DEVICE_TYPE_CPU) {
+    if (is_cpu(ggml_backend_get_device(backend))) {
         cpu_splits_.push_back(split);
     }
 }

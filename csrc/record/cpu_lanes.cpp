@@ -14,6 +14,10 @@ std::string cpu_device_name() {
     return ggml_backend_dev_name(ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU));
 }
 
+bool is_cpu(ggml_backend_device * device) {
+    return device == nullptr || ggml_backend_dev_type(device) == GGML_BACKEND_DEVICE_TYPE_CPU;
+}
+
 CpuLanes::CpuLanes(int n_threads, size_t capacity, bool is_exact)
     : slots_(static_cast<size_t>(n_threads)), events_(slots_.size()), n_events_at_step_(slots_.size()) {
     reserve(capacity);

@@ -10,10 +10,15 @@
 
 #include <memory>
 
+struct ggml_backend_device;
+
 namespace slmprof {
 
 // ggml's name of the CPU.
 std::string cpu_device_name();
+
+// Whether that is the device; none is the CPU as well, whose buffers may have none.
+bool is_cpu(ggml_backend_device * device);
 
 class CpuLanes {
   public:

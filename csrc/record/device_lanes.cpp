@@ -6,14 +6,11 @@
 #include <cstring>
 
 namespace slmprof {
-namespace {
 
-bool is_of(ggml_backend_dev_t device, const char * registry) {
-    ggml_backend_reg_t of = ggml_backend_dev_backend_reg(device);
-    return of != nullptr && std::strcmp(ggml_backend_reg_name(of), registry) == 0;
+bool is_of_backend(ggml_backend_dev_t device, const char * name) {
+    ggml_backend_reg_t registry = ggml_backend_dev_backend_reg(device);
+    return registry != nullptr && std::strcmp(ggml_backend_reg_name(registry), name) == 0;
 }
-
-}  // namespace
 
 void DeviceLane::append(uint64_t begin_ticks, uint64_t end_ticks, int node, uint32_t path) {
     if (events.size() == events.capacity()) {
@@ -48,8 +45,8 @@ int32_t DeviceLanes::find(ggml_backend_t backend, int32_t n_lanes_before, LaneCo
     lane.row       = n_lanes_before + static_cast<int32_t>(lanes_.size());
     lane.is_async  = backend->iface.synchronize != nullptr;
     // A remote device answers what it is asked for only: to be synchronized with it is to have told it everything.
-    lane.tells_end = !is_of(device, "RPC");
-    lane.tells_ops = is_of(device, "BLAS");
+    lane.tells_end = !is_of_backend(device, "RPC");
+    lane.tells_ops = is_of_backend(device, "BLAS");
     lane.pending   = -1;
     lane.events.reserve(capacity_);
     LaneColumns::Row row;

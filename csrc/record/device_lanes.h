@@ -11,6 +11,9 @@
 
 namespace slmprof {
 
+// Whether a device is of ggml's backend of this name: RPC, BLAS.
+bool is_of_backend(ggml_backend_dev_t device, const char * name);
+
 struct DeviceLane {
     ggml_backend_dev_t device;
     int32_t            name;         // of the device

@@ -229,7 +229,7 @@ void GraphRegistry::append_graph(const Schedule & graph, uint64_t hash) {
     for (const ScheduledSplit & scheduled : graph.splits()) {
         split.device     = strings_.intern(name_of(scheduled));
         split.first_node = scheduled.first_node;
-        split.n_nodes    = n_nodes_of(scheduled.graph);
+        split.n_nodes    = ggml_graph_n_nodes(scheduled.graph);
         row.backend      = n_splits_ == first_split_.back() || row.backend == split.device ? split.device : -1;
         splits_.append(split);
         n_splits_++;

@@ -70,7 +70,7 @@ void slmprof_copy_begin(const ggml_tensor * tensor, ggml_backend_t source, ggml_
 
 ggml_status slmprof_compute_split(ggml_backend_t backend, ggml_cgraph * graph) {
     const bool is_on = __atomic_load_n(&slmprof_threads, __ATOMIC_ACQUIRE) != nullptr;
-    if (!is_on || ggml_backend_dev_type(ggml_backend_get_device(backend)) == GGML_BACKEND_DEVICE_TYPE_CPU) {
+    if (!is_on || slmprof::is_cpu(ggml_backend_get_device(backend))) {
         return ggml_backend_graph_compute_async(backend, graph);
     }
     return slmprof::active_recorder->compute_split(backend, graph);

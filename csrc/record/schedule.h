@@ -2,6 +2,8 @@
 
 #pragma once
 
+#include "ggml.h"
+
 #include <cstddef>
 #include <cstdint>
 #include <unordered_map>
@@ -9,8 +11,6 @@
 
 struct ggml_backend;
 struct ggml_backend_device;
-struct ggml_cgraph;
-struct ggml_tensor;
 
 namespace slmprof {
 
@@ -38,7 +38,7 @@ class Schedule {
     // What the graph is known by while nobody rebuilds it; null where there is none.
     const ggml_cgraph * address() const { return splits_.empty() ? nullptr : splits_.front().graph; }
 
-    // Number of the split that has this graph, or -1. They are asked for in their order.
+    // Number of the split that has this graph, or -1. They are asked for in their order, each perhaps more than once.
     int32_t find(const ggml_cgraph * graph);
 
     // The tensor that another one is a copy of on another device, or the tensor itself.
@@ -53,18 +53,14 @@ class Schedule {
     std::vector<ScheduledSplit>                                  splits_;
     std::unordered_map<const ggml_tensor *, const ggml_tensor *> originals_;  // by copy
     int32_t                                                      n_nodes_ = 0;
-    size_t                                                       next_    = 0;
+    size_t                                                       last_    = 0;
 };
-
-// As ggml's own functions, which its headers declare.
-ggml_tensor * node_of(ggml_cgraph * graph, int node);
-int           n_nodes_of(ggml_cgraph * graph);
 
 template <typename Visitor> void Schedule::visit_nodes(const Visitor & visitor) const {
     for (const ScheduledSplit & split : splits_) {
-        const int n = n_nodes_of(split.graph);
+        const int n = ggml_graph_n_nodes(split.graph);
         for (int i = 0; i < n; i++) {
-            visitor(node_of(split.graph, i));
+            visitor(ggml_graph_node(split.graph, i));
         }
     }
 }
