@@ -13,7 +13,8 @@ from ...profiles.vocabulary import PHASES, STAGE_CONVERSION
 from ..graphs.nodes import UNRECORDED_NODE, Node, describe_nodes
 from ..graphs.structures import Structures
 from ..timing.disturbance import keeps_statistics
-from ..timing.phases import NS_PER_MS, op_steps, ops_total_ns
+from ..timing.phases import op_steps, ops_total_ns
+from ..timing.segments import NS_PER_MS
 from ..timing.spans import op_spans, op_stats
 from .places import Place, places_of
 

@@ -21,13 +21,13 @@ from ..tables.derived import Derived
 from ..timing.devices import serialized_devices
 from ..timing.disturbance import keeps_statistics, split_repeats
 from ..timing.phases import (
-    NS_PER_MS,
     difference_of,
     off_core_share,
     step_walls,
     summarize_phases,
     tells_another_run,
 )
+from ..timing.segments import NS_PER_MS
 from ..timing.statistics import summarize
 from .intervals import Floats
 from .op_times import OpTimes

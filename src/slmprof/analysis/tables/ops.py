@@ -19,7 +19,8 @@ from ..graphs.nodes import (
 )
 from ..graphs.structures import Structures
 from ..timing.devices import lanes_of_kind, on_cpu, serialized_devices
-from ..timing.phases import NS_PER_MS, op_steps, ops_total_ns, withholds_shares
+from ..timing.phases import op_steps, ops_total_ns, withholds_shares
+from ..timing.segments import NS_PER_MS
 from ..timing.spans import op_stats
 from ..work.least_times import stream_bytes
 from ..work.profile_work import ProfileWork

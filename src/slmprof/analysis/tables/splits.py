@@ -9,7 +9,8 @@ import pandas as pd
 from ...profiles.data import ProfileData
 from ...profiles.vocabulary import PHASES
 from ..graphs.structures import Structures
-from ..timing.phases import NS_PER_MS, as_run_steps
+from ..timing.phases import as_run_steps
+from ..timing.segments import NS_PER_MS
 from .typed import typed_table
 
 SPLIT_COLUMNS: dict[str, str] = {

@@ -18,13 +18,11 @@ class Coverage:
     have been at one time, and are kept apart.
     """
 
-    def __init__(self, profile: ProfileData, steps: Flags, runs: Flags | None = None) -> None:
+    def __init__(self, profile: ProfileData, steps: Flags) -> None:
         """Args:
         steps: bool[n_steps]: the steps.
-        runs: bool[n_runs]: which of their runs count, where not all do.
         """
-        chosen = steps[profile.runs.step]
-        taken = profile.runs.take(chosen if runs is None else chosen & runs)
+        taken = profile.runs.take(steps[profile.runs.step])
         self._begin, last = profile.steps.begin_ns.copy(), profile.steps.end_ns.copy()
         np.minimum.at(self._begin, taken.step, taken.begin_ns)
         np.maximum.at(last, taken.step, taken.end_ns)

@@ -14,9 +14,6 @@ from msgspec import UNSET
 from ...profiles.data import ProfileData
 from ...profiles.schema import Float64, Int64
 from ...profiles.vocabulary import (
-    COPIES,
-    HOST_FINISH,
-    HOST_PREPARE,
     PASS_OP,
     PASS_SPLIT,
     PASS_TIMING,
@@ -27,6 +24,7 @@ from ...profiles.vocabulary import (
 from .coverage import Coverage
 from .devices import as_run_pass, serialized_devices
 from .disturbance import undisturbed
+from .segments import NS_PER_MS, Segments, step_segments
 from .statistics import (
     Between,
     Overhead,
@@ -38,7 +36,6 @@ from .statistics import (
     summarize,
 )
 
-NS_PER_MS = 1e6
 # The mean profiled step over the median unprofiled one: beyond the first the two contradict each
 # other, beyond the second the shares of ops are those of another run.
 MAX_DIFFERENCE = 0.10
@@ -47,20 +44,6 @@ MAX_DIFFERENCE_OF_SHARES = 0.20
 MAX_OFF_CORE = 0.07
 # CPU time of other threads is that of the system's last tick: 25 of them tell well enough.
 _LEAST_WALL_NS = 100_000_000
-
-
-@dataclass(frozen=True)
-class Segments:
-    """Where the wall time of an op-pass step went: mean milliseconds per step.
-
-    The five add up to the mean profiled step (docs/measurement.md, conservation).
-    """
-
-    host_prepare: float
-    ops: float
-    copies: float
-    host_finish: float
-    unattributed: float
 
 
 @dataclass(frozen=True)
@@ -248,15 +231,19 @@ def ops_total_ns(profile: ProfileData, phase: int) -> int:
 def phase_table(summaries: tuple[PhaseSummary, ...]) -> pd.DataFrame:
     """One row a phase, in the columns of the JSON, nested keys joined by dots."""
     rows = [_flatten(phase_record(summary)) for summary in summaries]
-    columns = _flatten(phase_record(PhaseSummary(""))).keys()
+    whole = {**phase_record(PhaseSummary("")), "as_run": _as_run_record(None)}
+    columns = _flatten(whole).keys()
     dtypes = {
-        name: "Int64" if name.startswith("n_") or name.endswith(".n") else "float64"
-        for name in columns
+        name: "Int64" if _is_count(name.rpartition(".")[2]) else "float64" for name in columns
     }
     plain = pd.DataFrame(rows, columns=list(columns))
     others = {"phase": "object", "shares_withheld": "boolean"}
     table: pd.DataFrame = plain.astype({**dtypes, **others})
     return table
+
+
+def _is_count(name: str) -> bool:
+    return name == "n" or name.startswith("n_")
 
 
 def phase_record(summary: PhaseSummary) -> dict[str, Any]:
@@ -282,7 +269,15 @@ def phase_record(summary: PhaseSummary) -> dict[str, Any]:
         "segments_ms": _record(summary.segments_ms, Segments),
         "host_segments_ms": {name: summary.host_segments_ms.get(name) for name in SEGMENTS},
         "warmup_ms": _record(summary.warmup_ms, Summary),
-        "as_run": asdict(summary.as_run) if summary.as_run is not None else None,
+        "as_run": _as_run_record(summary.as_run) if summary.as_run is not None else None,
+    }
+
+
+def _as_run_record(as_run: AsRun | None) -> dict[str, Any]:
+    return {
+        **_record(as_run, AsRun),
+        "latency_ms": _record(as_run.latency_ms if as_run else None, Summary),
+        "segments_ms": _record(as_run.segments_ms if as_run else None, Segments),
     }
 
 
@@ -297,7 +292,7 @@ def _summarize_phase(profile: ProfileData, number: int) -> PhaseSummary:
     latency = summarize(wall_ms[timing])
     samples = Samples.of(wall_ms, steps.repeat, steps.process)
     timed = samples.take(timing)
-    segments, host = _segments(profile, op_steps(profile, number))
+    segments, host = step_segments(profile, op_steps(profile, number))
     recorded = as_run_pass(profile)
     as_run = of_phase & (steps.pass_ == recorded)
     profiled = summarize(wall_ms[observed & quiet])
@@ -334,7 +329,7 @@ def _as_run(profile: ProfileData, number: int, wall_ms: Float64) -> AsRun | None
     if as_run_pass(profile) == PASS_OP:
         return None
     chosen = as_run_steps(profile, number)
-    segments, latency = _segments(profile, chosen)[0], summarize(wall_ms[chosen])
+    segments, latency = step_segments(profile, chosen)[0], summarize(wall_ms[chosen])
     if segments is None or latency is None:
         return None
     of_pass = (profile.steps.pass_ == PASS_SPLIT) & (profile.steps.phase == number)
@@ -343,35 +338,6 @@ def _as_run(profile: ProfileData, number: int, wall_ms: Float64) -> AsRun | None
     return AsRun(
         n_samples, n_disturbed, latency, 1.0 - segments.unattributed / latency.mean, segments
     )
-
-
-def _segments(
-    profile: ProfileData, chosen: npt.NDArray[np.bool_]
-) -> tuple[Segments | None, dict[str, float]]:
-    n_steps = int(chosen.sum())
-    if n_steps == 0:
-        return None, {}
-    steps = profile.steps
-    rows = profile.segments.take(chosen[profile.segments.step])
-    wall = _total(steps.end_ns[chosen] - steps.begin_ns[chosen])
-    coverage = Coverage(profile, chosen)
-    # What the host does while a device runs costs the step nothing.
-    hidden = coverage.within(rows.step, rows.begin_ns, rows.end_ns)
-    duration = rows.end_ns - rows.begin_ns - hidden
-    totals = {name: _total(duration[rows.kind == kind]) for kind, name in enumerate(SEGMENTS)}
-    ops = coverage.total_ns
-    per_step = 1.0 / (n_steps * NS_PER_MS)
-    prepare, copies, finish = (
-        sum(totals[name] for name in names) for names in (HOST_PREPARE, COPIES, HOST_FINISH)
-    )
-    segments = Segments(
-        host_prepare=prepare * per_step,
-        ops=ops * per_step,
-        copies=copies * per_step,
-        host_finish=finish * per_step,
-        unattributed=(wall - ops - prepare - copies - finish) * per_step,
-    )
-    return segments, {name: total * per_step for name, total in totals.items()}
 
 
 def _tokens_per_repeat(profile: ProfileData, chosen: npt.NDArray[np.bool_]) -> int:
@@ -393,7 +359,7 @@ def _flatten(record: dict[str, Any]) -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in record.items():
         if isinstance(value, dict):
-            flat.update({f"{key}.{name}": item for name, item in value.items()})
+            flat.update({f"{key}.{name}": item for name, item in _flatten(value).items()})
         elif isinstance(value, list):
             flat.update(dict(zip((f"{key}.low", f"{key}.high"), value, strict=True)))
         else:

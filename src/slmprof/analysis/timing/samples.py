@@ -8,7 +8,7 @@ import numpy as np
 
 from ...profiles.data import ProfileData
 from ...profiles.vocabulary import PASS_TIMING
-from .phases import NS_PER_MS
+from .segments import NS_PER_MS
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import pandas as pd
 
 from ...profiles.records.ceilings import MEMORY, Ceilings
 from ...profiles.storage.history import GGML_TYPES
-from ..timing.phases import NS_PER_MS
+from ..timing.segments import NS_PER_MS
 from .roofs import FACTORS
 
 Floats = npt.NDArray[np.float64]

@@ -12,7 +12,7 @@ from ...profiles.records.bandwidth import RunBandwidth
 from ...profiles.records.ceilings import MEMORY, Ceilings
 from ..graphs.kernel_names import OF_NO_OP
 from ..graphs.nodes import CONVERSIONS
-from ..timing.phases import NS_PER_MS
+from ..timing.segments import NS_PER_MS
 from .bounds import BEYOND, SYNC, SYNC_SHARE, UNEXPLAINED, Evidence, Shares, bound_of
 from .least_times import Floats, MemoryTimes, arithmetic_ms, floats, is_product, memory_times
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +10,9 @@ import pytest
 from builders import DECODE, MS, PREFILL, example_profile
 from device_builder import COPY_NS, DEVICE, TOLD_NS, device_profile
 
+from slmprof.analysis.comparison.comparison import summarize_all
+from slmprof.analysis.comparison.matching import matched
+from slmprof.analysis.comparison.setup import obstacles
 from slmprof.analysis.tables.ops import op_table
 from slmprof.analysis.tables.splits import copy_table, split_table
 from slmprof.analysis.timing.coverage import Coverage
@@ -16,8 +20,11 @@ from slmprof.analysis.timing.devices import devices, on_cpu, serialized_devices
 from slmprof.analysis.timing.phases import op_steps, summarize_phases
 from slmprof.analysis.timing.spans import op_spans, reduce_spans
 from slmprof.analysis.verdicts.breakdown import break_down
+from slmprof.analysis.verdicts.sweep import summarize_point
 from slmprof.profiles.merging import merge_processes
 from slmprof.profiles.vocabulary import PASS_OP, PASS_SPLIT
+from slmprof.reporters.documents.sweep import sweep_document
+from slmprof.reporters.renderers import render
 from slmprof.views import Profile
 
 pytestmark = pytest.mark.usefixtures("by_name")
@@ -52,6 +59,28 @@ def test_steps_as_they_run_and_op_by_op(remote: Profile) -> None:
     assert prefill.recorded_ms == prefill.as_run.latency_ms
     assert prefill.overhead is not None and prefill.latency_ms is not None
     assert prefill.overhead.ratio == pytest.approx(26.6 / prefill.latency_ms.median)
+
+
+def test_the_table_of_phases_has_a_column_for_each_figure(remote: Profile) -> None:
+    table = remote.phases().set_index("phase")
+    assert table.loc["prefill", "as_run.segments_ms.ops"] == pytest.approx(20)
+    assert table.loc["prefill", "as_run.n_samples"] == 2
+    assert table.loc["decode", "as_run.latency_ms.median"] == pytest.approx(16.6)
+    plain = example_profile().phases()
+    assert plain.dtypes.to_dict() == remote.phases().dtypes.to_dict()
+    assert plain["as_run.latency_ms.median"].isna().all()
+
+
+def test_a_comparison_gives_no_verdict_on_ops_that_ran_one_by_one(remote: Profile) -> None:
+    a, b = summarize_all({"a": [remote], "b": [remote]})
+    reasons = [one.reason for one in obstacles(a, b, matched(a, b))]
+    assert f"serialized: {DEVICE} ran the ops of a one by one, not as they run" in reasons
+
+
+def test_a_sweep_says_so_at_its_blocks(remote: Profile) -> None:
+    stream = io.StringIO()
+    render(sweep_document([summarize_point("p.slmprof", remote)], ()), "table", stream)
+    assert "profiled, serialized" in stream.getvalue() or "blocks, serialized" in stream.getvalue()
 
 
 def test_ops_of_a_device_are_without_what_an_empty_graph_takes(remote: Profile) -> None:
@@ -137,8 +166,6 @@ def test_what_lanes_do_at_once_counts_once(remote: Profile) -> None:
     n_steps = int(chosen.sum())
     before, after = Coverage(remote, chosen), Coverage(overlapping, chosen)
     assert after.total_ns == before.total_ns + n_steps * COPY_NS
-    of_cpu = Coverage(overlapping, chosen, on_cpu(remote)).total_ns
-    assert of_cpu == n_steps * 13 * MS
 
 
 def test_within_a_span_there_is_no_more_than_its_length(remote: Profile) -> None:
