@@ -66,6 +66,7 @@ class CaptureConfig(RunSettings[Asked]):
         for name, entry in table(type(self)).items():
             object.__setattr__(self, name, entry.check(getattr(self, name)))
         self.check_tokens(self.n_prompt)
+        self.check_devices()
         if self.processes > 1:
             refuse_remote(self.device)
 

@@ -72,7 +72,7 @@ class Proportions(Kind):
 
     def read(self, text: str) -> Any:
         try:
-            return tuple(float(part) for part in text.split(","))
+            return tuple(float(part) for part in re.split("[,/]", text))
         except ValueError:
             raise ValueError(f"{text!r} is not a list of numbers") from None
 

@@ -93,6 +93,7 @@ class MemoryRequest:
             for name in GRID
         }
         one = AskedPlan(**{name: entries[name].check(value) for name, value in asked.items()})
+        one.check_devices()
         made = cls(os.fspath(model), one, grid, **mine, **rest)
         _ = made.source
         if fit_bytes is not None and len(grid["n_ctx"]) > 1:

@@ -193,6 +193,14 @@ class LlamaSettings(Generic[U]):
             return -1 if native_devices(str(self.device)) else 0
         return -1 if self.n_gpu_layers == ALL else int(self.n_gpu_layers)
 
+    def check_devices(self) -> None:
+        """Raises UsageError for layers that have nowhere to go."""
+        if self.n_layers_there != 0 and not native_devices(str(self.device)):
+            raise UsageError(
+                f"n_gpu_layers: {self.n_gpu_layers} of the layers have nowhere to go; name a "
+                "device (--device)"
+            )
+
     def to_json(self) -> dict[str, Any]:
         """All fields as JSON holds them."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}

@@ -42,8 +42,8 @@ OTHER: dict[str, tuple[str, Any]] = {
     "repack": ("off", False), "repeats": ("2", 2), "processes": ("3", 3), "seed": ("9", 9),
     "events": ("all", "all"),
     "prompt_file": (__file__, __file__), "clock": ("exact", "exact"), "timeout": ("2.5", 2.5),
-    "ceilings": ("off", "off"), "device": ("rpc:h:1", "rpc:h:1"), "n_gpu_layers": ("7", 7),
-    "split_mode": ("row", "row"), "tensor_split": ("3,1", (3.0, 1.0)), "n_seq_max": ("2", 2),
+    "ceilings": ("off", "off"), "device": ("rpc:h:1", "rpc:h:1"), "n_gpu_layers": ("0", 0),
+    "split_mode": ("row", "row"), "tensor_split": ("3/1", (3.0, 1.0)), "n_seq_max": ("2", 2),
     "n_outputs_max": ("1", 1), "swa_full": ("on", True), "file_type": ("Q8_0", "Q8_0"),
     "fit_bytes": ("1GiB", 2**30), "scaling": ("", True),
 }  # fmt: skip
@@ -55,7 +55,7 @@ NATIVE: dict[str, dict[str, Any]] = {
     "mmap": {"use_mmap": False}, "repack": {"use_repack": False}, "clock": {"exact_clock": True},
     "n_seq_max": {"n_seq_max": 2}, "n_outputs_max": {"n_outputs_max": 1},
     "swa_full": {"swa_full": True}, "device": {"devices": ["rpc:h:1"], "n_gpu_layers": -1},
-    "n_gpu_layers": {"devices": [], "n_gpu_layers": 7}, "split_mode": {"split_mode": 2},
+    "n_gpu_layers": {"devices": [], "n_gpu_layers": 0}, "split_mode": {"split_mode": 2},
     "tensor_split": {"tensor_split": [3.0, 1.0]},
 }  # fmt: skip
 
@@ -183,6 +183,7 @@ def test_buffers_tell_what_was_mapped_and_repacked() -> None:
         ({"device": "rpc:here"}, "device: 'rpc:here' is not rpc:HOST:PORT"),
         ({"device": "rpc:h:65536"}, "device: 'rpc:h:65536' is not rpc:HOST:PORT"),
         ({"device": "rpc:h:1", "processes": 2}, "one process after the other"),
+        ({"n_gpu_layers": 7}, "n_gpu_layers: 7 of the layers have nowhere to go"),
         ({"n_gpu_layers": -1}, "n_gpu_layers: -1 is too small; at least 0"),
         ({"n_gpu_layers": "some"}, "n_gpu_layers: 'some' is not a whole number"),
         ({"split_mode": "both"}, "split_mode: 'both' is not one of none, layer, row"),
