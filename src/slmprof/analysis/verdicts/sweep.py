@@ -18,6 +18,7 @@ from ...settings.table import NEVER, table
 from ..tables.depth import COST_BLOCKS, DepthReport, report_depths
 from ..tables.derived import Derived
 from ..tables.typed import typed_table
+from ..timing.devices import serialized_devices
 from ..timing.samples import LatencySamples, latency_samples
 from .caveats import caveats
 from .fallbacks import quantizer_name
@@ -46,6 +47,7 @@ class SweepPoint:
         caveats: one sentence for each doubt.
         samples: (phase, depth) -> what its latency is estimated from.
         fallbacks: weights in another type than the file type asks for.
+        serialized: the devices that ran ops one by one for the times of blocks.
         name: of the model; `in_order` exchanges it where another model of the sweep is called so.
     """
 
@@ -56,6 +58,7 @@ class SweepPoint:
     samples: Mapping[tuple[str, int], LatencySamples]
     name: str
     fallbacks: Fallbacks | None = None
+    serialized: tuple[str, ...] = ()
 
     @property
     def source(self) -> str:
@@ -98,7 +101,8 @@ def summarize_point(file: str, profile: Derived) -> SweepPoint:
     name = str(meta.model.name)
     fallbacks = profile_fallbacks(profile.data)
     depths, doubts = report_depths(profile), caveats(profile, shows_shares=False)
-    return SweepPoint(file, meta, depths, doubts, samples, name, fallbacks)
+    serialized = serialized_devices(profile.data)
+    return SweepPoint(file, meta, depths, doubts, samples, name, fallbacks, serialized)
 
 
 def in_order(points: Iterable[SweepPoint]) -> list[SweepPoint]:

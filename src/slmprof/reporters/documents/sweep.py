@@ -130,7 +130,11 @@ def _parts(points: Sequence[SweepPoint]) -> list[Part]:
     fallen = {point.name: point.fallbacks for point in points if point.fallbacks is not None}
     made += (Caveat(f"{name}: {fallback_text(found)}") for name, found in fallen.items())
     marks, told = _marks(points)
-    report = _Report(rows, varying(points), _ranks(points), marks, _rank_note(points))
+    # Of one point or more.
+    is_serialized = any(point.serialized for point in points)
+    report = _Report(
+        rows, varying(points), _ranks(points), marks, _rank_note(points), is_serialized
+    )
     made += said([_models(points), *(part for phase in PHASES for part in report.sections(phase))])
     made += map(Caveat, told)
     if any(point.meta.model.random_weights for point in points):
@@ -210,6 +214,7 @@ class _Report:
         names: of the columns that tell the points apart.
         marks: file -> letters of its warnings.
         rank_note: how to read the ranks; empty where there are none.
+        is_serialized: whether a device ran ops one by one for the times of blocks.
     """
 
     def __init__(
@@ -219,9 +224,11 @@ class _Report:
         ranks: _Ranks,
         marks: Mapping[str, str],
         rank_note: str,
+        is_serialized: bool,
     ) -> None:
         self._rows, self._names, self._ranks = rows, names, ranks
         self._marks, self._rank_note = marks, rank_note
+        self._mode = ", serialized" if is_serialized else ""
 
     def sections(self, phase: str) -> list[Section]:
         """One table, or two where the blocks do not stand beside the rest on a narrow terminal."""
@@ -237,7 +244,10 @@ class _Report:
         rss = [
             (Column("peak RSS", "bytes", is_wide=True), [r["rss_peak_bytes"] for r in rows], str)
         ]
-        text = "Blocks: milliseconds of ops per token, profiled; the rest is measured unprofiled."
+        text = (
+            f"Blocks: milliseconds of ops per token, profiled{self._mode}; the rest is measured "
+            "unprofiled."
+        )
         title = phase.capitalize()
         whole = sum(_width(*part) for part in [*labels, *first, *blocks]) - 2
         if whole <= _NARROW:
@@ -246,7 +256,7 @@ class _Report:
         below = notes(text.partition(";")[0] + ".")
         return [
             Section(title, (_table([*_beside(labels, first), *rss]), *notes(self._rank_note))),
-            Section(f"{title}, blocks", (_table(_beside(labels, blocks)), *below)),
+            Section(f"{title}, blocks{self._mode}", (_table(_beside(labels, blocks)), *below)),
         ]
 
     def _labels(self, rows: Sequence[_Row]) -> list[_Cells]:
