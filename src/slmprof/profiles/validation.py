@@ -95,8 +95,15 @@ def _check_splits(profile: ProfileData, n_nodes: Int64) -> None:
     splits, runs = profile.splits, profile.runs
     if np.any(np.diff(splits.graph) < 0):
         raise ProfileFormatError("column splits.graph is not in order")
+    # Each begins where the one before it ends; the last one ends with the graph.
+    n_before = np.cumsum(splits.n_nodes, dtype=np.int64) - splits.n_nodes
+    first = np.searchsorted(splits.graph, splits.graph)
     following = n_nodes[splits.graph] - splits.first_node
     _check_range("splits.n_nodes", splits.n_nodes, 0, following + 1)
+    is_last = np.diff(splits.graph, append=-1) != 0
+    ends = splits.n_nodes == following
+    if np.any(splits.first_node != n_before - n_before[first]) or np.any(is_last & ~ends):
+        raise ProfileFormatError("column splits.first_node does not follow the splits before it")
     if np.any(splits.graph[runs.split] != runs.graph):
         raise ProfileFormatError("column runs.split names a split of another graph")
 
