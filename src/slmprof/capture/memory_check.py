@@ -23,7 +23,10 @@ _CELL_BYTES = 40
 
 
 def plan_buffers(
-    plan: Callable[[int], _core.Plan], name: str, n_ctx: int
+    plan: Callable[[int], _core.Plan],
+    name: str,
+    n_ctx: int,
+    free_elsewhere: Callable[[], Mapping[str, int]] = dict,
 ) -> Sequence[Mapping[str, Any]]:
     """What a context will take; refuses one that the machine could not hold.
 
@@ -33,6 +36,8 @@ def plan_buffers(
         plan: makes the plan of a context, or raises EngineError.
         name: of the model, for the message.
         n_ctx: the context that was asked for.
+        free_elsewhere: tells what is free on devices beside the CPU, by their names; 0 where one
+            does not tell. Asked when the plan has been made.
 
     Raises:
         CaptureError: more is needed than is free.
@@ -55,6 +60,7 @@ def plan_buffers(
         ):
             raise _too_many_cells(n_ctx, available) from None
         raise
+    _check_devices(planned, name, free_elsewhere())
     here = [buffer for buffer in planned if is_host(buffer["device"])]
     needed = sum(buffer["size_bytes"] for buffer in here) - _droppable_bytes(here)
     if available is None or needed + _HEADROOM_BYTES <= available:
@@ -65,6 +71,18 @@ def plan_buffers(
         f"({state / _GIB:.2f} GiB of it for the context), {available / _GIB:.2f} GiB are free; "
         f"{_ADVICE}"
     )
+
+
+def _check_devices(
+    planned: Sequence[Mapping[str, Any]], name: str, free: Mapping[str, int]
+) -> None:
+    for device, available in free.items():
+        needed = sum(int(b["size_bytes"]) for b in planned if b["device"] == device)
+        if needed > available > 0:
+            raise CaptureError(
+                f"{name} needs {needed / _GIB:.2f} GiB on {device}, {available / _GIB:.2f} GiB are "
+                f"free there; use a smaller --n-gpu-layers, or {_ADVICE.removeprefix('use ')}"
+            )
 
 
 def _too_many_cells(n_ctx: int, available: int) -> CaptureError:

@@ -11,6 +11,7 @@ from ..children.native_errors import guarded
 from ..profiles.records.resident import PROCESS
 from ..quantization.open_model import OpenModel
 from ..settings.capture import CaptureConfig
+from ..settings.devices import is_host, native_devices
 from .memory_check import plan_buffers
 
 if TYPE_CHECKING:
@@ -40,7 +41,15 @@ def plan_run(
             refuses model or settings.
     """
     plans = _Plans(model, config)
-    buffers = plan_buffers(plans.plan, model.path.name, config.n_ctx_made)
+
+    def free_elsewhere() -> dict[str, int]:
+        from .. import _core
+
+        found = _core.devices() if native_devices(config.device) else ()
+        return {d["name"]: d["memory_free_bytes"] for d in found if not is_host(d["name"])}
+
+    name = model.path.name
+    buffers = plan_buffers(plans.plan, name, config.n_ctx_made, free_elsewhere)
     resident = None if config.prompt_file is not None else plans.expect_resident()
     del plans
     if resident is not None:

@@ -31,6 +31,20 @@ def test_what_fits_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
         check(monkeypatch, 3 * GIB, weights, cache)
 
 
+def test_what_another_device_cannot_hold_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory_check, "available_bytes", lambda: GIB)
+    there = {**buffer("RPC0[h:1]", "weights", 3 * GIB), "device": "RPC0"}
+    plan: Any = {"buffers": [there, buffer("CPU", "compute", GIB // 2)]}
+
+    def check_with(free_bytes: int) -> object:
+        return plan_buffers(lambda _: plan, "model.gguf", 2048, lambda: {"RPC0": free_bytes})
+
+    with pytest.raises(CaptureError, match=r"needs 3.00 GiB on RPC0, 2.00 GiB are free there"):
+        check_with(2 * GIB)
+    # What lies there takes nothing of this machine's memory; a device may not tell what it has.
+    assert check_with(4 * GIB) == check_with(0) == plan["buffers"]
+
+
 def test_originals_of_repacked_weights_need_not_stay(monkeypatch: pytest.MonkeyPatch) -> None:
     weights = buffer("CPU_Mapped", "weights", 4 * GIB), buffer("CPU_REPACK", "weights", 3 * GIB)
     check(monkeypatch, 5 * GIB, *weights)
