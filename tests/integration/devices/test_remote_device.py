@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -104,6 +102,19 @@ def test_all_time_and_every_layer_has_its_place(
             phases.loc[phase, "segments_ms.ops"], rel=1e-9
         )
         assert phases.loc[phase, "attributed_share"] > 0.9
+
+
+def test_a_preset_in_part_on_the_device(remote: str) -> None:
+    settings = {"n_prompt": 8, "n_gen": 2, "repeats": 1, "threads": 1, "ceilings": "off"}
+    profile = slmprof.profile("preset:tiny", device=remote, n_gpu_layers=10, **settings)
+    splits = split_table(profile)
+    assert splits["device"].tolist() == ["CPU", "RPC0"] * 2
+    # The last nine of 30 layers, and the LM head.
+    assert splits["last_layer"].tolist() == [20, 29] * 2
+    # The work buffer is as large as the steps so far have asked for.
+    memory = profile.memory()
+    memory = memory[memory["kind"] != "work"]
+    assert memory["size_bytes"].tolist() == memory["predicted_bytes"].tolist()
 
 
 def test_a_recurrent_state_on_the_device(tmp_path: Path, remote: str) -> None:
@@ -272,18 +283,3 @@ def test_memory_is_planned_by_device(small_model: ModelMaker, remote: str) -> No
     assert answer.returncode == 0, answer.stderr
     buffers = json.loads(answer.stdout)["settings"][0]["buffers"]
     assert {buffer["device"] for buffer in buffers} == {"CPU", "RPC0"}
-
-
-def test_llama_bench_runs_on_the_same_device(small_model: ModelMaker, remote: str) -> None:
-    """The peer takes the same server, so that a user's set-up is not ours alone."""
-    program = Path(os.environ["SLMPROF_PEERS_DIR"], "llama-bench")
-    if not program.exists():
-        pytest.skip("there is no llama-bench")
-    command = [program, "-m", small_model(), "-ngl", "2", "--rpc", remote.removeprefix("rpc:")]
-    answer = subprocess.run(
-        [*map(str, command), "-p", "16", "-n", "4", "-r", "1", "-o", "json"],
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert answer.returncode == 0, answer.stderr
