@@ -42,6 +42,14 @@ class CudaScript {
     // Launches it, as it was made or last updated from `graph`.
     void replay(uint32_t exec, uint32_t graph, const ReplayRecords & how = {});
 
+    // A graph of ggml that is captured, made an executable one, and launched.
+    void replay_first(int32_t ggml_graph, uint32_t graph, uint32_t exec, const std::vector<Group> & groups) {
+        begin_run(ggml_graph);
+        capture(graph, groups);
+        instantiate(exec, graph);
+        replay(exec, graph);
+    }
+
     // A call's records: an external correlation, the call, and what it put on the device.
     uint32_t call(uint64_t issue);
     void     add_kernel(uint32_t correlation, int32_t name, uint32_t exec = 0, uint64_t node = 0, uint64_t source = 0);

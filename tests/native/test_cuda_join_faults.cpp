@@ -42,10 +42,7 @@ TEST_CASE("by order alone nothing is joined that has another name") {
 
 TEST_CASE("where ids and order disagree, the ids are believed and it is counted") {
     CudaScript script;
-    script.begin_run(9);
-    script.capture(k_captured, k_groups);
-    script.instantiate(k_exec, k_captured);
-    script.replay(k_exec, k_captured);
+    script.replay_first(9, k_captured, k_exec, k_groups);
     std::swap(script.activity.kernels[1].begin_ns, script.activity.kernels[3].begin_ns);
     std::swap(script.activity.kernels[1].end_ns, script.activity.kernels[3].end_ns);
     const Joined joined = script.join();
@@ -57,10 +54,7 @@ TEST_CASE("where ids and order disagree, the ids are believed and it is counted"
 
 TEST_CASE("a replayed kernel that is not the captured one is counted") {
     CudaScript script;
-    script.begin_run(9);
-    script.capture(k_captured, k_groups);
-    script.instantiate(k_exec, k_captured);
-    script.replay(k_exec, k_captured);
+    script.replay_first(9, k_captured, k_exec, k_groups);
     script.activity.kernels[2].name = 99;
     const Joined joined             = script.join();
     CHECK(joined.kernels.node == k_nodes);
@@ -118,10 +112,7 @@ TEST_CASE("a record of a replay that lost its correlation is joined, but to no r
 
 TEST_CASE("dropped records cost a replay its order, not the others their nodes") {
     CudaScript script;
-    script.begin_run(9);
-    script.capture(k_captured, k_groups);
-    script.instantiate(k_exec, k_captured);
-    script.replay(k_exec, k_captured);
+    script.replay_first(9, k_captured, k_exec, k_groups);
     script.activity.kernels.erase(script.activity.kernels.begin() + 1);
     script.activity.counts.n_dropped = 1;
     const Joined joined              = script.join();
@@ -150,10 +141,7 @@ TEST_CASE("records without times are joined and counted, and take no time") {
 
 TEST_CASE("a replay with an untimed record has no order") {
     CudaScript script;
-    script.begin_run(9);
-    script.capture(k_captured, k_groups);
-    script.instantiate(k_exec, k_captured);
-    script.replay(k_exec, k_captured);
+    script.replay_first(9, k_captured, k_exec, k_groups);
     script.activity.kernels[3].begin_ns = script.activity.kernels[3].end_ns = 0;
     const Joined joined = script.join();
     CHECK(joined.report.n_ordered == 0);

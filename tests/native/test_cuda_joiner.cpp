@@ -70,10 +70,7 @@ TEST_CASE("a kernel of no issue is listed by name with its time, and lowers the 
 
 TEST_CASE("replays belong to the nodes that were captured, in each run anew") {
     CudaScript script;
-    script.begin_run(9);
-    script.capture(k_captured, k_groups);
-    script.instantiate(k_exec, k_captured);
-    script.replay(k_exec, k_captured);
+    script.replay_first(9, k_captured, k_exec, k_groups);
     const auto   run    = script.begin_run(9);
     script.replay(k_exec, k_captured);
     const Joined joined = script.join();
@@ -142,10 +139,7 @@ TEST_CASE("an updated graph runs the nodes of what it was updated from") {
     // The second capture issues the same kernels as other nodes.
     const std::vector<Group> moved = { { 5, { 10 } }, { 6, { 20, 21 } }, { 8, { 30 }, 1 } };
     CudaScript               script;
-    script.begin_run(9);
-    script.capture(k_captured, k_groups);
-    script.instantiate(k_exec, k_captured);
-    script.replay(k_exec, k_captured);
+    script.replay_first(9, k_captured, k_exec, k_groups);
     script.begin_run(11);
     script.capture(k_recaptured, moved);
     script.nodes.remove_graph(k_captured);
@@ -163,10 +157,7 @@ TEST_CASE("an updated graph runs the nodes of what it was updated from") {
 TEST_CASE("after a failed update the graph that replaces it is the new one") {
     const std::vector<Group> others = { { 0, { 40 } }, { 2, { 41 } } };
     CudaScript               script;
-    script.begin_run(9);
-    script.capture(k_captured, k_groups);
-    script.instantiate(k_exec, k_captured);
-    script.replay(k_exec, k_captured);
+    script.replay_first(9, k_captured, k_exec, k_groups);
     script.begin_run(11);
     script.capture(k_recaptured, others);
     script.nodes.remove_exec(k_exec);
@@ -179,10 +170,7 @@ TEST_CASE("after a failed update the graph that replaces it is the new one") {
 
 TEST_CASE("on several streams the ids still tell, the order does not") {
     CudaScript script;
-    script.begin_run(9);
-    script.capture(k_captured, k_groups);
-    script.instantiate(k_exec, k_captured);
-    script.replay(k_exec, k_captured);
+    script.replay_first(9, k_captured, k_exec, k_groups);
     script.activity.kernels[1].stream   = 8;
     script.activity.kernels[1].begin_ns = script.activity.kernels[0].begin_ns;
     const Joined joined                 = script.join();
