@@ -43,23 +43,28 @@ std::string try_to_connect(const addrinfo & address) {
     return error == 0 ? "" : std::strerror(error);
 }
 
-// Why nobody can be reached at HOST:PORT; empty where somebody can.
-std::string why_no_answer(const std::string & endpoint) {
+// Where HOST:PORT is, or why nobody can be reached there.
+struct Reached {
+    std::string address, cause;
+};
+
+Reached reach(const std::string & endpoint) {
     const size_t colon = endpoint.rfind(':');
     if (colon == std::string::npos || colon == 0 || colon + 1 == endpoint.size()) {
-        return "it is not HOST:PORT";
+        return { "", "it is not HOST:PORT" };
     }
     addrinfo hints{};
     hints.ai_family   = AF_INET;  // as ggml's own
     hints.ai_socktype = SOCK_STREAM;
-    addrinfo *  found = nullptr;
-    const int   error = getaddrinfo(endpoint.substr(0, colon).c_str(), endpoint.substr(colon + 1).c_str(), &hints, &found);
-    std::string cause = error != 0 ? gai_strerror(error) : "";
-    if (error == 0) {
-        const std::unique_ptr<addrinfo, void (*)(addrinfo *)> owner(found, freeaddrinfo);
-        cause = try_to_connect(*found);
+    addrinfo * found = nullptr;
+    const int  error = getaddrinfo(endpoint.substr(0, colon).c_str(), endpoint.substr(colon + 1).c_str(), &hints, &found);
+    if (error != 0) {
+        return { "", gai_strerror(error) };
     }
-    return cause;
+    const std::unique_ptr<addrinfo, void (*)(addrinfo *)> owner(found, freeaddrinfo);
+    char host[NI_MAXHOST] = "";
+    getnameinfo(found->ai_addr, found->ai_addrlen, host, sizeof(host), nullptr, 0, NI_NUMERICHOST);
+    return { host + endpoint.substr(colon), try_to_connect(*found) };
 }
 
 struct Answer {
@@ -93,10 +98,17 @@ ggml_backend_reg_t shake_hands(ggml_backend_reg_t (*add_server)(const char *), c
 std::vector<ggml_backend_dev_t> connect_remote(const std::string & endpoint) {
     static std::mutex                                             mutex;
     static std::map<std::string, std::vector<ggml_backend_dev_t>> known;
+    static std::map<std::string, std::string>                     names;  // by address
     const std::lock_guard<std::mutex>                             lock(mutex);
-    if (const std::string cause = why_no_answer(endpoint); !cause.empty()) {
-        throw std::invalid_argument("no RPC server answers at " + endpoint + " (" + cause +
+    const Reached                                                 reached = reach(endpoint);
+    if (!reached.cause.empty()) {
+        throw std::invalid_argument("no RPC server answers at " + endpoint + " (" + reached.cause +
                                     "); start llama.cpp's ggml-rpc-server there");
+    }
+    // It would serve one of the two connections, and the other would wait for ever.
+    const std::string & name = names.try_emplace(reached.address, endpoint).first->second;
+    if (name != endpoint) {
+        throw std::invalid_argument(endpoint + " is the RPC server " + name + " once more; name it once");
     }
     if (const auto found = known.find(endpoint); found != known.end()) {
         return found->second;
@@ -122,7 +134,7 @@ std::vector<ggml_backend_dev_t> connect_remote(const std::string & endpoint) {
 
 bool is_reachable(ggml_backend_dev_t device) {
     // A remote device is described by where it is.
-    return !is_of_backend(device, "RPC") || why_no_answer(ggml_backend_dev_description(device)).empty();
+    return !is_of_backend(device, "RPC") || reach(ggml_backend_dev_description(device)).cause.empty();
 }
 
 }  // namespace slmprof

@@ -221,6 +221,15 @@ def test_of_micro_batches_that_nobody_reads_the_end_is_not_known(
     assert (runs["end_ns"] == runs["begin_ns"])[there].tolist() == [True, True, True, False]
 
 
+def test_one_server_under_two_names_is_refused(small_model: ModelMaker, remote: str) -> None:
+    twice = f"{remote},{remote.replace('127.0.0.1', 'localhost')}"
+    answer = run("memory", small_model(), "--device", twice)
+    assert answer.returncode == 2
+    assert "name it once" in answer.stderr
+    # The same name twice is one.
+    assert run("memory", small_model(), "--device", f"{remote},{remote}").returncode == 0
+
+
 def test_what_listens_is_no_rpc_server(small_model: ModelMaker) -> None:
     if not _core.build_info()["rpc"]:
         pytest.skip("this build has no RPC (GGML_RPC)")
