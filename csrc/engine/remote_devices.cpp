@@ -74,8 +74,19 @@ struct Answer {
     bool                    is_there = false;
 };
 
+using AddServer = ggml_backend_reg_t (*)(const char *);
+
+AddServer find_add_server() {
+    ggml_backend_reg_t rpc   = ggml_backend_reg_by_name("RPC");
+    void *             found = rpc != nullptr ? ggml_backend_reg_get_proc_address(rpc, "ggml_backend_rpc_add_server") : nullptr;
+    if (found == nullptr) {
+        throw std::invalid_argument("this build has no RPC; build it with -C cmake.define.GGML_RPC=ON");
+    }
+    return reinterpret_cast<AddServer>(found);
+}
+
 // ggml waits for an answer for ever: of a server that serves another process, or of what is no such server.
-ggml_backend_reg_t shake_hands(ggml_backend_reg_t (*add_server)(const char *), const std::string & endpoint) {
+ggml_backend_reg_t shake_hands(AddServer add_server, const std::string & endpoint) {
     const auto answer = std::make_shared<Answer>();
     std::thread([=] {
         ggml_backend_reg_t                server = add_server(endpoint.c_str());
@@ -96,6 +107,7 @@ ggml_backend_reg_t shake_hands(ggml_backend_reg_t (*add_server)(const char *), c
 }  // namespace
 
 std::vector<ggml_backend_dev_t> connect_remote(const std::string & endpoint) {
+    const AddServer                                               add_server = find_add_server();
     static std::mutex                                             mutex;
     static std::map<std::string, std::vector<ggml_backend_dev_t>> known;
     static std::map<std::string, std::string>                     names;  // by address
@@ -112,13 +124,6 @@ std::vector<ggml_backend_dev_t> connect_remote(const std::string & endpoint) {
     }
     if (const auto found = known.find(endpoint); found != known.end()) {
         return found->second;
-    }
-    ggml_backend_reg_t rpc = ggml_backend_reg_by_name("RPC");
-    using AddServer        = ggml_backend_reg_t (*)(const char *);
-    auto * add_server =
-        rpc != nullptr ? reinterpret_cast<AddServer>(ggml_backend_reg_get_proc_address(rpc, "ggml_backend_rpc_add_server")) : nullptr;
-    if (add_server == nullptr) {
-        throw std::invalid_argument("this build has no RPC; build it with -C cmake.define.GGML_RPC=ON");
     }
     ggml_backend_reg_t server = shake_hands(add_server, endpoint);
     if (server == nullptr || ggml_backend_reg_dev_count(server) == 0) {
