@@ -14,7 +14,7 @@ void register_build(py::module_ & module) {
                 "ggml_version"_a = ggml_version(), "build_type"_a = SLMPROF_BUILD_TYPE, "compiler"_a = SLMPROF_COMPILER,
                 "native"_a = bool(SLMPROF_GGML_NATIVE), "openmp"_a = bool(SLMPROF_GGML_OPENMP),
                 "llamafile"_a = bool(SLMPROF_GGML_LLAMAFILE), "repack"_a = bool(SLMPROF_GGML_REPACK), "blas"_a = bool(SLMPROF_GGML_BLAS),
-                "rpc"_a = bool(SLMPROF_GGML_RPC));
+                "rpc"_a = bool(SLMPROF_GGML_RPC), "cuda"_a = bool(SLMPROF_GGML_CUDA));
         },
         "Which llama.cpp this is and the build flags that change its speed.");
     module.def(
