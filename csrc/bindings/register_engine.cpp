@@ -75,6 +75,8 @@ void register_settings(py::module_ & module) {
         .def_readwrite("n_gpu_layers", &EngineSettings::n_gpu_layers)
         .def_readwrite("split_mode", &EngineSettings::split_mode)
         .def_readwrite("tensor_split", &EngineSettings::tensor_split)
+        .def_readwrite("cuda_graphs", &EngineSettings::cuda_graphs)
+        .def_readwrite("cupti_folders", &EngineSettings::cupti_folders)
         .def_readwrite("tensor_overrides", &EngineSettings::tensor_overrides)
         .def_property(
             "scheme", [](const EngineSettings & settings) { return settings.scheme; },
@@ -116,6 +118,7 @@ void register_engine(py::module_ & module) {
              },
              py::arg("point"))
         .def("observations", [](const Engine & engine) { return to_list(engine.observations()); })
+        .def_property_readonly("tracing_problem", [](const Engine & engine) { return engine.tracing_problem(); })
         .def_property_readonly("n_past", [](const Engine & engine) { return engine.context().n_past(); })
         .def("tokenize", [](const Engine & engine, const std::string & text) { return to_array(engine.model().tokenize(text)); },
              py::arg("text"))

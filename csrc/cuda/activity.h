@@ -28,7 +28,7 @@ enum class CopyKind : uint8_t {
 
 // The source node is the one that an executable graph's node was made or last updated from; CUPTI tells it
 // from 13.4 on.
-#define SLMPROF_KERNEL_COLUMNS(COLUMN, COLUMNS)                                                           \
+#define SLMPROF_DEVICE_KERNEL_COLUMNS(COLUMN, COLUMNS)                                                           \
     COLUMN(int32_t, name) COLUMN(int64_t, begin_ns) COLUMN(int64_t, end_ns)                               \
     COLUMN(uint32_t, device) COLUMN(uint32_t, context) COLUMN(uint32_t, stream)                           \
     COLUMN(uint32_t, correlation)                                                                         \
@@ -36,15 +36,15 @@ enum class CopyKind : uint8_t {
     COLUMNS(int32_t, grid, 3) COLUMNS(int32_t, block, 3)                                                  \
     COLUMN(uint16_t, registers)                                                                           \
     COLUMN(int32_t, static_shared_bytes) COLUMN(int32_t, dynamic_shared_bytes) COLUMN(uint32_t, local_bytes)
-SLMPROF_TABLE(KernelColumns, SLMPROF_KERNEL_COLUMNS)
+SLMPROF_TABLE(DeviceKernelColumns, SLMPROF_DEVICE_KERNEL_COLUMNS)
 
 // A copy between two devices is listed with the one that it comes from, and goes to `peer`.
-#define SLMPROF_COPY_COLUMNS(COLUMN, COLUMNS)                                                             \
+#define SLMPROF_DEVICE_COPY_COLUMNS(COLUMN, COLUMNS)                                                             \
     COLUMN(uint8_t, kind) COLUMN(uint64_t, size_bytes) COLUMN(int64_t, begin_ns) COLUMN(int64_t, end_ns)  \
     COLUMN(uint32_t, device) COLUMN(uint32_t, context) COLUMN(uint32_t, stream) COLUMN(uint32_t, peer)    \
     COLUMN(uint32_t, correlation)                                                                         \
     COLUMN(uint32_t, graph) COLUMN(uint64_t, graph_node) COLUMN(uint64_t, source_graph_node)
-SLMPROF_TABLE(CopyColumns, SLMPROF_COPY_COLUMNS)
+SLMPROF_TABLE(DeviceCopyColumns, SLMPROF_DEVICE_COPY_COLUMNS)
 
 // A call of CUDA's runtime or driver by the host. What it put on a device has its correlation.
 #define SLMPROF_CALL_COLUMNS(COLUMN, COLUMNS)                                                             \
@@ -52,8 +52,8 @@ SLMPROF_TABLE(CopyColumns, SLMPROF_COPY_COLUMNS)
     COLUMN(int64_t, begin_ns) COLUMN(int64_t, end_ns) COLUMN(uint32_t, correlation)
 SLMPROF_TABLE(CallColumns, SLMPROF_CALL_COLUMNS)
 
-using KernelRecord = KernelColumns::Row;
-using CopyRecord   = CopyColumns::Row;
+using KernelRecord = DeviceKernelColumns::Row;
+using DeviceCopyRecord   = DeviceCopyColumns::Row;
 using CallRecord   = CallColumns::Row;
 
 // The call was made while the issue with this id was open (IssueLog).
@@ -73,14 +73,14 @@ struct ActivityCounts {
 
 struct Activity {
     std::vector<KernelRecord>        kernels;
-    std::vector<CopyRecord>          copies;
+    std::vector<DeviceCopyRecord>          copies;
     std::vector<CallRecord>          calls;
     std::vector<ExternalCorrelation> externals;
     ActivityCounts                   counts;
 
     // Takes a record in, counting what is wrong with its times, which are then both 0.
     void add(KernelRecord kernel) { kernels.push_back(timed(kernel)); }
-    void add(CopyRecord copy) { copies.push_back(timed(copy)); }
+    void add(DeviceCopyRecord copy) { copies.push_back(timed(copy)); }
 
   private:
     template <typename Record> Record timed(Record record) {

@@ -8,6 +8,7 @@
 #include "cuda/cupti_api.h"
 #include "cuda/device_observer.h"
 #include "cuda/joiner.h"
+#include "record/kernel_tracer.h"
 #include "record/records.h"
 
 #include <atomic>
@@ -15,13 +16,6 @@
 #include <vector>
 
 namespace slmprof {
-
-// What is collected. Graphs and their nodes exclude each other.
-enum class TraceLevel : uint8_t {
-    none = 0,  // nothing; graphs are still followed
-    graphs,    // a replay as a whole, which is only there to see what it costs
-    nodes,     // each kernel, copy and fill, replayed or not
-};
 
 // A run that has begun since the last collection, for whoever knows ggml's graphs.
 struct ObservedRun {
@@ -48,6 +42,7 @@ class CuptiSession : public DeviceObserver {
     ClockReading read_clocks() const;
 
     const std::vector<ObservedRun> & runs() const { return runs_; }
+    int32_t                          last_run() const { return issues_.last_run(); }
     void                             set_graph(int32_t run, int32_t graph);
 
     // Whether to collect before the next step begins.

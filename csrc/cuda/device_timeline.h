@@ -4,6 +4,7 @@
 #pragma once
 
 #include "cuda/activity.h"
+#include "record/kernel_tracer.h"
 
 #include <array>
 #include <cstdint>
@@ -17,16 +18,6 @@ struct Interval {
 
     int64_t length_ns() const { return end_ns - begin_ns; }
 };
-
-// What happens while no kernel runs.
-enum class GapKind : uint8_t {
-    copy = 0,  // the device copies or fills memory
-    host,      // the host has not begun to launch the next kernel, or there is none
-    launch,    // it is about to: the call was under way, or had not returned when the gap began
-    device,    // the launch had returned before: the device itself takes its time from kernel to kernel
-    unknown,   // the call that launched the next kernel is not on record
-};
-constexpr int k_n_gap_kinds = 5;
 
 struct Gap {
     Interval time;

@@ -47,8 +47,8 @@ CopyKind kind_of(uint8_t cupti_kind) {
 }
 
 // What copies of all kinds have.
-template <typename From> CopyRecord copy_of(const From & from, CopyKind kind) {
-    CopyRecord copy;
+template <typename From> DeviceCopyRecord copy_of(const From & from, CopyKind kind) {
+    DeviceCopyRecord copy;
     copy.kind        = static_cast<uint8_t>(kind);
     copy.size_bytes  = from.bytes;
     copy.begin_ns    = static_cast<int64_t>(from.start);
@@ -125,14 +125,14 @@ void RecordReader::read_kernel(const CUpti_Activity & record) {
 
 void RecordReader::read_copy(const CUpti_Activity & record) {
     const auto & from      = reinterpret_cast<const BaseCopy &>(record);
-    CopyRecord   copy      = copy_of(from, kind_of(from.copyKind));
+    DeviceCopyRecord   copy      = copy_of(from, kind_of(from.copyKind));
     copy.source_graph_node = SLMPROF_SOURCE_OF(SourceCopy);
     activity_.add(copy);
 }
 
 void RecordReader::read_peer_copy(const CUpti_Activity & record) {
     const auto & from = reinterpret_cast<const PeerCopy &>(record);
-    CopyRecord   copy = copy_of(from, CopyKind::peer_to_peer);
+    DeviceCopyRecord   copy = copy_of(from, CopyKind::peer_to_peer);
     copy.device       = from.srcDeviceId;
     copy.peer         = from.dstDeviceId;
     activity_.add(copy);
@@ -140,7 +140,7 @@ void RecordReader::read_peer_copy(const CUpti_Activity & record) {
 
 void RecordReader::read_fill(const CUpti_Activity & record) {
     const auto & from      = reinterpret_cast<const BaseFill &>(record);
-    CopyRecord   copy      = copy_of(from, CopyKind::fill);
+    DeviceCopyRecord   copy      = copy_of(from, CopyKind::fill);
     copy.source_graph_node = SLMPROF_SOURCE_OF(SourceFill);
     activity_.add(copy);
 }

@@ -5,6 +5,7 @@
 #include "engine/settings.h"
 #include "record/clock.h"
 
+#include <cstdlib>
 #include <stdexcept>
 
 namespace slmprof {
@@ -23,6 +24,9 @@ Engine::Turn::~Turn() {
 }
 
 Engine::Engine(const EngineSettings & settings) {
+    if (!settings.cuda_graphs) {
+        setenv("GGML_CUDA_DISABLE_GRAPHS", "1", 1);  // ggml has no other switch
+    }
     initialize_backends();
     tick_scale();
     (void) context_params(settings);  // what is wrong in it is said before a model is loaded

@@ -51,6 +51,9 @@ class Engine {
     Observation observe(const std::string & point) const { const Turn turn(*this); return look(point); }
     const std::vector<Observation> & observations() const { return observations_; }
 
+    // Why the kernels of a device are not recorded; empty where they are, or where there are none.
+    const std::string & tracing_problem() const { return stepper_->tracing_problem(); }
+
     // As Model, Context and Stepper have them.
     bool truncate(int32_t n_past) { const Turn turn(*this); return context_->truncate(n_past); }
     void fill(const std::vector<int32_t> & tokens) { const Turn turn(*this); context_->fill(tokens); }

@@ -31,6 +31,10 @@ struct EngineSettings {
     int32_t                  n_gpu_layers = 0;
     int32_t                  split_mode   = 1;  // of several devices: 0 one of them, 1 by layers, 2 by rows
     std::vector<float>       tensor_split;      // how much of the model each of them gets; empty: by their free memory
+    // Let ggml-cuda replay graphs that it has captured. The first engine of a process decides.
+    bool                     cuda_graphs = true;
+    // Where CUPTI may be, beside what the process has loaded and where the loader looks: files, or folders with it.
+    std::vector<std::string> cupti_folders;
     // Pairs of a regular expression over tensor names and a buffer type's name.
     std::vector<std::pair<std::string, std::string>> tensor_overrides;
     // Whose weights the model's file may hold.

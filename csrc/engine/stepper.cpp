@@ -17,6 +17,16 @@ constexpr uint64_t k_most_events    = 1 << 22;
 // Of one graph, with room to spare.
 constexpr uint64_t k_events_of_run = 1 << 13;
 
+// Nothing is collected while time is taken. What it costs to collect is told by the passes in which replays are
+// recorded whole, and those in which each kernel is.
+TraceLevel level_of(Pass pass) {
+    switch (pass) {
+        case Pass::op:    return TraceLevel::nodes;
+        case Pass::split: return TraceLevel::graphs;
+        default:          return TraceLevel::none;
+    }
+}
+
 uint64_t events_of(const ContextInfo & context, size_t n_tokens, Phase phase) {
     if (phase == Phase::decode) {
         return k_default_events;  // collected between the steps
@@ -32,7 +42,10 @@ uint64_t events_of(const ContextInfo & context, size_t n_tokens, Phase phase) {
 Stepper::Stepper(const EngineSettings & settings)
     : recorder_(settings.n_threads, settings.event_capacity == 0 ? k_default_events : settings.event_capacity,
                 settings.exact_clock),
-      grows_(settings.event_capacity == 0), observes_by_callback_(settings.observe_by_callback) {}
+      tracing_(trace_kernels(settings, recorder_.strings())), grows_(settings.event_capacity == 0),
+      observes_by_callback_(settings.observe_by_callback) {
+    recorder_.set_tracer(tracing_.tracer.get());
+}
 
 void Stepper::step(Context & context, const int32_t * tokens, int32_t n_tokens, const Steps & steps, int32_t index) {
     const bool    is_op   = slmprof_threads != nullptr;  // or a split pass
@@ -100,6 +113,9 @@ void Stepper::run(Context & context, const std::vector<int32_t> & tokens, const 
             }
         }
     } hooks{ nullptr };
+    if (tracing_.tracer) {
+        tracing_.tracer->trace(level_of(steps.pass));
+    }
     if (is_recorded) {
         if (grows_) {
             recorder_.reserve(events_of(context.info(), tokens.size(), steps.phase));
@@ -128,6 +144,9 @@ void Stepper::run(Context & context, const std::vector<int32_t> & tokens, const 
         throw;
     }
     collect();
+    if (tracing_.tracer && hooks.recorder == nullptr) {
+        tracing_.tracer->forget();
+    }
 }
 
 }  // namespace slmprof

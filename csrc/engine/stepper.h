@@ -2,6 +2,7 @@
 
 #pragma once
 
+#include "engine/kernel_tracing.h"
 #include "record/recorder.h"
 #include "record/records.h"
 
@@ -34,12 +35,15 @@ class Stepper {
     // Everything that was recorded since the last call.
     Recording take() { return recorder_.take(); }
 
+    const std::string & tracing_problem() const { return tracing_.problem; }
+
     std::vector<AddressRange> memory() const { return recorder_.memory(); }
 
   private:
     void step(Context & context, const int32_t * tokens, int32_t n_tokens, const Steps & steps, int32_t index);
 
-    Recorder recorder_;
+    Recorder      recorder_;
+    KernelTracing tracing_;  // goes first: it writes to the recorder's texts
     bool     grows_;  // the room for events
     bool     observes_by_callback_;
 };

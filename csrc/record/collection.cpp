@@ -3,6 +3,7 @@
 #include "record/recorder.h"
 
 #include <algorithm>
+#include <tuple>
 
 namespace slmprof {
 
@@ -22,7 +23,10 @@ void Recorder::collect(EventMode mode) {
         n_dropped += lane.n_dropped;
     }
     n_dropped += std::exchange(n_dropped_, 0);
+    const DeviceActivity traced  = collect_traced(mode);
+    const RunActivity *  next    = traced.runs.data();
     for (const RunRecord & run : runs_) {
+        const RunActivity * activity = run.traced >= 0 && !traced.runs.empty() ? next++ : nullptr;
         if (run.device < 0) {
             cpu_.read_run(n_cpu_runs++, of_cpu);
             events.lanes = of_cpu;
@@ -35,8 +39,10 @@ void Recorder::collect(EventMode mode) {
         run_begin_ticks.push_back(!knows ? lead.first->begin_ticks : run.device >= 0 ? run.begin_ticks : run.end_ticks);
         events.record = &run;
         events.end_ns = scale.to_ns(run.end_ticks);
-        collect_run(run, scale.to_ns(run_begin_ticks.back()), &run == &runs_.back() ? n_dropped : 0);
-        if (mode == EventMode::all) {
+        collect_run(run, scale.to_ns(run_begin_ticks.back()), activity, &run == &runs_.back() ? n_dropped : 0);
+        if (activity != nullptr) {
+            collect_kernels(run, *activity, mode);
+        } else if (mode == EventMode::all) {
             collect_events(events, routing);
         } else if (mode == EventMode::aggregate && !recording_.steps.set_apart[static_cast<size_t>(run.step)]) {
             reducer_.add(events, routing);
@@ -48,7 +54,77 @@ void Recorder::collect(EventMode mode) {
     discard();
 }
 
-void Recorder::collect_run(const RunRecord & run, int64_t begin_ns, int64_t n_dropped) {
+DeviceActivity Recorder::collect_traced(EventMode mode) {
+    if (tracer_ == nullptr) {
+        return {};
+    }
+    if (mode == EventMode::none) {
+        tracer_->forget();
+        return {};
+    }
+    const TickScale &    scale = tick_scale();
+    std::vector<HostRun> asked;
+    std::vector<int32_t> steps;
+    const auto           first_run = static_cast<int32_t>(recording_.runs.n_rows);
+    std::vector<int32_t> rows, first_nodes;
+    for (size_t i = 0; i < runs_.size(); i++) {
+        const RunRecord & run = runs_[i];
+        if (run.traced >= 0) {
+            asked.push_back({ run.traced, run.graph, scale.to_ns(run.begin_ticks), scale.to_ns(run.end_ticks), run.is_end_seen });
+            steps.push_back(run.step);
+            rows.push_back(first_run + static_cast<int32_t>(i));
+            first_nodes.push_back(run.first_node);
+        }
+    }
+    DeviceActivity made = tracer_->collect(asked, mode == EventMode::all);
+    if (asked.empty()) {
+        return made;
+    }
+    made.summary.step = steps.back();
+    recording_.traces.append(made.summary);
+    for (size_t i = 0; i < made.strays.n_rows; i++) {
+        recording_.stray_kernels.append({ steps.back(), made.strays.name[i], made.strays.calls[i], made.strays.total_ns[i] });
+    }
+    for (size_t i = 0; i < made.launches.n_rows; i++) {
+        LaunchColumns::Row row = made.launches.row(i);
+        const bool         is_known = row.run >= 0;
+        row.step = is_known ? steps[static_cast<size_t>(row.run)] : steps.back();
+        if (is_known) {
+            const size_t asked_row = static_cast<size_t>(row.run);
+            row.node += row.node >= 0 ? first_nodes[asked_row] : 0;
+            row.run = rows[asked_row];
+        }
+        recording_.launches.append(row);
+    }
+    return made;
+}
+
+void Recorder::collect_kernels(const RunRecord & run, const RunActivity & traced, EventMode mode) {
+    EventColumns::Row row;
+    row.run     = static_cast<int32_t>(recording_.runs.n_rows - 1);
+    row.lane    = run.lane;
+    row.convert = -1;
+    if (mode == EventMode::aggregate && recording_.steps.set_apart[static_cast<size_t>(run.step)]) {
+        return;
+    }
+    int64_t covered_ns = traced.begin_ns;
+    for (const NodeKernel & kernel : traced.kernels) {
+        if (mode == EventMode::all) {
+            row.node     = run.first_node + kernel.node;
+            row.n_fused  = kernel.n_fused;
+            row.path     = kernel.name;
+            row.begin_ns = kernel.begin_ns;
+            row.end_ns   = kernel.end_ns;
+            recording_.events.append(row);
+        } else {
+            // What two kernels share is the earlier one's.
+            reducer_.add_kernel(run, kernel, std::max<int64_t>(kernel.end_ns - std::max(kernel.begin_ns, covered_ns), 0));
+        }
+        covered_ns = std::max(covered_ns, kernel.end_ns);
+    }
+}
+
+void Recorder::collect_run(const RunRecord & run, int64_t begin_ns, const RunActivity * traced, int64_t n_dropped) {
     const TickScale & scale = tick_scale();
     RunColumns::Row   row;
     row.step      = run.step;
@@ -61,6 +137,13 @@ void Recorder::collect_run(const RunRecord & run, int64_t begin_ns, int64_t n_dr
     row.end_ns    = scale.to_ns(run.end_ticks);
     row.is_end_seen = run.is_end_seen;
     row.empty_ns    = scale.duration_ns(run.empty_ticks);
+    if (traced != nullptr) {
+        row.begin_ns    = traced->begin_ns;
+        row.end_ns      = traced->end_ns;
+        row.is_end_seen = 1;  // by its kernels
+        std::tie(row.gap_copy_ns, row.gap_host_ns, row.gap_launch_ns, row.gap_device_ns, row.gap_unknown_ns) =
+            std::tuple_cat(traced->gap_ns);
+    }
     recording_.runs.append(row);
 }
 

@@ -20,6 +20,8 @@
 #define SLMPROF_VALUES(type, name, n)   std::array<type, n> name{};
 #define SLMPROF_APPEND(type, name)      name.push_back(row.name);
 #define SLMPROF_APPENDS(type, name, n)  for (size_t i = 0; i < n; i++) { name[i].push_back(row.name[i]); }
+#define SLMPROF_FETCH(type, name)       row.name = name[i];
+#define SLMPROF_FETCHES(type, name, n)  for (size_t j = 0; j < n; j++) { row.name[j] = name[j][i]; }
 #define SLMPROF_VISIT(type, name)       visitor(#name, name);
 #define SLMPROF_VISITS(type, name, n)   for (size_t i = 0; i < n; i++) { visitor(#name + std::to_string(i), name[i]); }
 
@@ -34,6 +36,11 @@
         void append(const Row & row) {                                                         \
             LIST(SLMPROF_APPEND, SLMPROF_APPENDS)                                              \
             n_rows++;                                                                          \
+        }                                                                                      \
+        Row row(size_t i) const {                                                              \
+            Row row;                                                                           \
+            LIST(SLMPROF_FETCH, SLMPROF_FETCHES)                                               \
+            return row;                                                                        \
         }                                                                                      \
         template <typename Visitor> void visit(const Visitor & visitor) {                      \
             LIST(SLMPROF_VISIT, SLMPROF_VISITS)                                                \

@@ -47,10 +47,11 @@ int32_t DeviceLanes::find(ggml_backend_t backend, int32_t n_lanes_before, LaneCo
     // A remote device answers what it is asked for only: to be synchronized with it is to have told it everything.
     lane.tells_end = !is_of_backend(device, "RPC");
     lane.tells_ops = is_of_backend(device, "BLAS");
+    lane.is_traced = tracer_ != nullptr && tracer_->traces(device);
     lane.pending   = -1;
     lane.events.reserve(capacity_);
     LaneColumns::Row row;
-    row.kind   = strings.intern(lane.tells_ops ? "accelerator" : "device");
+    row.kind   = strings.intern(lane.is_traced ? "gpu" : lane.tells_ops ? "accelerator" : "device");
     row.device = lane.name;
     row.clock  = static_cast<uint8_t>(LaneClock::host);
     lanes.append(row);
@@ -68,7 +69,7 @@ DeviceLane * DeviceLanes::find_known(ggml_backend_dev_t device) {
 }
 
 bool DeviceLanes::has_opaque() const {
-    return std::any_of(lanes_.begin(), lanes_.end(), [](const DeviceLane & lane) { return !lane.tells_ops; });
+    return std::any_of(lanes_.begin(), lanes_.end(), [](const DeviceLane & lane) { return lane.is_opaque(); });
 }
 
 void DeviceLanes::begin_step() {

@@ -2,6 +2,7 @@
 
 #pragma once
 
+#include "record/kernel_tracer.h"
 #include "record/places.h"
 #include "record/records.h"
 
@@ -21,6 +22,7 @@ struct DeviceLane {
     bool               is_async;     // it goes on while this process does, which then asks for its end
     bool               tells_end;    // to be synchronized with is to have run everything
     bool               tells_ops;    // hooks in its backend tell of each op
+    bool               is_traced;    // a tracer tells of its kernels
     int64_t            pending = -1; // the run whose end is not known yet
     bool               is_read = false;  // a result is on its way behind that run
     uint64_t           op_begin_ticks = 0;
@@ -28,12 +30,18 @@ struct DeviceLane {
     size_t               n_events_at_step = 0, largest_step = 0;
     int64_t              n_dropped = 0;
 
+    // Whether nothing tells of its ops, so that op passes run them one by one.
+    bool is_opaque() const { return !tells_ops && !is_traced; }
+
     // Where there is no more room, the event is counted.
     void append(uint64_t begin_ticks, uint64_t end_ticks, int node, uint32_t path);
 };
 
 class DeviceLanes {
   public:
+    // Who traces some of them, if anybody does.
+    void set_tracer(const KernelTracer * tracer) { tracer_ = tracer; }
+
     // Room for so many events on each between two calls of `clear`. Only while nothing is recorded.
     void reserve(size_t capacity);
 
@@ -62,6 +70,7 @@ class DeviceLanes {
 
   private:
     std::vector<DeviceLane> lanes_;
+    const KernelTracer *    tracer_   = nullptr;
     size_t                  capacity_ = 0;
 };
 

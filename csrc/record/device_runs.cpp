@@ -102,17 +102,19 @@ ggml_status Recorder::compute_split(ggml_backend_t backend, ggml_cgraph * graph)
     lose_pending(lane);
     device_now_        = number;
     ggml_status status = GGML_STATUS_SUCCESS;
-    if (one_by_one_ && !lane.tells_ops) {
+    if (one_by_one_ && lane.is_opaque()) {
         status = compute_one_by_one(lane, backend, graph, run);
     } else {
         status                = ggml_backend_graph_compute_async(backend, graph);
         const uint64_t now    = read_ticks();
-        run.begin_ticks       = lane.is_async ? now : begin;
+        // What is traced tells itself how long it waited for its first kernel.
+        run.begin_ticks       = lane.is_async && !lane.is_traced ? now : begin;
         run.end_ticks         = now;
         lane.is_read          = false;
         lane.pending          = lane.is_async ? static_cast<int64_t>(runs_.size()) - 1 : -1;
     }
     device_now_  = -1;
+    run.traced   = lane.is_traced ? tracer_->last_run() : -1;
     run.n_events = lane.events.size() - run.first_event;
     mark(std::max(run.begin_ticks, run.end_ticks), SLMPROF_SEGMENT_OUTPUTS, -1);
     return status;
@@ -163,7 +165,7 @@ void Recorder::time_empty_graphs() {
         const auto         first = runs_.begin() + static_cast<std::ptrdiff_t>(n_runs_at_step_);
         const auto         there = std::find_if(schedule_.splits().begin(), schedule_.splits().end(),
                                                 [&](const ScheduledSplit & split) { return split.device == lane.device; });
-        if (lane.tells_ops || there == schedule_.splits().end() || std::none_of(first, runs_.end(), runs_there)) {
+        if (!lane.is_opaque() || there == schedule_.splits().end() || std::none_of(first, runs_.end(), runs_there)) {
             continue;
         }
         const uint64_t ticks = time_empty_graph(lane, there->backend, there->graph);

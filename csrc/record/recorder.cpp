@@ -23,6 +23,7 @@ void list_types(TypeColumns & types, StringTable & strings) {
             row.block_size   = static_cast<int32_t>(ggml_blck_size(type));
             row.type_size    = static_cast<int32_t>(ggml_type_size(type));
             row.is_quantized = ggml_is_quantized(type);
+            row.number       = i;
             types.append(row);
         }
     }
@@ -33,6 +34,7 @@ void list_types(TypeColumns & types, StringTable & strings) {
         row.block_size   = static_cast<int32_t>(type.block_size);
         row.type_size    = static_cast<int32_t>(type.type_size);
         row.is_quantized = 1;
+        row.number       = -1;
         types.append(row);
     }
 }
@@ -121,7 +123,7 @@ void Recorder::add_step(StepColumns::Row step) {
 }
 
 bool Recorder::is_nearly_full() const {
-    return cpu_.is_nearly_full() || devices_.is_nearly_full() || marks_.size() + 2 * largest_marks_ + 64 > k_marks_capacity ||
+    return cpu_.is_nearly_full() || devices_.is_nearly_full() || (tracer_ != nullptr && tracer_->is_nearly_full()) || marks_.size() + 2 * largest_marks_ + 64 > k_marks_capacity ||
            std::max(runs_.size(), copies_.size()) + largest_marks_ + 64 > k_runs_capacity;
 }
 

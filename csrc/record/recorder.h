@@ -7,6 +7,7 @@
 #include "record/disturbance.h"
 #include "record/graph.h"
 #include "record/hooks.h"
+#include "record/kernel_tracer.h"
 #include "record/reduction.h"
 
 #include <utility>
@@ -25,6 +26,15 @@ class Recorder {
 
     // Makes room for at least `capacity` events on each thread. Only while nothing is recorded.
     void reserve(size_t capacity);
+
+    // Who tells of the kernels of devices; null while nobody does. It must outlive this. Only while nothing is recorded.
+    void set_tracer(KernelTracer * tracer) {
+        tracer_ = tracer;
+        devices_.set_tracer(tracer);
+    }
+
+    // The texts that columns refer to.
+    StringTable & strings() { return strings_; }
 
     // Hooks on and off. A device that tells nothing of its ops runs them one by one, or its splits as it would
     // unobserved. Throws std::logic_error while another recorder is active.
@@ -88,8 +98,10 @@ class Recorder {
     void lose_pending(DeviceLane & lane);
     ggml_status compute_one_by_one(DeviceLane & lane, ggml_backend_t backend, ggml_cgraph * graph, RunRecord & run);
     int32_t name_of(ggml_backend_t backend);
-    void collect_run(const RunRecord & run, int64_t begin_ns, int64_t n_dropped);
+    void collect_run(const RunRecord & run, int64_t begin_ns, const RunActivity * traced, int64_t n_dropped);
     void collect_events(const RunEvents & run, RoutingCursor & routing);
+    DeviceActivity collect_traced(EventMode mode);
+    void collect_kernels(const RunRecord & run, const RunActivity & traced, EventMode mode);
     void collect_copies();
     void collect_masks(int32_t first_row);
     void collect_segments(const std::vector<uint64_t> & run_begin_ticks);
@@ -101,6 +113,7 @@ class Recorder {
     Recording                recording_;
     CpuLanes                 cpu_;
     DeviceLanes              devices_;
+    KernelTracer *           tracer_ = nullptr;
     Schedule                 schedule_;
     StepLimit                limit_;
     int32_t                  cpu_lane_;    // the first of them in the table of lanes

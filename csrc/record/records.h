@@ -64,6 +64,7 @@ struct RunRecord {
     int32_t  device       = -1; // of DeviceLanes; -1 where the CPU ran it
     size_t   first_event  = 0;  // of the device's, as is the next one
     size_t   n_events     = 0;
+    int32_t  traced       = -1; // the tracer's number of it, where one traces the device
     bool     is_end_seen  = true;
     uint64_t empty_ticks  = 0;  // what an empty graph takes on a device that runs ops one by one
 };
@@ -124,7 +125,9 @@ SLMPROF_TABLE(LaneColumns, SLMPROF_LANE_COLUMNS)
     COLUMN(int32_t, lane) COLUMN(int32_t, n_threads) \
     COLUMN(int64_t, n_dropped)                       \
     COLUMN(int64_t, begin_ns) COLUMN(int64_t, end_ns) \
-    COLUMN(uint8_t, is_end_seen) COLUMN(int64_t, empty_ns)
+    COLUMN(uint8_t, is_end_seen) COLUMN(int64_t, empty_ns) \
+    COLUMN(int64_t, gap_copy_ns) COLUMN(int64_t, gap_host_ns) COLUMN(int64_t, gap_launch_ns) \
+    COLUMN(int64_t, gap_device_ns) COLUMN(int64_t, gap_unknown_ns)
 SLMPROF_TABLE(RunColumns, SLMPROF_RUN_COLUMNS)
 
 #define SLMPROF_COPY_COLUMNS(COLUMN, COLUMNS)         \
@@ -142,6 +145,34 @@ SLMPROF_TABLE(CopyColumns, SLMPROF_COPY_COLUMNS)
     COLUMN(int32_t, convert) COLUMN(int64_t, convert_ns) COLUMN(int64_t, resume_ns) \
     COLUMN(int32_t, n_experts)
 SLMPROF_TABLE(EventColumns, SLMPROF_EVENT_COLUMNS)
+
+// What a traced device ran, and how it was joined to ggml's nodes (cuda/activity.h, cuda/joiner.h).
+#define SLMPROF_LAUNCH_COLUMNS(COLUMN, COLUMNS)                                          \
+    COLUMN(int32_t, step) COLUMN(int32_t, run) COLUMN(int32_t, node)                     \
+    COLUMN(uint16_t, n_fused) COLUMN(uint8_t, way) COLUMN(int32_t, name)                 \
+    COLUMN(int64_t, begin_ns) COLUMN(int64_t, end_ns)                                    \
+    COLUMN(uint32_t, device) COLUMN(uint32_t, stream)                                    \
+    COLUMNS(int32_t, grid, 3) COLUMNS(int32_t, block, 3) COLUMN(int32_t, registers)      \
+    COLUMN(int32_t, static_shared_bytes) COLUMN(int32_t, dynamic_shared_bytes)           \
+    COLUMN(uint32_t, correlation) COLUMN(uint32_t, cuda_graph)                           \
+    COLUMN(uint64_t, cuda_node) COLUMN(uint64_t, source_cuda_node)
+SLMPROF_TABLE(LaunchColumns, SLMPROF_LAUNCH_COLUMNS)
+
+#define SLMPROF_STRAY_COLUMNS(COLUMN, COLUMNS)                  \
+    COLUMN(int32_t, step) COLUMN(int32_t, name)                 \
+    COLUMN(int64_t, calls) COLUMN(int64_t, total_ns)
+SLMPROF_TABLE(StrayColumns, SLMPROF_STRAY_COLUMNS)
+
+// One row for each time that a traced device's records were collected.
+#define SLMPROF_TRACE_COLUMNS(COLUMN, COLUMNS)                                           \
+    COLUMN(int32_t, step) COLUMN(int64_t, kernel_ns) COLUMN(int64_t, joined_ns)          \
+    COLUMN(int64_t, n_stray) COLUMN(int64_t, n_launched) COLUMN(int64_t, n_by_source)    \
+    COLUMN(int64_t, n_by_node) COLUMN(int64_t, n_by_clone) COLUMN(int64_t, n_by_local)   \
+    COLUMN(int64_t, n_by_order) COLUMN(int64_t, n_ordered) COLUMN(int64_t, n_misplaced)  \
+    COLUMN(int64_t, n_misnamed) COLUMN(int64_t, n_unordered_replays)                     \
+    COLUMN(int64_t, n_dropped) COLUMN(int64_t, n_untimed) COLUMN(int64_t, n_reversed)    \
+    COLUMN(int64_t, n_broken) COLUMN(int64_t, clock_error_ns)
+SLMPROF_TABLE(TraceColumns, SLMPROF_TRACE_COLUMNS)
 
 #define SLMPROF_STAT_COLUMNS(COLUMN, COLUMNS)                                                     \
     COLUMN(uint8_t, phase) COLUMN(int32_t, depth)                                                 \
@@ -189,7 +220,7 @@ SLMPROF_TABLE(TensorColumns, SLMPROF_TENSOR_COLUMNS)
 
 #define SLMPROF_TYPE_COLUMNS(COLUMN, COLUMNS)                                    \
     COLUMN(int32_t, name) COLUMN(int32_t, block_size) COLUMN(int32_t, type_size) \
-    COLUMN(uint8_t, is_quantized)
+    COLUMN(uint8_t, is_quantized) COLUMN(int32_t, number)
 SLMPROF_TABLE(TypeColumns, SLMPROF_TYPE_COLUMNS)
 
 // What is handed over at once: all that was recorded since the last time. Lanes, graphs, their splits and
@@ -198,6 +229,8 @@ SLMPROF_TABLE(TypeColumns, SLMPROF_TYPE_COLUMNS)
     TABLE(StepColumns, steps) TABLE(SegmentColumns, segments)                        \
     TABLE(LaneColumns, lanes) TABLE(RunColumns, runs) TABLE(CopyColumns, copies)     \
     TABLE(EventColumns, events) TABLE(StatColumns, stats) TABLE(MaskColumns, masks)  \
+    TABLE(LaunchColumns, launches) TABLE(StrayColumns, stray_kernels)                 \
+    TABLE(TraceColumns, traces)                                                      \
     TABLE(GraphColumns, graphs) TABLE(SplitColumns, splits)                          \
     TABLE(TensorColumns, tensors) TABLE(TypeColumns, types)
 #define SLMPROF_MEMBER(Table, name)      Table name;

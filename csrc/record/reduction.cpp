@@ -87,6 +87,13 @@ void Reducer::reduce(const RunEvents & run, bool has_lead, int32_t n_experts) {
     }
 }
 
+void Reducer::add_kernel(const RunRecord & run, const NodeKernel & kernel, int64_t span_ns) {
+    const int64_t duration_ns = kernel.end_ns - kernel.begin_ns;
+    add_row({ static_cast<uint8_t>(run.phase), 0, kernel.n_fused, run.depth, run.graph, run.lane, run.first_node + kernel.node,
+              kernel.name },
+            { span_ns, duration_ns, duration_ns, 0, 1 }, 0);
+}
+
 void Reducer::add_row(const Key & key, const Times & times, int32_t n_experts) {
     const auto [entry, is_new] = rows_.try_emplace(key, stats_.n_rows);
     if (is_new) {

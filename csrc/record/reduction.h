@@ -4,6 +4,7 @@
 #pragma once
 
 #include "record/clock.h"
+#include "record/kernel_tracer.h"
 #include "record/path_names.h"
 #include "record/records.h"
 
@@ -52,6 +53,9 @@ class Reducer {
     Reducer(PathTexts & texts, const TickScale & scale) : texts_(texts), scale_(scale) {}
 
     void add(const RunEvents & run, RoutingCursor & routing);
+
+    // A kernel of a traced device, which has `span_ns` for itself.
+    void add_kernel(const RunRecord & run, const NodeKernel & kernel, int64_t span_ns);
 
     // The rows since the last call.
     StatColumns take();

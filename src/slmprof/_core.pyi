@@ -160,6 +160,10 @@ class Harvest(TypedDict):
     events: dict[str, NDArray[Any]]
     stats: dict[str, NDArray[Any]]
     masks: dict[str, NDArray[Any]]
+    # Of devices whose kernels are recorded.
+    launches: dict[str, NDArray[Any]]
+    stray_kernels: dict[str, NDArray[Any]]
+    traces: dict[str, NDArray[Any]]
     graphs: dict[str, NDArray[Any]]
     tensors: dict[str, NDArray[Any]]
     types: dict[str, NDArray[Any]]
@@ -188,6 +192,8 @@ class EngineSettings:
     swa_full: bool
     use_mmap: bool
     use_repack: bool
+    cuda_graphs: bool  # whether ggml replays them; the first engine of a process decides
+    cupti_folders: list[str]  # where CUPTI may be: files, or folders with it
     # Beside the CPU, by ggml's names, or rpc:HOST:PORT; an unknown one is a ValueError.
     devices: list[str]
     n_gpu_layers: int  # that may lie there; -1: all
@@ -205,6 +211,9 @@ class Engine:
     def __init__(self, settings: EngineSettings) -> None: ...
     @property
     def n_past(self) -> int: ...
+    # Why the kernels of a device are not recorded; empty where they are, or where there are none.
+    @property
+    def tracing_problem(self) -> str: ...
     def model_info(self) -> ModelInfo: ...
     def context_info(self) -> ContextInfo: ...
     def buffers(self) -> list[BufferRecord]: ...

@@ -25,6 +25,7 @@ from slmprof.profiles.tables import (
     EventTable,
     GraphTable,
     LaneTable,
+    LaunchTable,
     MaskTable,
     PlaceTable,
     RunTable,
@@ -32,8 +33,10 @@ from slmprof.profiles.tables import (
     SplitTable,
     StatTable,
     StepTable,
+    StrayKernelTable,
     Table,
     TensorTable,
+    TraceTable,
     TypeTable,
 )
 from slmprof.profiles.vocabulary import PASS_OP, PASS_TIMING, PASS_WARMUP, SEGMENTS
@@ -120,6 +123,9 @@ class Builder:
         self.events = Rows(EventTable)
         self.stats = Rows(StatTable)
         self.masks = Rows(MaskTable)
+        self.launches = Rows(LaunchTable)
+        self.stray_kernels = Rows(StrayKernelTable)
+        self.traces = Rows(TraceTable)
         self.graphs = Rows(GraphTable)
         self.splits = Rows(SplitTable)
         self.tensors = Rows(TensorTable)
@@ -301,6 +307,9 @@ class Builder:
             events=self.events.build(),
             stats=self.stats.build(),
             masks=self.masks.build(),
+            launches=self.launches.build(),
+            stray_kernels=self.stray_kernels.build(),
+            traces=self.traces.build(),
             graphs=self.graphs.build(),
             splits=self.splits.build(),
             tensors=self.tensors.build(),

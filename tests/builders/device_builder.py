@@ -24,6 +24,8 @@ DEVICE_OPS = [row for row in EXECUTED if row[0] >= FIRST_NODE]
 class DeviceBuilder(Builder):
     """Builds that profile."""
 
+    name, kind = DEVICE, "device"
+
     def repeat(self, repeat: int) -> None:
         super().repeat(repeat)
         self.recorded_step(PASS_SPLIT, PREFILL, repeat, 0, 0)
@@ -37,9 +39,8 @@ class DeviceBuilder(Builder):
         share = 2 if phase == PREFILL else 1
         is_op = pass_ == PASS_OP
         spans = {node: span * share * MS // 2 for node, _, _, span in EXECUTED}
-        empty = EMPTY_NS if is_op else 0
         on_cpu = sum(spans[node] for node, *_ in CPU_OPS)
-        on_device = sum(spans[node] + empty for node, *_ in DEVICE_OPS)
+        on_device = self.device_ns(spans, is_op)
         duration = sum(HOST_MS.values()) * MS + on_cpu + COPY_NS + on_device + TOLD_NS
         begin = self.now
         step = self.step(phase, pass_, repeat, index, duration)
@@ -58,26 +59,36 @@ class DeviceBuilder(Builder):
         self.segments.add(step=step, kind=SEGMENTS.index("copies"), begin_ns=copied, end_ns=at)
         self.copies.add(
             step=step, split=2 * graph + 1, tensor=self.text("Qcur-0"), source=self.text("CPU"),
-            target=self.text(DEVICE), size_bytes=1024, begin_ns=copied, end_ns=at,
+            target=self.text(self.name), size_bytes=1024, begin_ns=copied, end_ns=at,
         )  # fmt: skip
         told, at = at, at + on_device
-        run = self.run(step, graph, 1, told, at, lane=2, empty_ns=empty)
-        start = told
-        for node, *_ in DEVICE_OPS if is_op else ():
-            self.event(run, node, 2, start, start + spans[node] + empty)
-            start += spans[node] + empty
+        self.run_on_device(step, graph, told, spans, is_op)
         self.segments.add(
             step=step, kind=SEGMENTS.index("outputs"), begin_ns=told,
             end_ns=at + HOST_MS["outputs"] * MS,
         )  # fmt: skip
 
+    def device_ns(self, spans: dict[int, int], is_op: bool) -> int:
+        """How long the device takes for its split."""
+        return sum(spans[node] + (EMPTY_NS if is_op else 0) for node, *_ in DEVICE_OPS)
+
+    def run_on_device(
+        self, step: int, graph: int, told: int, spans: dict[int, int], is_op: bool
+    ) -> None:
+        empty = EMPTY_NS if is_op else 0
+        end = told + self.device_ns(spans, is_op)
+        run = self.run(step, graph, 1, told, end, lane=2, empty_ns=empty)
+        for node, *_ in DEVICE_OPS if is_op else ():
+            self.event(run, node, 2, told, told + spans[node] + empty)
+            told += spans[node] + empty
+
     def run(
         self, step: int, graph: int, split: int, begin: int, end: int, *, lane: int = 0,
-        n_threads: int = 1, empty_ns: int = 0,
+        n_threads: int = 1, **more: int,
     ) -> int:  # fmt: skip
         return self.runs.add(
             step=step, graph=graph, split=2 * graph + split, lane=lane, n_threads=n_threads,
-            begin_ns=begin, end_ns=end, empty_ns=empty_ns,
+            begin_ns=begin, end_ns=end, **more,
         )  # fmt: skip
 
     def event(
@@ -90,13 +101,13 @@ class DeviceBuilder(Builder):
 
     def device(self) -> None:
         super().device()
-        self.lanes.add(kind=self.text("device"), device=self.text(DEVICE))
+        self.lanes.add(kind=self.text(self.kind), device=self.text(self.name))
 
     def whole_graphs(self) -> None:
         """Each graph in two splits."""
         for number, graph in enumerate(self.graphs.rows):
             graph["backend"] = -1
-            for device, first, n in (("CPU", 0, FIRST_NODE), (DEVICE, FIRST_NODE, 2)):
+            for device, first, n in (("CPU", 0, FIRST_NODE), (self.name, FIRST_NODE, 2)):
                 self.splits.add(graph=number, device=self.text(device), first_node=first, n_nodes=n)
 
 

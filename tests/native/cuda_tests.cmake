@@ -9,6 +9,7 @@ set(_csrc ${CMAKE_CURRENT_LIST_DIR}/../../csrc)
 set(_cuda_sources
   ${_csrc}/cuda/activity_buffers.cpp
   ${_csrc}/cuda/clock_alignment.cpp
+  ${_csrc}/cuda/device_activity.cpp
   ${_csrc}/cuda/device_observer.cpp
   ${_csrc}/cuda/cupti_library.cpp
   ${_csrc}/cuda/device_timeline.cpp
@@ -19,6 +20,7 @@ set(_cuda_sources
   ${CMAKE_CURRENT_LIST_DIR}/cuda_script.cpp
   ${CMAKE_CURRENT_LIST_DIR}/test_cuda_buffers.cpp
   ${CMAKE_CURRENT_LIST_DIR}/test_cuda_clock_alignment.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/test_cuda_device_activity.cpp
   ${CMAKE_CURRENT_LIST_DIR}/test_cuda_device_timeline.cpp
   ${CMAKE_CURRENT_LIST_DIR}/test_cuda_graph_nodes.cpp
   ${CMAKE_CURRENT_LIST_DIR}/test_cuda_join_faults.cpp

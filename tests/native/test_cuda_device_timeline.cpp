@@ -25,8 +25,8 @@ KernelRecord kernel(int64_t begin_ns, int64_t end_ns, uint32_t correlation = 0, 
     return made;
 }
 
-CopyRecord copy(int64_t begin_ns, int64_t end_ns, uint32_t stream = 7, uint32_t device = 0) {
-    CopyRecord made;
+DeviceCopyRecord copy(int64_t begin_ns, int64_t end_ns, uint32_t stream = 7, uint32_t device = 0) {
+    DeviceCopyRecord made;
     made.begin_ns = begin_ns;
     made.end_ns   = end_ns;
     made.stream   = stream;

@@ -220,7 +220,7 @@ TEST_CASE("copies and fills are joined in the same ways") {
     script.nodes.add_node(node_id(k_captured, 0), NodeKind::fill);
     script.nodes.end_issue(0);
     script.nodes.add_exec(k_exec, k_captured);
-    CopyRecord fill;
+    DeviceCopyRecord fill;
     fill.kind        = static_cast<uint8_t>(CopyKind::fill);
     fill.begin_ns    = 100;
     fill.end_ns      = 110;
@@ -228,7 +228,7 @@ TEST_CASE("copies and fills are joined in the same ways") {
     fill.graph       = k_exec;
     fill.graph_node  = node_id(k_exec, 0);
     script.activity.add(fill);
-    CopyRecord copy  = fill;
+    DeviceCopyRecord copy  = fill;
     copy.graph       = 0;
     copy.graph_node  = 0;
     copy.correlation = script.call(script.issues.begin(5));

@@ -129,7 +129,7 @@ TEST_CASE("copies, copies between devices, and fills") {
     records.add(fill);
     Read read;
     read.from(fake, records);
-    const std::vector<CopyRecord> & got = read.activity.copies;
+    const std::vector<DeviceCopyRecord> & got = read.activity.copies;
     REQUIRE(got.size() == 3);
     CHECK(got[0].kind == static_cast<uint8_t>(CopyKind::device_to_host));
     CHECK(got[0].size_bytes == 4096);

@@ -84,6 +84,39 @@ struct Fixture {
     }
 };
 
+// Tells of two kernels of the only run, with a gap of 10 before each, and of one that belongs to no op.
+struct Tracer : KernelTracer {
+    std::vector<HostRun> asked;
+    bool                 keeps_kernels = false;
+    int                  n_forgotten   = 0;
+
+    bool    traces(ggml_backend_device * device) const override { return std::string(ggml_backend_dev_name(device)) == "FAKE0"; }
+    void    trace(TraceLevel) override {}
+    int32_t last_run() const override { return 41; }
+    bool    is_nearly_full() const override { return false; }
+    void    forget() override { n_forgotten++; }
+
+    DeviceActivity collect(const std::vector<HostRun> & runs, bool keeps) override {
+        asked         = runs;
+        keeps_kernels = keeps;
+        DeviceActivity made;
+        for (const HostRun & run : runs) {
+            const int64_t at = run.begin_ns;
+            // The second one begins while the first one runs.
+            made.runs.push_back({ at, at + 60, { 0, 10, 10, 0, 0 }, { { 0, 0, 0, at + 10, at + 40 }, { 0, 0, 1, at + 30, at + 50 } } });
+            LaunchColumns::Row launch;
+            launch.run  = 0;
+            launch.node = 0;
+            made.launches.append(launch);
+            launch.run = launch.node = -1;
+            made.launches.append(launch);
+            made.strays.append({ 0, 2, 1, 7 });
+            made.summary.n_stray = 1;
+        }
+        return made;
+    }
+};
+
 std::string text(const Recording & recording, int32_t number) {
     return recording.strings[static_cast<size_t>(number)];
 }
@@ -108,6 +141,62 @@ TEST_CASE_FIXTURE(Fixture, "a split runs from when its device has been told unti
     CHECK(text(recording, recording.splits.device[0]) == "FAKE0");
     CHECK(text(recording, recording.graphs.backend[0]) == "FAKE0");
     CHECK(recording.events.n_rows == 0);
+}
+
+TEST_CASE_FIXTURE(Fixture, "a traced device runs its split as it is, and its kernels are events") {
+    Device device("FAKE");
+    Tracer tracer;
+    recorder.set_tracer(&tracer);
+    for (const EventMode mode : { EventMode::all, EventMode::aggregate, EventMode::none }) {
+        begin(device, true);
+        device.n_nodes.clear();
+        slmprof_compute_split(&device.backend, graph.get());
+        CHECK(device.n_nodes.size() == 1);
+        fake_ticks = 120;
+        ggml_backend_synchronize(&device.backend);
+        const Recording recording = end(200, mode);
+        REQUIRE(recording.runs.n_rows == 1);
+        if (mode == EventMode::none) {
+            CHECK(tracer.n_forgotten == 1);
+            CHECK(recording.traces.n_rows == 0);
+            continue;
+        }
+        REQUIRE(tracer.asked.size() == 1);
+        CHECK(tracer.asked[0].number == 41);
+        CHECK(tracer.asked[0].begin_ns == 100);  // when it was told
+        CHECK(tracer.asked[0].end_ns == 150);
+        CHECK(recording.runs.begin_ns == Times{ 100 });
+        CHECK(recording.runs.end_ns == Times{ 160 });
+        CHECK(recording.runs.gap_host_ns == Times{ 10 });
+        CHECK(recording.runs.gap_launch_ns == Times{ 10 });
+        CHECK(recording.traces.n_stray == Times{ 1 });
+        CHECK(recording.stray_kernels.total_ns == Times{ 7 });
+        CHECK(tracer.keeps_kernels == (mode == EventMode::all));
+        CHECK(recording.launches.run == std::vector<int32_t>{ 0, -1 });
+        if (mode == EventMode::all) {
+            CHECK(text(recording, recording.lanes.kind[2]) == "gpu");
+            CHECK(recording.events.begin_ns == Times{ 110, 130 });
+            CHECK(recording.events.end_ns == Times{ 140, 150 });
+            CHECK(recording.stats.n_rows == 0);
+        } else {
+            CHECK(recording.events.n_rows == 0);
+            CHECK(recording.stats.span_sum_ns == Times{ 30, 10 });  // what both have is the first one's
+            CHECK(recording.stats.compute_sum_ns == std::vector<double>{ 30, 20 });
+        }
+    }
+}
+
+TEST_CASE_FIXTURE(Fixture, "a traced run that was abandoned is asked for by nobody") {
+    Device device("FAKE");
+    Tracer tracer;
+    recorder.set_tracer(&tracer);
+    begin(device, true);
+    slmprof_compute_split(&device.backend, graph.get());
+    recorder.abandon_step();
+    recorder.stop();
+    recorder.collect(EventMode::all);
+    CHECK(tracer.asked.empty());
+    CHECK(recorder.take().traces.n_rows == 0);
 }
 
 TEST_CASE_FIXTURE(Fixture, "to be synchronized with a remote device is not to know that it is done") {

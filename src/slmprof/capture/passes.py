@@ -14,6 +14,7 @@ import numpy as np
 from ..children.protocol import OnProgress, Progress
 from ..profiles.records.meta import Warmup
 from ..profiles.vocabulary import (
+    GPU,
     OPAQUE_DEVICE,
     PASS_OP,
     PASS_SPLIT,
@@ -156,8 +157,10 @@ class Passes:
         for depth in self.depths:
             self._pass(PASS_OP, 0, depth, depth == self.depths[-1])
         chunk = session.take()
-        if any(chunk["strings"][kind] == OPAQUE_DEVICE for kind in chunk["lanes"]["kind"]):
-            # A device that tells nothing of its ops runs them one by one in an op pass.
+        kinds = {chunk["strings"][kind] for kind in chunk["lanes"]["kind"]}
+        if kinds & {OPAQUE_DEVICE, GPU}:
+            # A device that tells nothing of its ops runs them one by one in an op pass; where
+            # kernels are recorded, a split pass tells what it costs to record graphs alone.
             self.kinds = (PASS_TIMING, PASS_SPLIT, PASS_OP)
         self._choose_events(len(chunk["events"]["run"]) + len(chunk["stats"]["calls"]))
         kept = [chunk["steps"]]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ..analysis.memory.resident import Graph, Steps, expect_resident, placed
 from ..children.memory import process_bytes
 from ..children.native_errors import guarded
+from ..machine.cupti import cupti_folders
 from ..profiles.records.resident import PROCESS
 from ..quantization.open_model import OpenModel
 from ..settings.capture import CaptureConfig
@@ -26,6 +27,8 @@ def native_settings(model: OpenModel, config: CaptureConfig) -> _core.EngineSett
     settings = _core.EngineSettings()
     settings.path, settings.scheme = str(model.path), model.kernels
     config.fill(settings)
+    if native_devices(config.device):
+        settings.cupti_folders = cupti_folders()
     return settings
 
 

@@ -302,6 +302,13 @@ class Session:
         meta = describe_run(model, config, run, self.config.n_threads, self.ceilings)
         for monitor in self._monitors:
             meta = monitor.describe(meta)
+        if self.engine.tracing_problem:
+            meta = meta.with_warnings(
+                [
+                    f"kernels are not recorded: {self.engine.tracing_problem}; the GPU's ops ran "
+                    "one by one instead"
+                ]
+            )
         return meta
 
     def used_config(self) -> ResolvedConfig:

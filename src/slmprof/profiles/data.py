@@ -25,6 +25,9 @@ class ProfileData:
     events: tables.EventTable
     stats: tables.StatTable
     masks: tables.MaskTable
+    launches: tables.LaunchTable
+    stray_kernels: tables.StrayKernelTable
+    traces: tables.TraceTable
     graphs: tables.GraphTable
     splits: tables.SplitTable
     tensors: tables.TensorTable

@@ -51,5 +51,7 @@ def renumbered(table: TableT, texts: Int32, rows: Mapping[str, int | Int32]) -> 
             changed[name] = texts[values]
         elif column.row_of in rows:
             moved = rows[column.row_of]
-            changed[name] = values + np.int32(moved) if isinstance(moved, int) else moved[values]
+            there = values + np.int32(moved) if isinstance(moved, int) else moved[values]
+            # A row that is none stays none.
+            changed[name] = np.where(values < 0, values, there).astype(np.int32)
     return table.replace(**changed)

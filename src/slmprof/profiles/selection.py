@@ -4,7 +4,7 @@ repeat."""
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -74,13 +74,23 @@ def _with_rows(profile: _Profile, column: str, value: int) -> _Profile:
         rows: Table = getattr(profile, table.NAME)
         columns = rows.columns()
         referring = {n: c.row_of for n, c in table.schema().items() if c.row_of in kept}
-        chosen = [kept[of][columns[name]] for name, of in referring.items()]
+        chosen = [
+            (columns[name] < 0) | _at(kept[of], columns[name]) for name, of in referring.items()
+        ]
         if column in columns:
             chosen.append(columns[column] == value)
         if chosen:
             kept[table.NAME] = np.logical_and.reduce(chosen)
             number[table.NAME] = (np.cumsum(kept[table.NAME]) - 1).astype(np.int32)
             columns = rows.take(kept[table.NAME]).columns()
-            renumbered = {name: number[of][columns[name]] for name, of in referring.items()}
+            renumbered = {
+                name: np.where(columns[name] < 0, columns[name], _at(number[of], columns[name]))
+                for name, of in referring.items()
+            }
             tables[table.NAME] = table.from_columns({**columns, **renumbered})
     return profile.with_tables(tables)
+
+
+def _at(values: npt.NDArray[Any], rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The values at rows, of which a negative one is none."""
+    return np.append(values, values.dtype.type(0))[rows]

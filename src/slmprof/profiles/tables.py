@@ -55,6 +55,14 @@ _EMPTY = (
     "what a graph with nothing to do took on a device that ran ops one by one, included in each of "
     "its events; 0 elsewhere"
 )
+_GAP = (
+    "time of the run in which a device whose kernels are recorded ran none: it copied, waited for "
+    "the host, for a launch, for its own scheduling, or for what is not on record"
+)
+_WAY = "how it was joined to its op; `none` of those that belong to no op"
+_BY = "replayed kernels joined in this way (docs/cuda.md)"
+_STEP_OF_KERNEL = "of its run, or in which it was collected"
+_CUDA_ID = "CUPTI's id; 0 where it was launched directly, or CUPTI does not tell it"
 _SEEN = (
     "0 where a device was told to run, and nothing of it was read before it was told the next: "
     "then `end_ns` is `begin_ns`"
@@ -144,6 +152,11 @@ class RunTable(Table, name="runs"):
     end_ns: Int64 = column("when the last barrier is passed; on a device, when its end was seen")
     is_end_seen: UInt8 = column(_SEEN, high=1, since=6, before=1)
     empty_ns: Int64 = column(_EMPTY, since=6)
+    gap_copy_ns: Int64 = column(_GAP, since=7)
+    gap_host_ns: Int64 = column(_GAP, since=7)
+    gap_launch_ns: Int64 = column(_GAP, since=7)
+    gap_device_ns: Int64 = column(_GAP, since=7)
+    gap_unknown_ns: Int64 = column(_GAP, since=7)
 
 
 class CopyTable(Table, name="copies", since=6):
@@ -162,14 +175,17 @@ class CopyTable(Table, name="copies", since=6):
 class EventTable(Table, name="events"):
     """One row for each executed op (or fused group) and lane, sorted by run, lane, begin.
 
-    A run has events when `run.events` is `all`.
+    A run has events when `run.events` is `all`. On a lane of kind `gpu` an event is one kernel, of
+    which an op may have several, and kernels of several streams may overlap.
     """
 
     run: Int32 = row("runs")
     node: Int32 = within("nodes", "the (first) node")
     n_fused: UInt16 = column("how many following nodes ran fused with it; 0 for a plain op")
     lane: Int32 = row("lanes", "one of its run's", since=4, was=("thread", "uint16"))
-    path: Int32 = text("which code ran (`vec_dot_q6_K_q8_K`, `repack gemv_q4_K_8x8_q8_K`, …)")
+    path: Int32 = text(
+        "which code ran (`vec_dot_q6_K_q8_K`, `repack gemv_q4_K_8x8_q8_K`, …); a kernel's full name"
+    )
     begin_ns: Int64 = column("begin of this lane's own work")
     end_ns: Int64 = column("end of this lane's own work, without the barrier")
     convert: Int32 = text(_CONVERT, since=2, before=-1)
@@ -212,6 +228,71 @@ class MaskTable(Table, name="masks", since=2):
     tensor: Int32 = within("tensors", "the mask")
     n_pairs: Int64 = column("query-key pairs that it lets through")
     n_keys: Int64 = column("keys that any query sees: the length of the cache really in use")
+
+
+class LaunchTable(Table, name="launches", since=7):
+    """One row for each kernel that a device ran in an op pass, as its driver recorded it.
+
+    A run has launches when `run.events` is `all`. Times are on the host's clock; 0 and 0 where the
+    driver told none.
+    """
+
+    step: Int32 = row("steps", _STEP_OF_KERNEL)
+    run: Int32 = row("runs", "that launched it, or -1", low=-1)
+    node: Int32 = column("the (first) node of the run's graph, or -1", low=-1)
+    n_fused: UInt16 = column("as in `events`")
+    way: UInt8 = enum("join", _WAY)
+    name: Int32 = text("its full name")
+    begin_ns: Int64 = column()
+    end_ns: Int64 = column()
+    device: UInt32 = column("CUDA's number of it", low=None)
+    stream: UInt32 = column("CUPTI's number of it", low=None)
+    grid0: Int32 = column("blocks in each dimension")
+    grid1: Int32 = column("blocks in each dimension")
+    grid2: Int32 = column("blocks in each dimension")
+    block0: Int32 = column("threads of a block in each dimension")
+    block1: Int32 = column("threads of a block in each dimension")
+    block2: Int32 = column("threads of a block in each dimension")
+    registers: Int32 = column("of each thread")
+    static_shared_bytes: Int32 = column("shared memory of a block")
+    dynamic_shared_bytes: Int32 = column("shared memory of a block")
+    correlation: UInt32 = column("names the call that launched it, or its graph", low=None)
+    cuda_graph: UInt32 = column(_CUDA_ID, low=None)
+    cuda_node: UInt64 = column(_CUDA_ID, low=None)
+    source_cuda_node: UInt64 = column(_CUDA_ID, low=None)
+
+
+class StrayKernelTable(Table, name="stray_kernels", since=7):
+    """One row for each name of kernels of no op, and each time that they were collected."""
+
+    step: Int32 = row("steps", "the last one before they were collected")
+    name: Int32 = text("the kernels' full name")
+    calls: Int64 = column("how many of them there were")
+    total_ns: Int64 = column()
+
+
+class TraceTable(Table, name="traces", since=7):
+    """One row for each time that the records of devices were collected."""
+
+    step: Int32 = row("steps", "the last one before")
+    kernel_ns: Int64 = column("time of all kernels")
+    joined_ns: Int64 = column("time of those that were joined to an op")
+    n_stray: Int64 = column("kernels that belong to no op")
+    n_launched: Int64 = column("kernels launched directly, while their op was issued")
+    n_by_source: Int64 = column(_BY)
+    n_by_node: Int64 = column(_BY)
+    n_by_clone: Int64 = column(_BY)
+    n_by_local: Int64 = column(_BY)
+    n_by_order: Int64 = column(_BY)
+    n_ordered: Int64 = column("replayed kernels that have a place in the order of the capture")
+    n_misplaced: Int64 = column("of these, those whose place is another op's than their ids say")
+    n_misnamed: Int64 = column("replayed kernels of another name than the captured one")
+    n_unordered_replays: Int64 = column("replays that have no order")
+    n_dropped: Int64 = column("records that the driver's buffers had no room for")
+    n_untimed: Int64 = column("records without times")
+    n_reversed: Int64 = column("records that end before they begin")
+    n_broken: Int64 = column("buffers that could not be read to their end")
+    clock_error_ns: Int64 = column("of a kernel's time on the host's clock; -1: not known", low=-1)
 
 
 class GraphTable(Table, name="graphs", over_chunks=True):
@@ -325,12 +406,16 @@ class PlaceTable(Table, name="places", since=3):
 
 
 class LaneTable(Table, name="lanes", since=4, over_chunks=True):
-    """One row for each lane: what executes one op after the other, and whose events never overlap.
+    """One row for each lane: what executes one op after the other, and whose events never overlap;
+    a GPU as a whole, whose streams' kernels may.
 
     The lanes of one device stand together.
     """
 
-    kind: Int32 = text("`cpu_thread`; `accelerator` or `device`, whose backend tells of ops or not")
+    kind: Int32 = text(
+        "`cpu_thread`; `accelerator` or `device`, whose backend tells of ops or not; `gpu`, whose "
+        "kernels are recorded"
+    )
     device: Int32 = text("ggml's name of the device")
     index: Int32 = column("number of the thread on its device; 0 of others")
     clock: UInt8 = enum("clock", "whose times its events have")
@@ -343,6 +428,12 @@ class TypeTable(Table, name="types", since=4, over_chunks=True):
     block_size: Int32 = column("elements of a block", low=1)
     type_size: Int32 = column("bytes of a block", unit="bytes")
     is_quantized: UInt8 = column("1 where a block is more than its elements one by one", high=1)
+    number: Int32 = column(
+        "ggml's number of it, as names of CUDA kernels have it; -1: none",
+        low=-1,
+        since=7,
+        before=-1,
+    )
 
     def by_name(self, strings: Sequence[str]) -> dict[str, TensorType]:
         """The types by ggml's names of them; `strings` are the profile's texts."""
@@ -351,6 +442,14 @@ class TypeTable(Table, name="types", since=4, over_chunks=True):
         return {
             name: TensorType(block_size, type_size, packed != 0)
             for name, block_size, type_size, packed in zip(names, *columns, strict=True)
+        }
+
+    def names_by_number(self, strings: Sequence[str]) -> dict[int, str]:
+        """ggml's names of the types by its numbers of them; `strings` are the profile's texts."""
+        return {
+            number: strings[name]
+            for number, name in zip(self.number.tolist(), self.name.tolist(), strict=True)
+            if number >= 0 and name >= 0
         }
 
 

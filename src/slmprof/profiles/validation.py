@@ -15,6 +15,7 @@ import numpy.typing as npt
 from ..errors import ProfileFormatError
 from .schema import Int64, Table
 from .tables import N_SOURCES, TABLES
+from .vocabulary import GAPS
 
 if TYPE_CHECKING:
     from .data import ProfileData
@@ -42,6 +43,7 @@ def check_profile(profile: ProfileData) -> None:
     _check_tensors(profile, n_tensors, n_nodes)
     _check_splits(profile, n_nodes)
     _check_events(profile)
+    _check_launches(profile, n_nodes)
     for rows in (profile.events, profile.stats):
         n_following = n_nodes[_graph_of_rows(profile, rows)] - rows.node
         _check_range(f"{rows.NAME}.n_fused", rows.n_fused, 0, n_following)
@@ -142,6 +144,19 @@ def _check_events(profile: ProfileData) -> None:
     step = np.diff(lane)
     if np.any(step < 0) or np.any((step == 0) & (np.diff(events.begin_ns) < 0)):
         raise ProfileFormatError("table events is not sorted by run, lane and begin_ns")
+
+
+def _check_launches(profile: ProfileData, n_nodes: Int64) -> None:
+    """Checks that what was joined to an op has a run with such an op."""
+    launches, runs = profile.launches, profile.runs
+    joined = np.flatnonzero(launches.node >= 0)
+    if np.any(launches.run[joined] < 0):
+        raise ProfileFormatError("column launches.node names a node of no run")
+    n_after = np.zeros(len(launches), np.int64) + np.int64(2**31)
+    n_after[joined] = n_nodes[runs.graph[launches.run[joined]]] - launches.node[joined]
+    _check_range("launches.n_fused", launches.n_fused, 0, n_after)
+    gaps = sum(getattr(runs, f"gap_{kind}_ns") for kind in GAPS)
+    _check_range("runs.gap_copy_ns", np.asarray(gaps), 0, runs.end_ns - runs.begin_ns + 1)
 
 
 def _check_range(

@@ -16,6 +16,12 @@ USAGES: tuple[str, ...] = ("none", "weights", "compute", "state")
 # What a row of `stats` is about: the op itself, or the conversion of a product's activations in it.
 STAGES: tuple[str, ...] = ("op", "conversion")
 
+# How a kernel of a device found its op (docs/cuda.md).
+JOIN_WAYS: tuple[str, ...] = ("none", "launch", "source", "node", "clone", "local", "order")
+
+# What a device does in a run while none of its kernels is running: `runs.gap_*_ns`.
+GAPS: tuple[str, ...] = ("copy", "host", "launch", "device", "unknown")
+
 # Whose clock the times of a lane are: the host's monotonic one.
 CLOCKS: tuple[str, ...] = ("host",)
 
@@ -27,6 +33,7 @@ ENUMS: dict[str, tuple[str, ...]] = {
     "usage": USAGES,
     "stage": STAGES,
     "clock": CLOCKS,
+    "join": JOIN_WAYS,
 }
 
 STAGE_OP = STAGES.index("op")
@@ -37,8 +44,9 @@ PASS_TIMING = PASSES.index("timing")
 PASS_OP = PASSES.index("op")
 PASS_SPLIT = PASSES.index("split")
 
-# Kinds of lanes: a thread of the CPU, and a device whose backend tells of its ops or does not.
-CPU_THREAD, ACCELERATOR, OPAQUE_DEVICE = "cpu_thread", "accelerator", "device"
+# Kinds of lanes: a thread of the CPU; a device whose backend tells of its ops or does not; and one
+# whose kernels are recorded.
+CPU_THREAD, ACCELERATOR, OPAQUE_DEVICE, GPU = "cpu_thread", "accelerator", "device", "gpu"
 
 # Kinds of memory, as `memory.buffers[].kind` spells them.
 MEMORY_KINDS: tuple[str, ...] = (

@@ -180,6 +180,10 @@ class LlamaSettings(Generic[U]):
         Proportions(), (), "how much of the model each of several devices gets",
         "by their free memory", native={"tensor_split": list}, caption=CHANGED,
     )  # fmt: skip
+    cuda_graphs: bool | U = setting(
+        Switch(), True, "replay CUDA graphs, as llama.cpp does",
+        native="cuda_graphs", axes=(SWEEP,), caption=CHANGED,
+    )  # fmt: skip
 
     @property
     def n_threads(self) -> int:

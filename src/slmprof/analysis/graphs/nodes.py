@@ -55,6 +55,12 @@ class Node:
     backend: str = ""
     weight: str = ""
 
+    def run_as(self, kernel: str) -> Node:
+        """This op, or the part of it that a kernel of this family does, on a device."""
+        if kernel in CONVERSIONS:
+            return replace(self, kernel=kernel, part=kernel, weight="")
+        return replace(self, kernel=kernel)
+
     def conversion(self, code: str) -> Node:
         """The conversion of activations within this product, by the code that did it."""
         source = self.dtypes.partition("->")[0].split(",")

@@ -9,7 +9,8 @@ import pandas as pd
 from ...profiles.data import ProfileData
 from ...profiles.selection import measured_depths
 from ...profiles.tables import StatTable
-from ...profiles.vocabulary import CPU_THREAD, PHASES, STAGE_CONVERSION
+from ...profiles.vocabulary import CPU_THREAD, GPU, PHASES, STAGE_CONVERSION
+from ..graphs.cuda_kernels import kernel_family, short_name
 from ..graphs.nodes import (
     SERIALIZATION_NODE,
     SPLIT_OVERHEAD_NODE,
@@ -22,6 +23,7 @@ from ..timing.devices import lanes_of_kind, on_cpu, serialized_devices
 from ..timing.phases import op_steps, ops_total_ns, withholds_shares
 from ..timing.segments import NS_PER_MS
 from ..timing.spans import op_stats
+from ..work.counts import Work
 from ..work.least_times import stream_bytes
 from ..work.profile_work import ProfileWork
 from ..work.roofline import SHARES, add_bounds
@@ -48,6 +50,8 @@ def op_table(profile: ProfileData) -> pd.DataFrame:
 
     Times, calls, flops and bytes are per step, averaged over the undisturbed op-pass steps of the
     phase.
+    On a GPU whose kernels are recorded each kernel of an op has a row of its own: `kernel` is its
+    family, `impl` what people call it; the op's work is that of the kernel that takes longest.
     An op is the same in several graphs of a phase (whose KV cache view grows, say) when operator,
     tensor name, occurrence of that name, layer, types, fused members, path, lane and backend agree;
     its `shape` is then that of the graph that called it most. `lane` is the leading one of those
@@ -58,7 +62,7 @@ def op_table(profile: ProfileData) -> pd.DataFrame:
     Time that graphs ran while no event was
     recorded (the recorder was full) has a row of its own, `UNRECORDED`, so that the rows always add
     up; so has what it costs that a device runs its ops one by one, `SERIALIZATION`, or what it
-    takes beside them, `SPLIT_OVERHEAD`.
+    takes beside them, `SPLIT_OVERHEAD`: of a GPU, kernels that belong to no op.
     """
     stats = op_stats(profile)
     structures = Structures(profile)
@@ -85,11 +89,16 @@ def _phase_rows(
     described: list[Node] = []
     codes = [profile.text(path) for path in stats.path.tolist()]
     lanes = stats.lane.tolist()
+    is_kernel = lanes_of_kind(profile, GPU)[stats.lane]
+    type_names = profile.types.names_by_number(profile.strings)
     groups: dict[tuple[Node, str, int], list[int]] = {}
     places = zip(stats.graph.tolist(), stats.node.tolist(), stats.n_fused.tolist(), strict=True)
     for row, (place, stage) in enumerate(zip(places, stats.stage.tolist(), strict=True)):
         node = nodes[place]
-        if stage == STAGE_CONVERSION:
+        if is_kernel[row]:
+            node = node.run_as(kernel_family(codes[row]))
+            codes[row] = short_name(codes[row], type_names)
+        elif stage == STAGE_CONVERSION:
             node = node.conversion(codes[row])
         described.append(node)
         groups.setdefault((node, codes[row], lanes[row]), []).append(row)
@@ -112,7 +121,11 @@ def _phase_rows(
         return sums
 
     # Where one call's work is not known, that of all calls is not: no number, and neither its sum.
-    works = [work.of_row(stats, row, code) for row, code in enumerate(codes)]
+    is_done_elsewhere = is_kernel & ~_longest_of_node(stats)
+    works = [
+        Work() if is_done_elsewhere[row] else work.of_row(stats, row, code)
+        for row, code in enumerate(codes)
+    ]
     flops, n_bytes, weight_bytes = (
         add_up(stats.calls * np.array([getattr(one, name) for one in works], np.float64), np.nan)
         for name in ("flops", "bytes", "weight_bytes")
@@ -163,6 +176,17 @@ def _phase_rows(
         columns=list(COLUMNS),
     ).astype(COLUMNS)
     return table
+
+
+def _longest_of_node(stats: StatTable) -> npt.NDArray[np.bool_]:
+    """bool[n]: of the rows of a node in a graph, the one that took longest."""
+    place = np.stack([stats.depth, stats.graph, stats.node, stats.lane], axis=1)
+    _, group = np.unique(place, axis=0, return_inverse=True)
+    order = np.lexsort((-stats.span_sum_ns, group.reshape(-1)))
+    is_first = np.diff(group.reshape(-1)[order], prepend=-1) != 0
+    longest = np.zeros(len(stats), bool)
+    longest[order[is_first]] = True
+    return longest
 
 
 def _rest_node(profile: ProfileData) -> Node:

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...profiles.data import ProfileData
-from ...profiles.vocabulary import CPU_THREAD, OPAQUE_DEVICE, PASS_OP, PASS_SPLIT
+from ...profiles.vocabulary import CPU_THREAD, GPU, OPAQUE_DEVICE, PASS_OP, PASS_SPLIT
 
 Flags = npt.NDArray[np.bool_]
 
@@ -23,6 +23,11 @@ def serialized_devices(profile: ProfileData) -> tuple[str, ...]:
     return tuple(dict.fromkeys(profile.text(int(profile.lanes.device[lane])) for lane in lanes))
 
 
+def traced(profile: ProfileData) -> bool:
+    """Whether the kernels of a device were recorded."""
+    return bool(np.any(lanes_of_kind(profile, GPU)))
+
+
 def devices(profile: ProfileData) -> tuple[str, ...]:
     """ggml's names of the devices that splits of the profile's graphs ran on."""
     ran = profile.splits.device[np.unique(profile.runs.split)].tolist()
@@ -31,7 +36,7 @@ def devices(profile: ProfileData) -> tuple[str, ...]:
 
 def as_run_pass(profile: ProfileData) -> int:
     """The recorded passes in which the run was as it is unobserved."""
-    return PASS_SPLIT if np.any(profile.steps.pass_ == PASS_SPLIT) else PASS_OP
+    return PASS_SPLIT if serialized_devices(profile) else PASS_OP
 
 
 def on_cpu(profile: ProfileData) -> Flags:

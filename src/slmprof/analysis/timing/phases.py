@@ -22,9 +22,9 @@ from ...profiles.vocabulary import (
     SEGMENTS,
 )
 from .coverage import Coverage
-from .devices import as_run_pass, serialized_devices
+from .devices import as_run_pass, serialized_devices, traced
 from .disturbance import undisturbed
-from .segments import NS_PER_MS, Segments, step_segments
+from .segments import NS_PER_MS, Segments, gaps_ns, step_segments
 from .statistics import (
     Between,
     Overhead,
@@ -40,6 +40,8 @@ from .statistics import (
 # other, beyond the second the shares of ops are those of another run.
 MAX_DIFFERENCE = 0.10
 MAX_DIFFERENCE_OF_SHARES = 0.20
+# Where the kernels of a device are recorded, which slows it down, less is too much.
+MAX_DIFFERENCE_OF_TRACED_SHARES = 0.10
 # Threads that had no core for more of their time were not disturbed now and then, but throughout.
 MAX_OFF_CORE = 0.07
 # CPU time of other threads is that of the system's last tick: 25 of them tell well enough.
@@ -87,6 +89,9 @@ class PhaseSummary:
         host_segments_ms: each kind of host segment by name, mean milliseconds per step.
         warmup_ms: latency of the warm-up's steps, which count nowhere else.
         as_run: of the steps that were recorded with nothing run one by one; None where all are.
+        graphs_latency_ms: where kernels of a device are recorded, latency of an undisturbed step of
+            which only whole replays of CUDA graphs are; None elsewhere.
+        max_difference: beyond this `difference` shares are withheld.
     """
 
     phase: str
@@ -107,6 +112,8 @@ class PhaseSummary:
     host_segments_ms: Mapping[str, float] = field(default_factory=dict)
     warmup_ms: Summary | None = None
     as_run: AsRun | None = None
+    graphs_latency_ms: Summary | None = None
+    max_difference: float = MAX_DIFFERENCE_OF_SHARES
 
     @property
     def recorded_ms(self) -> Summary | None:
@@ -126,7 +133,7 @@ class PhaseSummary:
     @property
     def withholds_shares(self) -> bool:
         """Whether shares of ops would tell of another run than the headline does."""
-        return tells_another_run(self.difference, self.off_core_share)
+        return tells_another_run(self.difference, self.off_core_share, self.max_difference)
 
 
 def summarize_phases(profile: ProfileData) -> tuple[PhaseSummary, ...]:
@@ -190,8 +197,8 @@ def off_core_share(profile: ProfileData, phase: int) -> float | None:
     n_threads = int(runs.n_threads[chosen[runs.step]].max(initial=0))
     # Threads that share a core by their own number wait for each other, not for another process.
     n_busy = min(n_threads, environment.n_cores or n_threads)
-    # While another process computes, how many threads have work is not known.
-    if n_busy == 0 or serialized_devices(profile):
+    # While another process or a GPU computes, how many threads have work is not known.
+    if n_busy == 0 or serialized_devices(profile) or traced(profile):
         return None
     walls = steps.end_ns - steps.begin_ns
     # OpenMP's threads may sleep at a barrier.
@@ -210,13 +217,23 @@ def off_core_share(profile: ProfileData, phase: int) -> float | None:
 
 def withholds_shares(profile: ProfileData, phase: int) -> bool:
     """As `PhaseSummary.withholds_shares`."""
-    return tells_another_run(step_difference(profile, phase), off_core_share(profile, phase))
+    limit = max_difference_of(profile)
+    return tells_another_run(step_difference(profile, phase), off_core_share(profile, phase), limit)
 
 
-def tells_another_run(difference: float | None, off_core: float | None) -> bool:
+def max_difference_of(profile: ProfileData) -> float:
+    """Beyond what `step_difference` the shares of a profile are withheld."""
+    return MAX_DIFFERENCE_OF_TRACED_SHARES if traced(profile) else MAX_DIFFERENCE_OF_SHARES
+
+
+def tells_another_run(
+    difference: float | None,
+    off_core: float | None,
+    max_difference: float = MAX_DIFFERENCE_OF_SHARES,
+) -> bool:
     """Whether ops of a phase are those of another run than the headline is of, by
     `step_difference` and `off_core_share`."""
-    return _exceeds(difference, MAX_DIFFERENCE_OF_SHARES) or _exceeds(off_core, MAX_OFF_CORE)
+    return _exceeds(difference, max_difference) or _exceeds(off_core, MAX_OFF_CORE)
 
 
 def _exceeds(value: float | None, limit: float) -> bool:
@@ -224,8 +241,10 @@ def _exceeds(value: float | None, limit: float) -> bool:
 
 
 def ops_total_ns(profile: ProfileData, phase: int) -> int:
-    """Nanoseconds in which a graph ran on any lane, in the undisturbed op-pass steps of a phase."""
-    return Coverage(profile, op_steps(profile, phase)).total_ns
+    """Nanoseconds in which a graph ran on any lane, in the undisturbed op-pass steps of a phase,
+    without the gaps between kernels."""
+    chosen = op_steps(profile, phase)
+    return Coverage(profile, chosen).total_ns - gaps_ns(profile, chosen)
 
 
 def phase_table(summaries: tuple[PhaseSummary, ...]) -> pd.DataFrame:
@@ -270,6 +289,7 @@ def phase_record(summary: PhaseSummary) -> dict[str, Any]:
         "host_segments_ms": {name: summary.host_segments_ms.get(name) for name in SEGMENTS},
         "warmup_ms": _record(summary.warmup_ms, Summary),
         "as_run": _as_run_record(summary.as_run) if summary.as_run is not None else None,
+        "graphs_latency_ms": _record(summary.graphs_latency_ms, Summary),
     }
 
 
@@ -322,6 +342,12 @@ def _summarize_phase(profile: ProfileData, number: int) -> PhaseSummary:
         host_segments_ms=host,
         warmup_ms=summarize(wall_ms[warmup]),
         as_run=_as_run(profile, number, wall_ms),
+        graphs_latency_ms=summarize(
+            wall_ms[of_phase & (steps.pass_ == PASS_SPLIT) & quiet]
+            if traced(profile)
+            else wall_ms[:0]
+        ),
+        max_difference=max_difference_of(profile),
     )
 
 

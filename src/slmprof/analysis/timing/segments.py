@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from ...profiles.data import ProfileData
 from ...profiles.schema import Int64
-from ...profiles.vocabulary import COPIES, HOST_FINISH, HOST_PREPARE, SEGMENTS
+from ...profiles.vocabulary import COPIES, GAPS, HOST_FINISH, HOST_PREPARE, SEGMENTS
 from .coverage import Coverage
 
 NS_PER_MS = 1e6
@@ -19,11 +19,15 @@ NS_PER_MS = 1e6
 class Segments:
     """Where the wall time of an op-pass step went: mean milliseconds per step.
 
-    The five add up to the mean profiled step (docs/measurement.md, conservation).
+    They add up to the mean profiled step (docs/measurement.md, conservation).
+
+    Attributes:
+        gaps: in runs of a device whose kernels are recorded, the time without any; 0 elsewhere.
     """
 
     host_prepare: float
     ops: float
+    gaps: float
     copies: float
     host_finish: float
     unattributed: float
@@ -44,7 +48,8 @@ def step_segments(
     hidden = coverage.within(rows.step, rows.begin_ns, rows.end_ns)
     duration = rows.end_ns - rows.begin_ns - hidden
     totals = {name: _total(duration[rows.kind == kind]) for kind, name in enumerate(SEGMENTS)}
-    ops = coverage.total_ns
+    gaps = gaps_ns(profile, chosen)
+    ops = coverage.total_ns - gaps
     per_step = 1.0 / (n_steps * NS_PER_MS)
     prepare, copies, finish = (
         sum(totals[name] for name in names) for names in (HOST_PREPARE, COPIES, HOST_FINISH)
@@ -52,11 +57,21 @@ def step_segments(
     segments = Segments(
         host_prepare=prepare * per_step,
         ops=ops * per_step,
+        gaps=gaps * per_step,
         copies=copies * per_step,
         host_finish=finish * per_step,
-        unattributed=(wall - ops - prepare - copies - finish) * per_step,
+        unattributed=(wall - ops - gaps - prepare - copies - finish) * per_step,
     )
     return segments, {name: total * per_step for name, total in totals.items()}
+
+
+def gaps_ns(profile: ProfileData, chosen: npt.NDArray[np.bool_], kind: str | None = None) -> int:
+    """Nanoseconds of runs in which devices ran no kernel, in chosen steps; of one kind of
+    `vocabulary.GAPS`, or of all."""
+    runs = profile.runs
+    rows = chosen[runs.step]
+    kinds = GAPS if kind is None else (kind,)
+    return sum(_total(getattr(runs, f"gap_{name}_ns")[rows]) for name in kinds)
 
 
 def _total(durations: Int64) -> int:

@@ -11,11 +11,13 @@ from ...profiles.data import ProfileData
 from ...profiles.reduction import merge_stats
 from ...profiles.schema import Float64, Int32, Int64, UInt8, UInt16
 from ...profiles.tables import EventTable, RunTable, StatTable
-from ...profiles.vocabulary import CPU_THREAD, PASS_OP, STAGE_CONVERSION, STAGE_OP
+from ...profiles.vocabulary import CPU_THREAD, GPU, PASS_OP, STAGE_CONVERSION, STAGE_OP
 from .devices import lanes_of_kind
 from .disturbance import keeps_statistics, undisturbed
 
 Flags = npt.NDArray[np.bool_]
+
+_LONGEST_RUN_NS = np.int64(2**42)  # more than an hour; so many runs still fit 64 bits
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +34,8 @@ class OpSpans:
             begin or the run's end. A conversion ends, and the product proper begins, when the last
             lane has converted its share. A device's op lasts until its end was seen, less what an
             empty graph takes (`runs.empty_ns`). An op that the leading lane has no event of has no
-            span: its time is in the spans of that lane's ops.
+            span: its time is in the spans of that lane's ops. Each kernel of a GPU is an execution
+            of its own; what it shares with kernels that began before it is theirs.
         compute_ns, wait_ns: mean over the lanes that have the op of the time at work, and from its
             end to the lane's next begin or the run's end.
         slowest_ns: time at work of the slowest lane.
@@ -57,8 +60,43 @@ class OpSpans:
 
 def op_spans(profile: ProfileData) -> OpSpans:
     """Derives the spans of all executed ops from the events of all lanes."""
+    on_gpu = lanes_of_kind(profile, GPU)[profile.events.lane]
+    kernels = _kernel_spans(profile.events.take(on_gpu))
+    if np.all(on_gpu):
+        return kernels
     on_device = ~lanes_of_kind(profile, CPU_THREAD)
-    return _Executions(profile.events, profile.runs, on_device).spans()
+    spans = _Executions(profile.events.take(~on_gpu), profile.runs, on_device).spans()
+    return _joined(spans, kernels) if len(kernels) else spans
+
+
+def _kernel_spans(kernels: EventTable) -> OpSpans:
+    """The spans of kernels, of which each one is an execution."""
+    n = len(kernels)
+    took = kernels.end_ns - kernels.begin_ns
+    span = took
+    if n:
+        is_first = np.diff(kernels.run, prepend=-1) != 0
+        number = np.cumsum(is_first) - 1
+        origin = kernels.begin_ns[is_first][number]
+        end = np.minimum(kernels.end_ns - origin, _LONGEST_RUN_NS)
+        # Each run on a stretch of time of its own: until when kernels have covered it so far.
+        stretch = number * (end.max() + 1)
+        covered = np.maximum.accumulate(end + stretch) - stretch
+        before = np.where(is_first, 0, np.concatenate([[0], covered[:-1]]))
+        span = np.maximum(end - np.maximum(kernels.begin_ns - origin, before), 0)
+    return OpSpans(
+        run=kernels.run,
+        node=kernels.node,
+        n_fused=kernels.n_fused,
+        stage=np.full(n, STAGE_OP, np.uint8),
+        path=kernels.path,
+        begin_ns=kernels.begin_ns,
+        span_ns=span,
+        compute_ns=took.astype(np.float64),
+        wait_ns=np.zeros(n),
+        slowest_ns=took.astype(np.float64),
+        n_experts=np.zeros(n, np.int32),
+    )
 
 
 class _Executions:

@@ -29,6 +29,7 @@ from ..tables.splits import copy_table, split_table
 from ..tables.waits import thread_count, wait_table, wait_totals
 from ..timing.devices import devices, serialized_devices
 from ..timing.phases import PhaseSummary
+from ..timing.traces import TraceSummary, summarize_traces
 from ..work.scaling import phase_speedups
 from .caveats import caveats, contradictions, depth_caveats, serialization
 from .diagnosis import diagnose
@@ -68,6 +69,7 @@ class Breakdown:
         lanes: what ran the ops, see `lane_table`.
         serialized: the devices that ran their ops one by one; times of ops are of that.
         devices: all that ran a part of the graphs.
+        traces: what the recorded kernels of devices tell, of each chosen phase that has any.
         splits, copies: what each device ran in one go, and what went to it; see `tables.splits`.
         caveats: one sentence for each doubt.
         contradictions: those of them that tell of ops that do not add up to the latency, or are of
@@ -94,6 +96,7 @@ class Breakdown:
     lanes: pd.DataFrame
     serialized: tuple[str, ...]
     devices: tuple[str, ...]
+    traces: tuple[TraceSummary, ...]
     splits: pd.DataFrame
     copies: pd.DataFrame
     caveats: tuple[str, ...]
@@ -199,6 +202,7 @@ def break_down(
         lanes=lane_table(data),
         serialized=serialized,
         devices=ran,
+        traces=tuple(trace for trace in summarize_traces(data) if trace.phase in is_shown),
         splits=splits[splits["phase"].isin(is_shown)].reset_index(drop=True),
         copies=copies[copies["phase"].isin(is_shown)].reset_index(drop=True),
         contradictions=(*contradictions(phases), *serialization(data, phases)),

@@ -9,8 +9,9 @@ import pandas as pd
 from ...profiles.data import ProfileData
 from ...settings.model_source import ignored_note
 from ..tables.derived import Derived
-from ..timing.devices import serialized_devices
+from ..timing.devices import serialized_devices, traced
 from ..timing.phases import PhaseSummary
+from ..timing.traces import summarize_traces
 from ..work.roofline import exceeds_roof
 
 # Of the wall time of a step: what may stay without a name (docs/measurement.md).
@@ -35,6 +36,7 @@ def caveats(profile: Derived, *, shows_shares: bool = True) -> tuple[str, ...]:
     found = [
         *contradictions(profile.phase_summaries, shows_shares=shows_shares),
         *serialization(profile.data, profile.phase_summaries),
+        *tracing(profile.data, profile.phase_summaries),
         *meta.environment.warnings,
     ]
     if run.complete is False:
@@ -132,6 +134,29 @@ def serialization(profile: ProfileData, summaries: Sequence[PhaseSummary]) -> li
         f"serialized: {' and '.join(names)} ran ops one by one for the times of ops, which "
         f"takes longer than a run as it is ({', '.join(slowed)})"
     ]
+
+
+def tracing(profile: ProfileData, summaries: Sequence[PhaseSummary]) -> list[str]:
+    """What the recorded kernels of devices leave open: that too many have no op, and that recording
+    them changed the run."""
+    found = [
+        f"{trace.joined_share:.1%} of the time of {trace.phase}'s kernels is joined to ops"
+        + (
+            f", {trace.counts['n_dropped']} records were dropped"
+            if trace.counts["n_dropped"]
+            else ""
+        )
+        for trace in summarize_traces(profile)
+        if trace.is_incomplete
+    ]
+    if traced(profile):
+        found += [
+            f"recording kernels makes a step of {one.phase} {one.difference:+.0%} longer: its "
+            "shares are withheld"
+            for one in summaries
+            if one.difference is not None and one.difference > one.max_difference
+        ]
+    return found
 
 
 def depth_caveats(costs: pd.DataFrame) -> list[str]:

@@ -72,6 +72,7 @@ def known_types(n_strings: int) -> tuple[TypeTable, tuple[str, ...]]:
             "block_size": [int(entry[1]) for entry in entries],
             "type_size": [int(entry[2]) for entry in entries],
             "is_quantized": [i >= len(plain) for i in range(len(entries))],
+            "number": np.full(len(entries), -1),
         }
     )
     return types, tuple(entry[0] for entry in entries)

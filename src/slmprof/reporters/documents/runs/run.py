@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ....analysis.timing.phases import phase_record
+from ....analysis.timing.traces import LEAST_JOINED, trace_record
 from ....analysis.verdicts import findings
 from ....analysis.verdicts.breakdown import Breakdown
 from ....analysis.verdicts.caveats import N_CONTRADICTIONS
@@ -33,6 +34,7 @@ from ..records import records
 from .depths import depth_data, depth_sections, depth_summary
 from .devices import copy_section, device_summary, split_section
 from .findings import diagnosis, finding_record, main_findings
+from .gpus import stray_section, trace_section
 from .kernel_tables import main_kernels, scaling_section
 from .layers import flag_record, layer_section
 from .memory_use import memory_data, memory_sections, memory_totals, place_section
@@ -77,6 +79,7 @@ def _data(breakdown: Breakdown) -> dict[str, Any]:
         "run": meta["run"],
         "lanes": records(breakdown.lanes),
         "serialized": list(breakdown.serialized),
+        "traces": [trace_record(trace) for trace in breakdown.traces],
         "phases": [phase_record(summary) for summary in breakdown.phases],
         **{_KEYS[view]: records(breakdown.tables[view]) for view in shown},
         **(depth_data(breakdown.depths) if by in (None, "depth") else {}),
@@ -273,10 +276,14 @@ def _n_lines(part: Part) -> int:
 def _everything(breakdown: Breakdown) -> list[Part]:
     """What the screen has, in full, then the details."""
     tables = [*views(breakdown, "block"), *views(breakdown, "kernel")]
-    first = [latency(breakdown), device_summary(breakdown), *_of_ops(breakdown, tables)]
+    first = [
+        latency(breakdown), trace_section(breakdown), device_summary(breakdown),
+        *_of_ops(breakdown, tables),
+    ]  # fmt: skip
     spread = [wall(breakdown), layer_spread(breakdown), *views(breakdown, "op")]
     details = [
-        *_of_ops(breakdown, spread), split_section(breakdown), copy_section(breakdown),
+        *_of_ops(breakdown, spread), stray_section(breakdown), split_section(breakdown),
+        copy_section(breakdown),
     ]  # fmt: skip
     made = [
         *_with_depth(breakdown, first[:1]),
@@ -312,10 +319,14 @@ def _view(breakdown: Breakdown, by: str) -> list[Part]:
 
 
 def _of_ops(breakdown: Breakdown, sections: Sequence[Section]) -> list[Section]:
-    """The sections, whose titles say where times are those of ops that ran one by one."""
-    if not breakdown.serialized:
-        return list(sections)
-    return [replace(section, title=f"{section.title}, serialized") for section in sections]
+    """The sections, whose titles say where times are those of ops that ran one by one, or where too
+    many kernels have no op."""
+    said = ", serialized" if breakdown.serialized else ""
+    incomplete = [trace for trace in breakdown.traces if trace.joined_share < LEAST_JOINED]
+    if incomplete:
+        least = min(trace.joined_share for trace in incomplete)
+        said += f", {least:.1%} of kernel time joined"
+    return [replace(section, title=f"{section.title}{said}") for section in sections]
 
 
 def _with_depth(breakdown: Breakdown, sections: Sequence[Section]) -> list[Section]:

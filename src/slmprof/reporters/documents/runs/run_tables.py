@@ -93,7 +93,9 @@ def wall(breakdown: Breakdown) -> Section:
     phases = [s for s in breakdown.phases if s.segments_ms is not None]
     host = ("batch", "graph_build", "graph_alloc", "inputs", "launch")
     rows: list[Row] = []
-    for name in ("host_prepare", "ops", "copies", "host_finish", "unattributed"):
+    has_gaps = any(s.segments_ms is not None and s.segments_ms.gaps > 0 for s in phases)
+    gaps = ("gaps",) if has_gaps else ()
+    for name in ("host_prepare", "ops", *gaps, "copies", "host_finish", "unattributed"):
         rows.append((name, *_wall_cells(phases, name)))
         if name == "host_prepare":
             rows += [(f"  {part}", *_wall_cells(phases, part)) for part in host]

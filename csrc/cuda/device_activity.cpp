@@ -1,0 +1,169 @@
+#include "cuda/device_activity.h"
+
+#include "cuda/device_timeline.h"
+
+#include <algorithm>
+#include <map>
+#include <unordered_map>
+
+namespace slmprof {
+namespace {
+
+// The runs by the tracer's numbers of them.
+class RunNumbers {
+  public:
+    explicit RunNumbers(const std::vector<DeviceRun> & runs) {
+        for (size_t i = 0; i < runs.size(); i++) {
+            numbers_[runs[i].host.number] = static_cast<int32_t>(i);
+        }
+    }
+
+    // -1 for none, -2 for one that nobody asks for: of a step that was abandoned.
+    int32_t find(int32_t run) const {
+        const auto number = numbers_.find(run);
+        return number != numbers_.end() ? number->second : run < 0 ? -1 : -2;
+    }
+
+  private:
+    std::unordered_map<int32_t, int32_t> numbers_;
+};
+
+template <typename Record> void put_on_host(std::vector<Record> & records, const ClockAlignment & clocks) {
+    for (Record & record : records) {
+        if (record.begin_ns != 0) {
+            record.begin_ns = clocks.to_host_ns(record.begin_ns);
+            record.end_ns   = clocks.to_host_ns(record.end_ns);
+        }
+    }
+}
+
+// Whole records rather than their sums: what is rounded then still adds up.
+Activity on_host_clock(const Activity & activity, const ClockAlignment & clocks) {
+    Activity made = activity;
+    put_on_host(made.kernels, clocks);
+    put_on_host(made.copies, clocks);
+    put_on_host(made.calls, clocks);
+    return made;
+}
+
+LaunchColumns::Row launch_row(const KernelRecord & record, const JoinColumns & joins, size_t i, int32_t run) {
+    LaunchColumns::Row row;
+    row.run                  = run;
+    row.node                 = joins.node[i];
+    row.n_fused              = joins.n_fused[i];
+    row.way                  = joins.way[i];
+    row.name                 = record.name;
+    row.begin_ns             = record.begin_ns;
+    row.end_ns               = record.end_ns;
+    row.device               = record.device;
+    row.stream               = record.stream;
+    row.grid                 = record.grid;
+    row.block                = record.block;
+    row.registers            = record.registers;
+    row.static_shared_bytes  = record.static_shared_bytes;
+    row.dynamic_shared_bytes = record.dynamic_shared_bytes;
+    row.correlation          = record.correlation;
+    row.cuda_graph           = record.graph;
+    row.cuda_node            = record.graph_node;
+    row.source_cuda_node     = record.source_graph_node;
+    return row;
+}
+
+void summarize(const JoinReport & report, TraceColumns::Row & summary) {
+    const auto by = [&](JoinWay way) { return report.n_kernels[static_cast<size_t>(way)]; };
+    summary.n_launched          = by(JoinWay::launch);
+    summary.n_by_source         = by(JoinWay::source);
+    summary.n_by_node           = by(JoinWay::node);
+    summary.n_by_clone          = by(JoinWay::clone);
+    summary.n_by_local          = by(JoinWay::local);
+    summary.n_by_order          = by(JoinWay::order);
+    summary.n_ordered           = report.n_ordered;
+    summary.n_misplaced         = report.n_misplaced;
+    summary.n_misnamed          = report.n_misnamed;
+    summary.n_unordered_replays = report.n_unordered_replays;
+    summary.n_dropped           = report.counts.n_dropped;
+    summary.n_untimed           = report.counts.n_untimed;
+    summary.n_reversed          = report.counts.n_reversed;
+    summary.n_broken            = report.counts.n_broken;
+}
+
+// The kernels go to their runs, the others to the strays.
+void sort_kernels(const Activity & activity, const Joined & joined, const std::vector<DeviceRun> & runs,
+                  bool keeps_kernels, DeviceActivity & made) {
+    const RunNumbers                     numbers(runs);
+    std::map<int32_t, StrayColumns::Row> strays;  // by name
+    for (size_t i = 0; i < activity.kernels.size(); i++) {
+        const KernelRecord & record = activity.kernels[i];
+        const int32_t        run    = numbers.find(joined.kernels.run[i]);
+        if (run < -1) {
+            continue;
+        }
+        const LaunchColumns::Row row = launch_row(record, joined.kernels, i, run);
+        made.summary.kernel_ns += duration_ns(record);
+        if (row.node < 0 || run < 0) {
+            StrayColumns::Row & stray = strays[row.name];
+            stray.name                = row.name;
+            stray.calls++;
+            stray.total_ns += duration_ns(record);
+            made.summary.n_stray++;
+        } else {
+            made.summary.joined_ns += duration_ns(record);
+            made.runs[static_cast<size_t>(run)].kernels.push_back({ row.node, row.n_fused, row.name, row.begin_ns, row.end_ns });
+        }
+        if (keeps_kernels) {
+            made.launches.append(row);
+        }
+    }
+    for (const auto & [name, stray] : strays) {
+        made.strays.append(stray);
+    }
+}
+
+// When each run was under way: from when it was told to its end, but not before the device had ended the one before.
+void find_windows(const std::vector<DeviceRun> & runs, DeviceActivity & made) {
+    std::unordered_map<uint32_t, int64_t> ended;  // by device
+    for (size_t i = 0; i < runs.size(); i++) {
+        const HostRun & host = runs[i].host;
+        RunActivity &   run  = made.runs[i];
+        int64_t         last = host.begin_ns;
+        for (const NodeKernel & kernel : run.kernels) {
+            last = std::max(last, kernel.end_ns);
+        }
+        run.end_ns   = host.is_end_seen ? host.end_ns : last;
+        run.begin_ns = std::min(std::max(host.begin_ns, ended[runs[i].device]), run.end_ns);
+        ended[runs[i].device] = std::max(ended[runs[i].device], run.end_ns);
+    }
+}
+
+void cut(RunActivity & run) {
+    for (NodeKernel & kernel : run.kernels) {
+        kernel.begin_ns = std::clamp(kernel.begin_ns, run.begin_ns, run.end_ns);
+        kernel.end_ns   = std::clamp(kernel.end_ns, kernel.begin_ns, run.end_ns);
+    }
+    std::stable_sort(run.kernels.begin(), run.kernels.end(),
+                     [](const NodeKernel & a, const NodeKernel & b) { return a.begin_ns < b.begin_ns; });
+}
+
+}  // namespace
+
+DeviceActivity sort_by_run(const Activity & recorded, const Joined & joined, const std::vector<DeviceRun> & runs,
+                           const ClockAlignment & clocks, bool keeps_kernels) {
+    const Activity activity = on_host_clock(recorded, clocks);
+    DeviceActivity made;
+    made.runs.resize(runs.size());
+    summarize(joined.report, made.summary);
+    made.summary.clock_error_ns = clocks.error_ns;
+    sort_kernels(activity, joined, runs, keeps_kernels, made);
+    find_windows(runs, made);
+    std::map<uint32_t, DeviceTimeline> timelines;
+    for (size_t i = 0; i < runs.size(); i++) {
+        RunActivity & run = made.runs[i];
+        const auto    timeline =
+            timelines.try_emplace(runs[i].device, activity, runs[i].device).first;
+        run.gap_ns             = timeline->second.within({ run.begin_ns, run.end_ns }).gap_ns;
+        cut(run);
+    }
+    return made;
+}
+
+}  // namespace slmprof
