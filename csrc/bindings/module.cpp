@@ -4,6 +4,7 @@ PYBIND11_MODULE(_core, module) {
     module.doc() = "llama.cpp with slmprof's hooks in it. For slmprof's own use; see _core.pyi.";
     register_build(module);
     register_ceilings(module);
+    register_device_ceilings(module);
     register_engine(module);
     register_kernels(module);
     register_memory(module);

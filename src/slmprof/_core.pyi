@@ -178,6 +178,25 @@ class Device(TypedDict):
     memory_free_bytes: int  # 0 where the device does not tell
     memory_total_bytes: int
 
+@type_check_only
+class DeviceIdentity(TypedDict):
+    name: str
+    compute_capability: int  # 86 for 8.6
+    n_multiprocessors: int
+    memory_bytes: int
+    l2_bytes: int
+    nominal_gbps: float
+    cuda_driver: int  # 13000 for 13.0
+    compiled_for: str  # 750,860
+
+@type_check_only
+class NativeDeviceCeilings(TypedDict):
+    identity: DeviceIdentity
+    bandwidth: list[tuple[str, str, int, float]]  # level, operation, working_set_bytes, gbps
+    peaks: list[tuple[str, str, float | None]]  # name, unit, gflops
+    transfers: list[tuple[str, int, float]]  # direction, size_bytes, gbps
+    op_ns: float
+
 class EngineSettings:
     path: str
     n_ctx: int
@@ -282,6 +301,8 @@ def measure_arithmetic(
     seconds: float,
     cores: Sequence[int] = ...,
 ) -> list[tuple[int, str, float]]: ...
+def describe_device(device_index: int) -> DeviceIdentity: ...
+def measure_device_ceilings(device_index: int, *, seconds: float) -> NativeDeviceCeilings: ...
 def measure_op_ns(*, n_threads: int, seconds: float, cores: Sequence[int] = ...) -> float: ...
 def monotonic_ns() -> int: ...
 def log_lines() -> list[str]: ...
