@@ -12,6 +12,7 @@ REMOTE = "rpc:"
 # llama.cpp has a fourth, by tensors, whose device of devices cannot be observed.
 SPLIT_MODES = {"none": 0, "layer": 1, "row": 2}
 _CUDA = re.compile(r"cuda(?::(\d{1,4}))?", re.ASCII | re.IGNORECASE)
+_NATIVE_CUDA = re.compile(r"CUDA(\d{1,4})", re.ASCII)
 
 
 def native_devices(names: str) -> list[str]:
@@ -27,6 +28,13 @@ def split_names(names: str) -> list[str]:
 def _native(name: str) -> str:
     found = _CUDA.fullmatch(name)
     return f"CUDA{int(found[1] or 0)}" if found else name
+
+
+def cuda_index(name: str) -> int | None:
+    """The number of the CUDA device that a name of `--device` or of ggml's means; None where it
+    means another kind of device."""
+    found = _CUDA.fullmatch(name) or _NATIVE_CUDA.fullmatch(name)
+    return int(found[1] or 0) if found else None
 
 
 def is_host(device: str) -> bool:

@@ -26,7 +26,7 @@ from ..timing.spans import op_stats
 from ..work.counts import Work
 from ..work.least_times import stream_bytes
 from ..work.profile_work import ProfileWork
-from ..work.roofline import SHARES, add_bounds
+from ..work.roofline import SHARES, add_bounds, add_device_bounds, without_bounds
 from ..work.scaling import scales, scaling_table
 from .grouping import by_time
 
@@ -197,34 +197,58 @@ def _rest_node(profile: ProfileData) -> Node:
 
 
 def _bounded(profile: ProfileData, table: pd.DataFrame) -> pd.DataFrame:
-    """The rows with their bounds, where the machine's ceilings were measured."""
-    ceilings = profile.meta.ceilings
-    if ceilings is None:
+    """The rows with their bounds, each by the ceilings of what it ran on, where they are known."""
+    meta = profile.meta
+    if meta.ceilings is None and not meta.device_ceilings:
         return table
-    # A prompt in several micro-batches reads the weights once for each: one run's bytes count.
-    step_bytes = {
-        phase: n_bytes / _runs_per_step(profile, PHASES.index(phase))
-        for phase, n_bytes in stream_bytes(table).items()
-    }
-    bounded = add_bounds(
-        table,
-        ceilings,
-        n_threads=_n_threads(profile),
-        step_bytes=step_bytes,
-        bandwidth=profile.meta.bandwidth,
-        scales=scales(scaling_of(profile, table)),
+    on_threads = lanes_of_kind(profile, CPU_THREAD)
+    is_elsewhere = (
+        table["lane"].map(lambda lane: lane is not pd.NA and not on_threads[lane]).astype(bool)
     )
+    parts = [_bounded_on_cpu(profile, table[~is_elsewhere], table)]
+    of_device = {ceilings.device: ceilings for ceilings in meta.device_ceilings}
+    # What ran op by op, with a wait after each, says nothing of a device.
+    for name in serialized_devices(profile):
+        of_device.pop(name, None)
+    for device, rows in table[is_elsewhere].groupby("device", sort=False, dropna=False):
+        ceilings = of_device.get(str(device))
+        parts.append(
+            without_bounds(rows)
+            if ceilings is None
+            else add_device_bounds(rows, ceilings, step_bytes=_step_bytes(profile, rows))
+        )
+    bounded = pd.concat(parts).sort_index().astype(COLUMNS)
     # They rest on the same times as the shares of op time do.
     withheld = [p for number, p in enumerate(PHASES) if withholds_shares(profile, number)]
     is_withheld = bounded["phase"].isin(withheld)
     bounded[list(SHARES)] = bounded[list(SHARES)].mask(is_withheld)
     bounded["bound"] = bounded["bound"].mask(is_withheld, None)
-    # The ceilings are those of the CPU.
-    on_threads = lanes_of_kind(profile, CPU_THREAD)
-    elsewhere = bounded["lane"].map(lambda lane: lane is not pd.NA and not on_threads[lane])
-    bounded[list(SHARES)] = bounded[list(SHARES)].mask(elsewhere.astype(bool))
-    bounded["bound"] = bounded["bound"].mask(elsewhere.astype(bool), None)
     return bounded
+
+
+def _bounded_on_cpu(
+    profile: ProfileData, rows: pd.DataFrame, everything: pd.DataFrame
+) -> pd.DataFrame:
+    """Rows that the CPU ran, and those of no op, by the machine's ceilings."""
+    return add_bounds(
+        rows,
+        profile.meta.ceilings,
+        n_threads=_n_threads(profile),
+        step_bytes=_step_bytes(profile, rows),
+        bandwidth=profile.meta.bandwidth,
+        scales=scales(scaling_of(profile, everything)),
+    )
+
+
+def _step_bytes(profile: ProfileData, rows: pd.DataFrame) -> dict[str, float]:
+    """For each phase the bytes that some ops stream in a step: what goes through the same caches.
+
+    A prompt in several micro-batches reads the weights once for each: one run's bytes count.
+    """
+    return {
+        phase: n_bytes / _runs_per_step(profile, PHASES.index(phase))
+        for phase, n_bytes in stream_bytes(rows).items()
+    }
 
 
 def scaling_of(profile: ProfileData, ops: pd.DataFrame) -> pd.DataFrame:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ...profiles.records.ceilings import MEMORY, Ceilings
+from ...profiles.records.ceilings import MEMORY, Cache, Ceilings
+from ...profiles.records.device_ceilings import DeviceCeilings
 from ...profiles.storage.history import GGML_TYPES
 from ..timing.segments import NS_PER_MS
+from .device_peaks import op_instructions, peak_gflops
 from .roofs import FACTORS
 
 Floats = npt.NDArray[np.float64]
@@ -37,6 +40,16 @@ def stream_bytes(ops: pd.DataFrame) -> dict[str, float]:
     return {str(phase): float(total) for phase, total in sums.items()}
 
 
+class Levels(Protocol):
+    """The bandwidths of a machine or device, as `Ceilings` has them."""
+
+    @property
+    def caches(self) -> tuple[Cache, ...]: ...
+    def gbps(self, level: str, operation: str = "read") -> float | None: ...
+    def capacity_bytes(self, level: str) -> float: ...
+    def level_holding(self, size_bytes: float) -> str: ...
+
+
 @dataclass(frozen=True)
 class MemoryTimes:
     """Least times for an op's bytes, and whether they come from memory or from a cache."""
@@ -46,7 +59,7 @@ class MemoryTimes:
 
 
 def memory_times(
-    ops: pd.DataFrame, ceilings: Ceilings, step_bytes: Mapping[str, float]
+    ops: pd.DataFrame, ceilings: Levels, step_bytes: Mapping[str, float]
 ) -> MemoryTimes:
     """By the larger of two: what is streamed, and what is local."""
     stream_ms, stream_in_memory = _stream_ms(ops, ceilings, step_bytes)
@@ -56,7 +69,7 @@ def memory_times(
 
 
 def _stream_ms(
-    ops: pd.DataFrame, ceilings: Ceilings, step_bytes: Mapping[str, float]
+    ops: pd.DataFrame, ceilings: Levels, step_bytes: Mapping[str, float]
 ) -> tuple[Floats, npt.NDArray[np.bool_]]:
     """Least time for what a step reads once, and whether that comes from memory.
 
@@ -87,7 +100,7 @@ def _stream_bytes(ops: pd.DataFrame) -> Floats:
     return np.where(is_state | np.isnan(total), total, np.nan_to_num(weights))
 
 
-def _local_ms(ops: pd.DataFrame, ceilings: Ceilings) -> tuple[Floats, npt.NDArray[np.bool_]]:
+def _local_ms(ops: pd.DataFrame, ceilings: Levels) -> tuple[Floats, npt.NDArray[np.bool_]]:
     """Least time for activations, at the nearest level that holds those of one call."""
     amount = np.maximum(floats(ops, "bytes") - _stream_bytes(ops), 0.0)
     calls = floats(ops, "calls")
@@ -123,6 +136,22 @@ def arithmetic_ms(ops: pd.DataFrame, ceilings: Ceilings) -> tuple[Floats, Floats
     )
     # Nothing is no share of a roof that nobody knows.
     return kernel_ms, compute_ms if ceilings.instructions else np.full(len(ops), np.nan)
+
+
+def device_arithmetic_ms(ops: pd.DataFrame, ceilings: DeviceCeilings) -> Floats:
+    """Least times for the operations of ops that ran on a device, at the rate of the fastest
+    instruction that their kernels may use."""
+    flops = floats(ops, "flops")
+    rates = np.empty(len(ops))
+    codes = ops["impl"] if "impl" in ops else [""] * len(ops)
+    rows = zip(ops["op"], ops["kernel"], codes, ops["dtypes"], ops["shape"], strict=True)
+    for row, (op, kernel, code, dtypes, shape) in enumerate(rows):
+        types = dtypes.partition("->")[0].split(",")
+        dimension = 2 if op in ("MUL_MAT_ID", "FLASH_ATTN_EXT") else 1
+        n_columns = _length(shape, dimension)
+        names = op_instructions(kernel, code or "", types, n_columns, ceilings)
+        rates[row] = _or_nan(peak_gflops(ceilings, names))
+    return np.where(flops == 0, 0.0, flops / (rates * NS_PER_MS))
 
 
 def _hardware_gflops(ceilings: Ceilings, type_name: str) -> float:

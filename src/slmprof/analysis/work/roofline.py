@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -10,17 +11,46 @@ import pandas as pd
 
 from ...profiles.records.bandwidth import RunBandwidth
 from ...profiles.records.ceilings import MEMORY, Ceilings
+from ...profiles.records.device_ceilings import DeviceCeilings
 from ..graphs.kernel_names import OF_NO_OP
 from ..graphs.nodes import CONVERSIONS
 from ..timing.segments import NS_PER_MS
 from .bounds import BEYOND, SYNC, SYNC_SHARE, UNEXPLAINED, Evidence, Shares, bound_of
-from .least_times import Floats, MemoryTimes, arithmetic_ms, floats, is_product, memory_times
+from .least_times import (
+    Floats,
+    MemoryTimes,
+    arithmetic_ms,
+    device_arithmetic_ms,
+    floats,
+    is_product,
+    memory_times,
+)
 
 SHARES = ("memory_share", "compute_share", "kernel_share", "ceiling_share")
 # Ops that agree in these do the same in every layer; one by one they are too short to judge.
 _KIND = ("phase", "kernel", "impl", "block", "part", "dtypes")
 # Phase, kernel and code.
 Scales = Mapping[tuple[str, str, str], bool]
+
+
+@dataclass(frozen=True)
+class _Roofs:
+    """Least times of ops by each roof, in milliseconds per step, NaN where one is not known.
+
+    Attributes:
+        memories: by their bytes, with each bandwidth that memory had; the usual one first.
+        kernel_ms, compute_ms: by their operations: their kernel's best rate, and the hardware's.
+        least_ms: by the nearest roof; NaN where one is missing without which none is the nearest.
+        has_own_rate: whether the kernel's best was measured of this kernel, and not of one like it.
+        op_ns: what a call costs that has nothing to do.
+    """
+
+    memories: tuple[MemoryTimes, ...]
+    kernel_ms: Floats
+    compute_ms: Floats
+    least_ms: Floats
+    has_own_rate: npt.NDArray[np.bool_]
+    op_ns: float
 
 
 def add_bounds(
@@ -51,31 +81,65 @@ def add_bounds(
         roof by more than a fifth: that roof's share, and the largest. Bounds are those of all
         layers' ops of a kind together.
     """
+    if ceilings is None or ceilings.n_threads != n_threads or not len(ops):
+        return without_bounds(ops)
+    if bandwidth is not None and bandwidth.n_threads != n_threads:
+        bandwidth = None
+    memories = tuple(memory_times(ops, one, step_bytes) for one in _in_run(ceilings, bandwidth))
+    kernel_ms, compute_ms = arithmetic_ms(ops, ceilings)
+    # Of what is known in part only, no roof is the nearest. Only the hardware's may be absent.
+    least_ms = np.maximum(memories[0].least_ms, kernel_ms)
+    least_ms = np.where(np.isnan(least_ms), np.nan, np.fmax(least_ms, compute_ms))
+    measured = {row.type for row in ceilings.arithmetic}
+    sources = ops["dtypes"].str.partition(",")[0]
+    has_own_rate = is_product(ops) & sources.isin(measured).to_numpy(dtype=np.bool_)
+    roofs = _Roofs(memories, kernel_ms, compute_ms, least_ms, has_own_rate, ceilings.op_ns)
+    return _under(roofs, ops, scales or {})
+
+
+def add_device_bounds(
+    ops: pd.DataFrame, ceilings: DeviceCeilings, *, step_bytes: Mapping[str, float]
+) -> pd.DataFrame:
+    """The same for ops that ran on a device of these ceilings.
+
+    What ggml's kernels reach there at best was not measured: `kernel_share` is null, and no op is
+    bound by its kernel.
+    """
+    if not len(ops):
+        return without_bounds(ops)
+    memory = memory_times(ops, ceilings, step_bytes)
+    compute_ms = device_arithmetic_ms(ops, ceilings)
+    nothing = np.full(len(ops), np.nan)
+    least_ms = np.maximum(memory.least_ms, compute_ms)
+    has_own_rate = np.zeros(len(ops), dtype=np.bool_)
+    roofs = _Roofs((memory,), nothing, compute_ms, least_ms, has_own_rate, ceilings.op_ns)
+    return _under(roofs, ops, {})
+
+
+def without_bounds(ops: pd.DataFrame) -> pd.DataFrame:
+    """The ops with shares and bounds that are all null."""
     result: pd.DataFrame = ops.copy()
     for name in SHARES:
         result[name] = np.full(len(ops), np.nan)
     result["bound"] = pd.Series([None] * len(ops), index=ops.index, dtype="object")
-    if ceilings is None or ceilings.n_threads != n_threads or not len(ops):
-        return result
-    if bandwidth is not None and bandwidth.n_threads != n_threads:
-        bandwidth = None
+    return result
+
+
+def _under(roofs: _Roofs, ops: pd.DataFrame, scales: Scales) -> pd.DataFrame:
+    """The ops with their shares of some roofs, and their bounds."""
+    result = without_bounds(ops)
     time_ms = floats(ops, "time_ms")
-    usual, *extremes = (memory_times(ops, one, step_bytes) for one in _in_run(ceilings, bandwidth))
-    kernel_ms, compute_ms = arithmetic_ms(ops, ceilings)
-    # Of what is known in part only, no roof is the nearest. Only the hardware's may be absent.
-    least_ms = np.maximum(usual.least_ms, kernel_ms)
-    least_ms = np.where(np.isnan(least_ms), np.nan, np.fmax(least_ms, compute_ms))
     # Nothing to do is under no roof.
-    known = (least_ms > 0) & (time_ms > 0)
+    known = (roofs.least_ms > 0) & (time_ms > 0)
     for name, roof_ms in (
-        ("memory_share", usual.least_ms),
-        ("compute_share", compute_ms),
-        ("kernel_share", kernel_ms),
-        ("ceiling_share", least_ms),
+        ("memory_share", roofs.memories[0].least_ms),
+        ("compute_share", roofs.compute_ms),
+        ("kernel_share", roofs.kernel_ms),
+        ("ceiling_share", roofs.least_ms),
     ):
         with np.errstate(invalid="ignore", divide="ignore"):
             result[name] = np.where(known, roof_ms / time_ms, np.nan)
-    words = _words(ops, ceilings, known, [usual, *extremes], (kernel_ms, compute_ms), scales or {})
+    words = _words(ops, roofs, known, scales)
     words[~known & (words != SYNC)] = None
     words[ops["kernel"].isin(OF_NO_OP).to_numpy()] = None
     result["bound"] = pd.Series(words, index=ops.index, dtype="object")
@@ -113,29 +177,19 @@ def _kinds(ops: pd.DataFrame) -> npt.NDArray[np.intp]:
 
 
 def _words(
-    ops: pd.DataFrame,
-    ceilings: Ceilings,
-    known: npt.NDArray[np.bool_],
-    memories: Sequence[MemoryTimes],
-    arithmetic: tuple[Floats, Floats],
-    scales: Scales,
+    ops: pd.DataFrame, roofs: _Roofs, known: npt.NDArray[np.bool_], scales: Scales
 ) -> npt.NDArray[np.object_]:
-    """For each op the bound of all that are of its kind.
-
-    Args:
-        known: which ops have known work.
-        memories: least times of their bytes, with each bandwidth that memory had.
-        arithmetic: least times of their operations, by the kernel and by the hardware.
-    """
+    """For each op the bound of all that are of its kind; `known` are those of known work."""
     time_ms = floats(ops, "time_ms")
-    usual, (kernel_ms, compute_ms) = memories[0], arithmetic
+    memories = roofs.memories
+    usual = memories[0]
     table = pd.DataFrame(
         {
             "time": time_ms,
             "known_time": np.where(known, time_ms, 0.0),
-            "waiting": _waiting_ms(ops, ceilings),
-            "compute": np.where(known, compute_ms, np.nan),
-            "kernel": np.where(known, kernel_ms, np.nan),
+            "waiting": _waiting_ms(ops, roofs.op_ns),
+            "compute": np.where(known, roofs.compute_ms, np.nan),
+            "kernel": np.where(known, roofs.kernel_ms, np.nan),
             "in_memory": np.where(known & usual.in_memory, usual.least_ms, 0.0),
             **{
                 f"memory{i}": np.where(known, one.least_ms, np.nan)
@@ -145,9 +199,7 @@ def _words(
     )
     kind = _kinds(ops)
     sums = table.groupby(kind).sum(min_count=1)
-    measured = {row.type for row in ceilings.arithmetic}
-    sources = ops["dtypes"].str.partition(",")[0]
-    has_own_rate = (is_product(ops) & sources.isin(measured).to_numpy()).tolist()
+    has_own_rate = roofs.has_own_rate.tolist()
     words: list[str | None] = []
     for number, first in enumerate(np.unique(kind, return_index=True)[1].tolist()):
         row, place = sums.loc[number], ops.iloc[first]
@@ -184,7 +236,7 @@ def _common_bound(sums: pd.Series[float], n_memories: int, evidence: Evidence) -
     return words.pop() if len(words) == 1 else UNEXPLAINED
 
 
-def _waiting_ms(ops: pd.DataFrame, ceilings: Ceilings) -> Floats:
+def _waiting_ms(ops: pd.DataFrame, op_ns: float) -> Floats:
     """What an op waits, or what its calls cost without any work, whichever is more.
 
     Waiting is the mean over the threads, or what the span is longer than the slowest thread's
@@ -196,5 +248,5 @@ def _waiting_ms(ops: pd.DataFrame, ceilings: Ceilings) -> Floats:
     # A conversion is a part of an op: it starts no threads.
     is_whole = (calls > 0) & (time_ms > 0) & ~ops["part"].isin(CONVERSIONS).to_numpy()
     cheapest_ms = float(np.min(time_ms[is_whole] / calls[is_whole], initial=np.inf))
-    start_ms: Floats = calls * min(ceilings.op_ns / NS_PER_MS, cheapest_ms)
+    start_ms: Floats = calls * min(op_ns / NS_PER_MS, cheapest_ms)
     return np.fmax(np.fmax(floats(ops, "wait_ms"), barrier_ms), start_ms)

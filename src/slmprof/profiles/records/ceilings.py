@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Collection, Mapping
-from pathlib import Path
 from typing import Annotated
 
 from msgspec import Meta
 
-from ...errors import ProfileFormatError, UsageError
-from ..writing import reason, whole_file
+from .ceilings_file import check_version, read_file, write_file
 from .decoding import Amount, Count, Json, Record, Whole, decode
 
 FORMAT = "slmprof-ceilings"
@@ -20,7 +17,6 @@ FORMAT_VERSION = 2
 
 MEMORY = "memory"
 
-_MAX_FILE_BYTES = 2**20
 _Rate = Annotated[float, Meta(ge=1e-9, le=1e15)]
 _Rows = Meta(max_length=1000)
 _Text = Annotated[str, Meta(max_length=1000)]
@@ -203,7 +199,7 @@ class Ceilings(Record, frozen=True):
             ProfileFormatError: the value is no such object, or one of a newer version.
         """
         if isinstance(values, Mapping):
-            _check_version(values)
+            check_version(values, FORMAT, FORMAT_VERSION, "slmprof roofline --refresh")
         return decode(cls, values)
 
 
@@ -217,58 +213,10 @@ def cache_capacity_bytes(cache: Cache, n_threads: int, n_cores: int) -> float:
 
 
 def read_ceilings(path: str | os.PathLike[str]) -> Ceilings:
-    """Reads a file of ceilings, whatever machine it is of.
-
-    Raises:
-        UsageError: there is no such file, or it cannot be read.
-        ProfileFormatError: it holds no ceilings, is damaged, or is of a newer version.
-    """
-    source = Path(path)
-    try:
-        if source.exists() and not source.is_file():
-            raise UsageError(f"{source} is a directory, a device or a pipe; ceilings are a file")
-        with source.open("rb") as stream:
-            content = stream.read(_MAX_FILE_BYTES + 1)
-        if len(content) > _MAX_FILE_BYTES:
-            raise ProfileFormatError("it is too large to be one")
-        return Ceilings.from_json(json.loads(content.decode("utf-8")))
-    except ProfileFormatError as error:
-        raise ProfileFormatError(f"cannot read ceilings {source}: {error}") from error
-    except OSError as error:
-        raise UsageError(f"cannot read {source}: {reason(error)}") from error
-    except (ValueError, RecursionError) as error:
-        # Damaged JSON, bytes that are no UTF-8, brackets without end, or a path with a NUL in it.
-        if "\0" in str(source):
-            raise UsageError(f"cannot read {str(source)!r}: it is no file name") from error
-        raise ProfileFormatError(f"cannot read ceilings {source}: it is not JSON") from error
+    """Reads a file of ceilings, whatever machine it is of; raises as `read_file`."""
+    return read_file(path, Ceilings.from_json)
 
 
 def write_ceilings(ceilings: Ceilings, path: str | os.PathLike[str]) -> None:
-    """Writes a file of ceilings, whole or not at all, through a temporary file beside it.
-
-    Raises:
-        UsageError: the file cannot be written there; nothing is left behind.
-    """
-    text = json.dumps(ceilings.to_json(), indent=1, allow_nan=False) + "\n"
-    try:
-        # The file behind a symbolic link is replaced, not the link.
-        target = Path(os.path.realpath(path))
-        if target.exists() and not target.is_file():
-            raise UsageError(f"cannot write {path}: it is no plain file")
-        with whole_file(target) as stream:
-            stream.write(text.encode())
-    except (OSError, ValueError) as error:
-        raise UsageError(f"cannot write {path}: {reason(error)}") from error
-
-
-def _check_version(values: Mapping[str, object]) -> None:
-    if values.get("format") != FORMAT:
-        raise ProfileFormatError(f"it holds no ceilings: its format is not {FORMAT!r}")
-    version = values.get("format_version")
-    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-        raise ProfileFormatError("its format version is not a number")
-    if version > FORMAT_VERSION:
-        raise ProfileFormatError(
-            f"it is of format version {version}, and this slmprof reads up to {FORMAT_VERSION}; "
-            "update slmprof, or measure again with `slmprof roofline --refresh`"
-        )
+    """Writes a file of ceilings; raises as `write_file`."""
+    write_file(ceilings.to_json(), path)

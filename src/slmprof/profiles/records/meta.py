@@ -14,11 +14,13 @@ from ..vocabulary import enums
 from .bandwidth import RunBandwidth
 from .ceilings import Ceilings
 from .decoding import Json, Record, Whole, decode
+from .device_ceilings import DeviceCeilings
 from .resident import Resident
 from .scaling import Scaling
 
 FORMAT = "slmprof-profile"
 FORMAT_VERSION = 7
+_MOST_DEVICES = 1000
 # Far beyond any machine, and far from overflow when added up.
 _Bytes = Annotated[int, msgspec.Meta(ge=0, le=2**48 - 1)]
 
@@ -233,7 +235,8 @@ class Memory(Record, frozen=True):
 
 class Meta(Record, frozen=True):
     """The parts of `meta`; `ceilings` is None where this machine's were not measured, `bandwidth`
-    where memory's was not during the run, `scaling` where it had one number of threads."""
+    where memory's was not during the run, `scaling` where it had one number of threads.
+    `device_ceilings` are those of devices beside the CPU, of which they were measured."""
 
     slmprof: Program = Program()
     environment: Environment = Environment()
@@ -244,6 +247,7 @@ class Meta(Record, frozen=True):
     ceilings: Ceilings | None = None
     bandwidth: RunBandwidth | None = None
     scaling: Scaling | None = None
+    device_ceilings: tuple[DeviceCeilings, ...] = ()
 
     @classmethod
     def from_json(cls, parts: Mapping[str, Any]) -> Meta:
@@ -258,7 +262,7 @@ class Meta(Record, frozen=True):
             if isinstance(part, Mapping)
             else part
             for name, part in parts.items()
-            if name != "ceilings"
+            if name not in ("ceilings", "device_ceilings")
         }
         config = known.get("config", {})
         if isinstance(config, dict):
@@ -270,7 +274,11 @@ class Meta(Record, frozen=True):
         if wrong := read.config.impossible():
             # The value is not quoted: it may be anything.
             raise ProfileFormatError(f"config.{wrong} has an impossible value")
-        return read.replace(ceilings=measured)
+        of_devices = parts.get("device_ceilings") or []
+        if not isinstance(of_devices, list) or len(of_devices) > _MOST_DEVICES:
+            raise ProfileFormatError("device_ceilings is no list of ceilings")
+        devices = tuple(DeviceCeilings.from_json(one) for one in of_devices)
+        return read.replace(ceilings=measured, device_ceilings=devices)
 
     def to_json(self) -> Json:
         """The parts as one JSON object, without numbers that JSON does not have."""
@@ -278,6 +286,9 @@ class Meta(Record, frozen=True):
         for name in ("bandwidth", "scaling"):
             if values[name] is None:
                 del values[name]
+        values.pop("device_ceilings")
+        if self.device_ceilings:
+            values["device_ceilings"] = [one.to_json() for one in self.device_ceilings]
         return {**values, "ceilings": self.ceilings.to_json() if self.ceilings is not None else {}}
 
     def with_warnings(self, warnings: Iterable[str]) -> Meta:
