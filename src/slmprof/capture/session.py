@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from .. import _core
     from ..profiles.records.ceilings import Ceilings
+    from ..profiles.records.device_ceilings import DeviceCeilings
     from ..settings.keywords import RunKeywords
     from ..views import Profile
 
@@ -101,6 +102,7 @@ class Session:
         self._engine = self.guard(lambda: _core.Engine(settings))
         # What the ops are compared with, where it is known.
         self.ceilings: Ceilings | None = None
+        self.device_ceilings: tuple[DeviceCeilings, ...] = ()
         self.model_info: Mapping[str, Any] = self.engine.model_info()
         self.context_info: Mapping[str, Any] = self.engine.context_info()
         try:
@@ -243,11 +245,14 @@ class Session:
         import tempfile
 
         from ..machine.ceilings import find_ceilings
+        from ..machine.device_ceilings import known_device_ceilings
         from ..profiles.storage.assemble import assemble, write_chunk, write_header
         from ..views import Profile
 
         if self.ceilings is None and self.config.ceilings == "auto":
             self.ceilings = find_ceilings(self.config.n_threads)
+        if not self.device_ceilings and self.config.ceilings == "auto":
+            self.device_ceilings = known_device_ceilings(native_devices(self.config.device))
         self.reach("end")
         with tempfile.TemporaryDirectory(prefix="slmprof-") as folder:
             write_header(folder, self.describe(Run(n_repeats=0, events=self._event_mode)))
@@ -300,6 +305,7 @@ class Session:
         if self._ignored:
             model = model.replace(ignored=self._ignored)
         meta = describe_run(model, config, run, self.config.n_threads, self.ceilings)
+        meta = meta.replace(device_ceilings=self.device_ceilings)
         for monitor in self._monitors:
             meta = monitor.describe(meta)
         if self.engine.tracing_problem:

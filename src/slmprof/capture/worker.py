@@ -13,11 +13,13 @@ from typing import Any
 from ..children.protocol import Progress
 from ..children.serving import Parent, serve
 from ..settings.capture import CaptureConfig
+from ..settings.devices import native_devices
 
 
 def capture(question: dict[str, Any], spool: str, parent: Parent) -> dict[str, Any]:
     """One capture into `spool`."""
     from ..machine.ceilings import ceilings_of_run
+    from ..machine.device_ceilings import device_ceilings_of_run
     from ..profiles.records.ceilings import MEMORY
     from ..profiles.records.meta import Run
     from ..profiles.storage.assemble import write_chunk, write_header
@@ -36,10 +38,12 @@ def capture(question: dict[str, Any], spool: str, parent: Parent) -> dict[str, A
     # A model that is not there is told at once, not when the ceilings have been measured.
     open_model(config.source, seed=config.seed, on_progress=parent)
     found, doubts = ceilings_of_run(config.ceilings, config.n_threads, on_ceilings)
+    devices = native_devices(config.device)
+    of_devices, more_doubts = device_ceilings_of_run(config.ceilings, devices, on_ceilings)
     total = 2 * config.repeats * len(config.n_depths) + 1
     parent(Progress("loading", 0, total))
     with Session.from_config(config, parent) as session:
-        session.ceilings = found
+        session.ceilings, session.device_ceilings = found, of_devices
         if found is not None:
             session.watch(BandwidthMonitor(config.n_threads, found.gbps(MEMORY)))
         passes = Passes(session, parent, parent.wait_for_turn if question["takes_turns"] else None)
@@ -49,7 +53,7 @@ def capture(question: dict[str, Any], spool: str, parent: Parent) -> dict[str, A
             meta = session.describe(
                 run, n_prompt=len(passes.prompt), n_gen=len(passes.generated), events=passes.events
             )
-            write_header(spool, meta.with_warnings(doubts))
+            write_header(spool, meta.with_warnings([*doubts, *more_doubts]))
     return {}
 
 

@@ -8,14 +8,22 @@ from typing import TYPE_CHECKING
 
 from ..errors import UsageError
 from ..reporters.renderers import render
+from ..settings.devices import CPU
 from .options import FORMATS, add_setting
 from .streams import note
 
 if TYPE_CHECKING:
     from ..profiles.records.ceilings import Ceilings
+    from ..profiles.records.device_ceilings import DeviceCeilings
 
 NAME = "roofline"
 HELP = "measure this machine's peak bandwidth and arithmetic"
+
+_FROM_CACHE, _MEASURED = "from the cache (--refresh measures again)", "measured now"
+_NOT_KEPT = (
+    "the cache folder cannot be written, so this will be measured again; "
+    "set SLMPROF_CACHE_DIR to another folder"
+)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -25,7 +33,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Measures bandwidth by cache level, the speed of ggml's matrix products by type and that "
         "of single instructions, and keeps the figures in the cache folder, where `breakdown` "
-        "finds them."
+        "finds them. With --device cuda:N those of a CUDA device: bandwidth of its memory, its "
+        "last cache and its link to the host, and the peaks that ggml's kernels can use."
+    )
+    parser.add_argument(
+        "--device", metavar="DEVICE", default=CPU, help="cpu (the default) or cuda:N"
     )
     add_setting(parser, table(LlamaSettings)["threads"])
     parser.add_argument("--format", choices=FORMATS, default="table")
@@ -55,6 +67,8 @@ def run(args: argparse.Namespace) -> int:
         from ..profiles.storage.file import check_writable
 
         check_writable(args.output)
+    if args.device.lower() != CPU:
+        return _run_device(args)
     n_threads: int = getattr(args, "threads", None) or usable_cores()
     if args.scaling and n_threads == 1:
         raise UsageError("--scaling compares with one thread: give --threads 2 or more")
@@ -68,6 +82,43 @@ def run(args: argparse.Namespace) -> int:
     document = ceilings_document(found, source, by_isa=args.isa, single=single)
     render(document, args.format, sys.stdout)
     return 0
+
+
+def _run_device(args: argparse.Namespace) -> int:
+    """Prints the ceilings of a device; returns the exit code."""
+    from ..reporters.documents.device_ceilings import device_ceilings_document
+
+    for option in ("threads", "scaling", "isa"):
+        if getattr(args, option, None):
+            raise UsageError(f"--{option} is of the CPU, and --device {args.device} is another")
+    found, source = _obtain_of_device(args)
+    if args.output is not None:
+        from ..profiles.records.device_ceilings import write_device_ceilings
+
+        write_device_ceilings(found, args.output)
+        note(f"wrote {args.output}")
+    render(device_ceilings_document(found, source), args.format, sys.stdout)
+    return 0
+
+
+def _obtain_of_device(args: argparse.Namespace) -> tuple[DeviceCeilings, str]:
+    """As `_obtain`, of a device beside the CPU."""
+    from ..machine import device_ceilings as capture
+    from .progress import ProgressBar
+
+    if args.ceilings is not None:
+        found = capture.load_device_ceilings(args.ceilings, args.device)
+        return found, f"from {args.ceilings}"
+    here = capture.fingerprint(args.device)
+    if not args.refresh:
+        kept = capture.find_device_ceilings(args.device, here)
+        if kept is not None:
+            return kept, _FROM_CACHE
+    with ProgressBar(sys.stderr) as bar:
+        measured = capture.measure_device_ceilings(args.device, bar.update)
+    if capture.keep_device_ceilings(measured) is None:
+        note(_NOT_KEPT)
+    return measured, _MEASURED
 
 
 def _of_one_thread(args: argparse.Namespace) -> Ceilings:
@@ -86,12 +137,9 @@ def _obtain(args: argparse.Namespace, n_threads: int) -> tuple[Ceilings, str]:
     if not args.refresh:
         found = capture.find_ceilings(n_threads)
         if found is not None:
-            return found, "from the cache (--refresh measures again)"
+            return found, _FROM_CACHE
     with ProgressBar(sys.stderr) as bar:
         measured = capture.measure_ceilings(n_threads, bar.update)
     if capture.keep_ceilings(measured) is None:
-        note(
-            "the cache folder cannot be written, so this will be measured again; "
-            "set SLMPROF_CACHE_DIR to another folder"
-        )
-    return measured, "measured now"
+        note(_NOT_KEPT)
+    return measured, _MEASURED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -73,6 +74,16 @@ def device_ceilings_of_run(
             # Nobody asked for them by name: the capture goes on without.
             doubts.append(f"the ceilings of {device} could not be measured: {error}")
     return tuple(found), doubts
+
+
+def known_device_ceilings(devices: Iterable[str]) -> tuple[DeviceCeilings, ...]:
+    """The ceilings that the cache folder has for the CUDA devices among some."""
+    found = []
+    for device in devices:
+        if cuda_index(device) is not None:
+            with contextlib.suppress(SlmprofError):
+                found.append(find_device_ceilings(device, fingerprint(device)))
+    return tuple(one for one in found if one is not None)
 
 
 def find_device_ceilings(device: str, here: DeviceFingerprint) -> DeviceCeilings | None:

@@ -217,7 +217,7 @@ def _bounded(profile: ProfileData, table: pd.DataFrame) -> pd.DataFrame:
             if ceilings is None
             else add_device_bounds(rows, ceilings, step_bytes=_step_bytes(profile, rows))
         )
-    bounded = pd.concat(parts).sort_index().astype(COLUMNS)
+    bounded: pd.DataFrame = pd.concat(parts).sort_index().astype(COLUMNS)
     # They rest on the same times as the shares of op time do.
     withheld = [p for number, p in enumerate(PHASES) if withholds_shares(profile, number)]
     is_withheld = bounded["phase"].isin(withheld)

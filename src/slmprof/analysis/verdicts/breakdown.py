@@ -176,6 +176,7 @@ def break_down(
         n_cores,
         meta.bandwidth,
         phase_speedups(scaling),
+        [ceilings.device for ceilings in meta.device_ceilings],
     )
     is_shown = [summary.phase for summary in phases]
     splits, copies = split_table(data), copy_table(data)

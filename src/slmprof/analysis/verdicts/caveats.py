@@ -62,7 +62,11 @@ def caveats(profile: Derived, *, shows_shares: bool = True) -> tuple[str, ...]:
             f"when this machine's ceilings were measured, {doubt}; "
             "`slmprof roofline --refresh` measures them again"
         )
-    if shows_shares and ceilings is not None and _exceeds_ceilings(profile.op_rows):
+    for device in meta.device_ceilings:
+        for doubt in device.warnings:
+            found.append(f"when the ceilings of {device.device} were measured, {doubt}")
+    has_ceilings = ceilings is not None or bool(meta.device_ceilings)
+    if shows_shares and has_ceilings and _exceeds_ceilings(profile.op_rows):
         found.append(
             "ceilings are lower than what this run reached: measured while the machine was busy; "
             "`slmprof roofline --refresh`"

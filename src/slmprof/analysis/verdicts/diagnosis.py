@@ -7,7 +7,7 @@ ceilings or work are not known, has no finding.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -46,6 +46,7 @@ def diagnose(
     n_cores: int | None = None,
     bandwidth: RunBandwidth | None = None,
     speedups: Mapping[str, tuple[float, int]] = MappingProxyType({}),
+    devices: Collection[str] = (),
 ) -> tuple[Finding, ...]:
     """At most `MAX_FINDINGS` findings, in the order in which they are to be told.
 
@@ -61,13 +62,14 @@ def diagnose(
         bandwidth: of memory, beside the passes; None where the ceilings' own counts.
         speedups: for each phase how much faster its ops are than on one thread, and on how many;
             empty where that was not measured.
+        devices: those beside the CPU that have ceilings of their own.
     """
     if ops.empty:
         return tuple(_types(model, weights, types))
     by_phase = {str(phase): rows for phase, rows in ops.groupby("phase", sort=False)}
     first: list[Finding] = []
     for phase, rows in by_phase.items():
-        first += _limit(phase, rows, ceilings, bandwidth, speedups.get(phase))
+        first += _limit(phase, rows, ceilings, bandwidth, speedups.get(phase), devices)
     if not ops["bound"].notna().any():
         first += _ceilings(ceilings, n_threads, n_cores)
     if "decode" in by_phase:
@@ -86,6 +88,7 @@ def _limit(
     ceilings: Ceilings | None,
     bandwidth: RunBandwidth | None,
     speedup: tuple[float, int] | None,
+    devices: Collection[str],
 ) -> list[Finding]:
     """The bound with the largest share; without bounds the largest group of ops."""
     total = float(rows["time_ms"].sum())
@@ -105,7 +108,9 @@ def _limit(
         speedup=speedup[0] if speedup else None,
         speedup_threads=speedup[1] if speedup else None,
     )
-    if bound == "memory":
+    # The machine's bandwidth is no measure of what another device has read.
+    is_elsewhere = "device" in chosen and bool(chosen["device"].isin(devices).any())
+    if bound == "memory" and not is_elsewhere:
         counted = chosen[chosen["bytes"].notna()]
         time = float(counted["time_ms"].sum())
         peak = ceilings.gbps(MEMORY) if ceilings is not None else None

@@ -52,7 +52,7 @@ def op_instructions(
         types: of the op's sources.
         n_columns: of a product, what one matrix is multiplied with; queries of an attention.
     """
-    named = [found for word in _WORD.findall(code) if (found := _known(word)) is not None]
+    named = [one for one in map(_known, _WORD.findall(code)) if one is not None]
     if not named and code and kernel_family(code) == LIBRARY:
         named = [LIBRARY]
     place = 1 if kernel == "flash_attn" else 0

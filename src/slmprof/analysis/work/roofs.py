@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...profiles.records.ceilings import MEMORY, Ceilings, Instruction
+from ...profiles.records.device_ceilings import DeviceCeilings
 
 # Factors that a processor multiplies for a type: of what it has no instruction for, it makes f32.
 FACTORS = {"int8": ("int8",), "f32": ("f32",), "f16": ("f16", "f32"), "bf16": ("bf16", "f32")}
@@ -72,6 +73,59 @@ def product_roofs(ceilings: Ceilings) -> list[ProductRoof]:
             roof[f"{product}_ridge"] = best.gflops / memory if best and memory else None
         rows.append(ProductRoof(name, **roof))
     return rows
+
+
+@dataclass(frozen=True)
+class DeviceLevelRoof:
+    """Bandwidth of one level of a device, in 10^9 bytes per second; `size_bytes` is None for
+    memory."""
+
+    level: str
+    size_bytes: int | None
+    working_set_bytes: int
+    read_gbps: float | None
+    copy_gbps: float | None
+
+
+@dataclass(frozen=True)
+class DevicePeakRoof:
+    """The rate of one instruction of a device, in 10^9 operations per second; None where it does
+    not offer it. `ridge` as `ProductRoof` has it."""
+
+    name: str
+    unit: str
+    gflops: float | None
+    ridge: float | None
+
+
+def device_level_roofs(ceilings: DeviceCeilings) -> list[DeviceLevelRoof]:
+    """One row for each measured level, the nearest first."""
+    sizes = {cache.level: cache.size_bytes for cache in ceilings.caches}
+    sets = {row.level: row.working_set_bytes for row in ceilings.bandwidth}
+    return [
+        DeviceLevelRoof(
+            level=level,
+            size_bytes=sizes.get(level),
+            working_set_bytes=working_set_bytes,
+            read_gbps=ceilings.gbps(level, "read"),
+            copy_gbps=ceilings.gbps(level, "copy"),
+        )
+        for level, working_set_bytes in sets.items()
+    ]
+
+
+def device_peak_roofs(ceilings: DeviceCeilings) -> list[DevicePeakRoof]:
+    """One row for each instruction, in the order of the measurement."""
+    memory = ceilings.gbps(MEMORY)
+    return [
+        DevicePeakRoof(
+            name=peak.name,
+            unit=peak.unit,
+            gflops=peak.gflops,
+            ridge=peak.gflops / memory if peak.gflops is not None and memory else None,
+        )
+        for peak in ceilings.peaks
+    ]
 
 
 @dataclass(frozen=True)
