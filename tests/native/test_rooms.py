@@ -55,3 +55,13 @@ def test_cuda_room_needs_no_ggml_and_few_files_of_it_need_cupti() -> None:
     assert direct == {"cupti_api"}
     users = {name for name, text in texts if '#include "cuda/cupti_api.h"' in text}
     assert users == {"cupti_api", "cupti_session", "record_reader"}
+
+
+def test_the_cuda_runtime_is_seen_by_the_measurement_of_devices_alone() -> None:
+    """So that all else builds without it."""
+    users = {
+        str(path.parent.relative_to(CSRC))
+        for path in CSRC.rglob("*.*")
+        if re.search(r"#include <cuda_runtime", path.read_text(encoding="utf-8"))
+    }
+    assert users == {"machine/cuda"}
