@@ -98,6 +98,7 @@ DeviceCeilings measure_device_ceilings(int device, double seconds) {
         ceilings.identity = describe_device(device);
         cuda::check(cudaSetDevice(device), "use the device");
         const cuda::Stream stream;
+        cuda::warm_up(stream, ceilings.identity);
         ceilings.bandwidth = cuda::measure_bandwidth(stream, ceilings.identity, seconds);
         ceilings.peaks     = cuda::measure_peaks(stream, ceilings.identity, seconds);
         ceilings.transfers = cuda::measure_transfers(stream, seconds);

@@ -34,9 +34,19 @@ template <typename Step> __global__ void __launch_bounds__(k_threads) run_steps(
     }
 }
 
+template <typename Step> Repetitions run(cudaStream_t stream, const DeviceIdentity & device, int & n_blocks, double seconds) {
+    const DeviceMemory sink(sizeof(unsigned));
+    int                per_multiprocessor = 0;
+    check(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&per_multiprocessor, run_steps<Step>, k_threads, 0), "place a kernel");
+    n_blocks = std::max(per_multiprocessor, 1) * device.n_multiprocessors;
+    return repeat(stream, seconds, [&](cudaStream_t on, int64_t n_turns) {
+        run_steps<Step><<<static_cast<unsigned>(n_blocks), k_threads, 0, on>>>(n_turns, 0, sink.as<unsigned>());
+    });
+}
+
 template <typename Step>
 DevicePeakRecord measure(const char * name, const char * unit, cudaStream_t stream, const DeviceIdentity & device, double seconds) {
-    const DeviceMemory answer(sizeof(int)), sink(sizeof(unsigned));
+    const DeviceMemory answer(sizeof(int));
     tell_operations<Step><<<1, 1, 0, stream>>>(answer.as<int>());
     check(cudaGetLastError(), "launch a kernel");
     int operations = 0;
@@ -46,17 +56,20 @@ DevicePeakRecord measure(const char * name, const char * unit, cudaStream_t stre
     if (operations == 0) {
         return record;
     }
-    int per_multiprocessor = 0;
-    check(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&per_multiprocessor, run_steps<Step>, k_threads, 0), "place a kernel");
-    const int         n_blocks = std::max(per_multiprocessor, 1) * device.n_multiprocessors;
-    const Repetitions repetitions = repeat(stream, seconds, [&](cudaStream_t on, int64_t n_turns) {
-        run_steps<Step><<<static_cast<unsigned>(n_blocks), k_threads, 0, on>>>(n_turns, 0, sink.as<unsigned>());
-    });
+    int               n_blocks    = 0;
+    const Repetitions repetitions = run<Step>(stream, device, n_blocks, seconds);
     record.gflops = double(operations) * (k_threads / k_warp_size) * n_blocks / repetitions.median_ns();
     return record;
 }
 
+constexpr double k_warmup_seconds = 0.5;
+
 }  // namespace
+
+void warm_up(cudaStream_t stream, const DeviceIdentity & device) {
+    int n_blocks = 0;
+    run<CoreStep<FmaF32>>(stream, device, n_blocks, k_warmup_seconds);
+}
 
 std::vector<DevicePeakRecord> measure_peaks(cudaStream_t stream, const DeviceIdentity & device, double seconds) {
     return {
