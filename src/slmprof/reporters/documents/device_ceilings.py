@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from ...analysis.work.roofs import DevicePeakRoof, device_level_roofs, device_peak_roofs
+from ...analysis.work.roofs import device_level_roofs, device_peak_roofs
 from ...profiles.records.device_ceilings import DeviceCeilings
 from .parts import Caveat, Column, Document, Headline, Note, Part, Rows, Section, Table, said
 from .quantities import rate
@@ -108,26 +108,24 @@ def _transfers(ceilings: DeviceCeilings) -> Section:
 
 
 def _peaks(ceilings: DeviceCeilings) -> Section:
-    columns = (
+    columns = [
         Column("instruction", key="name"), Column("on", key="unit"),
-        Column("GFLOP/s", key="offered"), Column("FLOP/B", "rate", "ridge"),
-    )  # fmt: skip
+        Column("GFLOP/s", "rate", "gflops"), Column("FLOP/B", "rate", "ridge"),
+    ]  # fmt: skip
+    roofs = device_peak_roofs(ceilings)
+    if any(row.gflops is None for row in roofs):
+        columns.append(Column("note"))
     rows = [
         {
-            "name": row.name,
+            **asdict(row),
             "unit": _UNITS.get(row.unit, row.unit),
-            "offered": _offered(row),
-            "ridge": row.ridge,
+            "note": "not offered by this device" if row.gflops is None else "",
         }
-        for row in device_peak_roofs(ceilings)
+        for row in roofs
     ]
     text = (
         "Single instructions on registers, named by the types of factors and sums. A multiply-add "
         "counts as 2, of integers too. FLOP/B is the ridge point: the FLOP per byte from memory "
         f"above which arithmetic is the lower roof. An empty kernel takes {ceilings.op_ns:.0f} ns."
     )
-    return Section("Instructions", (Table.of(columns, rows), Note(text)) if rows else ())
-
-
-def _offered(row: DevicePeakRoof) -> str:
-    return "not offered by this device" if row.gflops is None else rate(row.gflops)
+    return Section("Instructions", (Table.of(tuple(columns), rows), Note(text)) if rows else ())
