@@ -36,9 +36,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "finds them. With --device cuda:N those of a CUDA device: bandwidth of its memory, its "
         "last cache and its link to the host, and the peaks that ggml's kernels can use."
     )
-    parser.add_argument(
-        "--device", metavar="DEVICE", default=CPU, help="cpu (the default) or cuda:N"
-    )
+    add_setting(parser, table(LlamaSettings)["device"])
     add_setting(parser, table(LlamaSettings)["threads"])
     parser.add_argument("--format", choices=FORMATS, default="table")
     parser.add_argument(
@@ -67,7 +65,8 @@ def run(args: argparse.Namespace) -> int:
         from ..profiles.storage.file import check_writable
 
         check_writable(args.output)
-    if args.device.lower() != CPU:
+    device: str = getattr(args, "device", CPU)
+    if device.lower() != CPU:
         return _run_device(args)
     n_threads: int = getattr(args, "threads", None) or usable_cores()
     if args.scaling and n_threads == 1:

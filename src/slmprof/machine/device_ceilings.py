@@ -186,6 +186,8 @@ def measure_device_ceilings(device: str, on_progress: OnProgress | None = None) 
 
 
 def _index(device: str) -> int:
+    if "," in device:
+        raise UsageError(f"{device[:60]} are several devices: name one, whose ceilings are meant")
     index = cuda_index(device)
     if index is None:
         raise UsageError(

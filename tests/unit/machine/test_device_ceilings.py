@@ -157,6 +157,8 @@ def test_what_has_no_ceilings_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
         capture.fingerprint("cuda:0")
     with pytest.raises(UsageError, match="no ceilings of rpc:host:50052"):
         capture.fingerprint("rpc:host:50052")
+    with pytest.raises(UsageError, match="are several devices: name one"):
+        capture.fingerprint("cuda:0,cuda:1")
 
 
 def test_the_release_of_the_driver(tmp_path: Path) -> None:
