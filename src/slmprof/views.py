@@ -123,6 +123,14 @@ class Profile(ProfileData):
         """
         return _published(self.op_rows)
 
+    def energy(self) -> pd.DataFrame:
+        """One row for each phase and source of energy, in the columns of
+        `analysis.energy.figures.COLUMNS`; without rows where `--energy` was not asked for."""
+        from .analysis.energy.figures import energy_figures, energy_table
+
+        energy = self.shallowest.meta.energy
+        return _published(energy_table(energy_figures(energy) if energy is not None else ()))
+
     def waits(self) -> pd.DataFrame:
         """What waiting costs, by block, in the columns of `analysis.tables.waits.COLUMNS`."""
         from .analysis.tables.waits import wait_table

@@ -92,6 +92,8 @@ def find_entries(
         raise UsageError("name at least two profiles or models to compare")
     if settings.get("scaling"):
         raise UsageError("--scaling is of a single run: give it to breakdown")
+    if settings.get("energy"):
+        raise UsageError("--energy is of a single run: give it to breakdown")
     found: list[Entry] = []
     for source, name in zip(sources, _names(sources), strict=True):
         if isinstance(source, Profile):

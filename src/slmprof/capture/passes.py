@@ -107,7 +107,7 @@ class Passes:
         where = f", depth {depth}" if len(self.depths) > 1 else ""
         return f"repeat {repeat + 1}{where}, {_STAGES[kind]}"
 
-    def _go_to(self, depth: int) -> None:
+    def go_to(self, depth: int) -> None:
         """Leaves the context with the first `depth` tokens of `before` in it."""
         kept = min(self._n_filled, depth)
         # A recurrent state cannot be cut back: it is computed anew.
@@ -124,7 +124,7 @@ class Passes:
         keeps = session.context_info["has_memory"] and not session.model_info["has_encoder"]
         is_cold = session.leaves_caches_cold or self.wait_for_turn is not None
         if is_cold and keeps:
-            self._go_to(depth)
+            self.go_to(depth)
             session.fill(self.prompt[:1])
 
     def _pass(self, kind: int, repeat: int, depth: int, observe: bool = False) -> None:
@@ -134,7 +134,7 @@ class Passes:
             observe: whether the monitors look after each of the two.
         """
         session = self.session
-        self._go_to(depth)
+        self.go_to(depth)
         aggregate = self.events == "aggregate"
         session.guard(lambda: session.engine.prefill(self.prompt, kind, repeat, depth, aggregate))
         if observe:

@@ -24,6 +24,7 @@ def capture(question: dict[str, Any], spool: str, parent: Parent) -> dict[str, A
     from ..profiles.records.meta import Run
     from ..profiles.storage.assemble import write_chunk, write_header
     from ..quantization.open_model import open_model
+    from .energy import measure_energy
     from .monitors.bandwidth import BandwidthMonitor
     from .passes import Passes
     from .session import Session
@@ -53,7 +54,11 @@ def capture(question: dict[str, Any], spool: str, parent: Parent) -> dict[str, A
             meta = session.describe(
                 run, n_prompt=len(passes.prompt), n_gen=len(passes.generated), events=passes.events
             )
-            write_header(spool, meta.with_warnings([*doubts, *more_doubts]))
+            meta = meta.with_warnings([*doubts, *more_doubts])
+            write_header(spool, meta)
+        if config.energy:
+            # What was measured before stands in the folder already, whatever becomes of this.
+            write_header(spool, meta.replace(energy=measure_energy(passes, parent)))
     return {}
 
 

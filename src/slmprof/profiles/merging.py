@@ -17,6 +17,7 @@ from msgspec import UNSET
 
 from .data import ProfileData
 from .records.bandwidth import RunBandwidth
+from .records.energy import Energy
 from .records.meta import Memory, Meta, Run, Warmup
 from .reduction import merge_stats
 from .renumbering import Texts, renumbered
@@ -164,6 +165,7 @@ def _joined_meta(first: ProfileData, second: ProfileData) -> Meta:
         environment=environment,
         run=_joined_run(meta.run, other.run),
         bandwidth=_joined_bandwidth(meta.bandwidth, other.bandwidth),
+        energy=_joined_energy(meta.energy, other.energy),
         memory=max(meta.memory, other.memory, key=peak_of),
     )
     return joined.with_warnings(text for text in other.environment.warnings if text not in mine)
@@ -201,3 +203,10 @@ def _joined_bandwidth(
     if bandwidth is None or other is None:
         return bandwidth or other
     return bandwidth.replace(samples=(*bandwidth.samples, *other.samples))
+
+
+def _joined_energy(energy: Energy | None, other: Energy | None) -> Energy | None:
+    """The windows of both, in the order of the processes."""
+    if energy is None or other is None:
+        return energy or other
+    return energy.joined(other)

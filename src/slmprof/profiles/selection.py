@@ -29,7 +29,8 @@ def select_depth(profile: _Profile, depth: int) -> _Profile:
     """The profile as if this depth had been the only one.
 
     Rows of other depths are left out and the others renumbered; graphs and tensors stay whole, so
-    that their numbers mean the same. `meta.config.n_depth` is the depth.
+    that their numbers mean the same. `meta.config.n_depth` is the depth; `meta.energy` is left out
+    where it was measured at another one.
 
     Raises:
         UsageError: nothing was measured at this depth.
@@ -41,6 +42,8 @@ def select_depth(profile: _Profile, depth: int) -> _Profile:
     if len(depths) == 1:
         return profile
     meta = profile.meta.replace(config=replace(profile.meta.config, n_depth=depth))
+    if meta.energy is not None and meta.energy.n_depth != depth:
+        meta = meta.replace(energy=None)
     return replace(_with_rows(profile, "depth", depth), meta=meta)
 
 

@@ -54,7 +54,9 @@ MEMORY_KINDS: tuple[str, ...] = (
 )  # fmt: skip
 
 # What a row of a profile's breakdown can be, and of a plan of memory: the values of `--by`.
-VIEWS: tuple[str, ...] = ("block", "layer", "kernel", "op", "part", "tensor", "depth", "place")
+VIEWS: tuple[str, ...] = (
+    "block", "layer", "kernel", "op", "part", "tensor", "depth", "place", "energy",
+)  # fmt: skip
 BOUNDS: tuple[str, ...] = ("memory", "cache", "compute", "kernel", "sync", "unexplained")
 MEMORY_VIEWS: tuple[str, ...] = ("total", "buffer", "layer", "tensor", "peak")
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..errors import UsageError
 from .devices import REMOTE, split_names
-from .kinds import MOST, Switch, Text
+from .kinds import MOST, Seconds, Switch, Text
 from .model_source import ModelSource
 from .table import DEFAULT_N_CTX, NEVER, RUN, Asked, RunSettings, refuse_unknown, setting, table
 
@@ -43,6 +43,8 @@ class CaptureConfig(RunSettings[Asked]):
             thread goes on within a product; steps of very short ops become some percent longer.
         ceilings: what this machine reaches at best (docs/roofline.md).
         scaling: a further run, in a process of its own, shows what more threads change.
+        energy: further passes measure energy (docs/energy.md).
+        energy_window: seconds of each of their windows.
 
     Raises:
         UsageError: an invalid setting. ModelError: MODEL is none.
@@ -59,6 +61,14 @@ class CaptureConfig(RunSettings[Asked]):
         "run once more on one thread (where that is the run's own, on all) and compare the two",
         group=RUN, tells_apart=NEVER,
     )  # fmt: skip
+    energy: bool = setting(
+        Switch(), False,
+        "after the other passes, joules of a prompt and of a token by the system's counters",
+        group=RUN,
+    )  # fmt: skip
+    energy_window: float = setting(
+        Seconds(), 5.0, "length of an energy window; there are five of each kind", group=RUN
+    )
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "model", os.fspath(self.model))

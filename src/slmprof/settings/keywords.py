@@ -55,6 +55,8 @@ class ProfileKeywords(ProcessKeywords, total=False):
     """Of `slmprof.profile`."""
 
     scaling: bool
+    energy: bool
+    energy_window: float
 
 
 class PlanKeywords(LlamaKeywords, total=False):

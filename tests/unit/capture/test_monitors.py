@@ -18,7 +18,8 @@ from slmprof.capture.monitors.model_file import ModelFileMonitor
 from slmprof.capture.monitors.protocol import Monitor, Point
 from slmprof.capture.session import Session
 from slmprof.errors import CaptureError, UsageError
-from slmprof.profiles.records.meta import Buffer, Environment, Load, Meta
+from slmprof.profiles.records.load import Load
+from slmprof.profiles.records.meta import Buffer, Environment, Meta
 from slmprof.quantization.open_model import OpenModel
 
 BUFFER = {"device": "CPU", "buffer_type": "CPU", "kind": "weights", "size_bytes": 7}

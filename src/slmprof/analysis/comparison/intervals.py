@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from .student import critical_value
+from ..timing.student import critical_value
 
 Floats = npt.NDArray[np.float64]
 Interval = tuple[float, float]

@@ -11,6 +11,8 @@ from ...errors import UsageError
 from ...profiles.records.fallbacks import Fallbacks
 from ...profiles.records.meta import Meta, Model
 from ...profiles.vocabulary import BOUNDS, PHASES, VIEWS
+from ..energy.figures import energy_table
+from ..energy.report import EnergyReport, report_energy
 from ..layers.finders import layer_flags
 from ..layers.flags import LayerFlag
 from ..layers.table import LayerSpread, layer_map, layer_spreads, layer_table
@@ -75,6 +77,7 @@ class Breakdown:
         contradictions: those of them that tell of ops that do not add up to the latency, or are of
             another run.
         fallbacks: weights in another type than the file type asks for.
+        energy: of a step, and why not; None where nobody asked for it.
         depths: the depths of the context compared; all else describes the smallest.
     """
 
@@ -102,6 +105,7 @@ class Breakdown:
     caveats: tuple[str, ...]
     contradictions: tuple[str, ...]
     fallbacks: Fallbacks | None
+    energy: EnergyReport | None
     depths: DepthReport
 
     @property
@@ -152,13 +156,18 @@ def break_down(
     # Rows of every tensor, of which no other view needs any.
     uncut["tensor"] = weight_times(data, ops) if by == "tensor" else pd.DataFrame()
     uncut["place"] = place_table(data) if by == "place" else pd.DataFrame()
+    serialized, ran = serialized_devices(data), devices(data)
+    energy = report_energy(
+        meta.energy, [s.phase for s in phases], uncut["block"], is_serialized=bool(serialized)
+    )
+    uncut["energy"] = energy_table(energy.figures if energy is not None else ())
     tables = dict(uncut)
     withheld = [summary.phase for summary in phases if summary.withholds_shares]
     if bound is not None:
         if not ops["bound"].notna().any() and (meta.ceilings is None or not withheld):
             raise UsageError("the profile has no bounds: it does not hold the machine's ceilings")
         tables[by or "op"] = _so_bound(uncut[by or "op"], bound)
-    if top is not None:
+    if top is not None and by != "energy":
         view = by or "op"
         tables[view] = top_rows(tables[view], top)
     weights = weight_table(data)
@@ -180,7 +189,6 @@ def break_down(
     )
     is_shown = [summary.phase for summary in phases]
     splits, copies = split_table(data), copy_table(data)
-    serialized, ran = serialized_devices(data), devices(data)
     # What limits a device that runs its ops one by one is not what limits it in a run.
     unsaid = {*withheld, *(is_shown if serialized else ())}
     return Breakdown(
@@ -208,6 +216,7 @@ def break_down(
         copies=copies[copies["phase"].isin(is_shown)].reset_index(drop=True),
         contradictions=(*contradictions(phases), *serialization(data, phases)),
         fallbacks=profile_fallbacks(data),
+        energy=energy,
         caveats=doubts,
         depths=depths,
     )

@@ -9,7 +9,8 @@ from .protocol import Monitor, Point
 
 if TYPE_CHECKING:
     from ... import _core
-    from ...profiles.records.meta import Load, Meta
+    from ...profiles.records.load import Load
+    from ...profiles.records.meta import Meta
 
 
 class LoadMonitor(Monitor):

@@ -15,6 +15,8 @@ from .bandwidth import RunBandwidth
 from .ceilings import Ceilings
 from .decoding import Json, Record, Whole, decode
 from .device_ceilings import DeviceCeilings
+from .energy import Energy
+from .load import Load
 from .resident import Resident
 from .scaling import Scaling
 
@@ -38,31 +40,6 @@ class Program(Record, frozen=True):
     version: str | None = None
     llama_cpp: LlamaCpp = LlamaCpp()
     build: dict[str, str | int | bool | None] = field(default_factory=dict)
-
-
-class Load(Record, frozen=True):
-    """What others took of all cores' time, `core_seconds`, while the passes of a run were measured.
-
-    `others_share` went to other processes, `stolen_share` to the hypervisor.
-    """
-
-    core_seconds: Annotated[float, msgspec.Meta(ge=0, le=1e12)] = 0.0
-    others_share: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
-    stolen_share: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
-
-    def joined(self, other: Load) -> Load:
-        """That of both times together."""
-        seconds = self.core_seconds + other.core_seconds
-        if seconds <= 0:
-            return self
-        shares = {
-            name: (
-                getattr(self, name) * self.core_seconds + getattr(other, name) * other.core_seconds
-            )
-            / seconds
-            for name in ("others_share", "stolen_share")
-        }
-        return Load(core_seconds=seconds, **shares)
 
 
 class Environment(Record, frozen=True):
@@ -235,8 +212,9 @@ class Memory(Record, frozen=True):
 
 class Meta(Record, frozen=True):
     """The parts of `meta`; `ceilings` is None where this machine's were not measured, `bandwidth`
-    where memory's was not during the run, `scaling` where it had one number of threads.
-    `device_ceilings` are those of devices beside the CPU, of which they were measured."""
+    where memory's was not during the run, `scaling` where it had one number of threads, `energy`
+    where nobody asked for it. `device_ceilings` are those of devices beside the CPU, of which they
+    were measured."""
 
     slmprof: Program = Program()
     environment: Environment = Environment()
@@ -248,6 +226,7 @@ class Meta(Record, frozen=True):
     bandwidth: RunBandwidth | None = None
     scaling: Scaling | None = None
     device_ceilings: tuple[DeviceCeilings, ...] = ()
+    energy: Energy | None = None
 
     @classmethod
     def from_json(cls, parts: Mapping[str, Any]) -> Meta:
@@ -283,7 +262,7 @@ class Meta(Record, frozen=True):
     def to_json(self) -> Json:
         """The parts as one JSON object, without numbers that JSON does not have."""
         values = super().to_json()
-        for name in ("bandwidth", "scaling"):
+        for name in ("bandwidth", "scaling", "energy"):
             if values[name] is None:
                 del values[name]
         values.pop("device_ceilings")

@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 Unit = Literal[
     "text", "ms", "ms_change", "share", "change", "rate", "ratio", "range", "ms_range", "bytes",
-    "size", "mib", "mib_change", "bits", "count", "plain", "shape", "bar",
+    "size", "mib", "mib_change", "bits", "count", "plain", "shape", "bar", "joules",
+    "joules_range",
 ]  # fmt: skip
 """What a cell's value is.
 
@@ -16,11 +17,12 @@ Unit = Literal[
 1, `change` the same with its sign, `range` two changes, low and high; `rate` and `ratio` numbers of
 their own unit, which the title says; `bytes` and `size` (of a cache) with their unit, `mib` bytes
 shown in MiB, `mib_change` the same with their sign; `bits` of an element; `count` a number, whole
-where it can be; `plain` a whole number as it is; `shape` numbers of elements; `bar` a share, drawn.
+where it can be; `plain` a whole number as it is; `shape` numbers of elements; `bar` a share, drawn;
+`joules` energy, `joules_range` two of them.
 """
 NUMBERS: frozenset[Unit] = frozenset((
     "ms", "ms_change", "share", "change", "rate", "ratio", "bytes", "size", "mib", "bits", "count",
-    "plain",
+    "plain", "joules",
 ))  # fmt: skip
 
 Cell = Any

@@ -50,6 +50,22 @@ def times(ends: Sequence[float] | None) -> str:
     return NONE if ends is None else f"{milliseconds(ends[0])} to {milliseconds(ends[1])}"
 
 
+def joules(value: float | None) -> str:
+    """Three digits or more, to the millionth: 12.34, 0.0512, 0.000071."""
+    if value is None:
+        return NONE
+    size = abs(value)
+    if size >= 1:
+        return milliseconds(value)
+    n_digits = next((n for n in range(3, 6) if size >= 10.0 ** (2 - n)), 6)
+    return f"{value:.{n_digits}f}"
+
+
+def joules_between(ends: Sequence[float] | None) -> str:
+    """A range of joules."""
+    return NONE if ends is None else f"{joules(ends[0])} to {joules(ends[1])}"
+
+
 def rate(value: float | None) -> str:
     """At least two digits: 12346, 123.4, 1.2, 0.04."""
     if value is None:
@@ -134,6 +150,8 @@ _TEXTS: dict[Unit, Callable[[Any], str]] = {
     "change": change,
     "range": changes,
     "ms_range": times,
+    "joules": joules,
+    "joules_range": joules_between,
     "rate": rate,
     "ratio": ratio,
     "bytes": bytes_text,

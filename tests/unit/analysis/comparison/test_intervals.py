@@ -18,7 +18,7 @@ from slmprof.analysis.comparison.intervals import (
     size_verdict,
     time_verdict,
 )
-from slmprof.analysis.comparison.student import critical_value, two_sided_tail
+from slmprof.analysis.timing.student import critical_value, two_sided_tail
 
 Noise = Callable[[np.random.Generator, int], Floats]
 

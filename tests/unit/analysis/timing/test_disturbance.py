@@ -15,7 +15,7 @@ from slmprof.analysis.timing.disturbance import undisturbed
 from slmprof.analysis.timing.phases import off_core_share, op_steps, ops_total_ns
 from slmprof.analysis.timing.spans import op_spans, op_stats, reduce_spans
 from slmprof.profiles.merging import merge_processes
-from slmprof.profiles.records.meta import Load
+from slmprof.profiles.records.load import Load
 from slmprof.profiles.tables import EventTable
 from slmprof.profiles.vocabulary import PASS_OP, PASS_TIMING, PASS_WARMUP
 from slmprof.views import Profile

@@ -33,6 +33,7 @@ from ..quantities import bytes_text, count_text, wrapped
 from ..records import records
 from .depths import depth_data, depth_sections, depth_summary
 from .devices import copy_section, device_summary, split_section
+from .energy import energy_data, energy_section, modelled_section
 from .findings import diagnosis, finding_record, main_findings
 from .gpus import stray_section, trace_section
 from .kernel_tables import main_kernels, scaling_section
@@ -90,6 +91,8 @@ def _data(breakdown: Breakdown) -> dict[str, Any]:
         result["bandwidth"] = breakdown.meta.bandwidth.figures()
     if by in (None, "kernel") and not breakdown.scaling.empty:
         result["scaling"] = records(breakdown.scaling)
+    if by in (None, "energy") and breakdown.energy is not None:
+        result["energy"] = energy_data(breakdown.energy)
     if by is None:
         result["splits"] = records(breakdown.splits)
         result["copies"] = records(breakdown.copies)
@@ -207,7 +210,7 @@ def _screen_tail(breakdown: Breakdown, limits: _Limits) -> list[Part]:
 def _screen_head(breakdown: Breakdown, limits: _Limits) -> list[Part]:
     """What stands above the kernels."""
     depths = breakdown.depths.n_depths
-    above = [latency(breakdown)]
+    above = [latency(breakdown), _screen_energy(breakdown)]
     found = main_findings(_untold(breakdown), limits.n_findings)
     above.append(replace(diagnosis(found), title=None))
     if len(depths) > 1:
@@ -221,6 +224,13 @@ def _screen_head(breakdown: Breakdown, limits: _Limits) -> list[Part]:
     n_told = limits.n_contradictions + (breakdown.fallbacks is not None)
     first = _head(breakdown, is_full=False)[: 1 + n_told]
     return [*first, *map(_untitled, said(above))]
+
+
+def _screen_energy(breakdown: Breakdown) -> Section:
+    """The energy; where all of it is refused, the lines that say so are enough."""
+    section = energy_section(breakdown)
+    has_table = any(isinstance(part, Table) for part in section.parts)
+    return section if has_table else replace(section, title=None)
 
 
 def _kernel_room(breakdown: Breakdown, head: list[Part], tail: list[Part]) -> int:
@@ -282,11 +292,11 @@ def _everything(breakdown: Breakdown) -> list[Part]:
     ]  # fmt: skip
     spread = [wall(breakdown), layer_spread(breakdown), *views(breakdown, "op")]
     details = [
-        *_of_ops(breakdown, spread), stray_section(breakdown), split_section(breakdown),
-        copy_section(breakdown),
+        modelled_section(breakdown), *_of_ops(breakdown, spread), stray_section(breakdown),
+        split_section(breakdown), copy_section(breakdown),
     ]  # fmt: skip
     made = [
-        *_with_depth(breakdown, first[:1]),
+        *_with_depth(breakdown, [*first[:1], energy_section(breakdown)]),
         diagnosis(breakdown.diagnosis),
         *_with_depth(breakdown, first[1:]),
         memory_totals(breakdown.memory),
@@ -308,6 +318,8 @@ def _view(breakdown: Breakdown, by: str) -> list[Part]:
     made = _with_depth(breakdown, [latency(breakdown)])
     if by == "depth":
         made += _of_ops(breakdown, depth_sections(breakdown))
+    elif by == "energy":
+        made += _with_depth(breakdown, [energy_section(breakdown), modelled_section(breakdown)])
     elif by == "place":
         made.append(place_section(breakdown))
     else:

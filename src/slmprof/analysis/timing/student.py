@@ -1,4 +1,4 @@
-"""Quantiles of Student's t distribution, which intervals over a few processes need."""
+"""Quantiles of Student's t distribution, which intervals over a few samples need."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""From the readings of energy counters to joules with their uncertainty (docs/energy.md)."""

@@ -1,0 +1,1 @@
+"""Counters of energy: what there are, and what they tell over a window (docs/energy.md)."""
