@@ -20,10 +20,10 @@ _ABOUT = (
 )
 # Why there is no figure, and what to do.
 _REASONS: dict[Reason, str] = {
-    "no_counter": "this system has no counter of it",
-    "not_readable": "its counter cannot be read; RAPL's may be root's alone: run as root, or have "
-    "an administrator make energy_uj readable",
-    "remote": "it is another machine's; measure there",
+    "no_counter": "this system offers no counter; virtual machines and containers often hide it",
+    "not_readable": "the counter cannot be read; where it is root's alone, run as root or have it "
+    "made readable",
+    "remote": "it is on another machine, whose counters are not ours to read",
     "not_repeatable": "the model's state cannot be cut back to the depth, so that each step would "
     "include computing it; use --n-depth 0",
     "context_full": "the context was full before a window was over; raise --n-ctx, or shorten "
@@ -48,7 +48,7 @@ def energy_data(report: EnergyReport) -> dict[str, Any]:
             "sources": [source.to_json() for source in report.energy.sources],
             "figures": [figure.record() for figure in report.figures],
             "refusals": [
-                {**one.to_json(), "text": _refusal_text(one)} for one in _refusals(report)
+                {**one.to_json(), "text": _refusal_line(one)} for one in _refusals(report)
             ],
             "modelled": list(report.modelled),
             "windows": [window.to_json() for window in report.energy.windows],
@@ -74,7 +74,7 @@ def energy_section(breakdown: Breakdown) -> Section:
         Column("windows", "plain", "n_windows", is_wide=True),
     )  # fmt: skip
     known = [figure for figure in report.figures if figure.refusal is None]
-    refused = [Finding(_refusal_text(one)) for one in _refusals(report)]
+    refused = map(Finding, _refusal_lines(report))
     if not known:
         return Section("Energy", tuple(refused))
     said = notes(_ABOUT, *_left_out(known), *_clocks(known))
@@ -104,22 +104,44 @@ def modelled_section(breakdown: Breakdown) -> Section:
     return Section("Energy by block, modelled", (Table(tuple(columns), rows), Note(text)))
 
 
-def _refusals(report: EnergyReport) -> Iterable[EnergyRefusal]:
-    """Those of the system, then those of single figures, the same of both phases as one."""
-    yield from report.refusals
-    refused: dict[tuple[str, Reason], list[str]] = {}
-    for figure in report.figures:
-        if figure.refusal is not None:
-            refused.setdefault((figure.source, figure.refusal), []).append(figure.phase)
-    for (source, reason), phases in refused.items():
-        yield EnergyRefusal(reason, source, listed(phases))
+def _refusals(report: EnergyReport) -> list[EnergyRefusal]:
+    """Those of the system, then those of single figures."""
+    refused = (
+        EnergyRefusal(figure.refusal, figure.source, figure.phase)
+        for figure in report.figures
+        if figure.refusal is not None
+    )
+    return [*report.refusals, *refused]
 
 
-def _refusal_text(refusal: EnergyRefusal) -> str:
-    what = f"No energy of {refusal.phase}" if refusal.phase else "No energy"
-    of = f" by {refusal.source}" if refusal.source else ""
-    detail = f" ({refusal.detail})" if refusal.detail else ""
-    return f"{what}{of}: {_REASONS[refusal.reason]}{detail}."
+def _refusal_lines(report: EnergyReport) -> list[str]:
+    """One for each reason, whatever the phases and sources."""
+    alike: dict[tuple[Reason, str], list[EnergyRefusal]] = {}
+    for one in _refusals(report):
+        alike.setdefault((one.reason, one.detail), []).append(one)
+    return [
+        _refusal_text(
+            reason,
+            dict.fromkeys(one.phase for one in found if one.phase),
+            dict.fromkeys(one.source for one in found if one.source),
+            detail,
+        )
+        for (reason, detail), found in alike.items()
+    ]
+
+
+def _refusal_line(one: EnergyRefusal) -> str:
+    phases, sources = (() if name is None else (name,) for name in (one.phase, one.source))
+    return _refusal_text(one.reason, phases, sources, one.detail)
+
+
+def _refusal_text(
+    reason: Reason, phases: Iterable[str], sources: Iterable[str], detail: str
+) -> str:
+    of = f" for {listed(list(phases))}" if phases else ""
+    by = f" ({listed(list(sources))})" if sources else ""
+    said = f" ({detail})" if detail else ""
+    return f"No energy figures{of}{by}: {_REASONS[reason]}{said}."
 
 
 def _left_out(figures: Iterable[EnergyFigure]) -> list[str]:
