@@ -151,11 +151,11 @@ def test_processes_keep_the_windows_of_all(profile: Profile) -> None:
 @pytest.mark.parametrize(
     ("value", "text"),
     [
-        (None, "-"), (1234.5, "1234.5"), (12.345, "12.35"), (0.5, "0.500"), (0.0512, "0.0512"),
-        (0.00071, "0.000710"), (0.0000712, "0.000071"), (-0.05, "-0.0500"), (0.0, "0.000000"),
+        (None, "-"), (1234.5, "1234.5"), (12.345, "12.35"), (0.5, "0.5000"), (0.0512, "0.05120"),
+        (0.00071, "0.000710"), (0.0000712, "0.000071"), (-0.05, "-0.05000"), (0.0, "0.000000"),
     ],
 )  # fmt: skip
-def test_joules_have_three_digits(value: float | None, text: str) -> None:
+def test_joules_have_about_four_digits(value: float | None, text: str) -> None:
     assert joules(value) == text
     assert joules_between(None) == "-"
-    assert joules_between((0.5, 12.345)) == "0.500 to 12.35"
+    assert joules_between((0.5, 12.345)) == "0.5000 to 12.35"

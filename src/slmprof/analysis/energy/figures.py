@@ -83,7 +83,7 @@ class EnergyFigure:
 
 
 def energy_figures(energy: Energy) -> tuple[EnergyFigure, ...]:
-    """One figure for each phase and source; of a phase with several sources, a total, too."""
+    """One figure for each phase and source; of several sources, none of them refused, a total."""
     found: list[EnergyFigure] = []
     for phase in PHASES:
         refused = [one for one in energy.refusals if one.phase == phase]
@@ -97,7 +97,8 @@ def energy_figures(energy: Energy) -> tuple[EnergyFigure, ...]:
             found.append(figure)
             if figure.refusal is None:
                 sound[source.name] = pairs
-        if len(sound) > 1:
+        # A sum without one of them would look like the energy of all.
+        if 1 < len(sound) == len(energy.sources):
             found.append(_total(phase, sound))
     return tuple(found)
 
@@ -108,11 +109,11 @@ def energy_table(figures: Iterable[EnergyFigure]) -> pd.DataFrame:
 
 
 def main_figure(figures: Sequence[EnergyFigure], phase: str) -> EnergyFigure | None:
-    """The total of a phase, or the figure of its one source; None where there is neither."""
-    known = [one for one in figures if one.phase == phase and one.refusal is None]
-    totals = [one for one in known if one.source == TOTAL]
-    found = totals or known
-    return found[0] if len(found) == 1 else None
+    """The total of a phase, or the figure of its one source; None where any is refused."""
+    found = [one for one in figures if one.phase == phase]
+    if not found or any(one.refusal is not None for one in found):
+        return None
+    return found[-1]
 
 
 def _figure(

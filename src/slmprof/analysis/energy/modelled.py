@@ -19,7 +19,8 @@ def modelled_energy(figures: Sequence[EnergyFigure], blocks: pd.DataFrame) -> li
         blocks: rows of the table of blocks; where shares are withheld, nothing follows from them.
 
     Returns:
-        A row for each phase and block: phase, block, share, energy_j, net_j.
+        A row for each phase and block: phase, block, source (whose energy it is), share, energy_j,
+        net_j; none of a phase in which a source is refused.
     """
     rows = []
     for row in blocks.to_dict("records"):
@@ -33,6 +34,7 @@ def modelled_energy(figures: Sequence[EnergyFigure], blocks: pd.DataFrame) -> li
             {
                 "phase": row["phase"],
                 "block": row["block"],
+                "source": figure.source,
                 "share": share,
                 "energy_j": share * figure.energy_j,
                 "net_j": share * figure.net_j,

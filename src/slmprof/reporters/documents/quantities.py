@@ -51,13 +51,13 @@ def times(ends: Sequence[float] | None) -> str:
 
 
 def joules(value: float | None) -> str:
-    """Three digits or more, to the millionth: 12.34, 0.0512, 0.000071."""
+    """About four digits, to the millionth: 12.34, 0.0512, 0.000071."""
     if value is None:
         return NONE
     size = abs(value)
     if size >= 1:
         return milliseconds(value)
-    n_digits = next((n for n in range(3, 6) if size >= 10.0 ** (2 - n)), 6)
+    n_digits = next((n for n in range(4, 6) if size >= 10.0 ** (3 - n)), 6)
     return f"{value:.{n_digits}f}"
 
 

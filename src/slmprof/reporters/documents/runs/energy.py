@@ -88,7 +88,7 @@ def modelled_section(breakdown: Breakdown) -> Section:
     phases = list(dict.fromkeys(row["phase"] for row in modelled))
     columns = [Column("block")]
     for phase in phases:
-        columns += [Column(f"{phase}\nmodelled J", "joules"), Column("net J", "joules")]
+        columns += [Column(f"{phase}\nmodelled J", "joules"), Column("modelled\nnet J", "joules")]
     rows: list[Row] = []
     for block in dict.fromkeys(row["block"] for row in modelled):
         of_block = {row["phase"]: row for row in modelled if row["block"] == block}
