@@ -61,6 +61,7 @@ def measure_scaling(
         processes=1,
         ceilings="off",
         scaling=False,
+        energy=False,
     )
     rows = measure(other, on_other).kernels().to_dict("records")
     return Scaling(

@@ -62,7 +62,8 @@ def find_counters(
         elif gpu := _CUDA.fullmatch(device):
             _add_gpu(found, device, int(gpu[1]), load_nvml, bus_id)
         elif not device.upper().startswith(_ON_CPU):
-            found.refusals.append(EnergyRefusal("no_counter", device))
+            detail = "of GPUs only those are read that run by CUDA"
+            found.refusals.append(EnergyRefusal("no_counter", device, detail=detail))
     return found
 
 

@@ -127,13 +127,20 @@ def test_the_other_run_is_a_short_one_of_the_same_kind(
         return profile
 
     config = CaptureConfig(
-        "m.gguf", threads=threads, n_depth=(512, 64), repeats=9, processes=3, scaling=True, n_gen=7
+        "m.gguf",
+        threads=threads,
+        n_depth=(512, 64),
+        repeats=9,
+        processes=3,
+        scaling=True,
+        n_gen=7,
+        energy=True,
     )
     found = measure_scaling(config, measure, progress.append)
     (other_config,) = asked
     assert (other_config.threads, other_config.n_depth, other_config.repeats) == (wanted, 64, 3)
     assert (other_config.processes, other_config.ceilings) == (1, "off")
-    assert not other_config.scaling
+    assert not other_config.scaling and not other_config.energy
     assert other_config.n_gen == 7 and other_config.n_ctx_made == config.n_ctx_made
     assert (found.n_threads, found.n_depth) == (wanted, 64)
     assert len(found.kernels) == len(profile.kernels())
