@@ -60,6 +60,21 @@ def test_a_run_without_energy_says_nothing_of_it(profile: Profile) -> None:
     assert profile.energy().empty
 
 
+def test_steps_of_another_length_than_the_headlines_are_said(profile: Profile) -> None:
+    # A prompt of the example takes 26 ms, a token 15 ms; those of the windows 500.
+    text = one_line(shown(with_energy(profile)))
+    assert "Steps took another time here than in the latency: prefill 500 for 26 ms" in text
+    latency_ms = {row["phase"]: row["latency_ms"]["median"] for row in data(profile)["phases"]}
+    alike = tuple(
+        one.replace(duration_ns=round(latency_ms[one.state] * one.n_steps * 1e6))
+        if one.n_steps
+        else one
+        for one in example_energy().windows
+    )
+    text = shown(with_energy(profile, example_energy().replace(windows=alike)))
+    assert "another time" not in text
+
+
 @pytest.mark.parametrize("form", ["table", "markdown"])
 def test_people_see_joules_and_that_blocks_are_modelled(profile: Profile, form: str) -> None:
     text = shown(with_energy(profile), form, is_full=True)

@@ -8,6 +8,7 @@ from typing import Any
 from ....analysis.energy.figures import TOTAL, EnergyFigure
 from ....analysis.energy.pairs import MIN_UPDATES
 from ....analysis.energy.report import EnergyReport
+from ....analysis.timing.phases import MAX_DIFFERENCE
 from ....analysis.verdicts.breakdown import Breakdown
 from ....profiles.records.decoding import finite
 from ....profiles.records.energy import EnergyRefusal, Reason
@@ -77,7 +78,7 @@ def energy_section(breakdown: Breakdown) -> Section:
     refused = map(Finding, _refusal_lines(report))
     if not known:
         return Section("Energy", tuple(refused))
-    said = notes(_ABOUT, *_left_out(known), *_clocks(known))
+    said = notes(_ABOUT, *_left_out(known), *_clocks(known), *_other_steps(breakdown, known))
     return Section("Energy", (Table.of(columns, known), *said, *refused))
 
 
@@ -161,3 +162,16 @@ def _clocks(figures: Iterable[EnergyFigure]) -> list[str]:
             if name != "gpu_idle" and name not in reasons.setdefault(figure.source, []):
                 reasons[figure.source].append(name)
     return [f"Clock of {source}: {listed(names)}." for source, names in reasons.items() if names]
+
+
+def _other_steps(breakdown: Breakdown, figures: Iterable[EnergyFigure]) -> list[str]:
+    """That steps took another time in the windows than the headline says, as hot hardware does."""
+    step_ms = {figure.phase: figure.step_ms for figure in figures}
+    found = []
+    for summary in breakdown.phases:
+        there, latency = step_ms.get(summary.phase), summary.latency_ms
+        if there is None or latency is None or latency.median <= 0:
+            continue
+        if abs(there / latency.median - 1) > MAX_DIFFERENCE:
+            found.append(f"{summary.phase} {there:.4g} for {latency.median:.4g} ms")
+    return [f"Steps took another time here than in the latency: {listed(found)}."] if found else []
