@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from ...analysis.energy.counting import count
-from ...profiles.records.energy import EnergyReading
+from ...profiles.records.energy import MOST, EnergyReading
 from .counter import EnergyCounter, State
 
 # Often enough to see every update of counters that move every 20 ms, and too seldom to cost power.
@@ -103,11 +103,13 @@ def _reading(
     busy = [state.busy_share for state in states if state.busy_share is not None]
     throttles = [state.n_throttles for state in states if state.n_throttles is not None]
     reasons = dict.fromkeys(name for state in states for name in state.clock_reasons)
+    energy_uj = sum(one.energy_uj for one in counts)
     return EnergyReading(
-        energy_uj=sum(one.energy_uj for one in counts),
+        energy_uj=min(energy_uj, MOST),
         n_updates=min(one.n_updates for one in counts),
         n_wraps=max(one.n_wraps for one in counts),
-        ran_backwards=any(one.ran_backwards for one in counts),
+        # No machine takes so much within a window: the counter was set to something else.
+        ran_backwards=energy_uj > MOST or any(one.ran_backwards for one in counts),
         n_throttles=max(0, throttles[-1] - throttles[0]) if throttles else None,
         clock_mhz=statistics.fmean(clocks) if clocks else None,
         clock_reasons=tuple(reasons),

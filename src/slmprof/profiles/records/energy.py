@@ -18,8 +18,9 @@ WindowState = Literal["idle", "prefill", "decode"]
 _Text = Annotated[str, Meta(max_length=1000)]
 _Texts = Annotated[tuple[_Text, ...], Meta(max_length=1000)]
 # Far beyond any window, and far from overflow when added up.
-_Count = Annotated[int, Meta(ge=0, le=2**48 - 1)]
-_Length = Annotated[int, Meta(ge=1, le=2**48 - 1)]
+MOST = 2**48 - 1
+_Count = Annotated[int, Meta(ge=0, le=MOST)]
+_Length = Annotated[int, Meta(ge=1, le=MOST)]
 _Share = Annotated[float, Meta(ge=0, le=1)]
 
 

@@ -59,3 +59,10 @@ def test_a_counter_that_fails_is_told_at_the_end() -> None:
     with pytest.raises(PermissionError):
         window.end()
     window.stop()
+
+
+def test_a_counter_that_leaps_has_not_counted() -> None:
+    window = Window([ScriptedCounter(step_uj=2**50)], 10.0)
+    window.begin()
+    _, (reading,) = window.end()
+    assert reading.ran_backwards and reading.energy_uj < 2**48

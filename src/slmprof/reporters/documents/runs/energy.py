@@ -32,7 +32,7 @@ _REASONS: dict[Reason, str] = {
     "failed": "a pass failed",
     "few_updates": f"the counter moved fewer than {MIN_UPDATES} times in a window; raise "
     "--energy-window",
-    "ran_backwards": "the counter fell, as when the driver is loaded anew; run again",
+    "ran_backwards": "the counter fell or leapt, as when a driver is loaded anew; run again",
     "wrapped": "the counter began anew more than once in a window; shorten --energy-window",
     "throttled": "the hardware held its clock down to protect itself; let it cool, and run again",
     "disturbed": "something else used the processors meanwhile; run again when nothing does",
