@@ -16,6 +16,7 @@ set(_cuda_sources
   ${_csrc}/cuda/graph_nodes.cpp
   ${_csrc}/cuda/issues.cpp
   ${_csrc}/cuda/joiner.cpp
+  ${_csrc}/cuda/pool_watch.cpp
   ${CMAKE_CURRENT_LIST_DIR}/cuda_main.cpp
   ${CMAKE_CURRENT_LIST_DIR}/cuda_script.cpp
   ${CMAKE_CURRENT_LIST_DIR}/test_cuda_buffers.cpp
@@ -26,7 +27,8 @@ set(_cuda_sources
   ${CMAKE_CURRENT_LIST_DIR}/test_cuda_join_faults.cpp
   ${CMAKE_CURRENT_LIST_DIR}/test_cuda_joiner.cpp
   ${CMAKE_CURRENT_LIST_DIR}/test_cuda_library.cpp
-  ${CMAKE_CURRENT_LIST_DIR}/test_cuda_observer.cpp)
+  ${CMAKE_CURRENT_LIST_DIR}/test_cuda_observer.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/test_cuda_pools.cpp)
 set(_cupti_sources
   ${_csrc}/cuda/cupti_api.cpp
   ${_csrc}/cuda/cupti_session.cpp
