@@ -1,8 +1,9 @@
 """Figure 11 of the survey: what its memory bars show, beside what llama.cpp plans here.
 
-Nothing is loaded or measured: every figure is llama.cpp's own plan of an outline, on a CPU, without
-flash attention, with a context of 2048 and batches of 512. The survey measured a GPU build of 2024,
-so each difference is traced to what the two builds keep in memory (see docs/paper.md).
+Nothing is loaded or measured: every figure is llama.cpp's own plan of an outline, without flash
+attention, with a context of 2048 and batches of 512: on a CPU, or with --layout gpu in the survey's
+own layout, all layers on a GPU. The survey measured a GPU build of 2024, so each difference is
+traced to what the two builds keep in memory (see docs/paper.md).
 """
 
 from __future__ import annotations
@@ -15,13 +16,16 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from gpu_layout import GpuPlan, as_figure, plan_on_gpu
+from gpu_layout import check as check_on_gpu
+from gpu_layout import tables as tables_on_gpu
 from planned_models import PlannedModel, plan_at
 from reporting import Bar, parser, publish
 
 SURVEY = json.loads(Path(__file__).with_name("figure_11.json").read_text(encoding="utf-8"))
 N_CTX = int(SURVEY["setting"]["n_ctx"])
 
-_MIB, _GIB = 2**20, 2**30
+_MIB = 2**20
 _ROUNDED_ABOVE = 1000  # the figure's model parameters are GiB with two digits there, times 1000
 _LOGITS_DOMINATE = ("Bloom", "Qwen", "Gemma")
 _SHOWN_AT_PEAK = 4
@@ -44,12 +48,15 @@ def plan_figure_11b() -> dict[str, PlannedModel]:
     return planned
 
 
+def plan_figure_11a_on_gpu() -> list[GpuPlan]:
+    """All models of the figure with their layers on a GPU."""
+    return [plan_on_gpu(name, N_CTX) for name in SURVEY["figure_11a"]]
+
+
 def parameters_row(model: PlannedModel, survey: Survey | None) -> Row:
     """Weights in the survey's types; the difference is in the figure's own unit and rounding."""
     shown = survey and survey["model_parameters"]
-    value = model.weights_bytes / _MIB
-    if shown and shown > _ROUNDED_ABOVE:
-        value = round(model.weights_bytes / _GIB, 2) * 1000
+    value = as_figure(model.weights_bytes, shown)
     return {
         "M params": model.n_params / 1e6,
         "types of today": model.today_weights_bytes / _MIB,
@@ -213,7 +220,18 @@ def _worst(rows: Sequence[Row], column: str) -> float:
 
 
 def main() -> int:
-    options = parser(__doc__).parse_args()
+    arguments = parser(__doc__)
+    arguments.add_argument(
+        "--layout", choices=("cpu", "gpu"), default="cpu",
+        help="figure 11a with all layers on a GPU that is only planned, or all figures on the CPU",
+    )  # fmt: skip
+    options = arguments.parse_args()
+    if options.layout == "gpu":
+        found = tables_on_gpu(plan_figure_11a_on_gpu(), SURVEY["figure_11a"])
+        shown = {f"Figure 11a on a GPU, {title}, MiB": rows for title, rows in found.items()}
+        last, rows = shown.popitem()
+        bars = check_on_gpu(found)
+        return publish(f"paper/memory: {last}", rows, bars, options, tables=shown, digits=2)
     at_2048, at_longest = plan_figure_11a(), plan_figure_11b()
     tables = {
         "Figure 11a, model parameters, MiB": table(parameters_row, at_2048),

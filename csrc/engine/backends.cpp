@@ -1,10 +1,12 @@
 #include "engine/backends.h"
 
 #include "engine/llama_log.h"
+#include "engine/planned_devices.h"
 #include "engine/remote_devices.h"
 
 #include "llama.h"
 
+#include <algorithm>
 #include <mutex>
 
 namespace slmprof {
@@ -59,6 +61,9 @@ std::vector<ggml_backend_dev_t> find_devices(const std::string & name) {
     if (name.compare(0, prefix.size(), prefix) == 0) {
         return connect_remote(name.substr(prefix.size()));
     }
+    if (is_planned(name)) {
+        return { planned_device(name) };
+    }
     return { find_named("device", name, all_devices(), ggml_backend_dev_name) };
 }
 
@@ -74,9 +79,15 @@ std::vector<ggml_backend_buffer_type_t> extra_buffer_types(ggml_backend_dev_t de
     return types;
 }
 
-ggml_backend_buffer_type_t find_buffer_type(const std::string & name) {
+ggml_backend_buffer_type_t find_buffer_type(const std::string & name, const std::vector<ggml_backend_dev_t> & devices) {
     std::vector<ggml_backend_buffer_type_t> types;
+    for (ggml_backend_dev_t device : devices) {
+        types.push_back(ggml_backend_dev_buffer_type(device));
+    }
     for (ggml_backend_dev_t device : all_devices()) {
+        if (std::find(devices.begin(), devices.end(), device) != devices.end()) {
+            continue;
+        }
         if (ggml_backend_buffer_type_t type = ggml_backend_dev_buffer_type(device)) {
             types.push_back(type);
         }

@@ -22,15 +22,15 @@ struct DeviceInfo {
 
 std::vector<DeviceInfo> list_devices();
 
-// The devices of a name: the one that ggml calls so, or all of the server at rpc:HOST:PORT. Throws
-// std::invalid_argument that lists those of this build.
+// The devices of a name: the one that ggml calls so, all of the server at rpc:HOST:PORT, or one that is only planned
+// (planned:CUDA0). Throws std::invalid_argument that lists those of this build.
 std::vector<ggml_backend_dev_t> find_devices(const std::string & name);
 
 // The buffer types that a device offers beside its own: they store matrices in an order of their own.
 std::vector<ggml_backend_buffer_type_t> extra_buffer_types(ggml_backend_dev_t device);
 
-// A buffer type that weights can lie in. Throws std::invalid_argument.
-ggml_backend_buffer_type_t find_buffer_type(const std::string & name);
+// A buffer type that weights can lie in: of these devices, or else of any of the build's. Throws std::invalid_argument.
+ggml_backend_buffer_type_t find_buffer_type(const std::string & name, const std::vector<ggml_backend_dev_t> & devices);
 
 // What ggml's CPU code was compiled for, in llama.cpp's own words.
 std::string system_info();

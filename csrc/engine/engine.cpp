@@ -2,6 +2,7 @@
 
 #include "engine/backends.h"
 #include "engine/llama_params.h"
+#include "engine/planned_devices.h"
 #include "engine/settings.h"
 #include "record/clock.h"
 
@@ -30,6 +31,11 @@ Engine::Engine(const EngineSettings & settings) {
     initialize_backends();
     tick_scale();
     (void) context_params(settings);  // what is wrong in it is said before a model is loaded
+    for (const std::string & name : settings.devices) {
+        if (is_planned(name)) {
+            throw std::invalid_argument(name + " is a device that plans alone know: nothing can run on it");
+        }
+    }
     observations_.push_back(look("start"));
     model_.emplace(settings, notes_);
     observations_.push_back(look("load"));

@@ -41,8 +41,6 @@ ModelParams::ModelParams(const EngineSettings & settings) : params(llama_model_d
         params.tensor_split = tensor_split_.data();
     }
     params.split_mode = static_cast<llama_split_mode>(settings.split_mode);
-    devices_.push_back(nullptr);
-    params.devices         = devices_.data();
     params.n_gpu_layers    = settings.n_gpu_layers;
     params.load_mode       = settings.use_mmap ? LLAMA_LOAD_MODE_MMAP : LLAMA_LOAD_MODE_NONE;
     params.use_extra_bufts = settings.use_repack;
@@ -54,12 +52,14 @@ ModelParams::ModelParams(const EngineSettings & settings) : params(llama_model_d
             throw std::invalid_argument("'" + pattern + "' is no regular expression");
         }
         patterns_.push_back(pattern);
-        overrides_.push_back({ patterns_.back().c_str(), find_buffer_type(buffer_type) });
+        overrides_.push_back({ patterns_.back().c_str(), find_buffer_type(buffer_type, devices_) });
     }
     if (!overrides_.empty()) {
         overrides_.push_back({ nullptr, nullptr });
         params.tensor_buft_overrides = overrides_.data();
     }
+    devices_.push_back(nullptr);
+    params.devices = devices_.data();
 }
 
 llama_context_params context_params(const EngineSettings & settings) {

@@ -21,8 +21,8 @@ size_t order_of(const std::string & kind) {
 
 std::string device_of(ggml_backend_buffer_type * type) {
     ggml_backend_dev_t device = ggml_backend_buft_get_device(type);
-    // What belongs to no device lies in the host's memory.
-    return device != nullptr ? ggml_backend_dev_name(device) : cpu_device_name();
+    // What belongs to no device lies in the host's memory, too.
+    return device != nullptr && !ggml_backend_buft_is_host(type) ? ggml_backend_dev_name(device) : cpu_device_name();
 }
 
 std::vector<BufferRecord> merge_buffers(const std::vector<BufferRecord> & records) {

@@ -35,7 +35,7 @@ SLMPROF_TABLE(PlaceColumns, SLMPROF_PLACE_COLUMNS)
 std::vector<BufferRecord> merge_buffers(const std::vector<BufferRecord> & records);
 std::vector<BufferRecord> merge_buffers(const std::vector<RealBuffer> & buffers);
 
-// Name of the device that a buffer type belongs to.
+// Name of the device in whose memory buffers of a type lie: of one that a GPU can reach in the host's it is the CPU.
 std::string device_of(ggml_backend_buffer_type * type);
 
 }  // namespace slmprof

@@ -21,6 +21,9 @@ extern "C" {
 // Whether this thread only plans: what is allocated then must stay untouched, virtual memory.
 bool slmprof_is_planning(void);
 
+// Whether it plans for a file that would be mapped, which llama.cpp's own planner knows nothing of.
+bool slmprof_plans_mapping(void);
+
 // A buffer with these tensors in it; while this thread plans, an empty one that they only belong to.
 ggml_backend_buffer_t slmprof_allocate_tensors(struct ggml_context * tensors, ggml_backend_buffer_type_t type);
 

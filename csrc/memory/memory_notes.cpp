@@ -47,7 +47,7 @@ BufferRecord record(ggml_backend_buffer_type_t type, const char * kind, uint64_t
 
 RealBuffer describe(ggml_backend_buffer_t buffer, const char * kind) {
     ggml_backend_buffer_type_t type    = ggml_backend_buffer_get_type(buffer);
-    const bool                 is_here = is_cpu(ggml_backend_buft_get_device(type));
+    const bool is_here = ggml_backend_buft_is_host(type) || is_cpu(ggml_backend_buft_get_device(type));
     return { record(type, kind, ggml_backend_buffer_get_size(buffer)), is_here ? ggml_backend_buffer_get_base(buffer) : nullptr };
 }
 
@@ -263,6 +263,10 @@ ggml_backend_buffer_t slmprof_allocate_tensors(ggml_context * tensors, ggml_back
         tensor->buffer = buffer;
     }
     return buffer;
+}
+
+bool slmprof_plans_mapping(void) {
+    return current_notes != nullptr && current_notes->plans_mapping();
 }
 
 void slmprof_note_weights(ggml_context * tensors, ggml_backend_buffer_type_t type, bool is_lazy, bool is_mappable) {

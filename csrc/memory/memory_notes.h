@@ -52,6 +52,7 @@ class MemoryNotes {
     void add_to(GraphPlaces & places) const;
 
     bool is_planning() const { return is_planning_; }
+    bool plans_mapping() const { return is_planning_ && maps_; }
 
     // What the texts of the vocabulary would take that was left out.
     uint64_t text_bytes() const { return text_bytes_; }

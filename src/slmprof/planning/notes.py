@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..settings.devices import is_planned, split_names
 from .records import LiveTensor, MemoryPlan
 
 _MIB = 1 << 20
@@ -34,6 +35,16 @@ def machine_notes(total_bytes: int, memory_bytes: int) -> list[str]:
             f"({size_text(memory_bytes)})"
         ]
     return []
+
+
+def device_notes(device: str) -> list[str]:
+    """Where a device is only planned, whose memory holds more than buffers."""
+    if not any(map(is_planned, split_names(device))):
+        return []
+    return [
+        f"{device} is planned as ggml-cuda would place tensors there, for a GPU with tensor cores; "
+        "CUDA's context, the pools of kernels and cuBLAS's workspaces come on top and are not known"
+    ]
 
 
 def outputs_notes(n_tokens: int, size_bytes: int) -> list[str]:

@@ -151,6 +151,11 @@ class MemoryPlan(Record, frozen=True):
         return sum(buffer.size_bytes for buffer in self.buffers)
 
     @property
+    def host_bytes(self) -> int:
+        """Bytes of the buffers in this machine's memory."""
+        return sum(buffer.size_bytes for buffer in self.buffers if is_host(buffer.device))
+
+    @property
     def reserved_bytes(self) -> int:
         """Bytes of all buffers, and of the heap and the process beside them as far as known."""
         return self.total_bytes + (self.resident.unplanned_bytes if self.resident else 0)
@@ -160,8 +165,7 @@ class MemoryPlan(Record, frozen=True):
         `reserved`."""
         if fit_for == RESIDENT and self.resident is not None:
             return self.resident.needed_bytes
-        elsewhere = sum(b.size_bytes for b in self.buffers if not is_host(b.device))
-        return self.reserved_bytes - elsewhere
+        return self.reserved_bytes - (self.total_bytes - self.host_bytes)
 
     @property
     def compute_peak(self) -> ComputePeak | None:

@@ -189,7 +189,8 @@ class _Report:
         notes = [
             *plan.notes,
             *plan_notes.context_notes(plan.n_ctx, planner.model.n_ctx_train),
-            *plan_notes.machine_notes(plan.total_bytes, self.memory_bytes),
+            *plan_notes.device_notes(setting.device),
+            *plan_notes.machine_notes(plan.host_bytes, self.memory_bytes),
         ]
         ubatch: tuple[UbatchSize, ...] = ()
         if self.request.details and self.request.n_settings == 1:

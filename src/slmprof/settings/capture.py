@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from ..errors import UsageError
-from .devices import REMOTE, split_names
+from .devices import REMOTE, is_planned, split_names
 from .kinds import MOST, Seconds, Switch, Text
 from .model_source import ModelSource
 from .table import DEFAULT_N_CTX, NEVER, RUN, Asked, RunSettings, refuse_unknown, setting, table
@@ -24,6 +24,14 @@ def refuse_remote(device: str) -> None:
         raise UsageError(
             f"--device {device}: an RPC server serves one process after the other, not several "
             "that take turns"
+        )
+
+
+def refuse_planned(device: str) -> None:
+    """Raises UsageError for a device that nothing can run on."""
+    if any(map(is_planned, split_names(device))):
+        raise UsageError(
+            f"--device {device}: only `slmprof memory` plans for a device that is not there"
         )
 
 
@@ -77,6 +85,7 @@ class CaptureConfig(RunSettings[Asked]):
             object.__setattr__(self, name, entry.check(getattr(self, name)))
         self.check_tokens(self.n_prompt)
         self.check_devices()
+        refuse_planned(self.device)
         if self.processes > 1:
             refuse_remote(self.device)
 

@@ -9,6 +9,8 @@ from .kinds import Kind
 
 CPU = "cpu"
 REMOTE = "rpc:"
+# A device that plans alone know: planned:cuda on a machine that has none.
+PLANNED = "planned:"
 # llama.cpp has a fourth, by tensors, whose device of devices cannot be observed.
 SPLIT_MODES = {"none": 0, "layer": 1, "row": 2}
 _CUDA = re.compile(r"cuda(?::(\d{1,4}))?", re.ASCII | re.IGNORECASE)
@@ -26,8 +28,14 @@ def split_names(names: str) -> list[str]:
 
 
 def _native(name: str) -> str:
-    found = _CUDA.fullmatch(name)
-    return f"CUDA{int(found[1] or 0)}" if found else name
+    prefix = PLANNED if is_planned(name) else ""
+    found = _CUDA.fullmatch(name.removeprefix(prefix))
+    return f"{prefix}CUDA{int(found[1] or 0)}" if found else name
+
+
+def is_planned(name: str) -> bool:
+    """Whether a name of `--device`, or of ggml's, is one of a device that plans alone know."""
+    return name.startswith(PLANNED)
 
 
 def cuda_index(name: str) -> int | None:
@@ -64,6 +72,8 @@ class DeviceNames(Kind):
         for name in names:
             if not name:
                 raise ValueError(f"{value!r} has an empty item in its list")
+            if is_planned(name) and _CUDA.fullmatch(name.removeprefix(PLANNED)) is None:
+                raise ValueError(f"{name[:60]!r} is not {PLANNED}cuda or {PLANNED}cuda:N")
             server = name.removeprefix(REMOTE)
             found = re.fullmatch(r"[^:]{1,253}:(\d{1,5})", server, re.ASCII)
             if server != name and (found is None or not 0 < int(found[1]) < 65536):

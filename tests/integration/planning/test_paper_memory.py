@@ -77,3 +77,28 @@ def test_the_surveys_batch_is_512(benchmark_module: ModuleType, at_2048: dict[st
         survey = benchmark_module.SURVEY["figure_11a"][name]["compute_buffer"] * 2**20
         logits = 512 * at_2048[name].logits_row_bytes
         assert logits < survey < 1.01 * logits
+
+
+def test_every_bar_of_the_surveys_own_layout_is_reached(benchmark_module: ModuleType) -> None:
+    plans = benchmark_module.plan_figure_11a_on_gpu()
+    assert len(plans) == 22
+    found = benchmark_module.tables_on_gpu(plans, benchmark_module.SURVEY["figure_11a"])
+    bars = benchmark_module.check_on_gpu(found)
+    assert len(bars) == 6
+    assert [bar for bar in bars if not bar.is_reached] == []
+
+
+def test_the_replayed_layout_of_a_gpu_is_the_planned_one_where_logits_are_the_peak(
+    benchmark_module: ModuleType, at_2048: dict[str, Any]
+) -> None:
+    # Two ways to one figure: inputs moved in the replay of the CPU's graph, and a plan.
+    for name in (
+        "SmolLM-135M",
+        "Pythia-1.4B",
+        "Qwen1.5-0.5B",
+        "Qwen2-0.5B",
+        "Bloom-560M",
+        "Gemma-2B",
+    ):
+        planned = benchmark_module.plan_on_gpu(name, 2048).compute_bytes
+        assert planned == at_2048[name].layouts.on_gpu
