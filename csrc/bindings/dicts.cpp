@@ -29,6 +29,12 @@ py::dict to_dict(const BufferRecord & buffer) {
                     "size_bytes"_a = buffer.size_bytes);
 }
 
+py::dict to_dict(const PoolUse & use) {
+    return py::dict("device"_a = use.device, "reserved_bytes"_a = use.reserved_bytes, "most_reserved_bytes"_a = use.most_reserved_bytes,
+                    "used_bytes"_a = use.used_bytes, "most_used_bytes"_a = use.most_used_bytes, "op"_a = use.op,
+                    "tensor"_a = use.tensor, "workspace_bytes"_a = use.workspace_bytes);
+}
+
 py::dict to_dict(const ProcessMemory & memory) {
     return py::dict("rss_bytes"_a = memory.rss_bytes, "pss_bytes"_a = memory.pss_bytes,
                     "anonymous_bytes"_a = memory.anonymous_bytes, "file_bytes"_a = memory.file_bytes,

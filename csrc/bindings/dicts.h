@@ -2,6 +2,7 @@
 
 #pragma once
 
+#include "cuda/pool_watch.h"
 #include "memory/buffers.h"
 #include "engine/model_info.h"
 #include "memory/observation.h"
@@ -16,6 +17,7 @@ pybind11::dict to_dict(const ModelInfo & info);
 pybind11::dict to_dict(const ContextInfo & info);
 pybind11::dict to_dict(const BufferRecord & buffer);
 pybind11::dict to_dict(const BufferObservation & buffer);
+pybind11::dict to_dict(const PoolUse & use);
 pybind11::dict to_dict(const ProcessMemory & memory);
 pybind11::dict to_dict(const Observation & observation);
 

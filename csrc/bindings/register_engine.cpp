@@ -119,6 +119,7 @@ void register_engine(py::module_ & module) {
              py::arg("point"))
         .def("observations", [](const Engine & engine) { return to_list(engine.observations()); })
         .def_property_readonly("tracing_problem", [](const Engine & engine) { return engine.tracing_problem(); })
+        .def("pools", [](const Engine & engine) { return to_list(engine.pools()); })
         .def_property_readonly("n_past", [](const Engine & engine) { return engine.context().n_past(); })
         .def("tokenize", [](const Engine & engine, const std::string & text) { return to_array(engine.model().tokenize(text)); },
              py::arg("text"))

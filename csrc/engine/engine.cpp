@@ -36,6 +36,9 @@ Engine::Engine(const EngineSettings & settings) {
             throw std::invalid_argument(name + " is a device that plans alone know: nothing can run on it");
         }
     }
+    if (PoolWatch::active() == nullptr) {
+        pools_.observe();
+    }
     observations_.push_back(look("start"));
     model_.emplace(settings, notes_);
     observations_.push_back(look("load"));

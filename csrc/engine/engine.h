@@ -2,6 +2,7 @@
 
 #pragma once
 
+#include "cuda/pool_watch.h"
 #include "engine/context.h"
 #include "engine/model.h"
 #include "engine/stepper.h"
@@ -54,6 +55,9 @@ class Engine {
     // Why the kernels of a device are not recorded; empty where they are, or where there are none.
     const std::string & tracing_problem() const { return stepper_->tracing_problem(); }
 
+    // What ggml-cuda's pools hold; nothing where there are none, or where another engine came first and watches them.
+    std::vector<PoolUse> pools() const { return pools_.uses(); }
+
     // As Model, Context and Stepper have them.
     bool truncate(int32_t n_past) { const Turn turn(*this); return context_->truncate(n_past); }
     void fill(const std::vector<int32_t> & tokens) { const Turn turn(*this); context_->fill(tokens); }
@@ -82,6 +86,7 @@ class Engine {
 
     mutable std::mutex                   mutex_;  // taken before the one for computing
     mutable std::atomic<std::thread::id> caller_{};
+    PoolWatch                            pools_;  // goes last: contexts tell of pools that end with them
     MemoryNotes                          notes_;
     std::optional<Stepper>               stepper_;  // goes after the context, whose threads it must outlive
     std::optional<Model>                 model_;

@@ -197,6 +197,17 @@ class NativeDeviceCeilings(TypedDict):
     transfers: list[tuple[str, int, float]]  # direction, size_bytes, gbps
     op_ns: float
 
+@type_check_only
+class PoolUse(TypedDict):
+    device: int  # as CUDA counts them
+    reserved_bytes: int
+    most_reserved_bytes: int
+    used_bytes: int
+    most_used_bytes: int
+    op: str  # which raised the most in use; empty where that is not known
+    tensor: str
+    workspace_bytes: int
+
 class EngineSettings:
     path: str
     n_ctx: int
@@ -241,6 +252,8 @@ class Engine:
     def places(self) -> dict[str, Any]: ...
     def observe(self, point: str) -> Observation: ...
     def observations(self) -> list[Observation]: ...
+    # Of ggml-cuda, one for each device of which anything is known.
+    def pools(self) -> list[PoolUse]: ...
     def tokenize(self, text: str) -> NDArray[np.int32]: ...
     def truncate(self, n_past: int) -> bool: ...
     def fill(self, tokens: ArrayLike) -> None: ...

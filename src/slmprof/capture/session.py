@@ -22,6 +22,7 @@ from ..settings.capture import CaptureConfig
 from ..settings.devices import native_devices
 from ..settings.resolved import ResolvedConfig, used_buffers
 from .description import describe_run, model_record
+from .monitors.device_memory import DeviceMemoryMonitor
 from .monitors.load import LoadMonitor
 from .monitors.memory import MemoryMonitor
 from .monitors.model_file import ModelFileMonitor
@@ -93,10 +94,14 @@ class Session:
         _core.clear_log()
         _core.log_to_stderr(os.environ.get("SLMPROF_LOG") == "stderr")
         settings = native_settings(model, self.config)
+        gpus = DeviceMemoryMonitor(native_devices(self.config.device))
         planned, resident = plan_run(model, self.config)
+        # Planning has made CUDA's contexts, and left nothing in them.
+        gpus.note_contexts()
         self._monitors: tuple[Monitor, ...] = (
             ModelFileMonitor(self.path),
             MemoryMonitor(planned, resident),
+            gpus,
             LoadMonitor(),
         )
         self._engine = self.guard(lambda: _core.Engine(settings))

@@ -164,7 +164,7 @@ class LlamaSettings(Generic[U]):
     )  # fmt: skip
     device: str | U = setting(
         DeviceNames(), CPU, "where layers run beside the CPU: cuda, cuda:N, rpc:HOST:PORT, "
-        "or as ggml calls it; several by commas",
+        "or as ggml calls it; several by commas; memory plans for planned:cuda, too",
         native={"devices": native_devices}, tells_apart=ALWAYS, caption=CHANGED,
         told=Text("DEVICE", "the name of a device"),  # another build's, too
     )  # fmt: skip

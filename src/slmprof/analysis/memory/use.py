@@ -13,6 +13,7 @@ from ...profiles.records.resident import Resident
 from ...profiles.vocabulary import MEMORY_KINDS
 from ...settings.devices import is_repacked
 from ..tables.typed import typed_table
+from .device_use import DeviceUse, device_uses
 from .places import cache_table, deepest
 from .reconciliation import Reconciliation, reconcile
 
@@ -36,6 +37,7 @@ class MemoryReport:
         n_past: the most tokens that the context held, which the caches are described at.
         rss_peak_bytes: the most that the process had resident, where it is known.
         expected: what was expected to be resident; None where the profile does not say.
+        devices: what GPUs hold, where more is known of them than their buffers.
     """
 
     buffers: pd.DataFrame
@@ -48,6 +50,7 @@ class MemoryReport:
     n_past: int
     rss_peak_bytes: int | None
     expected: Resident | None
+    devices: tuple[DeviceUse, ...]
 
 
 def memory_report(profile: ProfileData) -> MemoryReport:
@@ -63,6 +66,7 @@ def memory_report(profile: ProfileData) -> MemoryReport:
         n_past=deepest(profile),
         rss_peak_bytes=profile.meta.memory.rss_peak_bytes,
         expected=profile.meta.memory.resident_expected,
+        devices=device_uses(profile.meta),
     )
 
 

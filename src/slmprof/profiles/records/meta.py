@@ -15,6 +15,7 @@ from .bandwidth import RunBandwidth
 from .ceilings import Ceilings
 from .decoding import Json, Record, Whole, decode
 from .device_ceilings import DeviceCeilings
+from .device_memory import DeviceMemory
 from .energy import Energy
 from .load import Load
 from .resident import Resident
@@ -200,7 +201,8 @@ class Observation(Record, frozen=True, kw_only=True):
 class Memory(Record, frozen=True):
     """Buffers as allocated and as predicted, and the process in the order of time.
 
-    `resident_expected` is what was expected to be resident, None where that was not told.
+    `resident_expected` is what was expected to be resident, None where that was not told;
+    `devices` what GPUs hold beside buffers, absent where there is none.
     """
 
     buffers: tuple[Buffer, ...] = ()
@@ -208,6 +210,12 @@ class Memory(Record, frozen=True):
     observations: tuple[Observation, ...] = ()
     rss_peak_bytes: Whole | None = None
     resident_expected: Resident | None = None
+    devices: tuple[DeviceMemory, ...] | UnsetType = UNSET
+
+    @property
+    def told_devices(self) -> tuple[DeviceMemory, ...]:
+        """`devices`, none where it is absent."""
+        return self.devices or ()
 
 
 class Meta(Record, frozen=True):

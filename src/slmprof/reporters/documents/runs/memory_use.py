@@ -14,6 +14,7 @@ from ....profiles.vocabulary import MEMORY_KINDS
 from ..parts import Column, Note, Quantity, Row, Section, Table, notes
 from ..quantities import bytes_text
 from ..records import records
+from .device_memory import device_memory_data, device_memory_section
 
 _NAMES = {"kv_cache": "KV cache", "recurrent_state": "recurrent state"}
 _SHORT = {"kv_cache": "KV cache", "recurrent_state": "state"}
@@ -24,6 +25,7 @@ def memory_data(breakdown: Breakdown) -> dict[str, Any]:
     """The part `memory` of a breakdown; `places` only where that view was asked for."""
     report = breakdown.memory
     found, expected = report.reconciliation, report.expected
+    devices = {"devices": [device_memory_data(use) for use in report.devices]}
     places = {"places": records(breakdown.tables["place"])} if breakdown.by == "place" else {}
     return {
         "buffers": records(report.buffers),
@@ -44,6 +46,7 @@ def memory_data(breakdown: Breakdown) -> dict[str, Any]:
         "observations": [seen.to_json() for seen in report.observations],
         "n_past": report.n_past,
         "caches": records(report.caches),
+        **(devices if report.devices else {}),
         **places,
     }
 
@@ -90,9 +93,10 @@ def _expected(expected: Resident, kinds: Sequence[str]) -> Row:
 
 
 def memory_sections(breakdown: Breakdown) -> list[Section]:
-    """The reconciliation, the caches, and the process at fixed points."""
+    """The reconciliation, that of each GPU, the caches, and the process at fixed points."""
     report = breakdown.memory
-    return [_reconciliation(report), _caches(report), _points(report)]
+    gpus = map(device_memory_section, report.devices)
+    return [_reconciliation(report), *gpus, _caches(report), _points(report)]
 
 
 def _reconciliation(report: MemoryReport) -> Section:
