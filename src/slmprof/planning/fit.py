@@ -45,6 +45,8 @@ def find_fit(planner: ModelPlanner, request: MemoryRequest, setting: AskedPlan) 
         asked_resident_bytes=_needed(wanted),
         reserved_bytes=found.held_bytes(RESERVED),
         asked_reserved_bytes=wanted.held_bytes(RESERVED) if wanted is not None else None,
+        device_bytes=found.device_bytes,
+        asked_device_bytes=wanted.device_bytes if wanted is not None else None,
     )
 
 

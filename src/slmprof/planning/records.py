@@ -13,7 +13,7 @@ from ..profiles.records.meta import Buffer
 from ..profiles.records.resident import Resident
 from ..profiles.vocabulary import MEMORY_KINDS
 from ..settings.devices import is_host
-from ..settings.planning import RESIDENT
+from ..settings.planning import ON_DEVICE, RESIDENT
 from ..settings.resolved import ResolvedPlan
 
 
@@ -156,13 +156,24 @@ class MemoryPlan(Record, frozen=True):
         return sum(buffer.size_bytes for buffer in self.buffers if is_host(buffer.device))
 
     @property
+    def device_bytes(self) -> int:
+        """Bytes of the buffers on the device beside the CPU that holds most; 0 without any."""
+        sizes: dict[str, int] = {}
+        for buffer in self.buffers:
+            if not is_host(buffer.device):
+                sizes[buffer.device] = sizes.get(buffer.device, 0) + buffer.size_bytes
+        return max(sizes.values(), default=0)
+
+    @property
     def reserved_bytes(self) -> int:
         """Bytes of all buffers, and of the heap and the process beside them as far as known."""
         return self.total_bytes + (self.resident.unplanned_bytes if self.resident else 0)
 
     def held_bytes(self, fit_for: str) -> int:
-        """Bytes of the kind of this machine's memory that has to fit: `resident` (needed) or
-        `reserved`."""
+        """Bytes of the memory that has to fit: of this machine what is `resident` (needed) or
+        `reserved`, or what the fullest `device` beside the CPU holds."""
+        if fit_for == ON_DEVICE:
+            return self.device_bytes
         if fit_for == RESIDENT and self.resident is not None:
             return self.resident.needed_bytes
         return self.reserved_bytes - (self.total_bytes - self.host_bytes)
@@ -194,6 +205,7 @@ class Fit(Record, frozen=True):
             leaves out the mapped originals of repacked weights.
         reserved_bytes, asked_reserved_bytes: what llama.cpp's buffers, its heap and the process
             take, whether a run touches it or not.
+        device_bytes, asked_device_bytes: what the fullest device beside the CPU holds.
     """
 
     config: ResolvedPlan
@@ -209,15 +221,17 @@ class Fit(Record, frozen=True):
     asked_resident_bytes: int | None = None
     reserved_bytes: int | None = None
     asked_reserved_bytes: int | None = None
+    device_bytes: int | None = None
+    asked_device_bytes: int | None = None
 
     def held_bytes(self, fit_for: str) -> int:
         """What the context found takes of the kind of memory that has to fit."""
-        held = self.resident_bytes if fit_for == RESIDENT else self.reserved_bytes
+        held = getattr(self, f"{fit_for}_bytes")
         return self.totals_bytes["total"] if held is None else held
 
     def asked_held_bytes(self, fit_for: str) -> int | None:
         """The same of the context that was asked for."""
-        held = self.asked_resident_bytes if fit_for == RESIDENT else self.asked_reserved_bytes
+        held = getattr(self, f"asked_{fit_for}_bytes")
         return self.asked_total_bytes if held is None else held
 
 
@@ -288,7 +302,8 @@ class MemoryReport(Record, frozen=True):
     Attributes:
         memory_bytes: physical memory of this machine.
         varying: the settings of which several values were asked for.
-        budget_bytes: the memory to fit into, with `fits`; fit_for: `resident` or `reserved` memory.
+        budget_bytes: the memory to fit into, with `fits`; fit_for: `resident` or `reserved` memory,
+            or that of each `device`.
         change: what would make it fit where nothing does.
         models: the model in each of the file types that were planned.
         lightest: of several file types in which the context asked for fits, the one that takes the

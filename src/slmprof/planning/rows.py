@@ -28,6 +28,7 @@ _COLUMNS: dict[str, tuple[str, ...]] = {
 _FIT = (
     "size_bytes", "bits_per_weight", "is_limited_by_training", "asked_n_ctx", "asked_total_bytes",
     "resident_bytes", "asked_resident_bytes", "reserved_bytes", "asked_reserved_bytes",
+    "device_bytes", "asked_device_bytes",
 )  # fmt: skip
 
 Row = dict[str, Any]

@@ -11,13 +11,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..errors import UsageError
+from .devices import native_devices
 from .kinds import Bytes, Whole, Word
 from .model_source import ModelSource
 from .table import FIT, MAX, MEMORY, Asked, PlanSettings, refuse_unknown, setting, table
 
 _MOST_SETTINGS = 10_000
-RESIDENT, RESERVED = "resident", "reserved"
-FIT_FOR = (RESIDENT, RESERVED)
+RESIDENT, RESERVED, ON_DEVICE = "resident", "reserved", "device"
+FIT_FOR = (RESIDENT, RESERVED, ON_DEVICE)
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,8 @@ class MemoryRequest:
         one: the settings that are the same in all plans; those of `GRID` stand in `grid`.
         grid: the values of each setting of `GRID`.
         fit_bytes: find the largest context that takes no more than this.
-        fit_for: what must take no more: `resident` or `reserved` memory.
+        fit_for: what must take no more: `resident` or `reserved` memory of this machine, or the
+            buffers on each `device` beside the CPU.
         n_prompt: tokens of the prompt that is expected to run.
         details: also what is live at the peak of the compute buffer, and the effect of n_ubatch.
         tensors: also every weight and every tensor of a cache.
@@ -55,8 +57,9 @@ class MemoryRequest:
         group=FIT, option="--fit",
     )  # fmt: skip
     fit_for: str = setting(
-        Word(*FIT_FOR), RESIDENT, "what has to fit: resident, what a run really touches, or "
-        "reserved, all that llama.cpp allocates or maps", group=FIT,
+        Word(*FIT_FOR), RESIDENT, "what has to fit: resident, what a run really touches; "
+        "reserved, all that llama.cpp allocates or maps; or device, the buffers on each device "
+        "beside the CPU", group=FIT,
     )  # fmt: skip
     n_prompt: int = setting(Whole(), 50, "tokens of the prompt", group=FIT)
     details: bool = True
@@ -96,6 +99,10 @@ class MemoryRequest:
         one.check_devices()
         made = cls(os.fspath(model), one, grid, **mine, **rest)
         _ = made.source
+        if mine["fit_for"] == ON_DEVICE and not native_devices(str(one.device)):
+            raise UsageError(
+                "fit_for device: there is no device beside the CPU; name one (--device)"
+            )
         if fit_bytes is not None and len(grid["n_ctx"]) > 1:
             raise UsageError("with fit, n_ctx is the one context that has to fit")
         if made.n_settings > _MOST_SETTINGS:

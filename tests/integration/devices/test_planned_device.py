@@ -15,6 +15,7 @@ from gguf_files import write_moe
 
 import slmprof
 from slmprof import _core
+from slmprof.planning.process import plan_memory
 
 ModelMaker = Callable[..., Path]
 
@@ -87,12 +88,22 @@ def test_some_layers_go_there_and_their_caches_with_them(small_model: ModelMaker
 def test_flash_attention_is_left_out_where_a_gpu_has_no_kernel_for_the_head(
     small_model: ModelMaker,
 ) -> None:
-    assert plan(small_model())["context"]["flash_attn"] is not None
-    # What caches of 8 bits are converted to lies behind the result.
-    eight = {"type_k": "q8_0", "type_v": "q8_0", "flash_attn": 1, "n_ctx": 4096}
-    found = sizes(plan(small_model(), **eight))["compute", "CUDA0"]
-    plain = sizes(plan(small_model(), flash_attn=1, n_ctx=4096))["compute", "CUDA0"]
-    assert found > plain
+    assert plan(small_model())["context"]["flash_attn"]
+    narrow = small_model("llama", head_dim=32, n_head=8, n_head_kv=8)
+    assert not plan(narrow)["context"]["flash_attn"]
+
+
+def test_caches_of_8_bits_are_converted_behind_the_result(small_model: ModelMaker) -> None:
+    def growth(**types: str) -> int:
+        """What twice the context adds to the compute buffer."""
+        larger, smaller = (
+            sizes(plan(small_model(), flash_attn=1, n_ctx=n_ctx, **types))["compute", "CUDA0"]
+            for n_ctx in (16384, 8192)
+        )
+        return larger - smaller
+
+    both = 2 * 8192 * 4 * 64 * 2  # keys and values in 16 bits
+    assert growth(type_k="q8_0", type_v="q8_0") - growth() == both
 
 
 def test_two_of_them_share_a_model(small_model: ModelMaker) -> None:
@@ -144,3 +155,24 @@ def test_other_names_are_refused(small_model: ModelMaker, name: str) -> None:
     told = run("memory", small_model(), "--device", name)
     assert told.returncode == 2
     assert "planned:cuda:N" in told.stderr
+
+
+def test_the_largest_context_that_fits_a_device_is_found(small_model: ModelMaker) -> None:
+    path = small_model("llama", n_ctx_train=16384)
+    report = plan_memory(path, device="planned:cuda", fit_bytes=24 << 20, fit_for="device")
+    (fit,) = report.fits
+    assert 0 < fit.n_ctx < 16384
+
+    def on_device(n_ctx: int) -> int:
+        return plan_memory(path, device="planned:cuda", n_ctx=n_ctx).settings[0].device_bytes
+
+    assert on_device(fit.n_ctx) == fit.device_bytes <= 24 << 20 < on_device(fit.n_ctx + 256)
+    told = run("memory", path, "--device", "planned:cuda", "--fit", "24MiB", "--fit-for", "device")
+    assert told.returncode == 0, told.stderr
+    assert str(fit.n_ctx) in told.stdout and "fullest device" in told.stdout
+    none = run("memory", path, "--device", "planned:cuda", "--fit", "2KiB", "--fit-for", "device")
+    assert none.returncode == 1
+    assert "on the device" in none.stderr + none.stdout
+    refused = run("memory", path, "--fit", "24MiB", "--fit-for", "device")
+    assert refused.returncode == 2
+    assert "name one (--device)" in refused.stderr

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ....planning.records import Fit, FitChange, MemoryReport
-from ....settings.planning import RESERVED, RESIDENT
+from ....settings.planning import ON_DEVICE, RESERVED
 from ..parts import Caveat, Column, Finding, Part, Section, Table, notes, setting_text
 from ..quantities import bytes_text
 
@@ -27,6 +27,7 @@ def _fit_section(report: MemoryReport) -> Section:
     fits = report.fits
     what = report.fit_for
     has_resident = any(fit.resident_bytes is not None for fit in fits)
+    has_device = any(fit.device_bytes for fit in fits)
     names = [name for name in report.varying if name not in ("n_ctx", "file_type")]
     asked = next((fit.asked_n_ctx for fit in fits if fit.asked_n_ctx is not None), None)
     columns = (
@@ -34,6 +35,7 @@ def _fit_section(report: MemoryReport) -> Section:
         Column("model", "mib"), Column("bits", "bits"), Column("n_ctx", "plain"),
         Column("kv_cache", "mib"),
         *([Column("resident", "mib")] if has_resident else []), Column("reserved", "mib"),
+        *([Column("device", "mib")] if has_device else []),
         *([Column(f"at {asked}", "mib"), Column("fits")] if asked is not None else []),
     )  # fmt: skip
     rows = [
@@ -46,13 +48,14 @@ def _fit_section(report: MemoryReport) -> Section:
             fit.totals_bytes["kv_cache"] if fit.n_ctx else None,
             *([fit.resident_bytes] if has_resident else []),
             fit.held_bytes(RESERVED),
+            *([fit.device_bytes] if has_device else []),
             *((fit.asked_held_bytes(what), _fits(fit, what, budget)) if asked is not None else ()),
         )
         for fit in fits
     ]
     texts = [
         "Sizes in MiB; n_ctx is the largest context that fits, in steps of 256.",
-        _MEANINGS[what] if has_resident else "",
+        _MEANINGS[what] if has_resident or what == ON_DEVICE else "",
     ]
     if any(fit.is_limited_by_training for fit in fits):
         texts.append("*: the context that the model was trained for; a larger one was not tried.")
@@ -100,7 +103,8 @@ def change_text(change: FitChange, fit_for: str) -> str:
         f"--{name.replace('_', '-')} {setting_text(value)}"
         for name, value in change.settings.items()
     )
-    size = f"{bytes_text(change.size_bytes)} {'resident' if fit_for == RESIDENT else 'reserved'}"
+    where = "on the device" if fit_for == ON_DEVICE else fit_for
+    size = f"{bytes_text(change.size_bytes)} {where}"
     if not change.missing_bytes:
         return f"With {options} a context of {change.n_ctx} fits: {size}."
     missing = bytes_text(change.missing_bytes)
@@ -116,4 +120,6 @@ _MEANINGS = {
     "never touches, and with the mapped originals of repacked weights.",
     "reserved": "reserved: all that is allocated or mapped, which has to fit; resident: what a run "
     "needs of it in memory. Both with the process itself.",
+    "device": "device: the buffers on the fullest device beside the CPU, which have to fit; the "
+    "others are of this machine. What a device's driver and libraries take is not in it.",
 }
