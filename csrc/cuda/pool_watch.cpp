@@ -19,16 +19,6 @@ void PoolWatch::ignore() {
     active_.compare_exchange_strong(self, nullptr);
 }
 
-void PoolWatch::begin_node(const void * node, Describe describe) {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    issued_ = { node, describe };
-}
-
-void PoolWatch::end_graph() {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    issued_ = {};
-}
-
 void PoolWatch::reserve(const void * pool, int32_t device, uint64_t size_bytes) {
     const std::lock_guard<std::mutex> lock(mutex_);
     Held &    mine            = held(pool, device);
@@ -53,8 +43,8 @@ void PoolWatch::take(const void * pool, int32_t device, uint64_t size_bytes) {
     all.most_used_bytes = all.used_bytes;
     all.op.clear();
     all.tensor.clear();
-    if (issued_.node != nullptr && issued_.describe != nullptr) {
-        issued_.describe(issued_.node, all.op, all.tensor);
+    if (const void * node = node_.load(std::memory_order_relaxed)) {
+        describe_.load(std::memory_order_relaxed)(node, all.op, all.tensor);
     }
 }
 

@@ -42,9 +42,12 @@ class PoolWatch {
     static PoolWatch * active() { return active_.load(std::memory_order_acquire); }
 
     // From here on a node is issued, or a fused group that begins with it: what is taken is for that one. Then, at the
-    // end of a graph, none.
-    void begin_node(const void * node, Describe describe);
-    void end_graph();
+    // end of a graph, none. Graphs are issued one at a time in a process, so that neither takes the lock.
+    void begin_node(const void * node, Describe describe) {
+        describe_.store(describe, std::memory_order_relaxed);
+        node_.store(node, std::memory_order_relaxed);
+    }
+    void end_graph() { node_.store(nullptr, std::memory_order_relaxed); }
 
     // A pool holds so much from now on, hands out some of it, and gets it back. What a pool handed out before it was
     // watched is not known: it never counts as less than nothing.
@@ -63,21 +66,19 @@ class PoolWatch {
         int32_t  device = 0;
         uint64_t reserved_bytes = 0, used_bytes = 0;
     };
-    struct Issued {
-        const void * node     = nullptr;
-        Describe     describe = nullptr;
-    };
 
     Held &    held(const void * pool, int32_t device);
     PoolUse & use(int32_t device);
 
     static std::atomic<PoolWatch *> active_;
 
+    std::atomic<const void *> node_{ nullptr };
+    std::atomic<Describe>     describe_{ nullptr };
+
     mutable std::mutex                                     mutex_;
     std::map<const void *, Held>                           pools_;
     std::map<std::pair<const void *, int32_t>, uint64_t>   workspaces_;
     std::map<int32_t, PoolUse>                             uses_;
-    Issued                                                 issued_;
 };
 
 }  // namespace slmprof

@@ -1,8 +1,8 @@
 #include "engine/backends.h"
 
 #include "engine/llama_log.h"
-#include "engine/planned_devices.h"
 #include "engine/remote_devices.h"
+#include "memory/planned_devices.h"
 
 #include "llama.h"
 

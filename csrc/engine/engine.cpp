@@ -2,8 +2,8 @@
 
 #include "engine/backends.h"
 #include "engine/llama_params.h"
-#include "engine/planned_devices.h"
 #include "engine/settings.h"
+#include "memory/planned_devices.h"
 #include "record/clock.h"
 
 #include <cstdlib>

@@ -1,4 +1,4 @@
-#include "engine/planned_devices.h"
+#include "memory/planned_devices.h"
 
 #include "ggml-backend-impl.h"
 #include "ggml-cpu.h"
@@ -9,6 +9,7 @@
 #include <memory>
 #include <mutex>
 #include <stdexcept>
+#include <utility>
 
 namespace slmprof {
 namespace {
@@ -35,21 +36,18 @@ size_t padded(size_t size) { return (size + k_alignment_bytes - 1) / k_alignment
 // Flash attention computes with 16 bits on tensor cores: caches of other types are converted before, into memory behind
 // the result. A single token's kernel reads most types as they are.
 size_t flash_attention_bytes(const ggml_tensor * op) {
-    const ggml_tensor * keys   = op->src[1];
-    const ggml_tensor * values = op->src[2];
-    const bool is_single = op->src[0]->ne[1] == 1 && op->src[0]->ne[0] <= 256 && op->src[0]->ne[0] % 64 == 0;
-    const auto is_converted = [&](const ggml_tensor * cache) {
-        return cache->type != GGML_TYPE_F16 && (!is_single || cache->type == GGML_TYPE_F32);
-    };
-    const bool is_shared = values->view_src != nullptr &&
-                           (values->view_src == keys ||
-                            (values->view_src == keys->view_src && values->view_offs == keys->view_offs));
-    size_t size = ggml_nbytes(op);
-    if (is_converted(keys)) {
-        size = padded(size) + static_cast<size_t>(ggml_nelements(keys)) * ggml_type_size(GGML_TYPE_F16);
-    }
-    if (is_converted(values) && !(is_shared && is_converted(keys))) {
-        size = padded(size) + static_cast<size_t>(ggml_nelements(values)) * ggml_type_size(GGML_TYPE_F16);
+    const ggml_tensor * queries   = op->src[0];
+    const bool          is_single = queries->ne[1] == 1 && queries->ne[0] <= 256 && queries->ne[0] % 64 == 0;
+    size_t              size      = ggml_nbytes(op);
+    std::pair<const void *, size_t> converted{};
+    for (const ggml_tensor * cache : { op->src[1], op->src[2] }) {
+        const bool is_read_as_it_is = cache->type == GGML_TYPE_F16 || (is_single && cache->type != GGML_TYPE_F32);
+        // Where keys and values are one tensor, they are converted once.
+        const std::pair<const void *, size_t> place(cache->view_src != nullptr ? cache->view_src : cache, cache->view_offs);
+        if (!is_read_as_it_is && place != converted) {
+            size = padded(size) + static_cast<size_t>(ggml_nelements(cache)) * sizeof(ggml_fp16_t);
+            converted = place;
+        }
     }
     return size;
 }
