@@ -46,9 +46,9 @@ fi
 export PYTHONPATH=$PWD/tests/builders:$PWD/tests/engines
 
 # The installed package, not this checkout: the tests must not find src/.
-part tests python -m pytest -q -m gpu -o pythonpath='tests/builders tests/engines' --junitxml="$out/tests.xml" tests/gpu
+part tests python -m pytest -q -m gpu --junitxml="$out/tests.xml" tests
 part observing python benchmarks/cuda/observing.py --json "$out/observing.json"
-part figure10b python benchmarks/cuda/figure10b.py --json "$out/figure10b.json"
+part figure10b python benchmarks/paper/kernels.py --json "$out/figure10b.json"
 part nsight python benchmarks/cuda/nsight.py --json "$out/nsight.json"
 
 printf '== done (after %s s): %s\n' "$SECONDS" "${failed[*]:-all parts ran}" | tee -a "$out/parts.txt"

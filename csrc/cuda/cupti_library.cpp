@@ -108,11 +108,11 @@ int cuda_version_of_cupti(uint32_t cupti_version) {
     return index >= 0 && index < static_cast<int>(std::size(k_counted)) ? k_counted[index] : 0;
 }
 
-std::string explain_driver(int driver_cuda, int cupti_cuda) {
-    if (driver_cuda == 0 || cupti_cuda == 0 || driver_cuda / 100 >= cupti_cuda / 100) {
+std::string explain_driver(int driver_cuda, int needed_cuda, const std::string & what) {
+    if (driver_cuda == 0 || needed_cuda == 0 || driver_cuda / 100 >= needed_cuda / 100) {
         return "";
     }
-    return "the NVIDIA driver is for CUDA " + dotted(driver_cuda) + ", CUPTI is of CUDA " + dotted(cupti_cuda) +
+    return "the NVIDIA driver is for CUDA " + dotted(driver_cuda) + ", " + what + " is of CUDA " + dotted(needed_cuda) +
            ": update the driver, or build and run with CUDA " + std::to_string(driver_cuda / 100);
 }
 

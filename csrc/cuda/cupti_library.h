@@ -39,8 +39,8 @@ std::string explain_cupti_result(int result, const std::string & said);
 int cuda_version_of_driver(int driver_version);
 int cuda_version_of_cupti(uint32_t cupti_version);
 
-// Why this CUPTI does not work with a driver for that CUDA, and what to do; empty where it does. A driver
-// serves every minor version of its CUDA and older ones.
-std::string explain_driver(int driver_cuda, int cupti_cuda);
+// Why what is of a CUDA (CUPTI, the build) does not work with a driver for another one, and what to do; empty
+// where it does. A driver serves every minor version of its CUDA and older ones.
+std::string explain_driver(int driver_cuda, int needed_cuda, const std::string & what = "CUPTI");
 
 }  // namespace slmprof

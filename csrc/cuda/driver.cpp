@@ -4,6 +4,8 @@
 
 #include "cuda/driver.h"
 
+#include "cuda/cupti_library.h"
+
 #include <cuda.h>
 #include <dlfcn.h>
 
@@ -59,4 +61,13 @@ int slmprof::cuda_driver_version() {
     static auto * const function = reinterpret_cast<decltype(&cuDriverGetVersion)>(look_up("cuDriverGetVersion"));
     int                 version  = 0;
     return function != nullptr && function(&version) == CUDA_SUCCESS ? version : 0;
+}
+
+std::string slmprof::explain_no_gpu() {
+    const int driver = cuda_driver_version();
+    if (driver == 0) {
+        return "CUDA finds no GPU: no NVIDIA driver is loaded (libcuda.so.1)";
+    }
+    const std::string older = explain_driver(cuda_version_of_driver(driver), cuda_version_of_driver(CUDA_VERSION), "this build");
+    return "CUDA finds no GPU: " + (older.empty() ? "is it hidden by CUDA_VISIBLE_DEVICES?" : older);
 }

@@ -4,10 +4,15 @@
 #include "engine/remote_devices.h"
 #include "memory/planned_devices.h"
 
+#if SLMPROF_GGML_CUDA
+#    include "cuda/driver.h"
+#endif
+
 #include "llama.h"
 
 #include <algorithm>
 #include <mutex>
+#include <stdexcept>
 
 namespace slmprof {
 
@@ -30,6 +35,18 @@ const char * type_name(ggml_backend_dev_t device) {
         case GGML_BACKEND_DEVICE_TYPE_META:  return "meta";
     }
     return "unknown";
+}
+
+// Throws std::invalid_argument where no CUDA device can be there, and says why.
+void check_has_cuda() {
+#if SLMPROF_GGML_CUDA
+    ggml_backend_reg_t cuda = ggml_backend_reg_by_name("CUDA");
+    if (cuda == nullptr || ggml_backend_reg_dev_count(cuda) == 0) {
+        throw std::invalid_argument(explain_no_gpu());
+    }
+#else
+    throw std::invalid_argument("this build has no CUDA; build it with -C cmake.define.GGML_CUDA=ON");
+#endif
 }
 
 }  // namespace
@@ -63,6 +80,9 @@ std::vector<ggml_backend_dev_t> find_devices(const std::string & name) {
     }
     if (is_planned(name)) {
         return { planned_device(name) };
+    }
+    if (name.compare(0, 4, "CUDA") == 0) {
+        check_has_cuda();
     }
     return { find_named("device", name, all_devices(), ggml_backend_dev_name) };
 }
