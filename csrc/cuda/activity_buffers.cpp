@@ -79,6 +79,15 @@ bool ActivityBuffers::is_nearly_full() const {
     return empty_.size() * 2 < buffers_.size();
 }
 
+std::vector<AddressRange> ActivityBuffers::memory() const {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    std::vector<AddressRange>         ranges;
+    for (const Buffer & buffer : buffers_) {
+        ranges.push_back(range_of(buffer.data.get(), size_bytes_));
+    }
+    return ranges;
+}
+
 bool ActivityBuffers::has_lent() const {
     const std::lock_guard<std::mutex> lock(mutex_);
     return std::any_of(buffers_.begin(), buffers_.end(), [](const Buffer & buffer) { return buffer.is_lent; });

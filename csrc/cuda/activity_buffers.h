@@ -3,6 +3,8 @@
 
 #pragma once
 
+#include "record/places.h"
+
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -40,6 +42,8 @@ class ActivityBuffers {
 
     // True when less than half are empty: read them before the next step begins.
     bool is_nearly_full() const;
+
+    std::vector<AddressRange> memory() const;
 
     // Whether CUPTI still has any.
     bool has_lent() const;

@@ -23,7 +23,14 @@ template <typename Call> auto in_run(const Call & call) {
 
 }  // namespace
 
-CudaTracer::CudaTracer(const CuptiApi & api, StringTable & strings) : session_(api, strings) { session_.attach(); }
+CudaTracer::CudaTracer(const CuptiApi & api, StringTable & strings) : session_(api, strings) {
+    session_.attach();
+    // What is not permitted is refused here, where a run can do without, and not in the middle of it.
+    session_.trace(TraceLevel::graphs);
+    session_.trace(TraceLevel::nodes);
+    session_.trace(TraceLevel::none);
+    session_.read_clocks();
+}
 
 bool CudaTracer::traces(ggml_backend_device * device) const {
     ggml_backend_reg_t registry = ggml_backend_dev_backend_reg(device);
@@ -59,6 +66,15 @@ DeviceActivity CudaTracer::collect(const std::vector<HostRun> & runs, bool keeps
 
 void CudaTracer::forget() {
     in_run([&] { session_.join_and_forget(session_.read()); });
+}
+
+void CudaTracer::stop() noexcept {
+    try {
+        session_.trace(TraceLevel::none);
+        session_.join_and_forget(session_.read());
+    } catch (const CuptiFailure &) {
+        // Said by the next pass, if it is still so.
+    }
 }
 
 }  // namespace slmprof

@@ -23,6 +23,8 @@ class CudaTracer : public KernelTracer {
     bool           is_nearly_full() const override { return session_.is_nearly_full(); }
     DeviceActivity collect(const std::vector<HostRun> & runs, bool keeps_kernels) override;
     void           forget() override;
+    void           stop() noexcept override;
+    std::vector<AddressRange> memory() const override { return session_.memory(); }
 
   private:
     CuptiSession              session_;

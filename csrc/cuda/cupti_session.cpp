@@ -1,7 +1,7 @@
 #include "cuda/cupti_session.h"
 
 #include "cuda/record_reader.h"
-#include "record/ticks.h"
+#include "record/clock.h"
 
 namespace slmprof {
 namespace {
@@ -136,9 +136,10 @@ ClockReading CuptiSession::read_clocks() const {
     ClockReading best{};
     for (int i = 0; i < 16; i++) {
         uint64_t      device = 0;
-        const int64_t before = slmprof_monotonic_ns();
+        // By the clock that steps and runs are told in.
+        const int64_t before = tick_scale().to_ns(read_ticks());
         api_.check(api_.cuptiGetTimestamp(&device), "cuptiGetTimestamp");
-        const int64_t after = slmprof_monotonic_ns();
+        const int64_t after = tick_scale().to_ns(read_ticks());
         if (i == 0 || after - before < best.host_after_ns - best.host_before_ns) {
             best = { before, static_cast<int64_t>(device), after };
         }

@@ -48,6 +48,8 @@ class CuptiSession : public DeviceObserver {
     // Whether to collect before the next step begins.
     bool is_nearly_full() const { return buffers_.is_nearly_full(); }
 
+    std::vector<AddressRange> memory() const { return buffers_.memory(); }
+
     // What was recorded since the last time, when all devices are idle.
     Activity read();
     // Joins it, and forgets the runs. What is kept of a profile can be joined but once.

@@ -69,14 +69,19 @@ LaunchColumns::Row launch_row(const KernelRecord & record, const JoinColumns & j
     return row;
 }
 
+void count(JoinWay way, TraceColumns::Row & summary) {
+    switch (way) {
+        case JoinWay::none:   return;
+        case JoinWay::launch: summary.n_launched++; return;
+        case JoinWay::source: summary.n_by_source++; return;
+        case JoinWay::node:   summary.n_by_node++; return;
+        case JoinWay::clone:  summary.n_by_clone++; return;
+        case JoinWay::local:  summary.n_by_local++; return;
+        case JoinWay::order:  summary.n_by_order++; return;
+    }
+}
+
 void summarize(const JoinReport & report, TraceColumns::Row & summary) {
-    const auto by = [&](JoinWay way) { return report.n_kernels[static_cast<size_t>(way)]; };
-    summary.n_launched          = by(JoinWay::launch);
-    summary.n_by_source         = by(JoinWay::source);
-    summary.n_by_node           = by(JoinWay::node);
-    summary.n_by_clone          = by(JoinWay::clone);
-    summary.n_by_local          = by(JoinWay::local);
-    summary.n_by_order          = by(JoinWay::order);
     summary.n_ordered           = report.n_ordered;
     summary.n_misplaced         = report.n_misplaced;
     summary.n_misnamed          = report.n_misnamed;
@@ -107,6 +112,7 @@ void sort_kernels(const Activity & activity, const Joined & joined, const std::v
             stray.total_ns += duration_ns(record);
             made.summary.n_stray++;
         } else {
+            count(static_cast<JoinWay>(row.way), made.summary);
             made.summary.joined_ns += duration_ns(record);
             made.runs[static_cast<size_t>(run)].kernels.push_back({ row.node, row.n_fused, row.name, row.begin_ns, row.end_ns });
         }
@@ -119,19 +125,23 @@ void sort_kernels(const Activity & activity, const Joined & joined, const std::v
     }
 }
 
-// When each run was under way: from when it was told to its end, but not before the device had ended the one before.
+// When each run was under way: from when it was told to its end, but as long as none of its kernels has begun not
+// before the run before it had ended, on whatever device: it waits for that one's result, or for its turn.
 void find_windows(const std::vector<DeviceRun> & runs, DeviceActivity & made) {
-    std::unordered_map<uint32_t, int64_t> ended;  // by device
+    int64_t ended = 0;
     for (size_t i = 0; i < runs.size(); i++) {
         const HostRun & host = runs[i].host;
         RunActivity &   run  = made.runs[i];
-        int64_t         last = host.begin_ns;
+        int64_t         first = INT64_MAX, last = host.begin_ns;
         for (const NodeKernel & kernel : run.kernels) {
-            last = std::max(last, kernel.end_ns);
+            if (kernel.begin_ns != 0) {
+                first = std::min(first, kernel.begin_ns);
+                last  = std::max(last, kernel.end_ns);
+            }
         }
         run.end_ns   = host.is_end_seen ? host.end_ns : last;
-        run.begin_ns = std::min(std::max(host.begin_ns, ended[runs[i].device]), run.end_ns);
-        ended[runs[i].device] = std::max(ended[runs[i].device], run.end_ns);
+        run.begin_ns = std::min(std::max(host.begin_ns, std::min(first, ended)), run.end_ns);
+        ended        = std::max(ended, run.end_ns);
     }
 }
 

@@ -47,6 +47,22 @@ Stepper::Stepper(const EngineSettings & settings)
     recorder_.set_tracer(tracing_.tracer.get());
 }
 
+Stepper::~Stepper() {
+    // Another engine may be computing, and the hooks lead to whoever traces.
+    const std::lock_guard<std::mutex> lock(compute_mutex());
+    recorder_.set_tracer(nullptr);
+    tracing_.tracer.reset();
+}
+
+std::vector<AddressRange> Stepper::memory() const {
+    std::vector<AddressRange> ranges = recorder_.memory();
+    if (tracing_.tracer) {
+        const std::vector<AddressRange> more = tracing_.tracer->memory();
+        ranges.insert(ranges.end(), more.begin(), more.end());
+    }
+    return ranges;
+}
+
 void Stepper::step(Context & context, const int32_t * tokens, int32_t n_tokens, const Steps & steps, int32_t index) {
     const bool    is_op   = slmprof_threads != nullptr;  // or a split pass
     const int32_t n_past  = context.n_past();
@@ -113,8 +129,17 @@ void Stepper::run(Context & context, const std::vector<int32_t> & tokens, const 
             }
         }
     } hooks{ nullptr };
-    if (tracing_.tracer) {
-        tracing_.tracer->trace(level_of(steps.pass));
+    // Nothing is collected of what runs between the passes.
+    struct Tracing {
+        KernelTracer * tracer;
+        ~Tracing() {
+            if (tracer != nullptr) {
+                tracer->stop();
+            }
+        }
+    } tracing{ tracing_.tracer.get() };
+    if (tracing.tracer != nullptr) {
+        tracing.tracer->trace(level_of(steps.pass));
     }
     if (is_recorded) {
         if (grows_) {
@@ -144,9 +169,6 @@ void Stepper::run(Context & context, const std::vector<int32_t> & tokens, const 
         throw;
     }
     collect();
-    if (tracing_.tracer && hooks.recorder == nullptr) {
-        tracing_.tracer->forget();
-    }
 }
 
 }  // namespace slmprof

@@ -27,6 +27,7 @@ struct Steps {
 class Stepper {
   public:
     explicit Stepper(const EngineSettings & settings);
+    ~Stepper();
 
     // One step for the whole prompt, or one for each token. `check` is called between the steps and
     // may throw. Throws EngineFailure and std::invalid_argument.
@@ -37,7 +38,7 @@ class Stepper {
 
     const std::string & tracing_problem() const { return tracing_.problem; }
 
-    std::vector<AddressRange> memory() const { return recorder_.memory(); }
+    std::vector<AddressRange> memory() const;
 
   private:
     void step(Context & context, const int32_t * tokens, int32_t n_tokens, const Steps & steps, int32_t index);

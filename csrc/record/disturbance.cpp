@@ -30,9 +30,9 @@ ProcessorUse ProcessorUse::now() {
     return use;
 }
 
-bool StepLimit::is_exceeded_by(const StepColumns::Row & step, bool one_by_one) {
+bool StepLimit::is_exceeded_by(const StepColumns::Row & step, uint8_t kind) {
     const int64_t wall   = step.end_ns - step.begin_ns;
-    Recent &      recent = recent_[{ step.phase, step.depth, one_by_one }];
+    Recent &      recent = recent_[{ step.phase, step.depth, kind }];
     bool          is_exceeded = false;
     if (recent.walls_ns.size() >= k_least_known) {
         sorted_ = recent.walls_ns;

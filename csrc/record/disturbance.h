@@ -23,9 +23,9 @@ struct ProcessorUse {
 // leave out later what they hold already; analysis/timing/disturbance.py judges when all is known.
 class StepLimit {
   public:
-    // Whether a step took much longer than its like; from then on it is one of them. Steps whose ops run one by one on
-    // a device are another kind.
-    bool is_exceeded_by(const StepColumns::Row & step, bool one_by_one = false);
+    // Whether a step took much longer than its like; from then on it is one of them. Steps that are recorded in a way
+    // that makes them longer are of another kind.
+    bool is_exceeded_by(const StepColumns::Row & step, uint8_t kind = 0);
 
   private:
     // The last walls of a phase and depth, in the order in which they are overwritten.
@@ -34,8 +34,8 @@ class StepLimit {
         size_t               next = 0;
     };
 
-    std::map<std::tuple<uint8_t, int32_t, bool>, Recent> recent_;
-    std::vector<int64_t>                          sorted_;
+    std::map<std::tuple<uint8_t, int32_t, uint8_t>, Recent> recent_;
+    std::vector<int64_t>                                    sorted_;
 };
 
 }  // namespace slmprof

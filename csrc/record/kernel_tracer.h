@@ -3,6 +3,7 @@
 
 #pragma once
 
+#include "record/places.h"
 #include "record/records.h"
 
 #include <array>
@@ -79,6 +80,12 @@ class KernelTracer {
 
     // Lets go of it instead.
     virtual void forget() = 0;
+
+    // Collects nothing from here on, and lets go of what is left.
+    virtual void stop() noexcept = 0;
+
+    // Its buffers.
+    virtual std::vector<AddressRange> memory() const = 0;
 };
 
 }  // namespace slmprof

@@ -117,8 +117,11 @@ void Recorder::abandon_step() {
 }
 
 void Recorder::add_step(StepColumns::Row step) {
-    const bool is_exceeded = limit_.is_exceeded_by(step, step.pass == static_cast<uint8_t>(Pass::op) && devices_.has_opaque());
-    step.set_apart         = is_exceeded && step.pass == static_cast<uint8_t>(Pass::op);
+    const bool    is_op  = step.pass == static_cast<uint8_t>(Pass::op);
+    const bool    one_by_one = is_op && devices_.has_opaque();
+    // To record kernels, or whole replays, makes steps longer.
+    const uint8_t kind = tracer_ != nullptr ? step.pass : static_cast<uint8_t>(one_by_one);
+    step.set_apart     = limit_.is_exceeded_by(step, kind) && is_op;
     recording_.steps.append(step);
 }
 

@@ -7,6 +7,7 @@ set(SLMPROF_CUPTI_DIR "" CACHE STRING "Folders with the headers of CUPTI and CUD
 
 set(_csrc ${CMAKE_CURRENT_LIST_DIR}/../../csrc)
 set(_cuda_sources
+  ${_csrc}/record/clock.cpp
   ${_csrc}/cuda/activity_buffers.cpp
   ${_csrc}/cuda/clock_alignment.cpp
   ${_csrc}/cuda/device_activity.cpp

@@ -75,7 +75,7 @@ TEST_CASE("a run whose end nobody saw ends with its last kernel") {
     CHECK(kernel_ns(run) == CudaScript::k_kernel_ns);
 }
 
-TEST_CASE("a run begins when the device has ended the one before, other devices aside") {
+TEST_CASE("a run begins when the one before has ended, or with its first kernel") {
     CudaScript script;
     script.begin_run(5);
     script.launch({ 0, { 0 } });
@@ -87,9 +87,11 @@ TEST_CASE("a run begins when the device has ended the one before, other devices 
         sort_by_run(script.activity, joined, { run_of(0, 50, 50, false), run_of(1, 60, end + 500) }, ahead(), true);
     CHECK(queued.runs[1].begin_ns == end);
     CHECK(queued.runs[1].kernels.size() == 1);
-    const auto apart = sort_by_run(script.activity, joined,
-                                   { run_of(0, 50, 50, false), run_of(1, 60, end + 500, true, 1) }, ahead(), true);
-    CHECK(apart.runs[1].begin_ns == 60);
+    // Of another device: it waited for the first one's result, or began beside it.
+    const int64_t begin = script.activity.kernels[1].begin_ns + 100;
+    const auto    beside = sort_by_run(script.activity, joined,
+                                       { run_of(0, 50, begin + 5), run_of(1, 60, end + 500, true, 1) }, ahead(), true);
+    CHECK(beside.runs[1].begin_ns == begin);
 }
 
 TEST_CASE("what belongs to no op is listed by name, and what belongs to an abandoned step left out") {

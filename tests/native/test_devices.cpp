@@ -95,6 +95,9 @@ struct Tracer : KernelTracer {
     int32_t last_run() const override { return 41; }
     bool    is_nearly_full() const override { return false; }
     void    forget() override { n_forgotten++; }
+    void    stop() noexcept override {}
+
+    std::vector<AddressRange> memory() const override { return {}; }
 
     DeviceActivity collect(const std::vector<HostRun> & runs, bool keeps) override {
         asked         = runs;

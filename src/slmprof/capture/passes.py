@@ -13,6 +13,7 @@ import numpy as np
 
 from ..children.protocol import OnProgress, Progress
 from ..profiles.records.meta import Warmup
+from ..profiles.tables import TABLES
 from ..profiles.vocabulary import (
     GPU,
     OPAQUE_DEVICE,
@@ -31,6 +32,16 @@ _MOST_PASSES = 8
 _MOST_SECONDS = 10.0
 # Beyond this many events (about 100 MB in the file) statistics are kept in their place.
 _MOST_EVENTS = 4_000_000
+
+# Tables about what was recorded of single steps.
+_OF_STEPS = (
+    "stats",
+    *(
+        table.NAME
+        for table in TABLES
+        if {column.row_of for column in table.schema().values()} & {"steps", "runs"}
+    ),
+)
 
 _STAGES = {PASS_TIMING: "timing", PASS_OP: "ops", PASS_SPLIT: "splits"}
 
@@ -180,8 +191,7 @@ class Passes:
         self.warmup = {PHASES[p]: Warmup(n_passes, reason) for p in sorted(phases)}
         steps = {name: np.concatenate([part[name] for part in kept]) for name in chunk["steps"]}
         steps["pass"][:] = PASS_WARMUP
-        unkept = ("segments", "runs", "copies", "events", "stats", "masks")
-        empty: Chunk = {name: {} for name in unkept}
+        empty: Chunk = {name: {} for name in _OF_STEPS}
         return {**chunk, **empty, "steps": steps}
 
     def _choose_events(self, n_events_of_repeat: int) -> None:

@@ -96,4 +96,5 @@ def _with_rows(profile: _Profile, column: str, value: int) -> _Profile:
 
 def _at(values: npt.NDArray[Any], rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """The values at rows, of which a negative one is none."""
-    return np.append(values, values.dtype.type(0))[rows]
+    found: npt.NDArray[Any] = np.append(values, values.dtype.type(0))[rows]
+    return found

@@ -155,6 +155,8 @@ def _check_launches(profile: ProfileData, n_nodes: Int64) -> None:
     n_after = np.zeros(len(launches), np.int64) + np.int64(2**31)
     n_after[joined] = n_nodes[runs.graph[launches.run[joined]]] - launches.node[joined]
     _check_range("launches.n_fused", launches.n_fused, 0, n_after)
+    traces = profile.traces
+    _check_range("traces.joined_ns", traces.joined_ns, 0, traces.kernel_ns + 1)
     gaps = sum(getattr(runs, f"gap_{kind}_ns") for kind in GAPS)
     _check_range("runs.gap_copy_ns", np.asarray(gaps), 0, runs.end_ns - runs.begin_ns + 1)
 

@@ -14,8 +14,9 @@ UNRECORDED = "unrecorded"
 SERIALIZATION = "serialization"
 # What a device takes beside its ops: to be told, and to begin.
 SPLIT_OVERHEAD = "split_overhead"
+STRAY_KERNELS = "stray_kernels"
 # Of time that no op has.
-OF_NO_OP = frozenset({UNRECORDED, SERIALIZATION, SPLIT_OVERHEAD})
+OF_NO_OP = frozenset({UNRECORDED, SERIALIZATION, SPLIT_OVERHEAD, STRAY_KERNELS})
 
 _FAMILIES: dict[str, str] = {
     "FLASH_ATTN_EXT": "flash_attn",

@@ -14,6 +14,7 @@ from .edges import PRODUCT_OPS
 from .kernel_names import (
     SERIALIZATION,
     SPLIT_OVERHEAD,
+    STRAY_KERNELS,
     UNRECORDED,
     conversion_kernel,
     converted_type,
@@ -144,6 +145,8 @@ class GraphNodes:
 UNRECORDED_NODE = Node("UNRECORDED", UNRECORDED, block="other")
 # Stands for what a device takes to run nothing, once for each of its ops.
 SERIALIZATION_NODE = Node("SERIALIZATION", SERIALIZATION, block="other")
+# Stands for kernels of a GPU that belong to no op.
+STRAY_NODE = Node("STRAY_KERNELS", STRAY_KERNELS, block="other")
 # Stands for what a device takes beside its ops.
 SPLIT_OVERHEAD_NODE = Node("SPLIT_OVERHEAD", SPLIT_OVERHEAD, block="other")
 

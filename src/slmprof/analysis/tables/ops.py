@@ -14,12 +14,13 @@ from ..graphs.cuda_kernels import kernel_family, short_name
 from ..graphs.nodes import (
     SERIALIZATION_NODE,
     SPLIT_OVERHEAD_NODE,
+    STRAY_NODE,
     UNRECORDED_NODE,
     Node,
     describe_nodes,
 )
 from ..graphs.structures import Structures
-from ..timing.devices import lanes_of_kind, on_cpu, serialized_devices
+from ..timing.devices import lanes_of_kind, on_cpu, serialized_devices, traced
 from ..timing.phases import op_steps, ops_total_ns, withholds_shares
 from ..timing.segments import NS_PER_MS
 from ..timing.spans import op_stats
@@ -62,7 +63,7 @@ def op_table(profile: ProfileData) -> pd.DataFrame:
     Time that graphs ran while no event was
     recorded (the recorder was full) has a row of its own, `UNRECORDED`, so that the rows always add
     up; so has what it costs that a device runs its ops one by one, `SERIALIZATION`, or what it
-    takes beside them, `SPLIT_OVERHEAD`: of a GPU, kernels that belong to no op.
+    takes beside them, `SPLIT_OVERHEAD`; of a GPU, kernels that belong to no op, `STRAY_KERNELS`.
     """
     stats = op_stats(profile)
     structures = Structures(profile)
@@ -126,8 +127,10 @@ def _phase_rows(
         Work() if is_done_elsewhere[row] else work.of_row(stats, row, code)
         for row, code in enumerate(codes)
     ]
+    # A kernel may be launched several times for one op.
+    times = np.where(is_kernel, _executions(profile, number, stats), stats.calls)
     flops, n_bytes, weight_bytes = (
-        add_up(stats.calls * np.array([getattr(one, name) for one in works], np.float64), np.nan)
+        add_up(times * np.array([getattr(one, name) for one in works], np.float64), np.nan)
         for name in ("flops", "bytes", "weight_bytes")
     )
     span_ns = add_up(stats.span_sum_ns, rest_ns)
@@ -178,6 +181,24 @@ def _phase_rows(
     return table
 
 
+def _executions(profile: ProfileData, phase: int, stats: StatTable) -> npt.NDArray[np.int64]:
+    """int64[n]: how often the graph of each row was run at its depth, in the steps of the rows."""
+    runs = profile.runs
+    # Each execution of a graph runs its first split once.
+    is_counted = op_steps(profile, phase)[runs.step] & (profile.splits.first_node[runs.split] == 0)
+    counted = runs.take(is_counted)
+    places, n = np.unique(
+        np.stack([profile.steps.depth[counted.step], counted.graph], axis=1), axis=0,
+        return_counts=True,
+    )  # fmt: skip
+    known = {
+        (int(depth), int(graph)): int(count)
+        for (depth, graph), count in zip(places, n, strict=True)
+    }
+    rows = zip(stats.depth.tolist(), stats.graph.tolist(), strict=True)
+    return np.array([known.get(place, 0) for place in rows], np.int64)
+
+
 def _longest_of_node(stats: StatTable) -> npt.NDArray[np.bool_]:
     """bool[n]: of the rows of a node in a graph, the one that took longest."""
     place = np.stack([stats.depth, stats.graph, stats.node, stats.lane], axis=1)
@@ -193,7 +214,9 @@ def _rest_node(profile: ProfileData) -> Node:
     """What the time is called in which graphs ran, and no op did."""
     if profile.runs.n_dropped.any() or on_cpu(profile).all():
         return UNRECORDED_NODE
-    return SERIALIZATION_NODE if serialized_devices(profile) else SPLIT_OVERHEAD_NODE
+    if serialized_devices(profile):
+        return SERIALIZATION_NODE
+    return STRAY_NODE if traced(profile) else SPLIT_OVERHEAD_NODE
 
 
 def _bounded(profile: ProfileData, table: pd.DataFrame) -> pd.DataFrame:

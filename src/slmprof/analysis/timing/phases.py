@@ -126,6 +126,12 @@ class PhaseSummary:
         return _exceeds(self.difference, MAX_DIFFERENCE)
 
     @property
+    def is_slowed_by_tracing(self) -> bool:
+        """Whether shares are withheld because recording the kernels of a device changed the run."""
+        is_traced = self.graphs_latency_ms is not None
+        return is_traced and self.difference is not None and self.difference > self.max_difference
+
+    @property
     def lacks_cores(self) -> bool:
         """Whether another process had its cores throughout, in steps that look undisturbed."""
         return _exceeds(self.off_core_share, MAX_OFF_CORE)
@@ -244,7 +250,7 @@ def ops_total_ns(profile: ProfileData, phase: int) -> int:
     """Nanoseconds in which a graph ran on any lane, in the undisturbed op-pass steps of a phase,
     without the gaps between kernels."""
     chosen = op_steps(profile, phase)
-    return Coverage(profile, chosen).total_ns - gaps_ns(profile, chosen)
+    return max(0, Coverage(profile, chosen).total_ns - gaps_ns(profile, chosen))
 
 
 def phase_table(summaries: tuple[PhaseSummary, ...]) -> pd.DataFrame:

@@ -48,7 +48,7 @@ def step_segments(
     hidden = coverage.within(rows.step, rows.begin_ns, rows.end_ns)
     duration = rows.end_ns - rows.begin_ns - hidden
     totals = {name: _total(duration[rows.kind == kind]) for kind, name in enumerate(SEGMENTS)}
-    gaps = gaps_ns(profile, chosen)
+    gaps = min(gaps_ns(profile, chosen), coverage.total_ns)
     ops = coverage.total_ns - gaps
     per_step = 1.0 / (n_steps * NS_PER_MS)
     prepare, copies, finish = (

@@ -9,7 +9,7 @@ import pandas as pd
 from ...profiles.data import ProfileData
 from ...settings.model_source import ignored_note
 from ..tables.derived import Derived
-from ..timing.devices import serialized_devices, traced
+from ..timing.devices import serialized_devices
 from ..timing.phases import PhaseSummary
 from ..timing.traces import summarize_traces
 from ..work.roofline import exceeds_roof
@@ -91,10 +91,17 @@ def contradictions(summaries: Sequence[PhaseSummary], *, shows_shares: bool = Tr
     differing = [
         f"{one.phase} {one.recorded_ms.mean:.4g} for {one.latency_ms.median:.4g} ms"
         for one in summaries
-        if one.contradicts and one.recorded_ms is not None and one.latency_ms is not None
+        if one.contradicts
+        and one.recorded_ms is not None
+        and one.latency_ms is not None
+        and not one.is_slowed_by_tracing
     ]
     if differing:
-        withheld = [one.phase for one in summaries if one.contradicts and one.withholds_shares]
+        withheld = [
+            one.phase
+            for one in summaries
+            if one.contradicts and one.withholds_shares and not one.is_slowed_by_tracing
+        ]
         what = "shares of {} are withheld" if shows_shares else "those of {} are of disturbed steps"
         found.append(
             f"profiled steps do not take what unprofiled ones do ({', '.join(differing)}), so "
@@ -153,13 +160,15 @@ def tracing(profile: ProfileData, summaries: Sequence[PhaseSummary]) -> list[str
         for trace in summarize_traces(profile)
         if trace.is_incomplete
     ]
-    if traced(profile):
-        found += [
-            f"recording kernels makes a step of {one.phase} {one.difference:+.0%} longer: its "
-            "shares are withheld"
-            for one in summaries
-            if one.difference is not None and one.difference > one.max_difference
-        ]
+    slowed = [
+        f"{one.phase} {100 * one.difference:.0f} %"
+        for one in summaries
+        if one.is_slowed_by_tracing and one.difference is not None
+    ]
+    if slowed:
+        found.append(
+            f"recording kernels makes steps longer ({', '.join(slowed)}): their shares are withheld"
+        )
     return found
 
 
@@ -195,6 +204,7 @@ def _phase_caveats(summary: PhaseSummary) -> list[str]:
     share = summary.attributed_share
     if share is not None and abs(1 - share) > MAX_UNATTRIBUTED:
         found.append(f"{100 * (1 - share):.1f} % of {name} time is not attributed")
-    if over is not None and over.ci95 is not None and over.ci95[0] > MAX_OVERHEAD:
+    is_told = summary.is_slowed_by_tracing  # by a sentence of its own
+    if over is not None and over.ci95 is not None and over.ci95[0] > MAX_OVERHEAD and not is_told:
         found.append(f"recording ops slowed {name} down by {100 * (over.ratio - 1):.0f} %")
     return found

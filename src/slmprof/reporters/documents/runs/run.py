@@ -26,6 +26,7 @@ from ..parts import (
     Rows,
     Section,
     Table,
+    listed,
     said,
     setting_text,
 )
@@ -331,14 +332,19 @@ def _view(breakdown: Breakdown, by: str) -> list[Part]:
 
 
 def _of_ops(breakdown: Breakdown, sections: Sequence[Section]) -> list[Section]:
-    """The sections, whose titles say where times are those of ops that ran one by one, or where too
-    many kernels have no op."""
+    """The sections, whose titles say where times are those of ops that ran one by one; a note says
+    where too much of the kernels' time has no op."""
     said = ", serialized" if breakdown.serialized else ""
-    incomplete = [trace for trace in breakdown.traces if trace.joined_share < LEAST_JOINED]
-    if incomplete:
-        least = min(trace.joined_share for trace in incomplete)
-        said += f", {least:.1%} of kernel time joined"
-    return [replace(section, title=f"{section.title}{said}") for section in sections]
+    shares = [
+        f"{trace.joined_share:.1%} of {trace.phase}'s"
+        for trace in breakdown.traces
+        if trace.joined_share < LEAST_JOINED
+    ]
+    note = (Note(f"Of the time of kernels, {listed(shares)} is joined to ops."),) if shares else ()
+    return [
+        replace(section, title=f"{section.title}{said}", parts=(*section.parts, *note))
+        for section in sections
+    ]
 
 
 def _with_depth(breakdown: Breakdown, sections: Sequence[Section]) -> list[Section]:
