@@ -57,7 +57,7 @@ DeviceActivity CudaTracer::collect(const std::vector<HostRun> & runs, bool keeps
         }
         readings_.push_back(session_.read_clocks());
         const Activity activity = session_.read();
-        const Joined   joined   = session_.join_and_forget(activity);
+        const Joined   joined   = session_.join_and_forget(activity, keeps_kernels);
         DeviceActivity made     = sort_by_run(activity, joined, on_devices, align_clocks(readings_), keeps_kernels);
         readings_               = { readings_.back() };
         return made;

@@ -1,5 +1,6 @@
 #include "cuda/cupti_session.h"
 
+#include "cuda/join_inputs.h"
 #include "cuda/record_reader.h"
 #include "record/clock.h"
 
@@ -165,8 +166,11 @@ Activity CuptiSession::read() {
     return activity;
 }
 
-Joined CuptiSession::join_and_forget(const Activity & activity) {
+Joined CuptiSession::join_and_forget(const Activity & activity, bool keeps_inputs) {
     Joined joined = join(activity, issues_, nodes_);
+    if (keeps_inputs) {
+        keep_inputs(activity, issues_, nodes_, joined);
+    }
     issues_.clear();
     nodes_.forget_removed();
     runs_.clear();

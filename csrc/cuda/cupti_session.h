@@ -52,8 +52,8 @@ class CuptiSession : public DeviceObserver {
 
     // What was recorded since the last time, when all devices are idle.
     Activity read();
-    // Joins it, and forgets the runs. What is kept of a profile can be joined but once.
-    Joined join_and_forget(const Activity & activity);
+    // Joins it, and forgets the runs; `keeps_inputs` of the join, which can be made but once here.
+    Joined join_and_forget(const Activity & activity, bool keeps_inputs = false);
 
     // Callbacks for graphs whose ids CUPTI would not tell.
     int64_t n_unidentified() const { return n_unidentified_; }

@@ -69,16 +69,11 @@ LaunchColumns::Row launch_row(const KernelRecord & record, const JoinColumns & j
     return row;
 }
 
-void count(JoinWay way, TraceColumns::Row & summary) {
-    switch (way) {
-        case JoinWay::none:   return;
-        case JoinWay::launch: summary.n_launched++; return;
-        case JoinWay::source: summary.n_by_source++; return;
-        case JoinWay::node:   summary.n_by_node++; return;
-        case JoinWay::clone:  summary.n_by_clone++; return;
-        case JoinWay::local:  summary.n_by_local++; return;
-        case JoinWay::order:  summary.n_by_order++; return;
-    }
+void count_way(uint8_t way, TraceColumns::Row & summary) {
+    int64_t * const counts[] = { &summary.n_stray,    &summary.n_launched, &summary.n_by_source, &summary.n_by_node,
+                                 &summary.n_by_clone, &summary.n_by_local, &summary.n_by_order };
+    static_assert(sizeof(counts) / sizeof(counts[0]) == k_n_join_ways, "one count for each way");
+    ++*counts[way];
 }
 
 void summarize(const JoinReport & report, TraceColumns::Row & summary) {
@@ -92,10 +87,32 @@ void summarize(const JoinReport & report, TraceColumns::Row & summary) {
     summary.n_broken            = report.counts.n_broken;
 }
 
+// The inputs of the join, but for issues of runs that nobody asks for. Returns each kernel's row among the issues.
+std::vector<int32_t> keep_issues(const Joined & joined, const RunNumbers & numbers, JoinInputs & made) {
+    const IssueColumns & issues = joined.inputs.issues;
+    made                        = joined.inputs;
+    made.issues                 = {};
+    std::vector<int32_t> rows(issues.n_rows, -1);
+    for (size_t i = 0; i < issues.n_rows; i++) {
+        IssueColumns::Row row = issues.row(i);
+        row.run               = numbers.find(row.run);
+        if (row.run >= -1) {
+            rows[i] = static_cast<int32_t>(made.issues.n_rows);
+            made.issues.append(row);
+        }
+    }
+    std::vector<int32_t> of_kernel = joined.issue_of_kernel;
+    for (int32_t & issue : of_kernel) {
+        issue = issue >= 0 ? rows[static_cast<size_t>(issue)] : -1;
+    }
+    return of_kernel;
+}
+
 // The kernels go to their runs, the others to the strays.
 void sort_kernels(const Activity & activity, const Joined & joined, const std::vector<DeviceRun> & runs,
                   bool keeps_kernels, DeviceActivity & made) {
     const RunNumbers                     numbers(runs);
+    const std::vector<int32_t>           issues = keeps_kernels ? keep_issues(joined, numbers, made.inputs) : std::vector<int32_t>{};
     std::map<int32_t, StrayColumns::Row> strays;  // by name
     for (size_t i = 0; i < activity.kernels.size(); i++) {
         const KernelRecord & record = activity.kernels[i];
@@ -103,16 +120,22 @@ void sort_kernels(const Activity & activity, const Joined & joined, const std::v
         if (run < -1) {
             continue;
         }
-        const LaunchColumns::Row row = launch_row(record, joined.kernels, i, run);
+        LaunchColumns::Row row = launch_row(record, joined.kernels, i, run);
+        if (run < 0) {
+            // A node of a run that nobody knows is no op.
+            row.node    = -1;
+            row.n_fused = 0;
+            row.way     = static_cast<uint8_t>(JoinWay::none);
+        }
+        row.issue = !issues.empty() ? issues[i] : -1;
+        count_way(row.way, made.summary);
         made.summary.kernel_ns += duration_ns(record);
-        if (row.node < 0 || run < 0) {
+        if (row.node < 0) {
             StrayColumns::Row & stray = strays[row.name];
             stray.name                = row.name;
             stray.calls++;
             stray.total_ns += duration_ns(record);
-            made.summary.n_stray++;
         } else {
-            count(static_cast<JoinWay>(row.way), made.summary);
             made.summary.joined_ns += duration_ns(record);
             made.runs[static_cast<size_t>(run)].kernels.push_back({ row.node, row.n_fused, row.name, row.begin_ns, row.end_ns });
         }

@@ -10,10 +10,6 @@
 namespace slmprof {
 namespace {
 
-// A graph is cloned for an executable one, a child for the graph that it is put in: no chain is longer
-// than a few, and an id that was used twice must not make it endless.
-constexpr int k_longest_chain = 16;
-
 bool is_same_shape(const Capture & a, const Capture & b) {
     return a.nodes.size() == b.nodes.size() &&
            std::equal(a.nodes.begin(), a.nodes.end(), b.nodes.begin(),
@@ -115,18 +111,17 @@ GraphNodes::Found GraphNodes::find(int32_t number, uint64_t node, uint64_t sourc
     if (const Place * place = source != 0 ? place_of(source) : nullptr) {
         return found(*place, JoinWay::source);
     }
-    const bool        is_known = number >= 0 && static_cast<size_t>(number) < versions_.size();
+    const bool        is_known = has_version(number);
     const ExecVersion version  = is_known ? versions_[static_cast<size_t>(number)] : ExecVersion{ 0, -1, -1 };
     uint64_t          id       = node;
     for (int i = 0; i < k_longest_chain; i++) {
         if (const Place * place = place_of(id)) {
             return carry_over(*place, version, i == 0 ? JoinWay::node : JoinWay::clone);
         }
-        const auto original = originals_.find(id);
-        if (original == originals_.end()) {
+        id = original_of(id);
+        if (id == 0) {
             break;
         }
-        id = original->second;
     }
     // The clone itself was not seen. Nodes of a child graph have another graph's numbers; some versions of
     // CUPTI leave the graph's half of an id out.
@@ -140,7 +135,7 @@ GraphNodes::Found GraphNodes::find(int32_t number, uint64_t node, uint64_t sourc
 }
 
 const Capture * GraphNodes::replayed(int32_t number) const {
-    if (number < 0 || static_cast<size_t>(number) >= versions_.size()) {
+    if (!has_version(number)) {
         return nullptr;
     }
     const int32_t capture = versions_[static_cast<size_t>(number)].updated_from;
@@ -193,6 +188,16 @@ void GraphNodes::forget_removed() {
 const GraphNodes::Place * GraphNodes::place_of(uint64_t node) const {
     const auto place = places_.find(node);
     return place != places_.end() ? &place->second : nullptr;
+}
+
+uint64_t GraphNodes::original_of(uint64_t node) const {
+    const auto original = originals_.find(node);
+    return original != originals_.end() ? original->second : 0;
+}
+
+uint64_t GraphNodes::local_id(int32_t number, uint32_t local) const {
+    const bool is_seen = number >= 0 && !capture(number).cuda_graphs.empty();
+    return is_seen ? node_id(capture(number).cuda_graphs.front(), local) : 0;
 }
 
 int32_t GraphNodes::capture_of(uint32_t graph) const {
@@ -278,11 +283,10 @@ GraphNodes::Found GraphNodes::carry_over(const Place & place, const ExecVersion 
 }
 
 GraphNodes::Found GraphNodes::find_local(int32_t number, uint32_t local) const {
-    if (number < 0 || captures_[static_cast<size_t>(number)].cuda_graphs.empty()) {
-        return {};
-    }
-    const Place * place = place_of(node_id(captures_[static_cast<size_t>(number)].cuda_graphs.front(), local));
-    return place != nullptr ? found(*place, JoinWay::local) : Found{};
+    const uint64_t id    = local_id(number, local);
+    const Place *  place = id != 0 ? place_of(id) : nullptr;
+    // An id that was used again is another capture's.
+    return place != nullptr && place->capture == number ? found(*place, JoinWay::local) : Found{};
 }
 
 void GraphNodes::add_version(const ExecVersion & version) {

@@ -55,6 +55,16 @@ struct ExecVersion {
 
 class GraphNodes {
   public:
+    // A graph is cloned for an executable one, a child for the graph that it is put in: no chain is longer
+    // than a few, and an id that was used twice must not make it endless.
+    static constexpr int k_longest_chain = 16;
+
+    // Where a node stands: which capture, which of its nodes.
+    struct Place {
+        int32_t capture;
+        size_t  index;
+    };
+
     struct Found {
         const Capture * capture = nullptr;
         size_t          index   = 0;  // of its nodes
@@ -91,6 +101,15 @@ class GraphNodes {
     // The latest version of an executable graph, or -1.
     int32_t latest(uint32_t exec) const;
 
+    // What `find` looks at, for whoever keeps it. Null and 0 where nothing is known of the node.
+    const Place *       place_of(uint64_t node) const;
+    uint64_t            original_of(uint64_t node) const;
+    uint64_t            local_id(int32_t capture, uint32_t local) const;  // of the graph that is launched
+    const Capture &     capture(int32_t number) const { return captures_[static_cast<size_t>(number)]; }
+    const ExecVersion & version(int32_t number) const { return versions_[static_cast<size_t>(number)]; }
+    bool has_version(int32_t number) const { return number >= 0 && static_cast<size_t>(number) < versions_.size(); }
+    const std::unordered_map<uint64_t, Place> & places() const { return places_; }
+
     // Lets go of what can no longer be launched. Only when all records of launches have been joined.
     void forget_removed();
 
@@ -98,13 +117,6 @@ class GraphNodes {
     size_t n_nodes() const { return places_.size() + originals_.size(); }
 
   private:
-    // Where a node stands: which capture, which of its nodes.
-    struct Place {
-        int32_t capture;
-        size_t  index;
-    };
-
-    const Place * place_of(uint64_t node) const;
     int32_t       capture_of(uint32_t graph) const;
     Capture &     open_capture();
     void          append(uint64_t node, NodeKind kind);

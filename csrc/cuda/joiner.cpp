@@ -1,12 +1,9 @@
 #include "cuda/joiner.h"
 
 #include <algorithm>
-#include <unordered_map>
 
 namespace slmprof {
 namespace {
-
-using IssueOfCall = std::unordered_map<uint32_t, const Issue *>;  // by correlation
 
 // A record with what it was joined to so far.
 struct Match {
@@ -146,16 +143,21 @@ std::vector<StrayKernels> list(const std::unordered_map<int32_t, StrayKernels> &
 
 }  // namespace
 
-Joined join(const Activity & activity, const IssueLog & issues, const GraphNodes & nodes) {
+IssueOfCall issues_of_calls(const Activity & activity, const IssueLog & issues) {
     IssueOfCall calls;
     for (const ExternalCorrelation & external : activity.externals) {
         if (const Issue * issue = issues.find(external.issue)) {
             calls[external.correlation] = issue;
         }
     }
-    Joined       joined;
-    JoinReport & report = joined.report;
-    report.counts       = activity.counts;
+    return calls;
+}
+
+Joined join(const Activity & activity, const IssueLog & issues, const GraphNodes & nodes) {
+    const IssueOfCall calls = issues_of_calls(activity, issues);
+    Joined            joined;
+    JoinReport &      report = joined.report;
+    report.counts            = activity.counts;
 
     std::vector<Match> kernels = match(activity.kernels, calls, nodes);
     for (Replay & replay : replays_of(activity.kernels, kernels)) {

@@ -7,8 +7,10 @@
 #include "cuda/activity.h"
 #include "cuda/graph_nodes.h"
 #include "cuda/issues.h"
+#include "record/kernel_tracer.h"
 
 #include <array>
+#include <unordered_map>
 #include <vector>
 
 namespace slmprof {
@@ -50,7 +52,15 @@ struct JoinReport {
 struct Joined {
     JoinColumns kernels, copies;
     JoinReport  report;
+
+    // Where they are kept (join_inputs): of each kernel the row among the issues, or -1. The runs are IssueLog's.
+    std::vector<int32_t> issue_of_kernel;
+    JoinInputs           inputs;
 };
+
+// What was open when each call was made, by correlation.
+using IssueOfCall = std::unordered_map<uint32_t, const Issue *>;
+IssueOfCall issues_of_calls(const Activity & activity, const IssueLog & issues);
 
 Joined join(const Activity & activity, const IssueLog & issues, const GraphNodes & nodes);
 

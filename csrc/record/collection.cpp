@@ -85,10 +85,15 @@ DeviceActivity Recorder::collect_traced(EventMode mode) {
     for (size_t i = 0; i < made.strays.n_rows; i++) {
         recording_.stray_kernels.append({ steps.back(), made.strays.name[i], made.strays.calls[i], made.strays.total_ns[i] });
     }
+    const auto trace       = static_cast<int32_t>(recording_.traces.n_rows) - 1;
+    const auto first_issue = static_cast<int32_t>(recording_.issues.n_rows);
+    collect_inputs(made.inputs, trace, rows);
     for (size_t i = 0; i < made.launches.n_rows; i++) {
         LaunchColumns::Row row = made.launches.row(i);
         const bool         is_known = row.run >= 0;
-        row.step = is_known ? steps[static_cast<size_t>(row.run)] : steps.back();
+        row.step  = is_known ? steps[static_cast<size_t>(row.run)] : steps.back();
+        row.trace = trace;
+        row.issue += row.issue >= 0 ? first_issue : 0;
         if (is_known) {
             const size_t asked_row = static_cast<size_t>(row.run);
             row.node += row.node >= 0 ? first_nodes[asked_row] : 0;
@@ -97,6 +102,38 @@ DeviceActivity Recorder::collect_traced(EventMode mode) {
         recording_.launches.append(row);
     }
     return made;
+}
+
+void Recorder::collect_inputs(const JoinInputs & inputs, int32_t trace, const std::vector<int32_t> & run_rows) {
+    const auto moved = [](int32_t row, int32_t first) { return row >= 0 ? row + first : -1; };
+    const auto first_capture = static_cast<int32_t>(recording_.captures.n_rows);
+    const auto first_version = static_cast<int32_t>(recording_.graph_versions.n_rows);
+    for (size_t i = 0; i < inputs.captures.n_rows; i++) {
+        recording_.captures.append({ trace, inputs.captures.cuda_graph[i] });
+    }
+    for (size_t i = 0; i < inputs.captured_nodes.n_rows; i++) {
+        CapturedNodeColumns::Row row = inputs.captured_nodes.row(i);
+        row.capture                  = moved(row.capture, first_capture);
+        recording_.captured_nodes.append(row);
+    }
+    for (size_t i = 0; i < inputs.cloned_nodes.n_rows; i++) {
+        ClonedNodeColumns::Row row = inputs.cloned_nodes.row(i);
+        row.trace                  = trace;
+        recording_.cloned_nodes.append(row);
+    }
+    for (size_t i = 0; i < inputs.graph_versions.n_rows; i++) {
+        GraphVersionColumns::Row row = inputs.graph_versions.row(i);
+        row.trace                    = trace;
+        row.made_from                = moved(row.made_from, first_capture);
+        row.updated_from             = moved(row.updated_from, first_capture);
+        recording_.graph_versions.append(row);
+    }
+    for (size_t i = 0; i < inputs.issues.n_rows; i++) {
+        IssueColumns::Row row = inputs.issues.row(i);
+        row.run               = row.run >= 0 ? run_rows[static_cast<size_t>(row.run)] : -1;
+        row.version           = moved(row.version, first_version);
+        recording_.issues.append(row);
+    }
 }
 
 void Recorder::collect_kernels(const RunRecord & run, const RunActivity & traced, EventMode mode) {

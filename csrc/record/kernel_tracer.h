@@ -52,11 +52,22 @@ struct RunActivity {
     std::vector<NodeKernel>            kernels;   // in the order of their begin, within the run
 };
 
+// What records were joined by, so that they can be joined again: only what they lead to. Rows refer to each other
+// by number; which collection they are of is the recorder's to say.
+struct JoinInputs {
+    CaptureColumns      captures;
+    CapturedNodeColumns captured_nodes;
+    ClonedNodeColumns   cloned_nodes;
+    GraphVersionColumns graph_versions;
+    IssueColumns        issues;  // `run` is that of `launches`
+};
+
 struct DeviceActivity {
     std::vector<RunActivity> runs;     // as they were asked for
     TraceColumns::Row        summary;  // without the step
     StrayColumns             strays;   // likewise
     LaunchColumns            launches;  // all of them; `run` counts the runs that were asked for
+    JoinInputs               inputs;    // of the launches
 };
 
 class KernelTracer {

@@ -101,6 +101,7 @@ class Recorder {
     void collect_run(const RunRecord & run, int64_t begin_ns, const RunActivity * traced, int64_t n_dropped);
     void collect_events(const RunEvents & run, RoutingCursor & routing);
     DeviceActivity collect_traced(EventMode mode);
+    void collect_inputs(const JoinInputs & inputs, int32_t trace, const std::vector<int32_t> & run_rows);
     void collect_kernels(const RunRecord & run, const RunActivity & traced, EventMode mode);
     void collect_copies();
     void collect_masks(int32_t first_row);

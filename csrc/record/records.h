@@ -150,6 +150,7 @@ SLMPROF_TABLE(EventColumns, SLMPROF_EVENT_COLUMNS)
 #define SLMPROF_LAUNCH_COLUMNS(COLUMN, COLUMNS)                                          \
     COLUMN(int32_t, step) COLUMN(int32_t, run) COLUMN(int32_t, node)                     \
     COLUMN(uint16_t, n_fused) COLUMN(uint8_t, way) COLUMN(int32_t, name)                 \
+    COLUMN(int32_t, trace) COLUMN(int32_t, issue)                                        \
     COLUMN(int64_t, begin_ns) COLUMN(int64_t, end_ns)                                    \
     COLUMN(uint32_t, device) COLUMN(uint32_t, stream)                                    \
     COLUMNS(int32_t, grid, 3) COLUMNS(int32_t, block, 3) COLUMN(int32_t, registers)      \
@@ -173,6 +174,31 @@ SLMPROF_TABLE(StrayColumns, SLMPROF_STRAY_COLUMNS)
     COLUMN(int64_t, n_dropped) COLUMN(int64_t, n_untimed) COLUMN(int64_t, n_reversed)    \
     COLUMN(int64_t, n_broken) COLUMN(int64_t, clock_error_ns)
 SLMPROF_TABLE(TraceColumns, SLMPROF_TRACE_COLUMNS)
+
+// What the launches of one collection were joined by, so that they can be joined again.
+
+#define SLMPROF_CAPTURE_COLUMNS(COLUMN, COLUMNS) COLUMN(int32_t, trace) COLUMN(uint32_t, cuda_graph)
+SLMPROF_TABLE(CaptureColumns, SLMPROF_CAPTURE_COLUMNS)
+
+#define SLMPROF_CAPTURED_NODE_COLUMNS(COLUMN, COLUMNS)                                   \
+    COLUMN(int32_t, capture) COLUMN(int32_t, place) COLUMN(uint64_t, cuda_node)          \
+    COLUMN(uint8_t, kind) COLUMN(int32_t, name)                                          \
+    COLUMN(int32_t, node) COLUMN(uint16_t, n_fused)
+SLMPROF_TABLE(CapturedNodeColumns, SLMPROF_CAPTURED_NODE_COLUMNS)
+
+#define SLMPROF_CLONED_NODE_COLUMNS(COLUMN, COLUMNS) \
+    COLUMN(int32_t, trace) COLUMN(uint64_t, cuda_node) COLUMN(uint64_t, original_cuda_node)
+SLMPROF_TABLE(ClonedNodeColumns, SLMPROF_CLONED_NODE_COLUMNS)
+
+#define SLMPROF_GRAPH_VERSION_COLUMNS(COLUMN, COLUMNS)  \
+    COLUMN(int32_t, trace) COLUMN(uint32_t, cuda_graph) \
+    COLUMN(int32_t, made_from) COLUMN(int32_t, updated_from)
+SLMPROF_TABLE(GraphVersionColumns, SLMPROF_GRAPH_VERSION_COLUMNS)
+
+#define SLMPROF_ISSUE_COLUMNS(COLUMN, COLUMNS)                       \
+    COLUMN(int32_t, run) COLUMN(int32_t, node)                       \
+    COLUMN(uint16_t, n_fused) COLUMN(int32_t, version)
+SLMPROF_TABLE(IssueColumns, SLMPROF_ISSUE_COLUMNS)
 
 #define SLMPROF_STAT_COLUMNS(COLUMN, COLUMNS)                                                     \
     COLUMN(uint8_t, phase) COLUMN(int32_t, depth)                                                 \
@@ -231,6 +257,9 @@ SLMPROF_TABLE(TypeColumns, SLMPROF_TYPE_COLUMNS)
     TABLE(EventColumns, events) TABLE(StatColumns, stats) TABLE(MaskColumns, masks)  \
     TABLE(LaunchColumns, launches) TABLE(StrayColumns, stray_kernels)                 \
     TABLE(TraceColumns, traces)                                                      \
+    TABLE(CaptureColumns, captures) TABLE(CapturedNodeColumns, captured_nodes)       \
+    TABLE(ClonedNodeColumns, cloned_nodes)                                           \
+    TABLE(GraphVersionColumns, graph_versions) TABLE(IssueColumns, issues)           \
     TABLE(GraphColumns, graphs) TABLE(SplitColumns, splits)                          \
     TABLE(TensorColumns, tensors) TABLE(TypeColumns, types)
 #define SLMPROF_MEMBER(Table, name)      Table name;

@@ -21,9 +21,14 @@ from slmprof.analysis.graphs.weight_roles import PARTS
 from slmprof.profiles.records.meta import Meta
 from slmprof.profiles.storage.history import known_types
 from slmprof.profiles.tables import (
+    CapturedNodeTable,
+    CaptureTable,
+    ClonedNodeTable,
     CopyTable,
     EventTable,
     GraphTable,
+    GraphVersionTable,
+    IssueTable,
     LaneTable,
     LaunchTable,
     MaskTable,
@@ -123,9 +128,14 @@ class Builder:
         self.events = Rows(EventTable)
         self.stats = Rows(StatTable)
         self.masks = Rows(MaskTable)
-        self.launches = Rows(LaunchTable)
-        self.stray_kernels = Rows(StrayKernelTable)
         self.traces = Rows(TraceTable)
+        self.stray_kernels = Rows(StrayKernelTable)
+        self.captures = Rows(CaptureTable)
+        self.captured_nodes = Rows(CapturedNodeTable)
+        self.cloned_nodes = Rows(ClonedNodeTable)
+        self.graph_versions = Rows(GraphVersionTable)
+        self.issues = Rows(IssueTable)
+        self.launches = Rows(LaunchTable)
         self.graphs = Rows(GraphTable)
         self.splits = Rows(SplitTable)
         self.tensors = Rows(TensorTable)
@@ -307,8 +317,13 @@ class Builder:
             events=self.events.build(),
             stats=self.stats.build(),
             masks=self.masks.build(),
-            launches=self.launches.build(),
             stray_kernels=self.stray_kernels.build(),
+            captures=self.captures.build(),
+            captured_nodes=self.captured_nodes.build(),
+            cloned_nodes=self.cloned_nodes.build(),
+            graph_versions=self.graph_versions.build(),
+            issues=self.issues.build(),
+            launches=self.launches.build(),
             traces=self.traces.build(),
             graphs=self.graphs.build(),
             splits=self.splits.build(),

@@ -74,4 +74,7 @@ class CudaScript {
     std::vector<Captured> captured_;
 };
 
+// Plays the script on stdin and prints what it was joined to, and by what (cuda_joins.cpp); returns the exit code.
+int print_joins();
+
 }  // namespace slmprof::test

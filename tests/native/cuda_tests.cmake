@@ -16,8 +16,10 @@ set(_cuda_sources
   ${_csrc}/cuda/device_timeline.cpp
   ${_csrc}/cuda/graph_nodes.cpp
   ${_csrc}/cuda/issues.cpp
+  ${_csrc}/cuda/join_inputs.cpp
   ${_csrc}/cuda/joiner.cpp
   ${_csrc}/cuda/pool_watch.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/cuda_joins.cpp
   ${CMAKE_CURRENT_LIST_DIR}/cuda_main.cpp
   ${CMAKE_CURRENT_LIST_DIR}/cuda_script.cpp
   ${CMAKE_CURRENT_LIST_DIR}/test_cuda_buffers.cpp
@@ -26,6 +28,7 @@ set(_cuda_sources
   ${CMAKE_CURRENT_LIST_DIR}/test_cuda_device_timeline.cpp
   ${CMAKE_CURRENT_LIST_DIR}/test_cuda_graph_nodes.cpp
   ${CMAKE_CURRENT_LIST_DIR}/test_cuda_join_faults.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/test_cuda_join_inputs.cpp
   ${CMAKE_CURRENT_LIST_DIR}/test_cuda_joiner.cpp
   ${CMAKE_CURRENT_LIST_DIR}/test_cuda_library.cpp
   ${CMAKE_CURRENT_LIST_DIR}/test_cuda_observer.cpp

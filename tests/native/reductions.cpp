@@ -8,14 +8,12 @@
 //     collect
 
 #include "script.h"
+#include "table_json.h"
 
-#include <cstdio>
 #include <iostream>
 #include <sstream>
 #include <stdexcept>
 #include <string>
-#include <type_traits>
-#include <vector>
 
 namespace slmprof::test {
 
@@ -56,27 +54,9 @@ Recording record(const std::string & script, EventMode mode) {
     return recorder.take();
 }
 
-template <typename T> std::string text(const std::vector<T> & column) {
-    std::string values;
-    for (const T value : column) {
-        char digits[32];
-        if constexpr (std::is_floating_point_v<T>) {
-            std::snprintf(digits, sizeof(digits), "%.17g", value);
-        } else {
-            std::snprintf(digits, sizeof(digits), "%lld", static_cast<long long>(value));
-        }
-        values += (values.empty() ? "" : ",") + std::string(digits);
-    }
-    return "[" + values + "]";
-}
-
 void print(const Recording & recording) {
     recording.visit([](const char * name, const auto & table) {
-        std::string columns;
-        table.visit([&columns](const std::string & column, const auto & values) {
-            columns += (columns.empty() ? "\"" : ",\"") + column + "\":" + text(values);
-        });
-        std::cout << "\"" << name << "\":{" << columns << "},";
+        std::cout << "\"" << name << "\":" << table_json(table) << ",";
     });
     std::string strings;
     for (const std::string & string : recording.strings) {

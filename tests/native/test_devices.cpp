@@ -69,6 +69,11 @@ struct Fixture {
     }
 
     Recording end(uint64_t ticks, EventMode mode = EventMode::all) {
+        collect(ticks, mode);
+        return recorder.take();
+    }
+
+    void collect(uint64_t ticks, EventMode mode) {
         fake_ticks = ticks;
         recorder.step_end();
         recorder.resolve_graphs();
@@ -80,7 +85,6 @@ struct Fixture {
         step.end_ns   = static_cast<int64_t>(ticks);
         recorder.add_step(step);
         recorder.collect(mode);
-        return recorder.take();
     }
 };
 
@@ -108,11 +112,19 @@ struct Tracer : KernelTracer {
             // The second one begins while the first one runs.
             made.runs.push_back({ at, at + 60, { 0, 10, 10, 0, 0 }, { { 0, 0, 0, at + 10, at + 40 }, { 0, 0, 1, at + 30, at + 50 } } });
             LaunchColumns::Row launch;
-            launch.run  = 0;
-            launch.node = 0;
+            launch.run   = 0;
+            launch.node  = 0;
+            launch.issue = 1;
             made.launches.append(launch);
-            launch.run = launch.node = -1;
+            launch.run = launch.node = launch.issue = -1;
             made.launches.append(launch);
+            made.inputs.captures.append({ 0, 5 });
+            made.inputs.captures.append({ 0, 6 });
+            made.inputs.captured_nodes.append({ 1, 0, 77, 0, 3, 0, 0 });
+            made.inputs.cloned_nodes.append({ 0, 78, 77 });
+            made.inputs.graph_versions.append({ 0, 8, 1, -1 });
+            made.inputs.issues.append({ -1, 0, 0, -1 });
+            made.inputs.issues.append({ 0, -1, 0, 0 });
             made.strays.append({ 0, 2, 1, 7 });
             made.summary.n_stray = 1;
         }
@@ -187,6 +199,33 @@ TEST_CASE_FIXTURE(Fixture, "a traced device runs its split as it is, and its ker
             CHECK(recording.stats.compute_sum_ns == std::vector<double>{ 30, 20 });
         }
     }
+}
+
+TEST_CASE_FIXTURE(Fixture, "what launches were joined by is counted on from collection to collection") {
+    Device device("FAKE");
+    Tracer tracer;
+    recorder.set_tracer(&tracer);
+    for (int i = 0; i < 2; i++) {
+        begin(device, true);
+        slmprof_compute_split(&device.backend, graph.get());
+        fake_ticks = 120;
+        ggml_backend_synchronize(&device.backend);
+        collect(200, EventMode::all);
+    }
+    const Recording recording = recorder.take();
+    using Numbers             = std::vector<int32_t>;
+    CHECK(recording.launches.trace == Numbers{ 0, 0, 1, 1 });
+    CHECK(recording.launches.issue == Numbers{ 1, -1, 3, -1 });
+    CHECK(recording.issues.run == Numbers{ -1, 0, -1, 1 });
+    CHECK(recording.issues.version == Numbers{ -1, 0, -1, 1 });
+    CHECK(recording.graph_versions.trace == Numbers{ 0, 1 });
+    CHECK(recording.graph_versions.made_from == Numbers{ 1, 3 });
+    CHECK(recording.graph_versions.updated_from == Numbers{ -1, -1 });
+    CHECK(recording.captures.trace == Numbers{ 0, 0, 1, 1 });
+    CHECK(recording.captures.cuda_graph == std::vector<uint32_t>{ 5, 6, 5, 6 });
+    CHECK(recording.captured_nodes.capture == Numbers{ 1, 3 });
+    CHECK(recording.captured_nodes.cuda_node == std::vector<uint64_t>{ 77, 77 });
+    CHECK(recording.cloned_nodes.trace == Numbers{ 0, 1 });
 }
 
 TEST_CASE_FIXTURE(Fixture, "a traced run that was abandoned is asked for by nobody") {

@@ -25,9 +25,14 @@ class ProfileData:
     events: tables.EventTable
     stats: tables.StatTable
     masks: tables.MaskTable
-    launches: tables.LaunchTable
-    stray_kernels: tables.StrayKernelTable
     traces: tables.TraceTable
+    stray_kernels: tables.StrayKernelTable
+    captures: tables.CaptureTable
+    captured_nodes: tables.CapturedNodeTable
+    cloned_nodes: tables.ClonedNodeTable
+    graph_versions: tables.GraphVersionTable
+    issues: tables.IssueTable
+    launches: tables.LaunchTable
     graphs: tables.GraphTable
     splits: tables.SplitTable
     tensors: tables.TensorTable

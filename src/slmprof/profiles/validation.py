@@ -44,6 +44,7 @@ def check_profile(profile: ProfileData) -> None:
     _check_splits(profile, n_nodes)
     _check_events(profile)
     _check_launches(profile, n_nodes)
+    _check_join_inputs(profile)
     for rows in (profile.events, profile.stats):
         n_following = n_nodes[_graph_of_rows(profile, rows)] - rows.node
         _check_range(f"{rows.NAME}.n_fused", rows.n_fused, 0, n_following)
@@ -159,6 +160,28 @@ def _check_launches(profile: ProfileData, n_nodes: Int64) -> None:
     _check_range("traces.joined_ns", traces.joined_ns, 0, traces.kernel_ns + 1)
     gaps = sum(getattr(runs, f"gap_{kind}_ns") for kind in GAPS)
     _check_range("runs.gap_copy_ns", np.asarray(gaps), 0, runs.end_ns - runs.begin_ns + 1)
+
+
+def _check_join_inputs(profile: ProfileData) -> None:
+    """Checks that launches can be joined again: captures in order, and of one collection."""
+    nodes, captures, versions = profile.captured_nodes, profile.captures, profile.graph_versions
+    if np.any(np.diff(nodes.capture) < 0):
+        raise ProfileFormatError("column captured_nodes.capture is not in order")
+    is_first = np.diff(nodes.capture, prepend=-1) != 0
+    step = np.diff(nodes.place, prepend=0)
+    if np.any(nodes.place[is_first] != 0) or np.any(~is_first & (step != 0) & (step != 1)):
+        raise ProfileFormatError("column captured_nodes.place does not count a capture's nodes")
+    for name in ("made_from", "updated_from"):
+        capture = getattr(versions, name)
+        seen = np.flatnonzero(capture >= 0)
+        if np.any(captures.trace[capture[seen]] != versions.trace[seen]):
+            raise ProfileFormatError(f"column graph_versions.{name} is of another collection")
+    issues, launches = profile.issues, profile.launches
+    issued = np.flatnonzero(launches.issue >= 0)
+    replayed = issues.version[launches.issue[issued]]
+    there = replayed >= 0
+    if np.any(versions.trace[replayed[there]] != launches.trace[issued[there]]):
+        raise ProfileFormatError("column launches.issue is of another collection")
 
 
 def _check_range(

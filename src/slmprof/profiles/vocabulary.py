@@ -19,6 +19,9 @@ STAGES: tuple[str, ...] = ("op", "conversion")
 # How a kernel of a device found its op (docs/cuda.md).
 JOIN_WAYS: tuple[str, ...] = ("none", "launch", "source", "node", "clone", "local", "order")
 
+# What a node of a captured CUDA graph does.
+NODE_KINDS: tuple[str, ...] = ("kernel", "copy", "fill", "child", "other")
+
 # What a device does in a run while none of its kernels is running: `runs.gap_*_ns`.
 GAPS: tuple[str, ...] = ("copy", "host", "launch", "device", "unknown")
 
@@ -34,6 +37,7 @@ ENUMS: dict[str, tuple[str, ...]] = {
     "stage": STAGES,
     "clock": CLOCKS,
     "join": JOIN_WAYS,
+    "cuda_node": NODE_KINDS,
 }
 
 STAGE_OP = STAGES.index("op")
