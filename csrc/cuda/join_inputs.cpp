@@ -41,12 +41,12 @@ class InputKeeper {
         }
         write_captures();
         for (const auto & [node, original] : clones_) {
-            joined_.inputs.cloned_nodes.append({ -1, node, original });
+            joined_.inputs.cloned_nodes.append({ 0, node, original });
         }
         for (const int32_t number : versions_) {
             const ExecVersion & version = nodes_.version(number);
             joined_.inputs.graph_versions.append(
-                { -1, version.exec, row_in(captures_, version.made_from), row_in(captures_, version.updated_from) });
+                { 0, version.exec, row_in(captures_, version.made_from), row_in(captures_, version.updated_from) });
         }
         for (int32_t & version : joined_.inputs.issues.version) {
             version = row_in(versions_, version);
@@ -120,12 +120,15 @@ class InputKeeper {
         for (const int32_t number : captures_) {
             const Capture & capture = nodes_.capture(number);
             const auto      row     = static_cast<int32_t>(joined_.inputs.captures.n_rows);
-            joined_.inputs.captures.append({ -1, capture.cuda_graphs.empty() ? 0 : capture.cuda_graphs.front() });
+            joined_.inputs.captures.append({ 0, capture.cuda_graphs.empty() ? 0 : capture.cuda_graphs.front() });
             for (size_t i = 0; i < capture.nodes.size(); i++) {
                 const CapturedNode &    node = capture.nodes[i];
                 std::vector<uint64_t> & ids  = others[{ number, i }];
                 std::sort(ids.begin(), ids.end());
-                ids.insert(ids.begin(), node.id);
+                // An id that has become another's, or has been forgotten with it, leads here no more.
+                const GraphNodes::Place * place = nodes_.place_of(node.id);
+                const bool leads_here = place != nullptr && place->capture == number && place->index == i;
+                ids.insert(ids.begin(), leads_here ? node.id : 0);
                 for (const uint64_t id : ids) {
                     joined_.inputs.captured_nodes.append({ row, static_cast<int32_t>(i), id, static_cast<uint8_t>(node.kind),
                                                            node.name, node.issue.node, node.issue.n_fused });

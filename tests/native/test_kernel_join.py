@@ -242,7 +242,7 @@ def random_script(seed: int) -> Script:
     for _ in range(rng.randint(5, 60)):
         word = rng.choice(
             ("run", "capture", "capture", "exec", "exec", "clones", "clone", "replay", "replay",
-             "replay", "kernels", "direct", "collect", "remove", "cloned_graph")
+             "replay", "whole", "kernels", "direct", "collect", "remove", "cloned_graph")
         )  # fmt: skip
         graph, exec_ = rng.choice(graphs), rng.choice(execs)
         if word == "run":
@@ -260,6 +260,12 @@ def random_script(seed: int) -> Script:
         elif word == "replay":
             script.run().add("replay", exec_, rng.choice((0, graph)))
             _kernels(rng, script, exec_, rng.choice((exec_, exec_, 0, 9)))
+        elif word == "whole":
+            groups = [(node, [rng.randint(0, 3)]) for node in range(rng.randint(1, 3))]
+            script.run().capture(graph, groups, names=rng.random() < 0.7)
+            script.instantiate(exec_, graph, seen=rng.random() < 0.3)
+            without = rng.choice((-1, -1, -1, 0))
+            script.replay(exec_, graph, beyond=rng.choice((0, 50)), without=without)
         elif word == "kernels":
             script.add("unknown_call")
             _kernels(rng, script, rng.choice((0, exec_)), exec_)

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from typing import TYPE_CHECKING
 
-from ..errors import UsageError
+from ..errors import SlmprofError, UsageError
 from ..settings.kinds import Whole
 from .compare import VIEWS, print_comparison
 from .options import add_bound, add_output_options, print_profile, value_of
+
+if TYPE_CHECKING:
+    from ..views import Profile
 
 NAME = "show"
 HELP = "print any view of a saved profile, or compare several"
@@ -29,6 +34,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="of a run at several depths, the one to show (the smallest, and a comparison)",
     )
+    parser.add_argument(
+        "--join-again",
+        action="store_true",
+        help="join a GPU's kernels to ops again, from the records that the profile keeps",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -38,8 +48,25 @@ def run(args: argparse.Namespace) -> int:
     if len(args.files) > 1:
         return _compare(args)
     profile = load(args.files[0])
+    if args.join_again:
+        profile = _joined_again(profile, args.files[0])
     print_profile(profile if args.n_depth is None else profile.at_depth(args.n_depth), args)
     return 0
+
+
+def _joined_again(profile: Profile, source: str) -> Profile:
+    """The profile with its kernels joined again; says on stderr what became of them."""
+    from ..analysis.graphs.kernel_join import join_again, with_joins
+
+    try:
+        joins = join_again(profile)
+    except SlmprofError as error:
+        raise type(error)(f"cannot join the kernels of {source} again: {error}") from error
+    n, n_different = len(joins.way), joins.n_different
+    print(
+        f"{n} kernels joined again, {n_different} of them not as in the recording", file=sys.stderr
+    )
+    return with_joins(profile, joins)
 
 
 def _compare(args: argparse.Namespace) -> int:
@@ -51,5 +78,7 @@ def _compare(args: argparse.Namespace) -> int:
         )
     if args.bound is not None:
         raise UsageError("--bound chooses ops of one profile; several are compared whole")
+    if args.join_again:
+        raise UsageError("--join-again is for one profile; several are compared as recorded")
     profiles = read_profiles(args.files, args.n_depth)
     return print_comparison(compared(profiles, margin=None, conditions=()), args)

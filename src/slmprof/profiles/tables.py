@@ -285,7 +285,7 @@ class CapturedNodeTable(Table, name="captured_nodes", since=7):
 
     capture: Int32 = row("captures")
     place: Int32 = column("of the node in the capture, from 0")
-    cuda_node: UInt64 = column(_NODE_ID, low=None)
+    cuda_node: UInt64 = column(_NODE_ID + "; 0 where the id has become another's", low=None)
     kind: UInt8 = enum("cuda_node")
     name: Int32 = text("of a kernel: its full name, where it was told")
     node: Int32 = column(_OF_SPLIT)

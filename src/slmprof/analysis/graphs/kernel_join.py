@@ -130,10 +130,10 @@ class _Joiner:
         is_entry |= np.diff(nodes.place, prepend=-1) != 0
         entry = np.cumsum(is_entry) - 1
         self.entries = nodes.take(is_entry)
-        trace = captures.trace[nodes.capture].tolist()
-        self.ids = dict(
-            zip(zip(trace, nodes.cuda_node.tolist(), strict=True), entry.tolist(), strict=True)
-        )
+        known = nodes.cuda_node != 0
+        trace = captures.trace[nodes.capture[known]]
+        names = zip(trace.tolist(), nodes.cuda_node[known].tolist(), strict=True)
+        self.ids = dict(zip(names, entry[known].tolist(), strict=True))
         # Entries of capture c are those from first[c] to first[c + 1].
         self.first = np.searchsorted(self.entries.capture, np.arange(len(captures) + 1))
         clones = profile.cloned_nodes
@@ -145,7 +145,8 @@ class _Joiner:
         counts = self._check_order(entry, way)
         issues, launches = self.profile.issues, self.profile.launches
         found = entry >= 0
-        misnamed = found & _is_named_otherwise(self.entries.name[entry], launches.name)
+        misnamed = found.copy()
+        misnamed[found] = _is_named_otherwise(self.entries.name[entry[found]], launches.name[found])
         # A node of a run that nobody knows is no op.
         way[self.run < 0] = NONE
         found &= way != NONE
