@@ -19,11 +19,12 @@ from slmprof.profiles.data import ProfileData
 from slmprof.profiles.schema import Column, Int32, Int64, Table, UInt8, column, enum, row
 from slmprof.profiles.storage import archive
 from slmprof.profiles.storage.file import save
-from slmprof.profiles.tables import TABLES, MaskTable
+from slmprof.profiles.tables import TABLES, LaunchTable, MaskTable
 from slmprof.profiles.validation import check_profile
 from slmprof.profiles.vocabulary import ENUMS
 
 DOCS = Path(__file__).resolve().parents[3] / "docs"
+RECORDED_SINCE = LaunchTable.SINCE
 COLUMNS = [(table.NAME, column) for table in TABLES for column in table.schema().values()]
 
 
@@ -46,8 +47,15 @@ def full_profile() -> ProfileData:
     """A profile in which every table has rows."""
     profile = with_memory()
     masks = {"run": [0], "tensor": [8], "n_pairs": [1], "n_keys": [1]}
+    # Those of a device whose kernels are recorded: one row each, which refer to each other.
+    recorded = {
+        table.NAME: table.from_columns({name: [0] for name in table.schema()})
+        for table in TABLES
+        if table.SINCE == RECORDED_SINCE
+    }
     return replace(
         profile,
+        **recorded,
         stats=op_stats(profile),
         masks=MaskTable.from_columns(masks),
         copies=device_profile()
@@ -91,7 +99,12 @@ def test_every_kind_of_limit_is_tried() -> None:
     assert unlimited == {
         *("graphs.hash", "tensors.flags", "tensors.view_offset"),
         *(f"tensors.{name}{i}" for name in ("nb", "param") for i in range(4)),
-        *("events.n_fused", "stats.n_fused"),  # which end with the graph
+        *("events.n_fused", "stats.n_fused", "launches.n_fused"),  # which end with the graph
+        *("issues.n_fused", "captured_nodes.n_fused"),  # likewise, when launches are joined again
+        *(f"launches.{name}" for name in ("device", "stream", "correlation")),
+        *(f"launches.{name}" for name in ("cuda_graph", "cuda_node", "source_cuda_node")),
+        *("captures.cuda_graph", "captured_nodes.cuda_node", "graph_versions.cuda_graph"),
+        *("cloned_nodes.cuda_node", "cloned_nodes.original_cuda_node"),
     }
 
 
