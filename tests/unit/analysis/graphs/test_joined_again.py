@@ -79,6 +79,14 @@ def test_events_of_other_lanes_stay_and_kernels_lie_within_their_run(gpu: Profil
     assert (made.events.lane != 2).sum() == (gpu.events.lane != 2).sum() > 0
 
 
+def test_events_are_in_the_order_of_their_begin_whatever_that_of_the_records(gpu: Profile) -> None:
+    order = np.arange(len(gpu.launches))[::-1]
+    backwards = replace(gpu, launches=gpu.launches.take(order))
+    made = with_joins(backwards, join_again(backwards))
+    check_profile(made)
+    assert_same(replace(made, launches=gpu.launches), gpu)
+
+
 def test_a_lost_record_is_counted(gpu: Profile) -> None:
     rest = replace(gpu, launches=gpu.launches.take(np.arange(len(gpu.launches)) != 1))
     joins = join_again(rest)
