@@ -5,8 +5,8 @@
 #include "record/device_lanes.h"
 
 #if SLMPROF_GGML_CUDA
-#    include "cuda/cuda_tracer.h"
 #    include "cuda/driver.h"
+#    include "engine/cuda_tracer.h"
 #    include "failures.h"
 #endif
 

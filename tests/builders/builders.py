@@ -343,7 +343,13 @@ def with_custom_type(profile: Profile) -> Profile:
     """Node 3 multiplies 96 columns of q5_X, whose blocks are 48 elements in 34 bytes."""
     strings = (*profile.strings, "q5_X")
     number = len(profile.strings)
-    added = {"name": [number], "block_size": [48], "type_size": [34], "is_quantized": [1]}
+    added = {
+        "name": [number],
+        "block_size": [48],
+        "type_size": [34],
+        "is_quantized": [1],
+        "number": [-1],
+    }
     tensors = profile.tensors
     columns = {name: values.copy() for name, values in tensors.columns().items()}
     for product in np.flatnonzero(tensors.node == 3).tolist():

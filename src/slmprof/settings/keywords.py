@@ -20,6 +20,7 @@ class LlamaKeywords(TypedDict, total=False):
     n_gpu_layers: int | Literal["all"] | None
     split_mode: str
     tensor_split: Sequence[float]
+    cuda_graphs: bool
 
 
 class RunKeywords(LlamaKeywords, total=False):

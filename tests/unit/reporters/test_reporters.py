@@ -86,7 +86,7 @@ def test_json_has_the_keys_of_the_contract(profile: Profile) -> None:
     for phase in made["phases"]:
         summary = {"median", "mad", "mean", "p90", "p99", "min", "max"}
         assert set(phase["latency_ms"]) == set(phase["profiled_latency_ms"]) == summary
-        parts = {"host_prepare", "ops", "copies", "host_finish", "unattributed"}
+        parts = {"host_prepare", "ops", "gaps", "copies", "host_finish", "unattributed"}
         assert set(phase["segments_ms"]) == parts
         assert len(phase["overhead_ci95"]) == 2
 

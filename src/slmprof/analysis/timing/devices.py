@@ -36,7 +36,9 @@ def devices(profile: ProfileData) -> tuple[str, ...]:
 
 def as_run_pass(profile: ProfileData) -> int:
     """The recorded passes in which the run was as it is unobserved."""
-    return PASS_SPLIT if serialized_devices(profile) else PASS_OP
+    if traced(profile) and not serialized_devices(profile):
+        return PASS_OP  # a split pass tells what it costs to record replays as a whole
+    return PASS_SPLIT if np.any(profile.steps.pass_ == PASS_SPLIT) else PASS_OP
 
 
 def on_cpu(profile: ProfileData) -> Flags:

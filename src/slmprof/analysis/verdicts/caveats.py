@@ -36,7 +36,7 @@ def caveats(profile: Derived, *, shows_shares: bool = True) -> tuple[str, ...]:
     found = [
         *contradictions(profile.phase_summaries, shows_shares=shows_shares),
         *serialization(profile.data, profile.phase_summaries),
-        *tracing(profile.data, profile.phase_summaries),
+        *tracing(profile.data),
         *meta.environment.warnings,
     ]
     if run.complete is False:
@@ -108,6 +108,15 @@ def contradictions(summaries: Sequence[PhaseSummary], *, shows_shares: bool = Tr
             "times of ops do not add up to the latency"
             + (f"; {what.format(' and '.join(withheld))}" if withheld else "")
         )
+    slowed = [
+        f"{one.phase} {100 * one.difference:.0f} %"
+        for one in summaries
+        if one.is_slowed_by_tracing and one.difference is not None
+    ]
+    if slowed:
+        found.append(
+            f"recording kernels makes steps longer ({', '.join(slowed)}): their shares are withheld"
+        )
     lacking = [
         f"{100 * one.off_core_share:.0f} % of {one.phase}"
         for one in summaries
@@ -147,10 +156,9 @@ def serialization(profile: ProfileData, summaries: Sequence[PhaseSummary]) -> li
     ]
 
 
-def tracing(profile: ProfileData, summaries: Sequence[PhaseSummary]) -> list[str]:
-    """What the recorded kernels of devices leave open: that too many have no op, and that recording
-    them changed the run."""
-    found = [
+def tracing(profile: ProfileData) -> list[str]:
+    """That too many of the recorded kernels of devices have no op: one sentence for each phase."""
+    return [
         f"{trace.joined_share:.1%} of the time of {trace.phase}'s kernels is joined to ops"
         + (
             f", {trace.counts['n_dropped']} records were dropped"
@@ -160,16 +168,6 @@ def tracing(profile: ProfileData, summaries: Sequence[PhaseSummary]) -> list[str
         for trace in summarize_traces(profile)
         if trace.is_incomplete
     ]
-    slowed = [
-        f"{one.phase} {100 * one.difference:.0f} %"
-        for one in summaries
-        if one.is_slowed_by_tracing and one.difference is not None
-    ]
-    if slowed:
-        found.append(
-            f"recording kernels makes steps longer ({', '.join(slowed)}): their shares are withheld"
-        )
-    return found
 
 
 def depth_caveats(costs: pd.DataFrame) -> list[str]:

@@ -136,7 +136,7 @@ def test_shares_are_withheld_where_recording_changes_the_run(gpu: Profile) -> No
     steps = gpu.steps
     slower = steps.end_ns - steps.begin_ns
     is_op = steps.pass_ == PASS_OP
-    for part, expected in ((0.05, False), (0.15, True)):
+    for part, expected in ((0.04, False), (0.15, True)):
         timed = steps.pass_ == 1
         end = steps.end_ns.copy()
         for phase in (PREFILL, DECODE):

@@ -1,4 +1,4 @@
-#include "cuda/cuda_tracer.h"
+#include "engine/cuda_tracer.h"
 
 #include "cuda/device_activity.h"
 #include "failures.h"
