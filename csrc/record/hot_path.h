@@ -64,7 +64,14 @@ extern "C" {
 extern struct slmprof_thread * slmprof_threads;
 
 // The slot of this thread, for the barrier, which does not know the thread's number.
-extern __thread struct slmprof_thread * slmprof_own_slot __attribute__((tls_model("initial-exec")));
+#ifdef SLMPROF_HAS_CUDART
+// CUDA's runtime has a page of such variables. With one of another model in the module all of them would have to fit
+// into what the loader has left for modules that are loaded late, which is less.
+#    define SLMPROF_TLS_MODEL "global-dynamic"
+#else
+#    define SLMPROF_TLS_MODEL "initial-exec"
+#endif
+extern __thread struct slmprof_thread * slmprof_own_slot __attribute__((tls_model(SLMPROF_TLS_MODEL)));
 
 static inline uint64_t slmprof_read_clock(const struct slmprof_thread * own) {
     return __builtin_expect(own->is_exact, 0) ? slmprof_read_ticks_in_order() : slmprof_read_ticks();

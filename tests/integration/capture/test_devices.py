@@ -21,10 +21,10 @@ def test_the_cpu_is_listed_with_its_memory() -> None:
 
 
 def test_an_unknown_device_is_an_error_that_lists_the_known(small_model: ModelMaker) -> None:
-    settings = make_settings(small_model(), devices=["CUDA99"], n_gpu_layers=-1)
+    settings = make_settings(small_model(), devices=["FPGA99"], n_gpu_layers=-1)
     known = _core.devices()[0]["name"]
     for use in (_core.Engine, _core.Planner):
-        with pytest.raises(ValueError, match=rf"no device 'CUDA99'.*{known}"):
+        with pytest.raises(ValueError, match=rf"no device 'FPGA99'.*{known}"):
             use(settings)
 
 
