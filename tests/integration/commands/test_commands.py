@@ -133,7 +133,7 @@ def test_unusable_models(small_model: ModelMaker, tmp_path: Path, kind: str, mes
         (["--override-tensor", "ffn=NOWHERE"], "NOWHERE"),
         (["--override-tensor", "ffn("], "PATTERN=BUFFER"),
         (["--override-tensor", "ffn(=CPU"], "regular expression"),
-        (["--device", "cuda"], "no device 'CUDA0'"),
+        (["--device", "cuda"], "CUDA"),
         (["--prompt-file", "missing.txt"], "missing.txt"),
         (["--save", "no/such/folder/x.slmprof"], "no/such/folder"),
         (["--save", "/"], "/"),
