@@ -5,20 +5,14 @@ llama.cpp plans it for a device that is only planned (docs/devices.md): no GPU i
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from planned_models import N_BATCH, N_THREADS
-from quantizer_2024 import tensor_types
+from planned_models import N_BATCH, plans_of
 from reporting import Bar
 
 from slmprof import _core
-from slmprof.models.outline import outline_plan
-from slmprof.models.presets import find_preset
-from slmprof.models.synthesis import plan_model
 from slmprof.settings.devices import is_host
 
 _MIB, _GIB = 2**20, 2**30
@@ -73,19 +67,8 @@ def as_figure(weights_bytes: int, shown: float | None) -> float:
 
 def plan_on_gpu(name: str, n_ctx: int) -> GpuPlan:
     """The preset of the survey's name for a model."""
-    dimensions = find_preset(name).dimensions
-    file = plan_model(dimensions, tensor_types=tensor_types(dimensions))
-    with tempfile.TemporaryDirectory() as folder:
-        settings = _core.EngineSettings()
-        settings.path = str(outline_plan(file, Path(folder)))
-        settings.n_ctx, settings.n_batch, settings.n_ubatch = n_ctx, N_BATCH, N_BATCH
-        settings.n_threads, settings.use_mmap = N_THREADS, False
-        settings.devices, settings.n_gpu_layers = [_DEVICE], -1
-        planner = _core.Planner(settings)
-        settings.flash_attn = 0
-        plan = planner.plan(settings)
-        settings.flash_attn = 1
-        with_flash = planner.plan(settings, graphs=False)
+    made = plans_of(name, n_ctx, [_DEVICE])
+    dimensions, file, plan, with_flash = made.dimensions, made.file, made.plan, made.with_flash
     embedding = next(t for t in file.tensors if t.name == "token_embd.weight")
     return GpuPlan(
         name=name,

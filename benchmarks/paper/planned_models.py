@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,8 +13,9 @@ from quantizer_2024 import tensor_types
 from slmprof import _core
 from slmprof.models.outline import outline_plan
 from slmprof.models.presets import find_preset
-from slmprof.models.synthesis import plan_model
+from slmprof.models.synthesis import ModelPlan, plan_model
 from slmprof.planning.peaks import PeakFinder
+from slmprof.settings.dimensions import Dimensions
 
 # 512 tokens are computed at once: the compute buffers of the figure that are logits and little more
 # are 512 rows of the vocabulary in 32 bits (Bloom: 512 x 250880 x 4 bytes = 490 MiB).
@@ -67,28 +69,48 @@ class PlannedModel:
         return inputs + self.logits_row_bytes + self.embedding_bytes
 
 
-def plan_at(name: str, n_ctx: int | None = None) -> PlannedModel:
-    """The preset of the survey's name for a model; `n_ctx` None is its trained context."""
+@dataclass(frozen=True)
+class Plans:
+    """What llama.cpp says of an outline: a plan without flash attention, the buffers with it."""
+
+    dimensions: Dimensions
+    file: ModelPlan
+    n_params: int
+    plan: _core.Plan
+    with_flash: _core.Plan
+
+
+def plans_of(name: str, n_ctx: int, devices: Sequence[str] = ()) -> Plans:
+    """Of the preset of the survey's name for a model, with all layers on `devices` if there are
+    any."""
     dimensions = find_preset(name).dimensions
-    n_ctx = dimensions.n_ctx_train if n_ctx is None else n_ctx
     file = plan_model(dimensions, tensor_types=tensor_types(dimensions))
     with tempfile.TemporaryDirectory() as folder:
         settings = _core.EngineSettings()
         settings.path = str(outline_plan(file, Path(folder)))
         settings.n_ctx, settings.n_batch, settings.n_ubatch = n_ctx, N_BATCH, N_BATCH
         settings.n_threads, settings.use_mmap = N_THREADS, False
+        settings.devices, settings.n_gpu_layers = list(devices), -1 if devices else 0
         planner = _core.Planner(settings)
         settings.flash_attn = 0
         plan = planner.plan(settings)
         settings.flash_attn = 1
-        with_flash = planner.plan(settings, graphs=False)
+        n_params = planner.model_info()["n_params"]
+        return Plans(dimensions, file, n_params, plan, planner.plan(settings, graphs=False))
+
+
+def plan_at(name: str, n_ctx: int | None = None) -> PlannedModel:
+    """The preset of the survey's name for a model; `n_ctx` None is its trained context."""
+    n_ctx = find_preset(name).dimensions.n_ctx_train if n_ctx is None else n_ctx
+    made = plans_of(name, n_ctx)
+    dimensions, file, plan, with_flash = made.dimensions, made.file, made.plan, made.with_flash
     prefill = plan["graphs"][0]
     layout = GraphLayout(prefill["tensors"], prefill["strings"])
     peak = PeakFinder().peak(prefill)
     embedding = next(t for t in file.tensors if t.name == "token_embd.weight")
     return PlannedModel(
         name=name,
-        n_params=planner.model_info()["n_params"],
+        n_params=made.n_params,
         n_ctx=n_ctx,
         today_weights_bytes=plan_model(dimensions).size_bytes,
         weights_bytes=_total(plan, "weights"),

@@ -25,6 +25,8 @@ class DeviceBuilder(Builder):
     """Builds that profile."""
 
     name, kind = DEVICE, "device"
+    # What the device takes beside an op that it runs alone, and beside a split.
+    empty_ns, beside_ns = EMPTY_NS, 0
 
     def repeat(self, repeat: int) -> None:
         super().repeat(repeat)
@@ -70,12 +72,13 @@ class DeviceBuilder(Builder):
 
     def device_ns(self, spans: dict[int, int], is_op: bool) -> int:
         """How long the device takes for its split."""
-        return sum(spans[node] + (EMPTY_NS if is_op else 0) for node, *_ in DEVICE_OPS)
+        empty = self.empty_ns if is_op else 0
+        return self.beside_ns + sum(spans[node] + empty for node, *_ in DEVICE_OPS)
 
     def run_on_device(
         self, step: int, graph: int, told: int, spans: dict[int, int], is_op: bool
     ) -> None:
-        empty = EMPTY_NS if is_op else 0
+        empty = self.empty_ns if is_op else 0
         end = told + self.device_ns(spans, is_op)
         run = self.run(step, graph, 1, told, end, lane=2, empty_ns=empty)
         for node, *_ in DEVICE_OPS if is_op else ():

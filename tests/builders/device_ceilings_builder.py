@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from slmprof.profiles.records.ceilings import Bandwidth
 from slmprof.profiles.records.device_ceilings import (
-    DeviceBandwidth,
     DeviceCeilings,
     DeviceFingerprint,
     Peak,
@@ -53,7 +53,7 @@ def example_device_ceilings(
         "seconds": 2.5,
         "nominal_gbps": 600.0,
         "bandwidth": tuple(
-            DeviceBandwidth(level, operation, size_bytes, gbps * factor)
+            Bandwidth(level, operation, size_bytes, gbps * factor)
             for level, size_bytes, gbps in (("L2", 2 * MIB, 2000.0), ("memory", 256 * MIB, 500.0))
             for operation, factor in (("read", 1.0), ("copy", 0.8))
         ),

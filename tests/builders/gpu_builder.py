@@ -31,6 +31,7 @@ class GpuBuilder(DeviceBuilder):
     """Builds that profile."""
 
     name, kind = NAME, "gpu"
+    empty_ns, beside_ns = 0, GAPS_NS + STRAY_NS
 
     def kernels_of(self, spans: dict[int, int]) -> list[tuple[int, str, int]]:
         """Node, name and time of each kernel, in their order."""
@@ -40,9 +41,6 @@ class GpuBuilder(DeviceBuilder):
             (FIRST_NODE + 1, QUANTIZE, last // 4),
             (FIRST_NODE + 1, PRODUCT, last - last // 4),
         ]
-
-    def device_ns(self, spans: dict[int, int], is_op: bool) -> int:  # noqa: ARG002
-        return GAPS_NS + STRAY_NS + sum(span for _, _, span in self.kernels_of(spans))
 
     def run_on_device(
         self, step: int, graph: int, told: int, spans: dict[int, int], is_op: bool

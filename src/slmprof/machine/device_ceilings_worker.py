@@ -12,8 +12,8 @@ from typing import Any
 from ..children.protocol import OnProgress, Progress
 from ..children.serving import serve
 from ..errors import EngineError, UsageError
-from ..profiles.records.ceilings import MEMORY
-from ..profiles.records.device_ceilings import DeviceBandwidth, DeviceCeilings, Peak, Transfer
+from ..profiles.records.ceilings import MEMORY, Bandwidth
+from ..profiles.records.device_ceilings import DeviceCeilings, Peak, Transfer
 from .device_ceilings import fingerprint_of
 
 # For each figure: many repetitions of some milliseconds, after the clocks have risen.
@@ -41,7 +41,7 @@ def measure(index: int, device: str, on_progress: OnProgress) -> DeviceCeilings:
         measured_at=now.isoformat(timespec="seconds"),
         seconds=round(time.monotonic() - begin, 3),
         nominal_gbps=measured["identity"]["nominal_gbps"] or None,
-        bandwidth=tuple(DeviceBandwidth(*row) for row in measured["bandwidth"]),
+        bandwidth=tuple(Bandwidth(*row) for row in measured["bandwidth"]),
         peaks=tuple(Peak(*row) for row in measured["peaks"]),
         transfers=tuple(Transfer(*row) for row in measured["transfers"]),
         op_ns=measured["op_ns"],

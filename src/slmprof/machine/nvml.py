@@ -1,4 +1,4 @@
-"""What NVIDIA's management library, which comes with the driver, tells of memory on a GPU.
+"""NVIDIA's management library, which comes with the driver, and what it tells of memory on a GPU.
 
 The library is loaded when a run needs it; the functions are called as `nvml.h` declares them.
 """
@@ -6,7 +6,10 @@ The library is loaded when a run needs it; the functions are called as `nvml.h` 
 from __future__ import annotations
 
 import ctypes
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 _LIBRARY = "libnvidia-ml.so.1"
 _INSUFFICIENT_SIZE = 7
@@ -41,8 +44,8 @@ class NvmlError(OSError):
         self.status = status
 
 
-class NvmlMemory:
-    """The functions of the library that tell of memory.
+class Nvml:
+    """The library, loaded and begun.
 
     Args:
         library: what `ctypes.CDLL` gives, or what has the same functions.
@@ -57,7 +60,7 @@ class NvmlMemory:
         self._call("nvmlInit_v2")
 
     @classmethod
-    def load(cls) -> NvmlMemory:
+    def load(cls) -> Self:
         """The system's own. Raises OSError where there is none."""
         return cls(ctypes.CDLL(_LIBRARY))
 
@@ -67,6 +70,25 @@ class NvmlMemory:
         text = ctypes.c_char_p(bus_id.encode("ascii"))
         self._call("nvmlDeviceGetHandleByPciBusId_v2", text, ctypes.pointer(handle))
         return handle
+
+    def close(self) -> None:
+        """Gives the library back."""
+        self._library.nvmlShutdown()
+
+    def _has(self, name: str) -> bool:
+        return hasattr(self._library, name)
+
+    def _call(self, name: str, *arguments: Any) -> None:
+        function = getattr(self._library, name, None)
+        if function is None:
+            raise NvmlError(-1, f"this driver has no {name}")
+        if status := function(*arguments):
+            text = self._library.nvmlErrorString(ctypes.c_int(status)) or b"unknown error"
+            raise NvmlError(int(status), f"{name}: {text.decode('utf-8', 'replace')}")
+
+
+class NvmlMemory(Nvml):
+    """What it tells of memory."""
 
     def process_bytes(self, device: ctypes.c_void_p, pid: int) -> int | None:
         """What a process holds on the GPU.
@@ -99,15 +121,3 @@ class NvmlMemory:
         memory = _Memory(version=ctypes.sizeof(_Memory) | 2 << 24)
         self._call("nvmlDeviceGetMemoryInfo_v2", device, ctypes.pointer(memory))
         return int(memory.used_bytes)
-
-    def close(self) -> None:
-        """Gives the library back."""
-        self._library.nvmlShutdown()
-
-    def _call(self, name: str, *arguments: Any) -> None:
-        function = getattr(self._library, name, None)
-        if function is None:
-            raise NvmlError(-1, f"this driver has no {name}")
-        if status := function(*arguments):
-            text = self._library.nvmlErrorString(ctypes.c_int(status)) or b"unknown error"
-            raise NvmlError(int(status), f"{name}: {text.decode('utf-8', 'replace')}")

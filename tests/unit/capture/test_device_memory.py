@@ -10,7 +10,8 @@ import pytest
 from fake_gpu import FakeGpu
 
 from slmprof.capture.monitors.device_memory import DeviceMemoryMonitor
-from slmprof.machine.gpu_memory import CudaDriver, GpuMemory
+from slmprof.machine.cuda_driver import CudaDriver
+from slmprof.machine.gpu_memory import GpuMemory
 from slmprof.machine.nvml import NvmlMemory
 from slmprof.profiles.records.device_memory import DeviceMemory
 from slmprof.profiles.records.meta import Meta
@@ -92,7 +93,7 @@ def test_without_a_library_pools_are_told_and_what_is_not_known() -> None:
 def test_the_systems_own_library_is_named_where_there_is_none(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("slmprof.machine.gpu_memory._DRIVER", "libno-such-driver.so.1")
+    monkeypatch.setattr("slmprof.machine.cuda_driver._DRIVER", "libno-such-driver.so.1")
     (told,) = run(DeviceMemoryMonitor(["CUDA0"]), FakeEngine(FakeGpu(), ())).memory.told_devices
     assert told.note is not None and "libno-such-driver.so.1" in told.note
     assert told.driver_bytes is None

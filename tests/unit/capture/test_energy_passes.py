@@ -84,7 +84,10 @@ def measured(
     told: list[Progress] = []
     refusals = [EnergyRefusal("remote", "rpc:h:1")]
     counters = [counter or ScriptedCounter()] if how.pop("has_counter", True) else []
-    meter: Any = lambda: SimpleNamespace(load=lambda: Load(core_seconds=1.0))  # noqa: E731
+
+    def meter() -> Any:
+        return SimpleNamespace(load=lambda: Load(core_seconds=1.0))
+
     passes: Any = run
     found = EnergyPasses(
         passes, Counters(list(counters), refusals), 10.0, told.append,

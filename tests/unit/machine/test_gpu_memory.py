@@ -7,7 +7,8 @@ import os
 import pytest
 from fake_gpu import NOT_AVAILABLE, FakeGpu
 
-from slmprof.machine.gpu_memory import CudaDriver, GpuMemory
+from slmprof.machine.cuda_driver import CudaDriver
+from slmprof.machine.gpu_memory import GpuMemory
 from slmprof.machine.nvml import NvmlError, NvmlMemory
 
 MIB = 1 << 20

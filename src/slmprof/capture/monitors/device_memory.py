@@ -6,7 +6,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ...machine.gpu_memory import CudaDriver, GpuMemory
+from ...machine.cuda_driver import CudaDriver
+from ...machine.gpu_memory import GpuMemory
 from ...machine.nvml import NvmlMemory
 from ...profiles.records.device_memory import DeviceMemory
 from ...profiles.records.meta import Meta
@@ -22,8 +23,8 @@ OpenGpus = Callable[[Sequence[int]], Mapping[int, GpuMemory]]
 
 def open_gpus(ordinals: Sequence[int]) -> dict[int, GpuMemory]:
     """The driver's figures of these GPUs. Raises OSError where it has none."""
-    driver, nvml = CudaDriver(), NvmlMemory.load()
-    return {ordinal: GpuMemory(ordinal, driver, nvml) for ordinal in ordinals}
+    driver = CudaDriver()
+    return {ordinal: GpuMemory(ordinal, driver, NvmlMemory.load()) for ordinal in ordinals}
 
 
 class DeviceMemoryMonitor(Monitor):
@@ -45,6 +46,12 @@ class DeviceMemoryMonitor(Monitor):
         except OSError as error:
             for name in self._seen:
                 self._tell(name, note=_not_known(error))
+
+    def end(self) -> None:
+        """Gives the driver's libraries back."""
+        for gpu in self._gpus.values():
+            gpu.close()
+        self._gpus = {}
 
     def note_contexts(self) -> None:
         """CUDA's contexts are there, and nothing of a model."""

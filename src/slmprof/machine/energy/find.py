@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ...profiles.records.energy import EnergyRefusal
+from ..nvml import NvmlError
 from .counter import EnergyCounter
-from .nvml import GpuCounter, Nvml, NvmlError, cuda_bus_id
+from .nvml import GpuCounter, NvmlEnergy, cuda_bus_id
 from .rapl import find_rapl
 
 _CUDA = re.compile(r"CUDA(\d+)")
@@ -24,7 +25,7 @@ class Counters:
 
     counters: list[EnergyCounter] = field(default_factory=list)
     refusals: list[EnergyRefusal] = field(default_factory=list)
-    nvml: Nvml | None = None
+    nvml: NvmlEnergy | None = None
 
     def close(self) -> None:
         """Gives back what the counters hold."""
@@ -42,7 +43,7 @@ def sysfs_folder() -> Path:
 def find_counters(
     devices: Iterable[str],
     sysfs: Path | None = None,
-    load_nvml: Callable[[], Nvml] = Nvml.load,
+    load_nvml: Callable[[], NvmlEnergy] = NvmlEnergy.load,
     bus_id: Callable[[int], str] = cuda_bus_id,
 ) -> Counters:
     """The counters of the CPU and of the devices that a run uses beside it.
@@ -71,7 +72,7 @@ def _add_gpu(
     found: Counters,
     name: str,
     ordinal: int,
-    load_nvml: Callable[[], Nvml],
+    load_nvml: Callable[[], NvmlEnergy],
     bus_id: Callable[[int], str],
 ) -> None:
     try:

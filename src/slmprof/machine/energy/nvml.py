@@ -9,12 +9,13 @@ import ctypes
 from typing import Any
 
 from ...profiles.records.energy import EnergySource
+from ..cuda_driver import CudaDriver
+from ..nvml import Nvml, NvmlError
 from .counter import State
 
-_LIBRARY, _DRIVER = "libnvidia-ml.so.1", "libcuda.so.1"
 _GRAPHICS_CLOCK = 0
 _UJ_PER_MJ = 1000
-_NAME_BYTES, _BUS_ID_BYTES = 96, 32
+_NAME_BYTES = 96
 # nvmlClocksEventReason*, by the names that nvidia-smi has for them.
 CLOCK_REASONS = {
     0x001: "gpu_idle",
@@ -31,36 +32,8 @@ CLOCK_REASONS = {
 THROTTLING = 0x008 | 0x020 | 0x040 | 0x080
 
 
-class NvmlError(OSError):
-    """A call that failed."""
-
-
-class Nvml:
-    """The functions of the library that are needed here.
-
-    Args:
-        library: what `ctypes.CDLL` gives, or what has the same functions.
-
-    Raises:
-        NvmlError: there is no driver, or it does not fit the library.
-    """
-
-    def __init__(self, library: Any) -> None:
-        self._library = library
-        library.nvmlErrorString.restype = ctypes.c_char_p
-        self._call("nvmlInit_v2")
-
-    @classmethod
-    def load(cls) -> Nvml:
-        """The system's own. Raises OSError where there is none."""
-        return cls(ctypes.CDLL(_LIBRARY))
-
-    def device(self, bus_id: str) -> ctypes.c_void_p:
-        """A GPU by its place on the PCI bus."""
-        handle = ctypes.c_void_p()
-        text = ctypes.c_char_p(bus_id.encode("ascii"))
-        self._call("nvmlDeviceGetHandleByPciBusId_v2", text, ctypes.pointer(handle))
-        return handle
+class NvmlEnergy(Nvml):
+    """What the library tells of energy, and of what it is taken at."""
 
     def name(self, device: ctypes.c_void_p) -> str:
         """What the GPU is called."""
@@ -85,7 +58,7 @@ class Nvml:
         """Bits of `CLOCK_REASONS`."""
         value = ctypes.c_ulonglong()
         name = "nvmlDeviceGetCurrentClocksEventReasons"
-        if not hasattr(self._library, name):
+        if not self._has(name):
             name = "nvmlDeviceGetCurrentClocksThrottleReasons"  # until driver 535
         self._call(name, device, ctypes.pointer(value))
         return value.value
@@ -99,16 +72,6 @@ class Nvml:
         value = Utilization()
         self._call("nvmlDeviceGetUtilizationRates", device, ctypes.pointer(value))
         return min(int(value.gpu), 100) / 100
-
-    def close(self) -> None:
-        """Gives the library back."""
-        self._library.nvmlShutdown()
-
-    def _call(self, name: str, *arguments: Any) -> None:
-        status = getattr(self._library, name)(*arguments)
-        if status:
-            text = self._library.nvmlErrorString(ctypes.c_int(status)) or b"unknown error"
-            raise NvmlError(None, f"{name}: {text.decode('utf-8', 'replace')}")
 
 
 class GpuCounter:
@@ -124,7 +87,7 @@ class GpuCounter:
 
     ranges_uj = (None,)
 
-    def __init__(self, nvml: Nvml, name: str, bus_id: str) -> None:
+    def __init__(self, nvml: NvmlEnergy, name: str, bus_id: str) -> None:
         self._nvml, self._device = nvml, nvml.device(bus_id)
         self._n_throttles = 0
         self.read_uj()
@@ -155,7 +118,7 @@ class GpuCounter:
         """What not every GPU tells; None where this one does not."""
         try:
             return ask(self._device)
-        except (NvmlError, AttributeError):
+        except NvmlError:
             return None
 
 
@@ -167,14 +130,5 @@ def cuda_bus_id(ordinal: int, driver: Any = None) -> str:
     Raises:
         OSError: there is no driver, or no such GPU.
     """
-    driver = driver if driver is not None else ctypes.CDLL(_DRIVER)
-    device, text = ctypes.c_int(), ctypes.create_string_buffer(_BUS_ID_BYTES)
-    calls = (
-        ("cuInit", ctypes.c_uint(0)),
-        ("cuDeviceGet", ctypes.pointer(device), ctypes.c_int(ordinal)),
-        ("cuDeviceGetPCIBusId", text, ctypes.c_int(_BUS_ID_BYTES), device),
-    )
-    for name, *arguments in calls:
-        if status := getattr(driver, name)(*arguments):
-            raise OSError(None, f"{name} failed with {status}")
-    return text.value.decode("ascii")
+    found = CudaDriver(driver)
+    return found.bus_id(found.device(ordinal))

@@ -17,29 +17,29 @@ FORMAT_VERSION = 2
 
 MEMORY = "memory"
 
-_Rate = Annotated[float, Meta(ge=1e-9, le=1e15)]
-_Rows = Meta(max_length=1000)
-_Text = Annotated[str, Meta(max_length=1000)]
+Rate = Annotated[float, Meta(ge=1e-9, le=1e15)]
+Rows = Meta(max_length=1000)
+Text = Annotated[str, Meta(max_length=1000)]
 
 
 class Cache(Record, frozen=True):
     """A data cache: `L1`, `L2` …, its size, and how many cores share one."""
 
-    level: _Text
+    level: Text
     size_bytes: Count
     n_sharing: Count
 
 
 class Bandwidth(Record, frozen=True):
-    """10^9 bytes per second of all threads together.
+    """10^9 bytes per second of all threads together, or of a whole device.
 
     `level` is that of a cache or `memory`; `working_set_bytes` what all threads went over.
     """
 
-    level: _Text
-    operation: _Text
+    level: Text
+    operation: Text
     working_set_bytes: Count
-    gbps: _Rate
+    gbps: Rate
 
 
 class Arithmetic(Record, frozen=True):
@@ -48,10 +48,10 @@ class Arithmetic(Record, frozen=True):
     `impl` is `plain`, `repack`, or the name of another buffer type of ggml's CPU backend.
     """
 
-    type: _Text
+    type: Text
     n_columns: Count
-    impl: _Text
-    gflops: _Rate
+    impl: Text
+    gflops: Rate
 
 
 class Instruction(Record, frozen=True, kw_only=True):
@@ -65,24 +65,24 @@ class Instruction(Record, frozen=True, kw_only=True):
         is_built: whether ggml's kernels were compiled for this instruction set.
     """
 
-    name: _Text
-    isa: _Text
-    type: _Text
-    gflops: _Rate | None = None
+    name: Text
+    isa: Text
+    type: Text
+    gflops: Rate | None = None
     is_built: bool
 
 
 class Fingerprint(Record, frozen=True, kw_only=True, omit_defaults=True):
     """What ceilings hold for but for the threads: processor, cores, caches and build."""
 
-    cpu: _Text | None = None
+    cpu: Text | None = None
     n_cores: Count | None = None
-    caches: tuple[_Text, ...] = ()
-    cpu_features: _Text | None = None
-    llama_cpp_version: _Text | None = None
-    ggml_version: _Text | None = None
-    build_type: _Text | None = None
-    compiler: _Text | None = None
+    caches: tuple[Text, ...] = ()
+    cpu_features: Text | None = None
+    llama_cpp_version: Text | None = None
+    ggml_version: Text | None = None
+    build_type: Text | None = None
+    compiler: Text | None = None
     native: bool | None = None
     openmp: bool | None = None
     llamafile: bool | None = None
@@ -104,16 +104,16 @@ class Ceilings(Record, frozen=True):
     """
 
     fingerprint: Fingerprint
-    measured_at: _Text
+    measured_at: Text
     seconds: Amount
     n_threads: Count
-    caches: Annotated[tuple[Cache, ...], _Rows]
-    bandwidth: Annotated[tuple[Bandwidth, ...], _Rows]
-    arithmetic: Annotated[tuple[Arithmetic, ...], _Rows]
+    caches: Annotated[tuple[Cache, ...], Rows]
+    bandwidth: Annotated[tuple[Bandwidth, ...], Rows]
+    arithmetic: Annotated[tuple[Arithmetic, ...], Rows]
     op_ns: Amount
     is_disturbed: bool = False
-    warnings: Annotated[tuple[_Text, ...], _Rows] = ()
-    instructions: Annotated[tuple[Instruction, ...], _Rows] = ()
+    warnings: Annotated[tuple[Text, ...], Rows] = ()
+    instructions: Annotated[tuple[Instruction, ...], Rows] = ()
 
     def gbps(self, level: str, operation: str = "read") -> float | None:
         """Bandwidth of a level, or None where it was not measured."""

@@ -7,9 +7,7 @@ import os
 from collections.abc import Mapping
 from typing import Annotated
 
-from msgspec import Meta
-
-from .ceilings import MEMORY, Cache
+from .ceilings import MEMORY, Bandwidth, Cache, Rate, Rows, Text
 from .ceilings_file import check_version, read_file, write_file
 from .decoding import Amount, Count, Json, Record, Whole, decode
 
@@ -17,19 +15,6 @@ FORMAT = "slmprof-device-ceilings"
 FORMAT_VERSION = 1
 
 L2 = "L2"
-
-_Rate = Annotated[float, Meta(ge=1e-9, le=1e15)]
-_Rows = Meta(max_length=1000)
-_Text = Annotated[str, Meta(max_length=1000)]
-
-
-class DeviceBandwidth(Record, frozen=True):
-    """10^9 bytes per second from a level, `L2` or `memory`; `operation` is `read` or `copy`."""
-
-    level: _Text
-    operation: _Text
-    working_set_bytes: Count
-    gbps: _Rate
 
 
 class Peak(Record, frozen=True):
@@ -42,18 +27,18 @@ class Peak(Record, frozen=True):
             instruction. A multiply-add counts as two, of integers too.
     """
 
-    name: _Text
-    unit: _Text
-    gflops: _Rate | None = None
+    name: Text
+    unit: Text
+    gflops: Rate | None = None
 
 
 class Transfer(Record, frozen=True):
     """10^9 bytes per second over the link from or to pinned memory of the host; `direction` is
     `to_device` or `to_host`."""
 
-    direction: _Text
+    direction: Text
     size_bytes: Count
-    gbps: _Rate
+    gbps: Rate
 
 
 class DeviceFingerprint(Record, frozen=True, kw_only=True, omit_defaults=True):
@@ -66,14 +51,14 @@ class DeviceFingerprint(Record, frozen=True, kw_only=True, omit_defaults=True):
         compiled_for: the architectures that the build has code for: `750,860`.
     """
 
-    name: _Text
+    name: Text
     compute_capability: Count
     n_multiprocessors: Count
     memory_bytes: Count
     l2_bytes: Whole = 0
     cuda_driver: Whole | None = None
-    driver: _Text | None = None
-    compiled_for: _Text | None = None
+    driver: Text | None = None
+    compiled_for: Text | None = None
     method_version: Whole | None = None
 
 
@@ -90,16 +75,16 @@ class DeviceCeilings(Record, frozen=True, kw_only=True):
         warnings: what spoiled the measurement, one sentence each.
     """
 
-    device: _Text
+    device: Text
     fingerprint: DeviceFingerprint
-    measured_at: _Text
+    measured_at: Text
     seconds: Amount
-    nominal_gbps: _Rate | None = None
-    bandwidth: Annotated[tuple[DeviceBandwidth, ...], _Rows]
-    peaks: Annotated[tuple[Peak, ...], _Rows]
-    transfers: Annotated[tuple[Transfer, ...], _Rows] = ()
+    nominal_gbps: Rate | None = None
+    bandwidth: Annotated[tuple[Bandwidth, ...], Rows]
+    peaks: Annotated[tuple[Peak, ...], Rows]
+    transfers: Annotated[tuple[Transfer, ...], Rows] = ()
     op_ns: Amount
-    warnings: Annotated[tuple[_Text, ...], _Rows] = ()
+    warnings: Annotated[tuple[Text, ...], Rows] = ()
 
     @property
     def caches(self) -> tuple[Cache, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -13,7 +13,7 @@ from ...analysis.work.roofs import (
     product_roofs,
     roof_scaling,
 )
-from ...profiles.records.ceilings import Ceilings
+from ...profiles.records.ceilings import Bandwidth, Ceilings
 from .parts import Caveat, Column, Document, Headline, Note, Part, Rows, Section, Table, notes, said
 from .quantities import rate
 
@@ -55,6 +55,18 @@ def _data(ceilings: Ceilings, source: str, single: Ceilings | None) -> dict[str,
     }
 
 
+def bandwidth_figures(
+    bandwidth: Iterable[Bandwidth], always: Mapping[str, Any]
+) -> Iterator[dict[str, Any]]:
+    """One row for each; `always` stands in all rows of a table."""
+    for level in bandwidth:
+        yield {
+            "kind": "bandwidth", "name": level.level, "operation": level.operation,
+            "working_set_bytes": level.working_set_bytes, "value": level.gbps, "unit": "GB/s",
+            **always,
+        }  # fmt: skip
+
+
 def _figures(ceilings: Ceilings) -> Iterator[dict[str, Any]]:
     """One row for each figure, with its unit; kinds are bandwidth, arithmetic, instruction, op."""
     always = {
@@ -63,12 +75,7 @@ def _figures(ceilings: Ceilings) -> Iterator[dict[str, Any]]:
         "measured_at": ceilings.measured_at,
         "warnings": "; ".join(ceilings.warnings),
     }
-    for level in ceilings.bandwidth:
-        yield {
-            "kind": "bandwidth", "name": level.level, "operation": level.operation,
-            "working_set_bytes": level.working_set_bytes, "value": level.gbps, "unit": "GB/s",
-            **always,
-        }  # fmt: skip
+    yield from bandwidth_figures(ceilings.bandwidth, always)
     for row in ceilings.arithmetic:
         yield {
             "kind": "arithmetic", "name": row.type, "n_columns": row.n_columns, "impl": row.impl,

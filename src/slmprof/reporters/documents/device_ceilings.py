@@ -8,6 +8,7 @@ from typing import Any
 
 from ...analysis.work.roofs import device_level_roofs, device_peak_roofs
 from ...profiles.records.device_ceilings import DeviceCeilings
+from .ceilings import bandwidth_figures
 from .parts import Caveat, Column, Document, Headline, Note, Part, Rows, Section, Table, said
 from .quantities import rate
 
@@ -46,12 +47,7 @@ def _figures(ceilings: DeviceCeilings) -> Iterator[dict[str, Any]]:
         "measured_at": ceilings.measured_at,
         "warnings": "; ".join(ceilings.warnings),
     }
-    for level in ceilings.bandwidth:
-        yield {
-            "kind": "bandwidth", "name": level.level, "operation": level.operation,
-            "working_set_bytes": level.working_set_bytes, "value": level.gbps, "unit": "GB/s",
-            **always,
-        }  # fmt: skip
+    yield from bandwidth_figures(ceilings.bandwidth, always)
     for peak in ceilings.peaks:
         if peak.gflops is not None:
             yield {

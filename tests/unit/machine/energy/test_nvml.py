@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from slmprof.machine.energy.find import find_counters
-from slmprof.machine.energy.nvml import GpuCounter, Nvml, NvmlError, cuda_bus_id
+from slmprof.machine.energy.nvml import GpuCounter, NvmlEnergy, cuda_bus_id
+from slmprof.machine.nvml import NvmlError
 
 BUS_ID = "00000000:65:00.0"
 NOT_SUPPORTED = 3
@@ -121,7 +122,7 @@ def unsupported(*_: Any) -> int:
 
 
 def test_a_gpu_tells_energy_in_thousands_of_microjoules() -> None:
-    counter = GpuCounter(Nvml(fake_library()), "CUDA0", BUS_ID)
+    counter = GpuCounter(NvmlEnergy(fake_library()), "CUDA0", BUS_ID)
     assert counter.read_uj() == (1_010_000,)
     assert counter.read_uj() == (1_015_000,)
     assert counter.source.to_json() == {
@@ -133,7 +134,7 @@ def test_a_gpu_tells_energy_in_thousands_of_microjoules() -> None:
 
 def test_only_what_protects_the_hardware_is_throttling() -> None:
     fake = fake_library()
-    counter = GpuCounter(Nvml(fake), "CUDA0", BUS_ID)
+    counter = GpuCounter(NvmlEnergy(fake), "CUDA0", BUS_ID)
     told = []
     for bits in (0x001, 0x004, 0x020, 0x088):
         fake.bits = bits
@@ -156,7 +157,7 @@ def test_older_drivers_call_the_reasons_otherwise() -> None:
         "nvmlDeviceGetCurrentClocksEventReasons": None,
         "nvmlDeviceGetCurrentClocksThrottleReasons": older,
     }
-    counter = GpuCounter(Nvml(fake_library(**changes)), "CUDA0", BUS_ID)
+    counter = GpuCounter(NvmlEnergy(fake_library(**changes)), "CUDA0", BUS_ID)
     assert counter.state().clock_reasons == ("hw_thermal_slowdown",)
 
 
@@ -166,13 +167,13 @@ def test_what_a_gpu_does_not_tell_is_not_known() -> None:
         "nvmlDeviceGetClockInfo": unsupported,
         "nvmlDeviceGetUtilizationRates": unsupported,
     }
-    state = GpuCounter(Nvml(fake_library(**changes)), "CUDA0", BUS_ID).state()
+    state = GpuCounter(NvmlEnergy(fake_library(**changes)), "CUDA0", BUS_ID).state()
     assert (state.clock_mhz, state.n_throttles, state.busy_share) == (None, None, None)
 
 
 def test_a_gpu_without_a_counter_is_refused(tmp_path: Path) -> None:
     fake = fake_library(nvmlDeviceGetTotalEnergyConsumption=unsupported)
-    found = find_counters(["CUDA0"], tmp_path, lambda: Nvml(fake), lambda _: BUS_ID)
+    found = find_counters(["CUDA0"], tmp_path, lambda: NvmlEnergy(fake), lambda _: BUS_ID)
     refusal = found.refusals[-1]
     assert (refusal.reason, refusal.source) == ("not_readable", "CUDA0")
     assert refusal.detail == "nvmlDeviceGetTotalEnergyConsumption: error 3"
@@ -182,7 +183,7 @@ def test_a_gpu_without_a_counter_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_system_without_the_library_is_refused(tmp_path: Path) -> None:
-    def missing() -> Nvml:
+    def missing() -> NvmlEnergy:
         raise OSError("libnvidia-ml.so.1: cannot open shared object file")
 
     found = find_counters(["CUDA1"], tmp_path, missing, lambda _: BUS_ID)
@@ -193,16 +194,16 @@ def test_a_system_without_the_library_is_refused(tmp_path: Path) -> None:
 
 def test_a_driver_that_does_not_answer_is_refused(tmp_path: Path) -> None:
     fake = fake_library(nvmlInit_v2=lambda: 9)
-    found = find_counters(["CUDA0"], tmp_path, lambda: Nvml(fake), lambda _: BUS_ID)
+    found = find_counters(["CUDA0"], tmp_path, lambda: NvmlEnergy(fake), lambda _: BUS_ID)
     assert found.refusals[-1].detail == "nvmlInit_v2: error 9"
     found.close()
 
 
 def test_the_library_is_opened_once_for_all_gpus(tmp_path: Path) -> None:
-    made: list[Nvml] = []
+    made: list[NvmlEnergy] = []
 
-    def load() -> Nvml:
-        made.append(Nvml(fake_library()))
+    def load() -> NvmlEnergy:
+        made.append(NvmlEnergy(fake_library()))
         return made[-1]
 
     found = find_counters(["CUDA0", "CUDA1"], tmp_path, load, lambda _: BUS_ID)
@@ -225,7 +226,7 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
 
 
 def test_functions_are_called_as_c_declares_them(compiled: ctypes.CDLL) -> None:
-    nvml = Nvml(compiled)
+    nvml = NvmlEnergy(compiled)
     counter = GpuCounter(nvml, "CUDA0", cuda_bus_id(0, compiled))
     before, after = counter.read_uj()[0], counter.read_uj()[0]
     # Beyond 32 bits.
