@@ -10,8 +10,8 @@ import textwrap
 from itertools import groupby
 from pathlib import Path
 
+from slmprof.profiles.all_tables import TABLES
 from slmprof.profiles.schema import Column, Table
-from slmprof.profiles.tables import TABLES
 from slmprof.profiles.vocabulary import ENUMS
 
 PAGE = Path(__file__).resolve().parent / "profile-format.md"

@@ -18,19 +18,23 @@ from slmprof.analysis.graphs.attribution import Attribution
 from slmprof.analysis.graphs.edges import GraphEdges
 from slmprof.analysis.graphs.nodes import CONVERSIONS
 from slmprof.analysis.graphs.weight_roles import PARTS
-from slmprof.profiles.records.meta import Meta
-from slmprof.profiles.storage.history import known_types
-from slmprof.profiles.tables import (
+from slmprof.profiles.kernel_tables import (
     CapturedNodeTable,
     CaptureTable,
     ClonedNodeTable,
+    GraphVersionTable,
+    IssueTable,
+    LaunchTable,
+    StrayKernelTable,
+    TraceTable,
+)
+from slmprof.profiles.records.meta import Meta
+from slmprof.profiles.storage.history import known_types
+from slmprof.profiles.tables import (
     CopyTable,
     EventTable,
     GraphTable,
-    GraphVersionTable,
-    IssueTable,
     LaneTable,
-    LaunchTable,
     MaskTable,
     PlaceTable,
     RunTable,
@@ -38,10 +42,8 @@ from slmprof.profiles.tables import (
     SplitTable,
     StatTable,
     StepTable,
-    StrayKernelTable,
     Table,
     TensorTable,
-    TraceTable,
     TypeTable,
 )
 from slmprof.profiles.vocabulary import PASS_OP, PASS_TIMING, PASS_WARMUP, SEGMENTS

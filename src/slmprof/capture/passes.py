@@ -12,8 +12,8 @@ from typing import Any, Literal
 import numpy as np
 
 from ..children.protocol import OnProgress, Progress
+from ..profiles.all_tables import TABLES
 from ..profiles.records.meta import Warmup
-from ..profiles.tables import TABLES
 from ..profiles.vocabulary import (
     GPU,
     OPAQUE_DEVICE,

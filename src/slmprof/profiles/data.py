@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from . import tables
+from . import kernel_tables, tables
 from .records.meta import Meta
 
 _Profile = TypeVar("_Profile", bound="ProfileData")
@@ -25,14 +25,14 @@ class ProfileData:
     events: tables.EventTable
     stats: tables.StatTable
     masks: tables.MaskTable
-    traces: tables.TraceTable
-    stray_kernels: tables.StrayKernelTable
-    captures: tables.CaptureTable
-    captured_nodes: tables.CapturedNodeTable
-    cloned_nodes: tables.ClonedNodeTable
-    graph_versions: tables.GraphVersionTable
-    issues: tables.IssueTable
-    launches: tables.LaunchTable
+    traces: kernel_tables.TraceTable
+    stray_kernels: kernel_tables.StrayKernelTable
+    captures: kernel_tables.CaptureTable
+    captured_nodes: kernel_tables.CapturedNodeTable
+    cloned_nodes: kernel_tables.ClonedNodeTable
+    graph_versions: kernel_tables.GraphVersionTable
+    issues: kernel_tables.IssueTable
+    launches: kernel_tables.LaunchTable
     graphs: tables.GraphTable
     splits: tables.SplitTable
     tensors: tables.TensorTable

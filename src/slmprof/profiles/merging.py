@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import UNSET
 
+from .all_tables import TABLES
 from .data import ProfileData
 from .records.bandwidth import RunBandwidth
 from .records.energy import Energy
@@ -22,7 +23,7 @@ from .records.meta import Memory, Meta, Run, Warmup
 from .reduction import merge_stats
 from .renumbering import Texts, renumbered
 from .schema import Int32, Table
-from .tables import TABLES, StepTable
+from .tables import StepTable
 from .validation import check_profile
 from .vocabulary import PASS_WARMUP
 

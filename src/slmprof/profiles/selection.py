@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import UsageError
+from .all_tables import TABLES
 from .data import ProfileData
 from .schema import Table
-from .tables import TABLES
 from .vocabulary import PASS_WARMUP
 
 _Profile = TypeVar("_Profile", bound=ProfileData)

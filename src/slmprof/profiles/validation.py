@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import ProfileFormatError
+from .all_tables import TABLES
 from .schema import Int64, Table
-from .tables import N_SOURCES, TABLES
+from .tables import N_SOURCES
 from .vocabulary import GAPS
 
 if TYPE_CHECKING:

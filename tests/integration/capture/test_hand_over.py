@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from engines import open_engine
 
+from slmprof.profiles.all_tables import TABLES
 from slmprof.profiles.storage.history import known_types
-from slmprof.profiles.tables import TABLES, Table, TypeTable
+from slmprof.profiles.tables import Table, TypeTable
 from slmprof.profiles.vocabulary import PASS_OP
 
 ModelMaker = Callable[..., Path]

@@ -12,10 +12,11 @@ from builders import Builder, example_profile
 from meta_builder import example_meta
 
 from slmprof.errors import ProfileFormatError
+from slmprof.profiles.all_tables import TABLES
 from slmprof.profiles.records.meta import Meta
 from slmprof.profiles.reduction import merge_stats
 from slmprof.profiles.storage.assemble import assemble, write_chunk, write_header
-from slmprof.profiles.tables import TABLES, StatTable
+from slmprof.profiles.tables import StatTable
 from slmprof.views import Profile
 
 

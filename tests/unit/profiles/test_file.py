@@ -17,10 +17,10 @@ from builders import example_profile
 
 import slmprof
 from slmprof.errors import ProfileFormatError, UsageError
+from slmprof.profiles.all_tables import TABLES
 from slmprof.profiles.records.meta import FORMAT_VERSION
 from slmprof.profiles.storage import archive
 from slmprof.profiles.storage.file import check_writable, load, save
-from slmprof.profiles.tables import TABLES
 from slmprof.settings.resolved import ResolvedConfig
 from slmprof.views import Profile
 

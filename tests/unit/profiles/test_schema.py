@@ -15,11 +15,13 @@ from memory_builder import with_memory
 
 from slmprof.analysis.timing.spans import op_stats
 from slmprof.errors import ProfileFormatError
+from slmprof.profiles.all_tables import TABLES
 from slmprof.profiles.data import ProfileData
+from slmprof.profiles.kernel_tables import LaunchTable
 from slmprof.profiles.schema import Column, Int32, Int64, Table, UInt8, column, enum, row
 from slmprof.profiles.storage import archive
 from slmprof.profiles.storage.file import save
-from slmprof.profiles.tables import TABLES, LaunchTable, MaskTable
+from slmprof.profiles.tables import MaskTable
 from slmprof.profiles.validation import check_profile
 from slmprof.profiles.vocabulary import ENUMS
 

@@ -14,8 +14,9 @@ import numpy.typing as npt
 
 from ...errors import ProfileFormatError, UsageError
 from ...profiles.data import ProfileData
+from ...profiles.kernel_tables import StrayKernelTable
 from ...profiles.schema import Int32, Int64, UInt8, UInt16
-from ...profiles.tables import EventTable, StrayKernelTable
+from ...profiles.tables import EventTable
 from ...profiles.vocabulary import GPU, JOIN_WAYS, NODE_KINDS
 
 Flags = npt.NDArray[np.bool_]

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...profiles.data import ProfileData
-from ...profiles.tables import StrayKernelTable
+from ...profiles.kernel_tables import StrayKernelTable
 from ...profiles.vocabulary import GAPS, PASS_OP, PHASES
 from ..graphs.cuda_kernels import kernel_family, short_name
 from .phases import op_steps

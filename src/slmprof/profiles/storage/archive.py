@@ -15,9 +15,9 @@ import numpy.typing as npt
 from numpy.lib import format as npy
 
 from ...errors import ProfileFormatError
+from ..all_tables import TABLES
 from ..records.meta import FORMAT_VERSION
 from ..schema import Table
-from ..tables import TABLES
 from ..writing import whole_file
 
 Column = npt.NDArray[Any]

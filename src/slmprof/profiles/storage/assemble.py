@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import ProfileFormatError
+from ..all_tables import TABLES
 from ..data import ProfileData
 from ..records.meta import Meta
 from ..reduction import merge_stats
 from ..renumbering import Texts, renumbered
 from ..schema import Table
-from ..tables import TABLES
 from ..validation import check_profile
 from ..vocabulary import PASS_OP, PASS_TIMING
 from .archive import read_archive, write_archive

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import ProfileFormatError, UsageError
+from ..all_tables import TABLES
 from ..data import ProfileData
 from ..records.meta import FORMAT, FORMAT_VERSION, Meta, check_enums
-from ..tables import TABLES, LaneTable, SplitTable
+from ..tables import LaneTable, SplitTable
 from ..validation import check_profile
 from ..vocabulary import enums
 from ..writing import reason
