@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <map>
+#include <numeric>
 #include <unordered_map>
 
 namespace slmprof {
@@ -148,6 +149,28 @@ void sort_kernels(const Activity & activity, const Joined & joined, const std::v
     }
 }
 
+// Copies and fills by kind, of the runs that are asked for and of none.
+void sum_transfers(const Activity & activity, const Joined & joined, const std::vector<DeviceRun> & runs, DeviceActivity & made) {
+    const RunNumbers                        numbers(runs);
+    std::map<uint8_t, TransferColumns::Row> sums;  // by kind
+    for (size_t i = 0; i < activity.copies.size(); i++) {
+        const DeviceCopyRecord & record = activity.copies[i];
+        const int32_t            run    = numbers.find(joined.copies.run[i]);
+        if (run < -1) {
+            continue;
+        }
+        TransferColumns::Row & sum = sums[record.kind];
+        sum.kind                   = record.kind;
+        sum.calls++;
+        sum.n_joined += run >= 0 && joined.copies.node[i] >= 0 ? 1 : 0;
+        sum.size_bytes += static_cast<int64_t>(record.size_bytes);
+        sum.total_ns += duration_ns(record);
+    }
+    for (const auto & [kind, sum] : sums) {
+        made.transfers.append(sum);
+    }
+}
+
 // When each run was under way: from when it was told to its end, but as long as none of its kernels has begun not
 // before the run before it had ended, on whatever device: it waits for that one's result, or for its turn.
 void find_windows(const std::vector<DeviceRun> & runs, DeviceActivity & made) {
@@ -187,13 +210,20 @@ DeviceActivity sort_by_run(const Activity & recorded, const Joined & joined, con
     summarize(joined.report, made.summary);
     made.summary.clock_error_ns = clocks.error_ns;
     sort_kernels(activity, joined, runs, keeps_kernels, made);
+    sum_transfers(activity, joined, runs, made);
     find_windows(runs, made);
     std::map<uint32_t, DeviceTimeline> timelines;
     for (size_t i = 0; i < runs.size(); i++) {
         RunActivity & run = made.runs[i];
         const auto    timeline =
             timelines.try_emplace(runs[i].device, activity, runs[i].device).first;
-        run.gap_ns             = timeline->second.within({ run.begin_ns, run.end_ns }).gap_ns;
+        run.gap_ns = timeline->second.within({ run.begin_ns, run.end_ns }).gap_ns;
+        if (joined.report.counts.n_dropped > 0) {
+            // A kernel may have run there of which there is no record.
+            const int64_t gaps = std::accumulate(run.gap_ns.begin(), run.gap_ns.end(), int64_t(0));
+            run.gap_ns         = {};
+            run.gap_ns[static_cast<size_t>(GapKind::unknown)] = gaps;
+        }
         cut(run);
     }
     return made;

@@ -47,6 +47,13 @@ void add_gap(DeviceTime & result, int64_t begin_ns, int64_t end_ns, GapKind kind
     }
 }
 
+// Whether a copy between two devices, which is listed with its source, goes to this one.
+bool is_sent_to(const DeviceCopyRecord & copy, uint32_t device) {
+    return copy.kind == static_cast<uint8_t>(CopyKind::peer_to_peer) && copy.peer == device;
+}
+
+bool is_sent_to(const KernelRecord &, uint32_t) { return false; }
+
 // What the device waits for in a gap. The host's part comes first: the time until it begins to launch.
 struct Wait {
     int64_t host_until_ns;
@@ -146,7 +153,7 @@ std::vector<DeviceTimeline::Work> DeviceTimeline::work_of(const std::vector<Reco
     for (const Record & record : records) {
         if (record.device == device && record.begin_ns == 0) {
             n_untimed_++;
-        } else if (record.device == device) {
+        } else if (record.device == device || (is_sent_to(record, device) && record.begin_ns != 0)) {
             work.push_back({ { record.begin_ns, record.end_ns }, record.stream, record.correlation, 0 });
         }
     }

@@ -85,6 +85,11 @@ DeviceActivity Recorder::collect_traced(EventMode mode) {
     for (size_t i = 0; i < made.strays.n_rows; i++) {
         recording_.stray_kernels.append({ steps.back(), made.strays.name[i], made.strays.calls[i], made.strays.total_ns[i] });
     }
+    for (size_t i = 0; i < made.transfers.n_rows; i++) {
+        TransferColumns::Row row = made.transfers.row(i);
+        row.step                 = steps.back();
+        recording_.transfers.append(row);
+    }
     const auto trace       = static_cast<int32_t>(recording_.traces.n_rows) - 1;
     const auto first_issue = static_cast<int32_t>(recording_.issues.n_rows);
     collect_inputs(made.inputs, trace, rows);

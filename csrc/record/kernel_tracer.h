@@ -65,7 +65,8 @@ struct JoinInputs {
 struct DeviceActivity {
     std::vector<RunActivity> runs;     // as they were asked for
     TraceColumns::Row        summary;  // without the step
-    StrayColumns             strays;   // likewise
+    StrayColumns             strays;   // likewise, as the next one
+    TransferColumns          transfers;
     LaunchColumns            launches;  // all of them; `run` counts the runs that were asked for
     JoinInputs               inputs;    // of the launches
 };

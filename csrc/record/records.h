@@ -164,6 +164,13 @@ SLMPROF_TABLE(LaunchColumns, SLMPROF_LAUNCH_COLUMNS)
     COLUMN(int64_t, calls) COLUMN(int64_t, total_ns)
 SLMPROF_TABLE(StrayColumns, SLMPROF_STRAY_COLUMNS)
 
+// What a traced device copied and filled, by kind (cuda/activity.h).
+#define SLMPROF_TRANSFER_COLUMNS(COLUMN, COLUMNS)               \
+    COLUMN(int32_t, step) COLUMN(uint8_t, kind)                 \
+    COLUMN(int64_t, calls) COLUMN(int64_t, n_joined)            \
+    COLUMN(int64_t, size_bytes) COLUMN(int64_t, total_ns)
+SLMPROF_TABLE(TransferColumns, SLMPROF_TRANSFER_COLUMNS)
+
 // One row for each time that a traced device's records were collected.
 #define SLMPROF_TRACE_COLUMNS(COLUMN, COLUMNS)                                           \
     COLUMN(int32_t, step) COLUMN(int64_t, kernel_ns) COLUMN(int64_t, joined_ns)          \
@@ -255,8 +262,8 @@ SLMPROF_TABLE(TypeColumns, SLMPROF_TYPE_COLUMNS)
     TABLE(StepColumns, steps) TABLE(SegmentColumns, segments)                        \
     TABLE(LaneColumns, lanes) TABLE(RunColumns, runs) TABLE(CopyColumns, copies)     \
     TABLE(EventColumns, events) TABLE(StatColumns, stats) TABLE(MaskColumns, masks)  \
-    TABLE(LaunchColumns, launches) TABLE(StrayColumns, stray_kernels)                 \
-    TABLE(TraceColumns, traces)                                                      \
+    TABLE(LaunchColumns, launches) TABLE(StrayColumns, stray_kernels)                \
+    TABLE(TransferColumns, transfers) TABLE(TraceColumns, traces)                    \
     TABLE(CaptureColumns, captures) TABLE(CapturedNodeColumns, captured_nodes)       \
     TABLE(ClonedNodeColumns, cloned_nodes)                                           \
     TABLE(GraphVersionColumns, graph_versions) TABLE(IssueColumns, issues)           \

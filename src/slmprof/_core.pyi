@@ -163,6 +163,7 @@ class Harvest(TypedDict):
     # Of devices whose kernels are recorded.
     launches: dict[str, NDArray[Any]]
     stray_kernels: dict[str, NDArray[Any]]
+    transfers: dict[str, NDArray[Any]]
     traces: dict[str, NDArray[Any]]
     captures: dict[str, NDArray[Any]]
     captured_nodes: dict[str, NDArray[Any]]

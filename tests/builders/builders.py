@@ -27,6 +27,7 @@ from slmprof.profiles.kernel_tables import (
     LaunchTable,
     StrayKernelTable,
     TraceTable,
+    TransferTable,
 )
 from slmprof.profiles.records.meta import Meta
 from slmprof.profiles.storage.history import known_types
@@ -132,6 +133,7 @@ class Builder:
         self.masks = Rows(MaskTable)
         self.traces = Rows(TraceTable)
         self.stray_kernels = Rows(StrayKernelTable)
+        self.transfers = Rows(TransferTable)
         self.captures = Rows(CaptureTable)
         self.captured_nodes = Rows(CapturedNodeTable)
         self.cloned_nodes = Rows(ClonedNodeTable)
@@ -320,6 +322,7 @@ class Builder:
             stats=self.stats.build(),
             masks=self.masks.build(),
             stray_kernels=self.stray_kernels.build(),
+            transfers=self.transfers.build(),
             captures=self.captures.build(),
             captured_nodes=self.captured_nodes.build(),
             cloned_nodes=self.cloned_nodes.build(),

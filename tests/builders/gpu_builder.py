@@ -13,7 +13,7 @@ from typing import Any
 from builders import MS, PREFILL
 from device_builder import FIRST_NODE, DeviceBuilder
 
-from slmprof.profiles.vocabulary import JOIN_WAYS, NODE_KINDS
+from slmprof.profiles.vocabulary import JOIN_WAYS, NODE_KINDS, TRANSFERS
 
 NAME = "CUDA0"
 LAUNCH_NS, DEVICE_GAP_NS, HOST_NS, STRAY_NS = MS // 5, MS // 10, MS // 4, MS // 20
@@ -22,6 +22,7 @@ PRODUCT = "void mul_mat_vec_q<(ggml_type)14, 1, false, false>(void const*, void 
 ATTENTION = "void mul_mat_vec_f<__half, float, 1, 128, false>(__half const*, float const*, float*)"
 STRAY = "void k_set_up(int*)"
 N_KERNELS = 3
+COPIED_BYTES = 4096
 # CUPTI's ids of the CUDA graphs: captured, executable, and executable but never seen before.
 CAPTURED, EXEC, UNSEEN = 2, 3, 9
 GAPS_NS = LAUNCH_NS + (N_KERNELS - 1) * DEVICE_GAP_NS + HOST_NS
@@ -65,6 +66,10 @@ class GpuBuilder(DeviceBuilder):
         at -= DEVICE_GAP_NS
         self.launch(step, run, -1, STRAY, at, at + STRAY_NS, issue=self.beside(run))
         self.stray_kernels.add(step=step, name=self.text(STRAY), calls=1, total_ns=STRAY_NS)
+        self.transfers.add(
+            step=step, kind=TRANSFERS.index("host_to_device"), calls=2, n_joined=1,
+            size_bytes=COPIED_BYTES, total_ns=MS // 50,
+        )  # fmt: skip
         joined = sum(span for _, _, span in self.kernels_of(spans))
         self.traces.add(
             step=step, kernel_ns=joined + STRAY_NS, joined_ns=joined, n_stray=1,

@@ -125,4 +125,46 @@ TEST_CASE("replays are counted by how they were joined, and kernels without time
     CHECK(kernel_ns(made.runs[0]) + sum(made.runs[0].gap_ns) == made.runs[0].end_ns - made.runs[0].begin_ns);
 }
 
+TEST_CASE("copies and fills are summed by kind, with those of an op and without those of an abandoned step") {
+    CudaScript script;
+    const auto add = [&](CopyKind kind, uint32_t correlation, int64_t took_ns) {
+        DeviceCopyRecord made;
+        made.kind        = static_cast<uint8_t>(kind);
+        made.begin_ns    = script.now_ns;
+        made.end_ns      = script.now_ns + took_ns;
+        made.size_bytes  = 64;
+        made.correlation = correlation;
+        script.activity.add(made);
+    };
+    script.begin_run(5);
+    add(CopyKind::fill, script.call(script.issues.begin(0)), 10);
+    add(CopyKind::fill, script.call(script.issues.begin(1)), 20);
+    add(CopyKind::fill, 9999, 30);  // of no op
+    add(CopyKind::host_to_device, 9999, 40);
+    script.begin_run(5);
+    add(CopyKind::host_to_device, script.call(script.issues.begin(0)), 50);  // of a step that was abandoned
+    const TransferColumns sums =
+        sort_by_run(script.activity, script.join(), { run_of(0, 0, 100000) }, ahead(), true).transfers;
+    REQUIRE(sums.n_rows == 2);
+    CHECK(sums.kind == std::vector<uint8_t>{ static_cast<uint8_t>(CopyKind::host_to_device),
+                                             static_cast<uint8_t>(CopyKind::fill) });
+    CHECK(sums.calls == std::vector<int64_t>{ 1, 3 });
+    CHECK(sums.n_joined == std::vector<int64_t>{ 0, 2 });
+    CHECK(sums.size_bytes == std::vector<int64_t>{ 64, 192 });
+    CHECK(sums.total_ns == std::vector<int64_t>{ 40, 60 });
+}
+
+TEST_CASE("where records were dropped the cause of a gap is not known") {
+    CudaScript script;
+    script.begin_run(5);
+    script.launch({ 0, { 0 } });
+    const std::vector<DeviceRun> runs = { run_of(0, 0, 100000) };
+    const auto known = sort_by_run(script.activity, script.join(), runs, ahead(), true).runs[0].gap_ns;
+    script.activity.counts.n_dropped = 1;
+    const auto gaps = sort_by_run(script.activity, script.join(), runs, ahead(), true).runs[0].gap_ns;
+    CHECK(known[static_cast<size_t>(GapKind::unknown)] < sum(known));
+    CHECK(gaps[static_cast<size_t>(GapKind::unknown)] == sum(gaps));
+    CHECK(sum(gaps) == sum(known));
+}
+
 TEST_SUITE_END();

@@ -149,6 +149,20 @@ TEST_CASE("a gap before a kernel whose call is not on record is unknown") {
     CHECK(gap_ns(device_time(activity, 0, k_window), GapKind::unknown) == 200);
 }
 
+TEST_CASE("a copy between devices keeps both from computing") {
+    Activity         activity;
+    DeviceCopyRecord sent = copy(1100, 1150);
+    sent.kind             = static_cast<uint8_t>(CopyKind::peer_to_peer);
+    sent.peer             = 1;
+    activity.add(sent);
+    for (const uint32_t device : { 0, 1 }) {
+        const DeviceTime time = device_time(activity, device, k_window);
+        CHECK(gap_ns(time, GapKind::copy) == 50);
+        CHECK(tiles(time));
+    }
+    CHECK(gap_ns(device_time(activity, 2, k_window), GapKind::copy) == 0);
+}
+
 TEST_CASE("copies are taken out of a gap, wherever in it they lie") {
     Activity activity;
     activity.add(kernel(1000, 1100, 1));

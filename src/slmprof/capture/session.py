@@ -19,7 +19,7 @@ from ..profiles.records.meta import Meta, Run
 from ..profiles.vocabulary import PASS_OP, PASS_TIMING
 from ..quantization.open_model import open_model
 from ..settings.capture import CaptureConfig
-from ..settings.devices import native_devices
+from ..settings.devices import NO_CUDA_GRAPHS, native_devices
 from ..settings.resolved import ResolvedConfig, used_buffers
 from .description import describe_run, model_record
 from .monitors.device_memory import DeviceMemoryMonitor
@@ -332,6 +332,7 @@ class Session:
             "threads": context["n_threads"],
             "processes": 1,  # this one; what several gave is merged
             "n_gpu_layers": self._n_layers_there,
+            "cuda_graphs": self.config.cuda_graphs and NO_CUDA_GRAPHS not in os.environ,
             **used_buffers(buffer["buffer_type"] for buffer in self.engine.buffers()),
         }
         if self._graphs.ops:

@@ -11,6 +11,7 @@ from .kernel_tables import (
     LaunchTable,
     StrayKernelTable,
     TraceTable,
+    TransferTable,
 )
 from .schema import Table
 from .tables import (
@@ -40,6 +41,7 @@ TABLES: tuple[type[Table], ...] = (
     MaskTable,
     TraceTable,
     StrayKernelTable,
+    TransferTable,
     CaptureTable,
     CapturedNodeTable,
     ClonedNodeTable,

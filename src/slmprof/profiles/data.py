@@ -27,6 +27,7 @@ class ProfileData:
     masks: tables.MaskTable
     traces: kernel_tables.TraceTable
     stray_kernels: kernel_tables.StrayKernelTable
+    transfers: kernel_tables.TransferTable
     captures: kernel_tables.CaptureTable
     captured_nodes: kernel_tables.CapturedNodeTable
     cloned_nodes: kernel_tables.ClonedNodeTable

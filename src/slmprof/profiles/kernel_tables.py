@@ -60,6 +60,17 @@ class StrayKernelTable(Table, name="stray_kernels", since=7):
     total_ns: Int64 = column()
 
 
+class TransferTable(Table, name="transfers", since=8):
+    """One row for each kind of copy or fill by devices, and each time that they were collected."""
+
+    step: Int32 = row("steps", "the last one before they were collected")
+    kind: UInt8 = enum("transfer")
+    calls: Int64 = column("how many of them there were")
+    n_joined: Int64 = column("how many of these belong to an op")
+    size_bytes: Int64 = column("what all of them moved or filled")
+    total_ns: Int64 = column("how long all of them took")
+
+
 class CaptureTable(Table, name="captures", since=7):
     """One row for each CUDA graph that ggml captured and a collection's launches lead to.
 

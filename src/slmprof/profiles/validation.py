@@ -157,6 +157,8 @@ def _check_launches(profile: ProfileData, n_nodes: Int64) -> None:
     n_after = np.zeros(len(launches), np.int64) + np.int64(2**31)
     n_after[joined] = n_nodes[runs.graph[launches.run[joined]]] - launches.node[joined]
     _check_range("launches.n_fused", launches.n_fused, 0, n_after)
+    transfers = profile.transfers
+    _check_range("transfers.n_joined", transfers.n_joined, 0, transfers.calls + 1)
     traces = profile.traces
     _check_range("traces.joined_ns", traces.joined_ns, 0, traces.kernel_ns + 1)
     gaps = sum(getattr(runs, f"gap_{kind}_ns") for kind in GAPS)

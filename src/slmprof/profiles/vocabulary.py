@@ -22,6 +22,12 @@ JOIN_WAYS: tuple[str, ...] = ("none", "launch", "source", "node", "clone", "loca
 # What a node of a captured CUDA graph does.
 NODE_KINDS: tuple[str, ...] = ("kernel", "copy", "fill", "child", "other")
 
+# What a device copied from where to where, or filled.
+TRANSFERS: tuple[str, ...] = (
+    "other", "host_to_device", "device_to_host", "device_to_device", "peer_to_peer", "host_to_host",
+    "fill",
+)  # fmt: skip
+
 # What a device does in a run while none of its kernels is running: `runs.gap_*_ns`.
 GAPS: tuple[str, ...] = ("copy", "host", "launch", "device", "unknown")
 
@@ -37,6 +43,7 @@ ENUMS: dict[str, tuple[str, ...]] = {
     "stage": STAGES,
     "clock": CLOCKS,
     "join": JOIN_WAYS,
+    "transfer": TRANSFERS,
     "cuda_node": NODE_KINDS,
 }
 

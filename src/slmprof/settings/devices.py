@@ -9,6 +9,8 @@ from .kinds import Kind
 
 CPU = "cpu"
 REMOTE = "rpc:"
+# ggml's own switch, which a user may have set.
+NO_CUDA_GRAPHS = "GGML_CUDA_DISABLE_GRAPHS"
 # A device that plans alone know: planned:cuda on a machine that has none.
 PLANNED = "planned:"
 # llama.cpp has a fourth, by tensors, whose device of devices cannot be observed.

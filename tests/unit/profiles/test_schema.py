@@ -53,7 +53,7 @@ def full_profile() -> ProfileData:
     recorded = {
         table.NAME: table.from_columns({name: [0] for name in table.schema()})
         for table in TABLES
-        if table.SINCE == RECORDED_SINCE
+        if table.SINCE >= RECORDED_SINCE
     }
     return replace(
         profile,

@@ -29,6 +29,7 @@ from ..timing.phases import (
 )
 from ..timing.segments import NS_PER_MS
 from ..timing.statistics import summarize
+from ..timing.traces import incomplete_joins
 from .intervals import Floats
 from .op_times import OpTimes
 from .places import LATENCY, Place
@@ -60,6 +61,7 @@ class Subject:
         withheld: the phases of which that is so of all processes taken together.
         has_ops: whether times of ops can be told process by process.
         serialized: the devices that ran their ops one by one for the times of ops.
+        joins: what is to be said of recorded kernels that have no op.
     """
 
     name: str
@@ -75,6 +77,7 @@ class Subject:
     withheld: frozenset[str]
     has_ops: bool
     serialized: tuple[str, ...] = ()
+    joins: tuple[str, ...] = ()
 
     @property
     def phases(self) -> tuple[str, ...]:
@@ -131,6 +134,7 @@ def summarize_subject(name: str, profiles: Sequence[Derived], n_depth: int) -> S
         withheld=frozenset(phase for phase, of in disturbance.items() if of.is_withheld),
         has_ops=has_ops,
         serialized=tuple(dict.fromkeys(name for at in at_depth for name in serialized_devices(at))),
+        joins=tuple(dict.fromkeys(text for at in at_depth for text in incomplete_joins(at))),
     )
 
 

@@ -132,6 +132,8 @@ def _obstacles(a: Subject, b: Subject, pairs: Sequence[Pair]) -> Iterator[Obstac
             names = " and ".join(subject.serialized)
             text = f"serialized: {names} ran the ops of {subject.name} one by one, not as they run"
             yield Obstacle(PHASES, text, OP)
+        for said in subject.joins:
+            yield Obstacle(PHASES, f"{subject.name}: {said}", OP)
         if not subject.has_ops:
             text = f"{subject.name} keeps one statistic of an op for all processes (--events all)"
             yield Obstacle(PHASES, text, OP)

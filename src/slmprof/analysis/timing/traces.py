@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from ...profiles.data import ProfileData
 from ...profiles.kernel_tables import StrayKernelTable
-from ...profiles.vocabulary import GAPS, PASS_OP, PHASES
+from ...profiles.vocabulary import GAPS, PASS_OP, PHASES, TRANSFERS
 from ..graphs.cuda_kernels import kernel_family, short_name
 from .phases import op_steps
 from .segments import NS_PER_MS, gaps_ns
@@ -45,6 +45,21 @@ class Stray:
 
 
 @dataclass(frozen=True)
+class Transfer:
+    """Copies or fills of one kind, per step.
+
+    Attributes:
+        calls, n_joined: how many, and how many of them belong to an op.
+    """
+
+    kind: str
+    calls: float
+    n_joined: float
+    bytes: float
+    time_ms: float
+
+
+@dataclass(frozen=True)
 class TraceSummary:
     """The recorded kernels of one phase, of all its op-pass steps.
 
@@ -58,6 +73,7 @@ class TraceSummary:
             not known.
         gaps_ms: mean milliseconds per undisturbed step without a kernel, by cause.
         strays: what belongs to no op, the longest first.
+        transfers: copies and fills by kind, the longest first.
     """
 
     phase: str
@@ -68,6 +84,7 @@ class TraceSummary:
     clock_error_ns: int | None
     gaps_ms: Mapping[str, float]
     strays: tuple[Stray, ...]
+    transfers: tuple[Transfer, ...]
 
     @property
     def is_incomplete(self) -> bool:
@@ -84,11 +101,29 @@ def summarize_traces(profile: ProfileData) -> tuple[TraceSummary, ...]:
     )
 
 
+def incomplete_joins(profile: ProfileData) -> list[str]:
+    """That too many of the recorded kernels of devices have no op: one sentence for each phase."""
+    return [
+        f"{trace.joined_share:.1%} of the time of {trace.phase}'s kernels is joined to ops"
+        + (
+            f", {trace.counts['n_dropped']} records were dropped"
+            if trace.counts["n_dropped"]
+            else ""
+        )
+        for trace in summarize_traces(profile)
+        if trace.is_incomplete
+    ]
+
+
 def trace_record(summary: TraceSummary) -> dict[str, Any]:
     """A phase as a record of `breakdown --format json`."""
     record = {**asdict(summary), **summary.counts}
     del record["counts"]
-    return {**record, "strays": [asdict(stray) for stray in summary.strays]}
+    return {
+        **record,
+        "strays": [asdict(stray) for stray in summary.strays],
+        "transfers": [asdict(transfer) for transfer in summary.transfers],
+    }
 
 
 def _summarize(profile: ProfileData, phase: int) -> TraceSummary | None:
@@ -114,7 +149,26 @@ def _summarize(profile: ProfileData, phase: int) -> TraceSummary | None:
         ),
         gaps_ms={kind: gaps_ns(profile, quiet, kind) * per_step for kind in GAPS},
         strays=_strays(profile, strays, int(chosen.sum())),
+        transfers=_transfers(profile, chosen),
     )
+
+
+def _transfers(profile: ProfileData, chosen: npt.NDArray[np.bool_]) -> tuple[Transfer, ...]:
+    rows = profile.transfers.take(chosen[profile.transfers.step])
+    n_steps = int(chosen.sum())
+    found = []
+    for number in np.unique(rows.kind).tolist():
+        mine = rows.take(rows.kind == number)
+        found.append(
+            Transfer(
+                kind=TRANSFERS[number],
+                calls=_total(mine.calls) / n_steps,
+                n_joined=_total(mine.n_joined) / n_steps,
+                bytes=_total(mine.size_bytes) / n_steps,
+                time_ms=_total(mine.total_ns) / (n_steps * NS_PER_MS),
+            )
+        )
+    return tuple(sorted(found, key=lambda transfer: -transfer.time_ms))
 
 
 def _strays(profile: ProfileData, rows: StrayKernelTable, n_steps: int) -> tuple[Stray, ...]:

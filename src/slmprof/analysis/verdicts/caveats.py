@@ -11,7 +11,7 @@ from ...settings.model_source import ignored_note
 from ..tables.derived import Derived
 from ..timing.devices import serialized_devices
 from ..timing.phases import PhaseSummary
-from ..timing.traces import summarize_traces
+from ..timing.traces import incomplete_joins
 from ..work.roofline import exceeds_roof
 
 # Of the wall time of a step: what may stay without a name (docs/measurement.md).
@@ -36,7 +36,7 @@ def caveats(profile: Derived, *, shows_shares: bool = True) -> tuple[str, ...]:
     found = [
         *contradictions(profile.phase_summaries, shows_shares=shows_shares),
         *serialization(profile.data, profile.phase_summaries),
-        *tracing(profile.data),
+        *incomplete_joins(profile.data),
         *meta.environment.warnings,
     ]
     if run.complete is False:
@@ -153,20 +153,6 @@ def serialization(profile: ProfileData, summaries: Sequence[PhaseSummary]) -> li
     return [
         f"serialized: {' and '.join(names)} ran ops one by one for the times of ops, which "
         f"takes longer than a run as it is ({', '.join(slowed)})"
-    ]
-
-
-def tracing(profile: ProfileData) -> list[str]:
-    """That too many of the recorded kernels of devices have no op: one sentence for each phase."""
-    return [
-        f"{trace.joined_share:.1%} of the time of {trace.phase}'s kernels is joined to ops"
-        + (
-            f", {trace.counts['n_dropped']} records were dropped"
-            if trace.counts["n_dropped"]
-            else ""
-        )
-        for trace in summarize_traces(profile)
-        if trace.is_incomplete
     ]
 
 

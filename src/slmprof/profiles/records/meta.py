@@ -22,7 +22,7 @@ from .resident import Resident
 from .scaling import Scaling
 
 FORMAT = "slmprof-profile"
-FORMAT_VERSION = 7
+FORMAT_VERSION = 8
 _MOST_DEVICES = 1000
 # Far beyond any machine, and far from overflow when added up.
 _Bytes = Annotated[int, msgspec.Meta(ge=0, le=2**48 - 1)]

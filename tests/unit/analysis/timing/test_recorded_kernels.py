@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from builders import DECODE, MS, PREFILL
 from gpu_builder import (
+    COPIED_BYTES,
     DEVICE_GAP_NS,
     GAPS_NS,
     HOST_NS,
@@ -20,6 +21,8 @@ from gpu_builder import (
     kernels_ms,
 )
 
+from slmprof.analysis.comparison.comparison import summarize_all
+from slmprof.analysis.comparison.setup import obstacles
 from slmprof.analysis.tables.ops import op_table
 from slmprof.analysis.timing.devices import as_run_pass, devices, serialized_devices, traced
 from slmprof.analysis.timing.phases import summarize_phases
@@ -117,6 +120,33 @@ def test_what_the_records_tell(gpu: Profile) -> None:
         assert summary.gaps_ms["device"] == pytest.approx((N_KERNELS - 1) * DEVICE_GAP_NS / MS)
         assert [(s.kernel, s.calls) for s in summary.strays] == [("set_up", 1.0)]
         assert summary.clock_error_ns == 1500
+
+
+def test_copies_and_fills_are_listed_by_kind(gpu: Profile) -> None:
+    for summary in summarize_traces(gpu):
+        (copied,) = summary.transfers
+        assert (copied.kind, copied.calls, copied.n_joined) == ("host_to_device", 2.0, 1.0)
+        assert copied.bytes == COPIED_BYTES and copied.time_ms == pytest.approx(1 / 50)
+    shown = break_down(gpu)
+    text = _text(shown)
+    assert "Copies and fills of the GPU" in text and "host to device" in text
+    assert run_document(shown, is_full=False).data()["traces"][0]["transfers"][0]["calls"] == 2.0
+
+
+def test_more_copies_of_ops_than_copies_are_refused(gpu: Profile) -> None:
+    with pytest.raises(ProfileFormatError, match=r"transfers\.n_joined"):
+        check_profile(
+            replace(gpu, transfers=gpu.transfers.replace(n_joined=gpu.transfers.calls + 1))
+        )
+
+
+def test_a_comparison_says_that_a_join_is_not_whole(gpu: Profile) -> None:
+    whole = replace(gpu, traces=gpu.traces.replace(joined_ns=gpu.traces.kernel_ns))
+    low = replace(gpu, traces=gpu.traces.replace(joined_ns=gpu.traces.kernel_ns * 9 // 10))
+    one, other, third = summarize_all({"a": [whole], "b": [low], "c": [whole]})
+    said = [obstacle.reason for obstacle in obstacles(one, other, [])]
+    assert "b: 90.0% of the time of decode's kernels is joined to ops" in said
+    assert not any("joined" in obstacle.reason for obstacle in obstacles(one, third, []))
 
 
 def test_a_join_that_is_not_whole_is_said_with_every_table(gpu: Profile) -> None:

@@ -91,3 +91,20 @@ def stray_section(breakdown: Breakdown) -> Section:
     ]
     text = "They count as time of the device, and as that of no op."
     return Section("Kernels of no op", (Table(columns, rows), *notes(*([text] if rows else []))))
+
+
+def transfer_section(breakdown: Breakdown) -> Section:
+    """What devices copied and filled, by kind."""
+    columns = (
+        Column("phase"), Column("copies and fills"), Column("per step", "count"),
+        Column("of ops", "count"), Column("KiB", "count"), Column("ms", "ms"),
+    )  # fmt: skip
+    rows: list[Row] = [
+        (
+            trace.phase, one.kind.replace("_", " "), one.calls, one.n_joined, one.bytes / 1024,
+            one.time_ms,
+        )
+        for trace in breakdown.traces
+        for one in trace.transfers
+    ]  # fmt: skip
+    return Section("Copies and fills of the GPU", (Table(columns, rows),))

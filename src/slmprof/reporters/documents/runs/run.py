@@ -36,7 +36,7 @@ from .depths import depth_data, depth_sections, depth_summary
 from .devices import copy_section, device_summary, split_section
 from .energy import energy_data, energy_section, modelled_section
 from .findings import diagnosis, finding_record, main_findings
-from .gpus import stray_section, trace_section
+from .gpus import stray_section, trace_section, transfer_section
 from .kernel_tables import main_kernels, scaling_section
 from .layers import flag_record, layer_section
 from .memory_use import memory_data, memory_sections, memory_totals, place_section
@@ -294,6 +294,7 @@ def _everything(breakdown: Breakdown) -> list[Part]:
     spread = [wall(breakdown), layer_spread(breakdown), *views(breakdown, "op")]
     details = [
         modelled_section(breakdown), *_of_ops(breakdown, spread), stray_section(breakdown),
+        transfer_section(breakdown),
         split_section(breakdown), copy_section(breakdown),
     ]  # fmt: skip
     made = [
