@@ -8,6 +8,9 @@ interval. A process keeps the memory that it was given, and with it some of its 
 why there are many rounds. Build the peers first:
 
     cmake --preset peers && cmake --build build/peers --target peers
+
+With --device cuda:N or rpc:HOST:PORT both have all layers on that device. For CUDA build the peers
+with -DGGML_CUDA=ON, too; CUDA graphs are on in both.
 """
 
 from __future__ import annotations
@@ -37,7 +40,7 @@ def time_passes(path: str, options: argparse.Namespace) -> Samples:
     n_ctx = n_prompt + n_gen
     samples: Samples = {name: [] for name in _PHASES}
     settings = {"threads": int(options.threads), "n_prompt": n_prompt, "n_gen": n_gen}
-    with Session(path, n_ctx=n_ctx, **settings) as session:
+    with Session(path, n_ctx=n_ctx, device=options.device, **settings) as session:
         for count in range(options.repeats + 1):
             session.rewind(0)
             latency = session.prefill(n_prompt, observe=False)
@@ -56,18 +59,28 @@ def run_ours(path: Path, options: argparse.Namespace, threads: int) -> Samples:
     command = [
         sys.executable, __file__, "--time-passes", str(path), "--threads", str(threads),
         "--n-prompt", str(options.n_prompt), "--n-gen", str(options.n_gen),
-        "--repeats", str(options.repeats),
+        "--repeats", str(options.repeats), "--device", options.device,
     ]  # fmt: skip
     answer = subprocess.run(command, capture_output=True, text=True, check=True)
     samples: Samples = json.loads(answer.stdout)
     return samples
 
 
+def peer_device(device: str) -> list[str]:
+    """One of slmprof's devices in llama-bench's words, with all layers on it."""
+    kind, _, rest = device.partition(":")
+    if kind == "cpu":
+        return ["-dev", "none", "-ngl", "0"]
+    if kind == "rpc":
+        return ["-rpc", rest, "-ngl", "99"]
+    return ["-dev", f"{kind.upper()}{rest or 0}", "-ngl", "99"]
+
+
 def run_peer(path: Path, options: argparse.Namespace, threads: int) -> Samples:
     """Tokens/s of each of llama-bench's repetitions."""
     command = [
         str(options.peers / "llama-bench"), "-m", str(path), "-t", str(threads), "-o", "json",
-        "-r", str(options.repeats),
+        "-r", str(options.repeats), *peer_device(options.device),
     ]  # fmt: skip
     samples: Samples = {}
     tests = {
@@ -86,6 +99,7 @@ def main() -> int:
     arguments.add_argument("--peers", type=Path, default=Path("build/peers/peers/bin"))
     add_models(arguments, "tiny,qwen2-0.5b")
     arguments.add_argument("--threads", default="1,2")
+    arguments.add_argument("--device", default="cpu")
     arguments.add_argument("--rounds", type=int, default=20)
     arguments.add_argument("--repeats", type=int, default=5)
     arguments.add_argument("--n-prompt", type=int, default=50)

@@ -7,6 +7,7 @@
 # JSON and logs to the folder OUT. Without a network: WHEELS is a folder of wheels, from
 #     pip download -d WHEELS scikit-build-core 'pybind11[global]' cmake ninja '.[test]'
 # and llama.cpp's source is found in $SLMPROF_LLAMA_CPP_DIR or in the cache folder (docs/architecture.md).
+# SLMPROF_PEERS_DIR: a folder with a llama-bench that was built with CUDA; without it parity is left out.
 # Where one part fails the others still run; the status is then 1.
 set -uo pipefail
 cd "$(dirname "$0")/../.."
@@ -50,6 +51,10 @@ part tests python -m pytest -q -m gpu --junitxml="$out/tests.xml" tests
 part observing python benchmarks/cuda/observing.py --json "$out/observing.json"
 part figure10b python benchmarks/paper/kernels.py --json "$out/figure10b.json"
 part nsight python benchmarks/cuda/nsight.py --json "$out/nsight.json"
+if [ -n "${SLMPROF_PEERS_DIR:-}" ]; then
+    part parity python benchmarks/parity.py --device cuda --models qwen2-0.5b --threads 1 --rounds 5 \
+        --peers "$SLMPROF_PEERS_DIR" --json "$out/parity.json"
+fi
 
 printf '== done (after %s s): %s\n' "$SECONDS" "${failed[*]:-all parts ran}" | tee -a "$out/parts.txt"
 rm -rf "$out/venv"
