@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 from fake_gpu import NOT_AVAILABLE, FakeGpu
 
 from slmprof.machine.cuda_driver import CudaDriver
-from slmprof.machine.gpu_memory import GpuMemory
+from slmprof.machine.gpu_memory import GpuMemory, has_first_numbers
 from slmprof.machine.nvml import NvmlError, NvmlMemory
 
 MIB = 1 << 20
@@ -51,6 +52,31 @@ def test_where_the_driver_does_not_tell_it_is_what_came_into_use_since(how: str)
     # What another process gave back meanwhile makes it less.
     fake.used_bytes = 90 * MIB
     assert gpu.held_bytes() == -10 * MIB
+
+
+def test_another_process_of_the_same_number_is_not_taken_for_this_one() -> None:
+    # In a container: the machine's own process of that number uses the GPU already.
+    fake = FakeGpu({os.getpid(): 900 * MIB}, used_bytes=900 * MIB)
+    nvml, driver = NvmlMemory(fake), CudaDriver(fake)
+    contained, outside = (GpuMemory(3, driver, nvml, is_known=known) for known in (False, True))
+    fake.used_bytes = 930 * MIB
+    assert contained.held_bytes() == 30 * MIB and contained.method == "device"
+    assert outside.held_bytes() == 900 * MIB  # it had a context before
+    # One that is not there before is this one.
+    fake.processes = {}
+    late = GpuMemory(3, driver, nvml, is_known=False)
+    fake.processes = {os.getpid(): 5 * MIB}
+    assert late.held_bytes() == 5 * MIB and late.method == "process"
+
+
+def test_whether_numbers_are_those_of_the_machine(tmp_path: Path) -> None:
+    link = tmp_path / "pid"
+    assert not has_first_numbers(link)
+    link.symlink_to("pid:[4026532201]")
+    assert not has_first_numbers(link)
+    link.unlink()
+    link.symlink_to("pid:[4026531836]")
+    assert has_first_numbers(link)
 
 
 def test_one_way_of_asking_is_kept() -> None:

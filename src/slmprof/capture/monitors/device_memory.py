@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ...machine.cuda_driver import CudaDriver
-from ...machine.gpu_memory import GpuMemory
+from ...machine.gpu_memory import GpuMemory, has_first_numbers
 from ...machine.nvml import NvmlMemory
 from ...profiles.records.device_memory import DeviceMemory
 from ...profiles.records.meta import Meta
@@ -23,8 +23,11 @@ OpenGpus = Callable[[Sequence[int]], Mapping[int, GpuMemory]]
 
 def open_gpus(ordinals: Sequence[int]) -> dict[int, GpuMemory]:
     """The driver's figures of these GPUs. Raises OSError where it has none."""
-    driver = CudaDriver()
-    return {ordinal: GpuMemory(ordinal, driver, NvmlMemory.load()) for ordinal in ordinals}
+    driver, is_known = CudaDriver(), has_first_numbers()
+    return {
+        ordinal: GpuMemory(ordinal, driver, NvmlMemory.load(), is_known=is_known)
+        for ordinal in ordinals
+    }
 
 
 class DeviceMemoryMonitor(Monitor):
