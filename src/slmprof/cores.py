@@ -7,8 +7,13 @@ import os
 MOST_THREADS = 512  # GGML_MAX_N_THREADS
 
 
-def usable_cores() -> int:
-    """Cores that this process may run on."""
+def usable_cpus() -> frozenset[int]:
+    """The numbers of the CPUs that this process may run on."""
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        return frozenset(os.sched_getaffinity(0))
+    return frozenset(range(os.cpu_count() or 1))
+
+
+def usable_cores() -> int:
+    """How many CPUs this process may run on; two threads of one core count as two."""
+    return len(usable_cpus())

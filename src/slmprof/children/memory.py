@@ -4,43 +4,24 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from .control_group import CONTROL_GROUPS, memory_room_bytes
+from .system_files import PROC, proc_bytes, read
+
 # What planning adds to a process (the libraries that it loads), and what running does: pages of the
 # native library, stacks of threads, Python's own objects.
 _TO_PLAN_BYTES, _TO_RUN_BYTES = 10 << 20, 5 << 20
 
 
-def read(path: str) -> str:
-    """A file of the system's; empty where there is none."""
-    try:
-        return Path(path).read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
+def available_bytes(proc: Path = PROC, mounts: Path = CONTROL_GROUPS) -> int | None:
+    """Memory that a process could still take, or None where the system does not say.
 
-
-def proc_value(text: str, key: str) -> str:
-    """The value in a line `key: value`; empty where there is none."""
-    for line in text.splitlines():
-        name, _, value = line.partition(":")
-        if name.strip() == key:
-            return value.strip()
-    return ""
-
-
-def proc_bytes(text: str, key: str) -> int | None:
-    """The bytes in a line `key: 12 kB`."""
-    value = proc_value(text, key).split()
-    return int(value[0]) * 1024 if value and value[0].isdigit() else None
-
-
-def available_bytes() -> int | None:
-    """Memory that a process could still take, or None where the system does not say."""
-    available = proc_bytes(read("/proc/meminfo"), "MemAvailable")
-    limit = read("/sys/fs/cgroup/memory.max").strip()
-    used = read("/sys/fs/cgroup/memory.current").strip()
-    if limit.isdigit() and used.isdigit():
-        room = int(limit) - int(used)
-        return room if available is None else min(room, available)
-    return available
+    Args:
+        proc: where `/proc` is.
+        mounts: where control groups are mounted.
+    """
+    available = proc_bytes(read(str(proc / "meminfo")), "MemAvailable")
+    rooms = (available, memory_room_bytes(proc, mounts))
+    return min((room for room in rooms if room is not None), default=None)
 
 
 def resident_bytes(pid: int) -> int:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
-from ..cores import usable_cores
+from ..cores import usable_cores, usable_cpus
 from ..profiles.records.ceilings import Cache, cache_capacity_bytes
 
 _CPUS = Path("/sys/devices/system/cpu")
@@ -33,7 +34,7 @@ def data_caches(cpus: Path = _CPUS) -> tuple[Cache, ...]:
     Args:
         cpus: the folder in which Linux describes the cores.
     """
-    usable = _usable()
+    usable = usable_cpus()
     found: dict[str, Cache] = {}
     for folder in sorted((cpus / f"cpu{min(usable)}" / "cache").glob("index*")):
         size_bytes = _size(_read(folder / "size"))
@@ -41,7 +42,7 @@ def data_caches(cpus: Path = _CPUS) -> tuple[Cache, ...]:
         is_of_data = _read(folder / "type") in ("Data", "Unified")
         if not (is_of_data and size_bytes and level.isdecimal()):
             continue
-        sharing = _cores(_read(folder / "shared_cpu_list")) & usable
+        sharing = cpu_list(_read(folder / "shared_cpu_list")) & usable
         found[f"L{int(level)}"] = Cache(f"L{int(level)}", size_bytes, max(len(sharing), 1))
     return tuple(found[level] for level in sorted(found)) or _from_sysconf()
 
@@ -70,19 +71,24 @@ def working_sets(
 
 def spread_cores(n_threads: int, cpus: Path = _CPUS) -> list[int]:
     """As many of the usable cores, those first that are not the second half of another one."""
-    first: list[int] = []
-    second: list[int] = []
-    seen: set[int] = set()
-    for core in sorted(_usable()):
-        (second if core in seen else first).append(core)
-        seen |= _cores(_read(cpus / f"cpu{core}" / "topology" / "thread_siblings_list"))
+    first, second = halves(usable_cpus(), cpus)
     return [*first, *second][:n_threads]
 
 
-def _usable() -> set[int]:
-    if hasattr(os, "sched_getaffinity"):
-        return set(os.sched_getaffinity(0))
-    return set(range(usable_cores()))
+def halves(usable: Iterable[int], cpus: Path = _CPUS) -> tuple[list[int], list[int]]:
+    """The first CPU of each core, and those that share a core with one of the first (SMT).
+
+    Args:
+        usable: the CPUs to divide.
+        cpus: the folder in which Linux describes them.
+    """
+    first: list[int] = []
+    second: list[int] = []
+    seen: set[int] = set()
+    for core in sorted(usable):
+        (second if core in seen else first).append(core)
+        seen |= cpu_list(_read(cpus / f"cpu{core}" / "topology" / "thread_siblings_list"))
+    return first, second
 
 
 def _read(path: Path) -> str:
@@ -98,8 +104,8 @@ def _size(text: str) -> int:
     return int(number) * _UNITS.get(text[len(number) :], 0) if number.isdecimal() else 0
 
 
-def _cores(text: str) -> set[int]:
-    """`0-3,8` as a set."""
+def cpu_list(text: str) -> set[int]:
+    """`0-3,8`, as Linux writes numbers of CPUs, as a set."""
     cores: set[int] = set()
     for part in text.split(","):
         low, _, high = part.partition("-")

@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from ..children.memory import read
 from ..children.protocol import OnProgress
 from ..children.question import asked
+from ..children.system_files import read
 from ..errors import EngineError, ProfileFormatError, SlmprofError, UsageError
 from ..models.resolve import cache_folder
 from ..profiles.records.device_ceilings import (

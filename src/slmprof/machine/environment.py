@@ -4,32 +4,42 @@ from __future__ import annotations
 
 import os
 import platform
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..children.memory import proc_bytes, proc_value, read
+from ..children.control_group import memory_limit_bytes
+from ..children.system_files import PROC, SYSFS, proc_bytes, proc_value, read
 from ..cores import usable_cores
 
 if TYPE_CHECKING:
     from ..profiles.records.meta import Environment
 
+# Under these the clock of a busy core is as high as it may be from the first moment on, or soon.
+STEADY_GOVERNORS = ("performance", "schedutil")
 
-def cpu_name() -> str:
+
+def cpu_name(proc: Path = PROC) -> str:
     """The processor as the system names it."""
-    return proc_value(read("/proc/cpuinfo"), "model name") or platform.processor() or "unknown"
+    told = proc_value(read(str(proc / "cpuinfo")), "model name")
+    return told or platform.processor() or "unknown"
+
+
+def physical_memory_bytes(proc: Path = PROC) -> int:
+    """The memory of the machine."""
+    total = proc_bytes(read(str(proc / "meminfo")), "MemTotal")
+    return total if total is not None else os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def memory_bytes() -> int:
-    """Physical memory, or the limit of this process's control group where that is lower."""
-    total = proc_bytes(read("/proc/meminfo"), "MemTotal")
-    if total is None:
-        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    limit = read("/sys/fs/cgroup/memory.max").strip()
-    return min(total, int(limit)) if limit.isdigit() else total
+    """Physical memory, or the limit of this process's control groups where that is lower."""
+    total, limit = physical_memory_bytes(), memory_limit_bytes()
+    return total if limit is None else min(total, limit)
 
 
-def governor() -> str | None:
+def governor(sysfs: Path = SYSFS) -> str | None:
     """The frequency governor of the first core, or None where there is none to see."""
-    return read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor").strip() or None
+    path = sysfs / "devices/system/cpu/cpu0/cpufreq/scaling_governor"
+    return read(str(path)).strip() or None
 
 
 def find_warnings(n_threads: int) -> list[str]:
@@ -39,7 +49,7 @@ def find_warnings(n_threads: int) -> list[str]:
     if n_threads > n_cores:
         warnings.append(f"{n_threads} threads oversubscribe {n_cores} cores: times mean little")
     mode = governor()
-    if mode is not None and mode not in ("performance", "schedutil"):
+    if mode is not None and mode not in STEADY_GOVERNORS:
         warnings.append(f"frequency governor is '{mode}': the clock may change during the run")
     swapped = proc_bytes(read("/proc/self/status"), "VmSwap")
     if swapped:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from ..children.memory import read
+from ..children.system_files import read
 from ..profiles.records.load import Load
 
 _SHARE_OF_OTHERS = 0.03  # of all cores' time, beyond which another load is worth a warning

@@ -24,7 +24,7 @@ def _describe(folder: Path, *entries: tuple[str, str, str, str]) -> Path:
 
 
 def test_caches_as_linux_tells_them(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(caches_module, "_usable", lambda: {0, 1, 2, 3})
+    monkeypatch.setattr(caches_module, "usable_cpus", lambda: frozenset({0, 1, 2, 3}))
     folder = _describe(
         tmp_path,
         ("1", "Data", "48K", "0,4"),
@@ -56,7 +56,7 @@ def test_caches_where_linux_does_not_tell(monkeypatch: pytest.MonkeyPatch, tmp_p
 def test_threads_go_to_cores_of_their_own_first(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(caches_module, "_usable", lambda: {0, 1, 2, 3})
+    monkeypatch.setattr(caches_module, "usable_cpus", lambda: frozenset({0, 1, 2, 3}))
     for core, siblings in enumerate(("0-1", "0-1", "2,3", "2,3")):
         (tmp_path / f"cpu{core}" / "topology").mkdir(parents=True)
         (tmp_path / f"cpu{core}" / "topology" / "thread_siblings_list").write_text(siblings)

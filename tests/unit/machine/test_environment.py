@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from slmprof.children import memory
+from slmprof.children import control_group, memory
 from slmprof.machine import environment, load
 from slmprof.machine.load import LoadMeter
 
@@ -61,7 +61,7 @@ def test_the_lower_of_memory_and_limit(monkeypatch: pytest.MonkeyPatch) -> None:
         "/sys/fs/cgroup/memory.max": "1048576\n",
         "/sys/fs/cgroup/memory.current": "524288\n",
     }
-    for module in (environment, memory):
+    for module in (environment, memory, control_group):
         monkeypatch.setattr(module, "read", lambda path: files.get(path, ""))
     assert environment.memory_bytes() == 1048576
     assert memory.available_bytes() == 524288

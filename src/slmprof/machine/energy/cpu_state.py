@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from ...children.memory import read
+from ...children.system_files import read
+from ...cores import usable_cpus
 from .counter import State
 
 
@@ -20,7 +20,7 @@ class CpuState:
 
     def __init__(self, sysfs: Path, cores: Iterable[int] | None = None) -> None:
         if cores is None:
-            cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else ()
+            cores = usable_cpus()
         folders = [sysfs / "devices/system/cpu" / f"cpu{core}" for core in sorted(cores)]
         self._clocks = _there(folder / "cpufreq/scaling_cur_freq" for folder in folders)
         self._throttles = _there(

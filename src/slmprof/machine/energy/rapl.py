@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from ...children.memory import read
+from ...children.system_files import read
 from ...profiles.records.energy import EnergyRefusal, EnergySource
 from .counter import State
 from .cpu_state import CpuState

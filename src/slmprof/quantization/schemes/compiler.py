@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from ...children.memory import proc_value, read
+from ...children.system_files import proc_value, read
 from ...errors import SchemeError, UsageError
 from ...models.resolve import cache_folder, file_stem
 from ...settings.input_file import read_input
