@@ -76,5 +76,8 @@ def explain_end(what: str, status: int | None, log: Sequence[str], stage: str) -
     cause = next((line for line in reversed(log) if _ABORT.search(line)), "")
     message = f"the process that {what} {how} while {stage}"
     if any(_LOST_SERVER in line for line in log):
-        return f"{message}: the RPC server was lost; is it still running, with memory to spare?"
+        return (
+            f"{message}: the RPC server was lost; does it still run, has it memory "
+            "to spare, and is it ggml-rpc-server of this llama.cpp?"
+        )
     return f"{message}: {cause}" if cause else message
