@@ -1,6 +1,12 @@
 #include "engine/backends.h"
 #include "ggml.h"
+#include "llama_features.h"
 #include "bindings/registers.h"
+
+#include <pybind11/stl.h>
+
+#include <string>
+#include <vector>
 
 namespace py = pybind11;
 using namespace py::literals;
@@ -14,9 +20,10 @@ void register_build(py::module_ & module) {
                 "ggml_version"_a = ggml_version(), "build_type"_a = SLMPROF_BUILD_TYPE, "compiler"_a = SLMPROF_COMPILER,
                 "native"_a = bool(SLMPROF_GGML_NATIVE), "openmp"_a = bool(SLMPROF_GGML_OPENMP),
                 "llamafile"_a = bool(SLMPROF_GGML_LLAMAFILE), "repack"_a = bool(SLMPROF_GGML_REPACK), "blas"_a = bool(SLMPROF_GGML_BLAS),
-                "rpc"_a = bool(SLMPROF_GGML_RPC), "cuda"_a = bool(SLMPROF_GGML_CUDA));
+                "rpc"_a = bool(SLMPROF_GGML_RPC), "cuda"_a = bool(SLMPROF_GGML_CUDA),
+                "features"_a = std::vector<std::string> SLMPROF_LLAMA_FEATURES);
         },
-        "Which llama.cpp this is and the build flags that change its speed.");
+        "Which llama.cpp this is, which of its newer features the hooks found in it, and the build flags that change its speed.");
     module.def(
         "cpu_features",
         &slmprof::system_info,

@@ -2,15 +2,17 @@
 
 Usage: instrument.py --source DIR --anchors anchors.toml --output DIR --version TEXT [--on OPTION]
 
-The source is only read. On success prints one line "ORIGINAL;COPY" for each file that has hooks.
-A missing or ambiguous anchor ends with status 1 and one line that names file, anchor and version.
+The source is only read. On success prints one line "ORIGINAL;COPY" for each file that has hooks,
+and writes DIR/llama_features.h, which lists the optional features that this source has. A missing
+or ambiguous anchor ends with status 1 and one line that names file, anchor and version, unless it
+is that of a feature: then the feature's hooks are left out.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,14 +28,34 @@ class AnchorError(Exception):
 
 @dataclass(frozen=True)
 class Hook:
-    """Text that goes before or after the only line of `file` that contains `anchor`; with `when`,
-    where that option of ggml is on."""
+    """Text that goes before or after a line of `file`.
+
+    Attributes:
+        anchor: stands in that line and in no other of the file.
+        function: stands in the line that begins a function; then only lines of that function count.
+        before, after: the text, as one of the two.
+        when: the option of ggml that it needs.
+        name: hooks of one name are the same hook in different versions of llama.cpp: the first that
+            fits is inserted.
+        feature: what of llama.cpp it is for, where there are versions without that.
+    """
 
     file: str
     anchor: str
+    function: str = ""
     before: str = ""
     after: str = ""
     when: str = ""
+    name: str = ""
+    feature: str = ""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A hook, and the number of the line that it goes to."""
+
+    hook: Hook
+    line: int
 
 
 def read_hooks(path: Path, options: Collection[str] = ()) -> list[Hook]:
@@ -47,29 +69,105 @@ def read_hooks(path: Path, options: Collection[str] = ()) -> list[Hook]:
     return [hook for hook in hooks if not hook.when or hook.when in options]
 
 
-def find_line(lines: list[str], hook: Hook, version: str) -> int:
-    """Index of the only line that contains the anchor."""
-    found = [number for number, line in enumerate(lines) if hook.anchor in line]
-    if len(found) == 1:
-        return found[0]
-    how_often = "is missing" if not found else f"stands {len(found)} times"
-    raise AnchorError(
-        f"{hook.file}: the anchor '{hook.anchor}' {how_often} in llama.cpp {version}; "
-        "this version needs anchors of its own in third_party/llama.cpp/anchors.toml"
-    )
+class MissingError(AnchorError):
+    """An anchor that is not there at all."""
 
 
-def instrument(text: str, hooks: list[Hook], original: Path, version: str) -> str:
+class Sources:
+    """The files of a llama.cpp, each read once.
+
+    Args:
+        version: what messages call it.
+    """
+
+    def __init__(self, root: Path, version: str) -> None:
+        self._root = root
+        self._version = version
+        self._lines: dict[str, list[str] | None] = {}
+
+    def path(self, file: str) -> Path:
+        return self._root / file
+
+    def lines(self, file: str) -> list[str]:
+        """Raises MissingError where there is no such file."""
+        if file not in self._lines:
+            path = self.path(file)
+            text = path.read_text(encoding="utf-8") if path.is_file() else None
+            self._lines[file] = None if text is None else text.splitlines()
+        lines = self._lines[file]
+        if lines is None:
+            raise MissingError(f"{file}: no such file in llama.cpp {self._version}")
+        return lines
+
+    def find(self, hook: Hook) -> Place:
+        """Raises AnchorError where not exactly one line is the hook's."""
+        lines = self.lines(hook.file)
+        first, end = self._function(hook, lines) if hook.function else (0, len(lines))
+        return Place(hook, self._only(hook, hook.anchor, lines, first, end))
+
+    def _function(self, hook: Hook, lines: Sequence[str]) -> tuple[int, int]:
+        """The lines of a function, which ends where a brace closes in the first column."""
+        first = self._only(hook, hook.function, lines, 0, len(lines))
+        ends = (number for number in range(first, len(lines)) if lines[number].startswith("}"))
+        return first, next(ends, len(lines))
+
+    def _only(self, hook: Hook, text: str, lines: Sequence[str], first: int, end: int) -> int:
+        found = [number for number in range(first, end) if text in lines[number]]
+        if len(found) == 1:
+            return found[0]
+        how_often = f"stands {len(found)} times" if found else "is missing"
+        raise (AnchorError if found else MissingError)(
+            f"{hook.file}: the anchor '{text}' {how_often} in llama.cpp {self._version}; "
+            "this version needs anchors of its own in third_party/llama.cpp/anchors.toml"
+        )
+
+
+def find_places(hooks: Iterable[Hook], sources: Sources) -> tuple[list[Place], list[str]]:
+    """Where the hooks go, and the features that this source has.
+
+    Raises:
+        AnchorError: a hook has no place, or more than one, and is not of a feature that is absent.
+    """
+    same: dict[object, list[Hook]] = {}
+    for number, hook in enumerate(hooks):
+        same.setdefault(hook.name or number, []).append(hook)
+    places: list[Place] = []
+    features: dict[str, bool] = {}
+    for versions in same.values():
+        feature = versions[0].feature
+        features.setdefault(feature, True)
+        try:
+            places.append(find_first(versions, sources))
+        except MissingError:
+            if not feature:
+                raise
+            features[feature] = False
+    # Of a feature all hooks or none: half of them would tell half of the truth.
+    kept = [place for place in places if features[place.hook.feature]]
+    return kept, [name for name, is_there in features.items() if name and is_there]
+
+
+def find_first(versions: Sequence[Hook], sources: Sources) -> Place:
+    """The place of the first of these hooks that fits. Raises the AnchorError of the first one."""
+    missing: MissingError | None = None
+    for hook in versions:
+        try:
+            return sources.find(hook)
+        except MissingError as error:
+            missing = missing or error
+    assert missing
+    raise missing
+
+
+def instrument(lines: Sequence[str], places: Iterable[Place], original: Path) -> str:
     """The text with every hook inserted; #line keeps messages and debuggers on the original."""
-    lines = text.splitlines()
     before: dict[int, list[str]] = {}
     after: dict[int, list[str]] = {}
-    for hook in hooks:
-        number = find_line(lines, hook, version)
-        if hook.before:
-            before.setdefault(number, []).append(hook.before)
+    for place in places:
+        if place.hook.before:
+            before.setdefault(place.line, []).append(place.hook.before)
         else:
-            after.setdefault(number, []).append(hook.after)
+            after.setdefault(place.line, []).append(place.hook.after)
     name = original.as_posix()
     output = [f'#line 1 "{name}"']
     for number, line in enumerate(lines):
@@ -79,6 +177,15 @@ def instrument(text: str, hooks: list[Hook], original: Path, version: str) -> st
         if number in after:
             output += [*after[number], f'#line {number + 2} "{name}"']
     return "\n".join(output) + "\n"
+
+
+def features_header(features: Sequence[str]) -> str:
+    """C++ that says which optional features this llama.cpp has."""
+    names = "".join(f'"{name}", ' for name in features)
+    return (
+        "// Written by third_party/llama.cpp/instrument.py.\n"
+        f"#define SLMPROF_LLAMA_FEATURES {{ {names.rstrip(', ')} }}\n"
+    )
 
 
 def write_if_changed(path: Path, text: str) -> None:
@@ -98,17 +205,15 @@ def main() -> int:
     parser.add_argument("--on", metavar="OPTION", action="append", default=[])
     arguments = parser.parse_args()
     try:
-        hooks = read_hooks(arguments.anchors, arguments.on)
+        sources = Sources(arguments.source, arguments.version)
+        places, features = find_places(read_hooks(arguments.anchors, arguments.on), sources)
         copies: list[str] = []
-        for file in dict.fromkeys(hook.file for hook in hooks):
-            original = arguments.source / file
-            if not original.is_file():
-                raise AnchorError(f"{file}: no such file in llama.cpp {arguments.version}")
-            text = original.read_text(encoding="utf-8")
-            mine = [hook for hook in hooks if hook.file == file]
-            copy = arguments.output / file
-            write_if_changed(copy, instrument(text, mine, original, arguments.version))
+        for file in dict.fromkeys(place.hook.file for place in places):
+            original, copy = sources.path(file), arguments.output / file
+            mine = [place for place in places if place.hook.file == file]
+            write_if_changed(copy, instrument(sources.lines(file), mine, original))
             copies.append(f"{original.as_posix()};{copy.as_posix()}")
+        write_if_changed(arguments.output / "llama_features.h", features_header(features))
     except (AnchorError, OSError) as error:
         print(f"slmprof: cannot instrument llama.cpp: {error}", file=sys.stderr)
         return 1

@@ -39,6 +39,11 @@ class _ShowVersion(argparse.Action):
         from ..version import find_version
 
         print(f"slmprof {find_version()}")
+        if self.const:
+            from ..machine.build import describe_build
+
+            for line in describe_build():
+                print(line)
         parser.exit()
 
 
@@ -101,7 +106,11 @@ def _unwind_on_sigterm() -> None:
 def build_parser(named: Collection[str] = COMMANDS) -> argparse.ArgumentParser:
     """The parser of all commands; only those that are named get their arguments."""
     parser = Parser(prog="slmprof", description=_DESCRIPTION, allow_abbrev=False)
-    parser.add_argument("--version", action=_ShowVersion, nargs=0, help="print the version")
+    parser.add_argument(
+        "--version", action=_ShowVersion, nargs=0, const="--verbose" in named,
+        help="print the version, with --verbose also of what it is built from",
+    )  # fmt: skip
+    parser.add_argument("--verbose", action="store_true", help=argparse.SUPPRESS)
     _add_debug(parser, default=False)
     commands = parser.add_subparsers(
         metavar="COMMAND", required=True, title="commands", parser_class=Parser

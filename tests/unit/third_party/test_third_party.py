@@ -105,6 +105,88 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     assert "a/gone.c" in answer.stderr
 
 
+FEATURE = """
+[[hook]]
+file = "a/loop.c"
+anchor = "compute(node);"
+before = "BEGIN();"
+
+[[hook]]
+feature = "fused"
+file = "a/loop.c"
+anchor = "barrier();"
+before = "FUSED();"
+
+[[hook]]
+feature = "fused"
+file = "a/fused.c"
+anchor = "fuse();"
+before = "FUSED();"
+"""
+
+
+def test_a_feature_has_all_of_its_hooks_or_none(tmp_path: Path) -> None:
+    answer = instrument(tmp_path, SOURCE, FEATURE)
+    assert answer.returncode == 0, answer.stderr
+    (line,) = answer.stdout.splitlines()
+    assert "FUSED" not in Path(line.split(";")[1]).read_text()
+    header = tmp_path / "out" / "llama_features.h"
+    assert header.read_text().endswith("#define SLMPROF_LLAMA_FEATURES {  }\n")
+    (tmp_path / "llama.cpp" / "a" / "fused.c").write_text("fuse();\n")
+    lines = instrument(tmp_path, SOURCE, FEATURE).stdout.splitlines()
+    assert [Path(line.split(";")[1]).read_text().count("FUSED();") for line in lines] == [1, 1]
+    assert '{ "fused" }' in header.read_text()
+
+
+def test_a_feature_whose_anchor_stands_twice_stops(tmp_path: Path) -> None:
+    (tmp_path / "llama.cpp" / "a").mkdir(parents=True)
+    (tmp_path / "llama.cpp" / "a" / "fused.c").write_text("fuse();\nfuse();\n")
+    answer = instrument(tmp_path, SOURCE, FEATURE)
+    assert answer.returncode == 1 and "'fuse();' stands 2 times" in answer.stderr
+
+
+VERSIONS = """
+[[hook]]
+name = "an op begins"
+file = "a/loop.c"
+anchor = "try_to_fuse(node);"
+before = "NEW();"
+
+[[hook]]
+name = "an op begins"
+file = "a/loop.c"
+anchor = "compute(node);"
+before = "OLD();"
+"""
+
+
+def test_of_hooks_of_one_name_the_first_that_fits_is_inserted(tmp_path: Path) -> None:
+    for source, expected in (
+        (SOURCE, "OLD();"),
+        (SOURCE.replace("    compute", "    try_to_fuse(node);\n    compute"), "NEW();"),
+    ):
+        text = Path(instrument(tmp_path, source, VERSIONS).stdout.strip().split(";")[1]).read_text()
+        assert [word for word in ("OLD();", "NEW();") if word in text] == [expected]
+    # Where none fits, the newest anchor is named.
+    answer = instrument(tmp_path, SOURCE.replace("compute", "work"), VERSIONS)
+    assert answer.returncode == 1 and "try_to_fuse(node);" in answer.stderr
+
+
+def test_only_lines_of_the_named_function_count(tmp_path: Path) -> None:
+    anchors = """
+[[hook]]
+file = "a/loop.c"
+function = "void stop("
+anchor = "compute(node);"
+before = "HERE();"
+"""
+    source = SOURCE + SOURCE.replace("run", "stop")
+    text = Path(instrument(tmp_path, source, anchors).stdout.strip().split(";")[1]).read_text()
+    assert text.count("HERE();") == 1 and text.index("HERE();") > text.index("void stop(")
+    answer = instrument(tmp_path, SOURCE, anchors)
+    assert answer.returncode == 1 and "'void stop(' is missing" in answer.stderr
+
+
 def archive(folder: Path, files: Mapping[str, bytes]) -> Path:
     path = folder / "package-1.0.tar.gz"
     with tarfile.open(path, "w:gz") as tar:

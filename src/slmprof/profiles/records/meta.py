@@ -36,11 +36,12 @@ class LlamaCpp(Record, frozen=True):
 
 
 class Program(Record, frozen=True):
-    """The slmprof that measured; `build` are flags that change speed."""
+    """The slmprof that measured; `build` are flags that change speed, and in `features` what its
+    llama.cpp has of what older ones lack."""
 
     version: str | None = None
     llama_cpp: LlamaCpp = LlamaCpp()
-    build: dict[str, str | int | bool | None] = field(default_factory=dict)
+    build: dict[str, str | int | bool | list[str] | None] = field(default_factory=dict)
 
 
 class Environment(Record, frozen=True):
