@@ -1,7 +1,9 @@
 #include "engine/backends.h"
 #include "ggml.h"
 #include "llama_features.h"
+#include "machine/clock_reading.h"
 #include "bindings/registers.h"
+#include "bindings/unlocked.h"
 
 #include <pybind11/stl.h>
 
@@ -15,13 +17,18 @@ void register_build(py::module_ & module) {
     module.def(
         "build_info",
         [] {
-            return py::dict(
+            py::dict info(
                 "llama_cpp_version"_a = SLMPROF_LLAMA_CPP_VERSION, "llama_cpp_source"_a = SLMPROF_LLAMA_CPP_ORIGIN,
                 "ggml_version"_a = ggml_version(), "build_type"_a = SLMPROF_BUILD_TYPE, "compiler"_a = SLMPROF_COMPILER,
                 "native"_a = bool(SLMPROF_GGML_NATIVE), "openmp"_a = bool(SLMPROF_GGML_OPENMP),
                 "llamafile"_a = bool(SLMPROF_GGML_LLAMAFILE), "repack"_a = bool(SLMPROF_GGML_REPACK), "blas"_a = bool(SLMPROF_GGML_BLAS),
                 "rpc"_a = bool(SLMPROF_GGML_RPC), "cuda"_a = bool(SLMPROF_GGML_CUDA),
                 "features"_a = std::vector<std::string> SLMPROF_LLAMA_FEATURES);
+            const std::string sanitizer = SLMPROF_SANITIZER;
+            if (!sanitizer.empty()) {
+                info["sanitizer"] = sanitizer;
+            }
+            return info;
         },
         "Which llama.cpp this is, which of its newer features the hooks found in it, and the build flags that change its speed.");
     module.def(
@@ -40,4 +47,11 @@ void register_build(py::module_ & module) {
             return devices;
         },
         "The devices of this build's ggml.");
+    module.def(
+        "measure_clock",
+        [] {
+            const slmprof::ClockReading clock = slmprof::unlocked(slmprof::measure_clock);
+            return py::dict("source"_a = clock.source, "resolution_ns"_a = clock.resolution_ns, "read_ns"_a = clock.read_ns);
+        },
+        "The recorder's clock: which one, the step in which it counts, and what a reading costs.");
 }

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .errors import SchemeError as SchemeError
     from .errors import SlmprofError as SlmprofError
     from .errors import UsageError as UsageError
+    from .machine.doctor.examination import doctor as doctor
     from .models.synthesis import synthesize as synthesize
     from .planning.process import memory as memory
     from .views import Profile as Profile
@@ -42,6 +43,7 @@ _PUBLIC: dict[str, str] = {
     "SlmprofError": ".errors",
     "UsageError": ".errors",
     "compare": ".capture.comparison",
+    "doctor": ".machine.doctor.examination",
     "load": ".views",
     "memory": ".planning.process",
     "profile": ".capture.process",

@@ -17,6 +17,7 @@ FUNCTIONS = {
     "nvmlDeviceGetComputeRunningProcesses_v3": "_list_processes",
     "nvmlDeviceGetMemoryInfo_v2": "_tell_memory",
     "cuInit": "_init_driver",
+    "cuDeviceGetCount": "_count",
     "cuDeviceGet": "_find_by_number",
     "cuDeviceGetPCIBusId": "_tell_bus",
     "cuDeviceGetGraphMemAttribute": "_tell_graphs",
@@ -96,6 +97,10 @@ class FakeGpu:
     def _init_driver(self, flags: Any) -> int:
         assert flags.value == 0
         return 100 if self.fails else 0
+
+    def _count(self, count: Any) -> int:
+        count.contents.value = 4
+        return 0
 
     def _find_by_number(self, device: Any, ordinal: Any) -> int:
         device.contents.value = 5

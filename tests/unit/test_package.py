@@ -41,6 +41,7 @@ def loaded_by(code: str) -> set[str]:
         "from slmprof.commands.main import main; main(['breakdown', '--help'])",
         "from slmprof.commands.main import main; main(['sweep', '--help'])",
         "from slmprof.commands.main import main; main(['compare', '--help'])",
+        "from slmprof.commands.main import main; main(['doctor', '--help'])",
     ],
 )
 def test_nothing_heavy_is_loaded(code: str) -> None:

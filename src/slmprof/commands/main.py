@@ -15,6 +15,7 @@ from .streams import drop_stdout, open_closed_streams, say
 
 COMMANDS: tuple[str, ...] = (
     "breakdown", "memory", "roofline", "synth", "show", "compare", "sweep", "quant",
+    "doctor",
 )  # fmt: skip
 EXIT_INTERRUPTED = 130
 EXIT_FAILED = 1

@@ -24,6 +24,12 @@ class CudaDriver:
         self._library = library if library is not None else ctypes.CDLL(_DRIVER)
         self._call("cuInit", ctypes.c_uint(0))
 
+    def n_devices(self) -> int:
+        """How many GPUs this process sees."""
+        count = ctypes.c_int()
+        self._call("cuDeviceGetCount", ctypes.pointer(count))
+        return count.value
+
     def device(self, ordinal: int) -> ctypes.c_int:
         """A GPU as CUDA counts them in this process."""
         device = ctypes.c_int()

@@ -19,6 +19,10 @@ def open_gpu(fake: FakeGpu) -> GpuMemory:
     return GpuMemory(3, CudaDriver(fake), NvmlMemory(fake))
 
 
+def test_the_driver_counts_the_gpus_of_this_process() -> None:
+    assert CudaDriver(FakeGpu()).n_devices() == 4
+
+
 def test_the_drivers_figure_of_this_process_is_taken() -> None:
     fake = FakeGpu({1: 9 * MIB}, used_bytes=100 * MIB)
     gpu = open_gpu(fake)

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from slmprof.machine.instruction_sets import is_built
+from slmprof.machine.instruction_sets import (
+    built_sets,
+    is_built,
+    missing_sets,
+    processor_flags,
+    unused_sets,
+)
 
 FEATURES = "CPU : SSE3 = 1 | SSSE3 = 1 | AVX = 0 | AVX_VNNI = 1 | AVX512 = 1 | FMA = 10 | "
 
@@ -26,3 +34,18 @@ FEATURES = "CPU : SSE3 = 1 | SSSE3 = 1 | AVX = 0 | AVX_VNNI = 1 | AVX512 = 1 | F
 def test_a_set_is_used_where_the_build_says_so(isa: str, wanted: bool) -> None:
     assert is_built(isa, FEATURES) is wanted
     assert is_built(isa, "") is (isa == "sse2")
+
+
+def test_a_build_for_more_or_less_than_the_processor_has() -> None:
+    assert built_sets(FEATURES) == ["SSE3", "SSSE3", "AVX_VNNI", "AVX512"]
+    flags = {"pni", "ssse3", "avx", "avx2", "avx512f", "avx512bw", "avx512cd", "avx512dq"}
+    assert missing_sets(FEATURES, flags) == ["AVX_VNNI", "AVX512"]  # avx512vl is not there
+    assert unused_sets(FEATURES, flags) == ["AVX", "AVX2"]
+    assert missing_sets(FEATURES, flags | {"avx512vl", "avx_vnni"}) == []
+
+
+@pytest.mark.parametrize("key", ["flags\t\t", "Features\t"])
+def test_flags_are_those_of_the_first_processor(tmp_path: Path, key: str) -> None:
+    (tmp_path / "cpuinfo").write_text(f"processor\t: 0\n{key}: fp asimd\n\n{key}: other\n")
+    assert processor_flags(tmp_path) == {"fp", "asimd"}
+    assert processor_flags(tmp_path / "nowhere") == frozenset()
