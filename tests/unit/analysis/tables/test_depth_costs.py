@@ -293,7 +293,7 @@ def test_show_at_a_depth(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
 def test_every_table_of_a_profile_is_cut_or_shared() -> None:
     """A table that is added to profiles must be thought of here."""
     cut = {"meta", "steps", "segments", "runs", "copies", "events", "stats", "masks"}
-    cut |= {"traces", "stray_kernels", "launches", "issues"}
+    cut |= {"traces", "stray_kernels", "transfers", "launches", "issues"}
     cut |= {"captures", "captured_nodes", "cloned_nodes", "graph_versions"}
     shared = {"strings", "graphs", "splits", "tensors", "places", "lanes", "types"}
     assert {f.name for f in fields(Profile)} == cut | shared
