@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,14 +13,6 @@ pytest.importorskip("slmprof._core", reason="the native library is not built")
 from slmprof import _core
 from slmprof.analysis.timing import disturbance, phases
 from slmprof.models.synthesis import plan_model, synthesize
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _ctrl_c_works() -> Iterator[None]:
-    """Undoes what a shell does to a background job: it and its children ignore Ctrl-C."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session", autouse=True)
