@@ -1,6 +1,6 @@
 #include "engine/backends.h"
 #include "ggml.h"
-#include "llama_features.h"
+#include "slmprof_features.h"
 #include "machine/clock_reading.h"
 #include "bindings/registers.h"
 #include "bindings/unlocked.h"

@@ -3,7 +3,7 @@
 Usage: instrument.py --source DIR --anchors anchors.toml --output DIR --version TEXT [--on OPTION]
 
 The source is only read. On success prints one line "ORIGINAL;COPY" for each file that has hooks,
-and writes DIR/llama_features.h, which lists the optional features that this source has. A missing
+and writes DIR/slmprof_features.h, which lists the optional features that this source has. A missing
 or ambiguous anchor ends with status 1 and one line that names file, anchor and version, unless it
 is that of a feature: then the feature's hooks are left out.
 """
@@ -213,7 +213,7 @@ def main() -> int:
             mine = [place for place in places if place.hook.file == file]
             write_if_changed(copy, instrument(sources.lines(file), mine, original))
             copies.append(f"{original.as_posix()};{copy.as_posix()}")
-        write_if_changed(arguments.output / "llama_features.h", features_header(features))
+        write_if_changed(arguments.output / "slmprof_features.h", features_header(features))
     except (AnchorError, OSError) as error:
         print(f"slmprof: cannot instrument llama.cpp: {error}", file=sys.stderr)
         return 1

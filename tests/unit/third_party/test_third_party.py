@@ -130,7 +130,7 @@ def test_a_feature_has_all_of_its_hooks_or_none(tmp_path: Path) -> None:
     assert answer.returncode == 0, answer.stderr
     (line,) = answer.stdout.splitlines()
     assert "FUSED" not in Path(line.split(";")[1]).read_text()
-    header = tmp_path / "out" / "llama_features.h"
+    header = tmp_path / "out" / "slmprof_features.h"
     assert header.read_text().endswith("#define SLMPROF_LLAMA_FEATURES {  }\n")
     (tmp_path / "llama.cpp" / "a" / "fused.c").write_text("fuse();\n")
     lines = instrument(tmp_path, SOURCE, FEATURE).stdout.splitlines()
