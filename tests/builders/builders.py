@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from meta_builder import N_EMBD, N_GEN, N_PROMPT, N_REPEATS, N_VOCAB, example_meta
+from rows import Rows
 
 from slmprof.analysis.graphs.attribution import Attribution
 from slmprof.analysis.graphs.edges import GraphEdges
@@ -43,7 +44,6 @@ from slmprof.profiles.tables import (
     SplitTable,
     StatTable,
     StepTable,
-    Table,
     TensorTable,
     TypeTable,
 )
@@ -82,27 +82,6 @@ def in_vocabulary(block: str, part: str) -> bool:
 
 
 assert all(in_vocabulary(block, part) for _, block, part in PLACES.values())
-
-
-class Rows:
-    """Rows of one table, gathered as dicts; what a row leaves out is 0, or no text."""
-
-    def __init__(self, table: type[Table]) -> None:
-        self.table = table
-        self.rows: list[dict[str, Any]] = []
-
-    def add(self, **row: Any) -> int:
-        self.rows.append(row)
-        return len(self.rows) - 1
-
-    def columns(self) -> dict[str, Any]:
-        return {
-            name: [row.get(name, -1 if column.is_text else 0) for row in self.rows]
-            for name, column in self.table.schema().items()
-        }
-
-    def build(self) -> Any:
-        return self.table.from_columns(self.columns())
 
 
 @dataclass

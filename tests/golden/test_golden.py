@@ -65,6 +65,14 @@ def write_report(data: dict[str, Any], version: int) -> None:
     (HERE / f"report-v{version}.json").write_text(text, encoding="utf-8")
 
 
+def write_golden(profile: Profile, version: int) -> None:
+    """Stores a profile of a new format version, and the numbers that it must give for ever."""
+    profile.save(HERE / f"profile-v{version}.slmprof")
+    text = json.dumps({**numbers(profile), **memory_numbers(profile)}, indent=1)
+    (HERE / f"profile-v{version}.json").write_text(text + "\n", encoding="utf-8")
+    write_report(report(profile), version)
+
+
 def known(found: Any, wanted: Any) -> Any:
     """What is found without the keys that were added since."""
     if isinstance(wanted, dict):

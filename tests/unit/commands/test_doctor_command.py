@@ -48,7 +48,7 @@ def test_what_is_merely_unfavourable_is_no_failure(
 def test_what_is_broken_is_told_and_fails(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], form: str
 ) -> None:
-    monkeypatch.setattr(room, "doctor", lambda timeout: examination("ok", "broken"))  # noqa: ARG005
+    monkeypatch.setattr(room, "doctor", lambda **_: examination("ok", "broken"))
     assert main(["doctor", "--format", form]) == 1
     printed = capsys.readouterr()
     assert printed.err == "" and "mend it" in printed.out

@@ -23,7 +23,7 @@ def test_each_thing_that_is_known_has_a_line(
         build_info=lambda: dict(build), cpu_features=lambda: "CPU : AVX2 = 1 | FMA = 1 | "
     )
     monkeypatch.setattr(slmprof, "_core", native, raising=False)
-    monkeypatch.setitem(sys.modules, "slmprof._core", native)  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "slmprof._core", native)
     expected = [
         "llama.cpp: 0.5.0 (checkout)", "blas: on", "rpc: off",
         "features: hadamard, tiled_products", "build type: Release",

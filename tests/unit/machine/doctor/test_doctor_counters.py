@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -129,7 +129,7 @@ def test_cupti_is_looked_for_where_a_run_does(
 ) -> None:
     subject = quiet_machine(tmp_path, build=CUDA)
     library = tmp_path / "libcupti.so.13"
-    look: Callable[[], Any] = lambda: counters.cupti(subject)  # noqa: E731
+    look = partial(counters.cupti, subject)
     monkeypatch.setenv(places.VARIABLE, str(tmp_path))
     assert look().state == "unavailable" and "SLMPROF_CUPTI" in look().remedy
     library.touch()
