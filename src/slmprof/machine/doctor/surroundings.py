@@ -79,7 +79,7 @@ def quota(subject: Subject) -> Outcome:
         n_threads = max(1, int(cpus))
         return unfavourable(
             f"the control group may use {cpus:.3g} of {len(subject.cpus)} CPUs' time, and its "
-            "threads stop when it has",
+            "threads are stopped once that is used up",
             f"give --threads {n_threads}, or raise the limit (cpu.max; docker run --cpus)",
         )
     return ok(f"{cpus:.3g} CPUs' time, for {len(subject.cpus)} CPUs")
