@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Collection, Sequence
 from typing import Protocol, cast
 
-from ..errors import EngineError, SlmprofError
+from ..errors import EngineError, SlmprofError, UsageError
 from .options import Parser
 from .streams import drop_stdout, open_closed_streams, say
 
@@ -62,6 +62,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     debug = "--debug" in arguments
     try:
         args = build_parser(arguments).parse_args(arguments)
+        if args.verbose:
+            raise UsageError("--verbose says more of --version, and of nothing else")
         command = cast(Callable[[argparse.Namespace], int], args.run)
         code = command(args)
         sys.stdout.flush()

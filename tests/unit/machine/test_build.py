@@ -35,6 +35,10 @@ def test_each_thing_that_is_known_has_a_line(
     assert main(["--version", "--verbose"]) == 0
     first, *others = capsys.readouterr().out.splitlines()
     assert first.startswith("slmprof ") and others == describe_build()
+    assert main(["--verbose", "--version"]) == 0
+    assert capsys.readouterr().out.splitlines()[1:] == describe_build()
+    assert main(["--verbose", "show", "none.slmprof"]) == 2
+    assert "--verbose says more of --version" in capsys.readouterr().err
     assert main(["--version"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 1
 
