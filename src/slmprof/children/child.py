@@ -11,6 +11,8 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from .addresses import shortage
+
 _GRACE_SECONDS = 5.0
 # How ggml announces that it gives up, in a log that may go on after it.
 _ABORT = re.compile(r"GGML_ASSERT|GGML_ABORT|ggml_abort|terminate called|what\(\):|Assertion")
@@ -80,4 +82,5 @@ def explain_end(what: str, status: int | None, log: Sequence[str], stage: str) -
             f"{message}: the RPC server was lost; does it still run, has it memory "
             "to spare, and is it ggml-rpc-server of this llama.cpp?"
         )
+    cause = cause or shortage(log) or ""
     return f"{message}: {cause}" if cause else message

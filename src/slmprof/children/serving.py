@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
 from ..errors import EngineError, SlmprofError
+from .addresses import shortage
 from .memory import limit_memory
 from .protocol import Json, Progress
 
@@ -92,6 +93,8 @@ def _report(job: str, error: Exception) -> Json:
         kind, message = type(error).__name__, str(error)
         if isinstance(error, EngineError):
             log_lines = error.log_lines
+    elif text := shortage(error):
+        kind, message = "EngineError", f"cannot {job}: {text}"
     elif isinstance(error, MemoryError):
         kind, message = "EngineError", f"cannot {job}: out of memory"
     elif isinstance(error, OSError):

@@ -9,9 +9,10 @@ import sys
 from collections.abc import Callable, Collection, Sequence
 from typing import Protocol, cast
 
+from ..children import addresses
 from ..errors import EngineError, SlmprofError, UsageError
 from .options import Parser
-from .streams import drop_stdout, open_closed_streams, say
+from .streams import drop_stdout, open_closed_streams, put, say, show_traceback
 
 COMMANDS: tuple[str, ...] = (
     "breakdown", "memory", "roofline", "synth", "show", "compare", "sweep", "quant",
@@ -39,12 +40,12 @@ class _ShowVersion(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         from ..version import find_version
 
-        print(f"slmprof {find_version()}")
+        put(f"slmprof {find_version()}")
         if self.const:
             from ..machine.build import describe_build
 
             for line in describe_build():
-                print(line)
+                put(line)
         parser.exit()
 
 
@@ -58,7 +59,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     open_closed_streams()
     arguments = list(sys.argv[1:] if argv is None else argv)
     if argv is None:
+        # The process is this command's own.
         _unwind_on_sigterm()
+        sys.excepthook = show_traceback
+        if too_few := addresses.prepare():
+            say(f"slmprof: error: {too_few}")
+            return EXIT_FAILED
     debug = "--debug" in arguments
     try:
         args = build_parser(arguments).parse_args(arguments)
@@ -85,6 +91,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         if debug:
             raise
+        if too_few := addresses.shortage(error):
+            say(f"slmprof: error: {too_few}")
+            return EXIT_FAILED
         drop_stdout()
         where = f"{error.filename}: " if error.filename else ""
         say(f"slmprof: error: {where}{error.strerror or error}")
@@ -93,7 +102,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if debug:
             raise
         kind = type(error).__name__
-        say(f"slmprof: error: unexpected {kind}: {_one_line(error)} (--debug shows where)")
+        unexpected = f"unexpected {kind}: {_one_line(error)} (--debug shows where)"
+        say(f"slmprof: error: {addresses.shortage(error) or unexpected}")
         return EXIT_FAILED
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol, TextIO
 
+from ..printable import printable
+
 
 class ProgressLike(Protocol):
     """What a progress report says: a stage's name, and how many of its steps are done."""
@@ -33,14 +35,15 @@ class ProgressBar:
         self._bar = None
         if stream.isatty():
             # rich takes tenths of a second to load; a pipe does not pay for it.
-            from rich.console import Console
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+            from ..reporters.renderers.terminal import console_of
 
             self._bar = Progress(
                 TextColumn("{task.description}", markup=False),
                 BarColumn(),
                 MofNCompleteColumn(),
-                console=Console(file=stream),
+                console=console_of(stream),
                 transient=True,
             )
             self._task = self._bar.add_task("starting", total=None)
@@ -59,7 +62,7 @@ class ProgressBar:
         if self._bar is not None:
             self._bar.update(
                 self._task,
-                description=progress.stage,
+                description=printable(progress.stage),
                 completed=progress.done,
                 total=progress.total or None,
             )

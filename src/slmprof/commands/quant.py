@@ -11,7 +11,7 @@ from ..reporters.renderers import render
 from ..settings.kinds import Seconds, Whole
 from . import studies
 from .options import FORMATS, Parser, add_model, add_settings, given, note_ignored, value_of
-from .streams import note
+from .streams import note, put
 
 if TYPE_CHECKING:
     from ..quantization.records import QuantizationPlan
@@ -139,7 +139,7 @@ def _make(args: argparse.Namespace) -> int:
             on_progress=bar.update,
         )
     _say_what_happened(made)
-    print(made_text(made, args.output))
+    put(made_text(made, args.output))
     for text in scheme_texts(made, modelled_decode(made, args.threads or usable_cores())):
         note(text)
     return 0
@@ -161,7 +161,7 @@ def _imatrix(args: argparse.Namespace) -> int:
             timeout=args.timeout,
             on_progress=bar.update,
         )
-    print(
+    put(
         f"{args.output}: importances of {found.n_tensors} weights, from {found.n_tokens} tokens in "
         f"{found.n_chunks} chunks of {args.text}"
     )
@@ -199,6 +199,6 @@ def _say_what_happened(made: QuantizationPlan) -> None:
     from ..reporters.documents.fallbacks import fallback_text
 
     if made.fallbacks is not None:
-        print(f"warning: {fallback_text(made.fallbacks)}")
+        put(f"warning: {fallback_text(made.fallbacks)}")
     for text in made.notes:
         note(text)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import TYPE_CHECKING
 
 from ..errors import SlmprofError, UsageError
 from ..settings.kinds import Whole
 from .compare import VIEWS, print_comparison
 from .options import add_bound, add_output_options, print_profile, value_of
+from .streams import say
 
 if TYPE_CHECKING:
     from ..views import Profile
@@ -63,9 +63,7 @@ def _joined_again(profile: Profile, source: str) -> Profile:
     except SlmprofError as error:
         raise type(error)(f"cannot join the kernels of {source} again: {error}") from error
     n, n_different = len(joins.way), joins.n_different
-    print(
-        f"{n} kernels joined again, {n_different} of them not as in the recording", file=sys.stderr
-    )
+    say(f"{n} kernels joined again, {n_different} of them not as in the recording")
     return with_joins(profile, joins)
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import traceback
+from typing import Any
 
-from ..reporters.documents.quantities import printable
+from ..printable import printable
 
 
 def open_closed_streams() -> None:
@@ -28,6 +30,18 @@ def say(line: str) -> None:
         drop_stdout()
     with contextlib.suppress(OSError):
         print(printable(line.expandtabs()), file=sys.stderr, flush=True)
+
+
+def put(line: str) -> None:
+    """Prints a line of a result to stdout; what it quotes of files cannot steer the terminal."""
+    print(printable(line.expandtabs()))
+
+
+def show_traceback(kind: type[BaseException], error: BaseException, trace: Any) -> None:
+    """As `sys.excepthook`, for `--debug`: the message of an error may quote a file, too."""
+    for text in traceback.format_exception(kind, error, trace):
+        for line in text.rstrip("\n").split("\n"):
+            say(line)
 
 
 def note(text: str) -> None:

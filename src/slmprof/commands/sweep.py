@@ -12,7 +12,7 @@ from ..errors import ProfileFormatError, UsageError
 from ..reporters.renderers import render
 from ..settings.kinds import Seconds
 from .options import FORMATS, add_settings, given, note_ignored, value_of
-from .streams import note, say
+from .streams import note, put, say
 
 if TYPE_CHECKING:
     from ..analysis.verdicts.sweep import SweepPoint
@@ -91,7 +91,7 @@ def _list(points: Sequence[Point], folder: Path) -> None:
     for point in in_order_of_running(points):
         reason = why_to_measure(point, folder / point.file_name)
         state = "done    " if reason is None else "to do   "
-        print(f"{state}{point.file_name}{f'  ({reason})' if reason else ''}")
+        put(f"{state}{point.file_name}{f'  ({reason})' if reason else ''}")
 
 
 def _measure(points: Sequence[Point], folder: Path, pause_s: float) -> list[Outcome]:

@@ -6,8 +6,8 @@ import argparse
 from typing import TYPE_CHECKING
 
 from ..errors import UsageError
-from ..reporters.documents.quantities import printable
 from .options import note_ignored
+from .streams import put
 
 if TYPE_CHECKING:
     from ..settings.dimensions import Dimensions
@@ -83,10 +83,10 @@ def run(args: argparse.Namespace) -> int:
     if plan.fallbacks is not None:
         from ..reporters.documents.fallbacks import fallback_text
 
-        print(f"warning: {fallback_text(plan.fallbacks)}")
+        put(f"warning: {fallback_text(plan.fallbacks)}")
     bits = 8 * plan.size_bytes / plan.n_params
-    print(
-        f"{path}: {printable(plan.dimensions.name)} ({plan.dimensions.architecture}), "
+    put(
+        f"{path}: {plan.dimensions.name} ({plan.dimensions.architecture}), "
         f"{plan.n_params / 1e6:.2f} M parameters, {plan.size_bytes / 2**20:.2f} MiB as "
         f"{plan.file_type} ({bits:.2f} bits per weight), random weights (seed {plan.seed})"
     )

@@ -14,6 +14,7 @@ from ..children.question import asked
 from ..cores import MOST_THREADS, usable_cores
 from ..errors import ProfileFormatError, SlmprofError, UsageError
 from ..models.resolve import cache_folder
+from ..printable import printable
 from ..profiles.records.ceilings import Ceilings, Fingerprint, read_ceilings, write_ceilings
 from .caches import data_caches
 from .environment import cpu_name
@@ -220,5 +221,5 @@ def _differences(there: Json, here: Json) -> list[str]:
 
 def _shown(value: object) -> str:
     text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-    text = "".join(c if c.isprintable() else "?" for c in text)
+    text = printable(text)
     return f"'{text if len(text) <= _SHOWN_LENGTH else text[: _SHOWN_LENGTH - 1] + '…'}'"

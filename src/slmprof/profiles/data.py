@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
+from ..printable import printable
 from . import kernel_tables, tables
 from .records.meta import Meta
 
@@ -53,7 +54,7 @@ class ProfileData:
         return replace(self, **named)
 
     def __repr__(self) -> str:
-        name = self.meta.model.name or "unnamed model"
+        name = printable(self.meta.model.name or "unnamed model")
         return f"<Profile of {name}: {len(self.steps)} steps, {len(self.runs)} graph runs>"
 
     def text(self, index: int) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from slmprof.commands.streams import put
 from slmprof.quantization.records import QuantizationPlan, QuantizedModel, QuantizedTensor
 from slmprof.reporters.documents.plans.quantization import made_text, quantization_document
 from slmprof.reporters.renderers import render
@@ -82,12 +83,13 @@ def test_scripts_get_every_tensor() -> None:
     assert "| attn\\_q" in shown("markdown")
 
 
-def test_notes_and_names_of_files_are_printable() -> None:
+def test_notes_and_names_of_files_are_printable(capsys: pytest.CaptureFixture[str]) -> None:
     odd = plan("from \x1b[2J a file")
     odd = odd.replace(model=odd.model.replace(name="a\x1bb"))
     for form in ("table", "markdown"):
         assert "\x1b" not in shown(form, odd)
-    assert "\x1b" not in made_text(odd, "x.gguf")
+    put(made_text(odd, "x.gguf"))
+    assert "\x1b" not in capsys.readouterr().out
 
 
 def test_what_came_over_as_json_is_the_same() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ...profiles.records.decoding import Json
 from ...profiles.records.fallbacks import Fallbacks
 from .parts import listed
-from .quantities import bytes_text, printable
+from .quantities import bytes_text
 
 
 def fallback_records(found: Fallbacks | None) -> list[Json]:
@@ -19,7 +19,7 @@ def fallback_text(found: Fallbacks) -> str:
     types = listed(list(dict.fromkeys(group.got for group in found.groups)))
     bits = found.bits_per_weight
     in_all = f"{bits:.2f} bits per weight in all, " if bits is not None else ""
-    return printable(
+    return (
         f"asked {found.file_type}: {found.n_fallen} of {found.n_tensors} tensors (rows of {rows}) "
         f"fell back to {types}: {in_all}{bytes_text(found.size_bytes)} instead of "
         f"{bytes_text(found.asked_bytes)}"

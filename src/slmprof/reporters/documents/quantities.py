@@ -138,11 +138,6 @@ def wrapped(text: str, width: int, first: str = "", then: str = "") -> list[str]
     return [line.replace("\u00a0", " ") for line in lines]
 
 
-def printable(text: str) -> str:
-    """Without control characters, which could steer a terminal."""
-    return "".join(c if c.isprintable() else "?" for c in text)
-
-
 _TEXTS: dict[Unit, Callable[[Any], str]] = {
     "ms": milliseconds,
     "ms_change": lambda value: f"{'+' if value > 0 else ''}{milliseconds(value)}",

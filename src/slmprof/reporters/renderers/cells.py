@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..documents import quantities
+from ...printable import printable as safe
 from ..documents.parts import Column, HeatMap, Table
 from ..documents.quantities import value_text
 
@@ -56,10 +56,10 @@ class Grid:
 
 
 def printable(text: str, glyphs: Glyphs) -> str:
-    """Without control characters, which could steer a terminal; ASCII only with ASCII glyphs."""
+    """What a stream can show without being steered; ASCII only with ASCII glyphs."""
     for sign, plain in glyphs.replaced:
         text = text.replace(sign, plain)
-    text = quantities.printable(text)
+    text = safe(text)
     return text if glyphs is UNICODE else text.encode("ascii", "replace").decode("ascii")
 
 
@@ -126,7 +126,8 @@ def _heat_grid(chart: HeatMap, shown: Sequence[int], is_part: bool, glyphs: Glyp
     for i in shown:
         total += [value_text(chart.medians[i], chart.unit), ""]
     of = f"{chart.row_title}s of {chart.columns[shown[0]][0]}".capitalize()
-    return Grid(of if is_part else None, tuple(columns), rows, tuple(total))
+    heading = printable(of, glyphs) if is_part else None
+    return Grid(heading, tuple(columns), rows, tuple(total))
 
 
 def _shaded(text: str, relative: float | None, glyphs: Glyphs) -> list[str]:

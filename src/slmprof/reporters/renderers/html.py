@@ -7,6 +7,7 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
 
+from ...printable import printable_lines
 from ..documents.parts import Document, Headline, Plot, Section
 from . import markdown, plots
 
@@ -45,11 +46,12 @@ def render(document: Document, stream: TextIO) -> None:
     parser.add_render_rule("table_close", lambda *_: "</table></div>\n")
     titles = [part.lines[0] for part in parts if isinstance(part, Headline) and part.lines]
     title = html.escape(titles[0][0] if titles and titles[0] else "slmprof")
-    stream.write(
+    page = (
         f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{title}</title>'
         f"\n<style>{_STYLE}</style>\n</head>\n<body>\n{parser.render(text.getvalue())}</body>\n"
         "</html>\n"
     )
+    stream.write(printable_lines(page))
 
 
 def plots_of(document: Document) -> list[Plot]:

@@ -9,5 +9,10 @@ from ..documents.parts import Document
 
 
 def render(document: Document, stream: TextIO) -> None:
-    """Writes all values, and a newline at the end."""
-    stream.write(json.dumps(document.data(), indent=1, allow_nan=False) + "\n")
+    """Writes all values in ASCII, and a newline at the end.
+
+    Texts are data and stay whole: what could steer a terminal is escaped. JSON leaves one such
+    character as it is, the last one of ASCII.
+    """
+    text = json.dumps(document.data(), indent=1, allow_nan=False)
+    stream.write(text.replace("\x7f", "\\u007f") + "\n")

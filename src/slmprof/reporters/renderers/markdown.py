@@ -6,6 +6,7 @@ import html
 from collections.abc import Iterator, Sequence
 from typing import TextIO
 
+from ...printable import printable_lines
 from ..documents.parts import (
     Caveat,
     Document,
@@ -32,7 +33,7 @@ def render(document: Document, stream: TextIO) -> None:
                 texts.append(line)
         else:
             texts += _part(part)
-    stream.write("\n\n".join(texts) + "\n" if texts else "")
+    stream.write(printable_lines("\n\n".join(texts) + "\n") if texts else "")
 
 
 def _part(part: Part) -> Iterator[str]:
@@ -77,7 +78,7 @@ def _grid(shown: Grid) -> Iterator[str]:
     if not shown.rows:
         return
     if shown.title is not None:
-        yield f"### {shown.title}"
+        yield f"### {_escaped(shown.title)}"
     titles = [_escaped(column.title.replace("\n", " ")) for column in shown.columns]
     rules = ["---:" if column.is_number else "---" for column in shown.columns]
     rows = [*shown.rows, *([shown.total] if shown.total else [])]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import io
 import re
 
+from ...printable import printable
 from ..documents.parts import Plot
-from ..documents.quantities import printable
 
 _SIZE = (7.0, 4.2)  # inches; 72 points each
 _GRAY, _MAIN = "#5b6470", "#c2410c"

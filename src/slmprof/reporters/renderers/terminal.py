@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Sequence
 from typing import TextIO
 
@@ -25,6 +27,8 @@ from ..documents.parts import (
 from ..documents.quantities import wrapped
 from .cells import ASCII, UNICODE, Glyphs, Grid, Shaded, grid, heat_grids, printable
 
+# Nobody reads further, and laying out a row takes a millisecond.
+_MOST_ROWS = 5000
 # From here on there is room for every column.
 WIDE = 180
 _NO_LINE = "    \n"
@@ -40,7 +44,7 @@ def render(document: Document, stream: TextIO, width: int | None = None) -> None
     Args:
         width: columns; None for the terminal's own, 80 where there is none.
     """
-    console = Console(file=stream, width=width, highlight=False, markup=False, emoji=False)
+    console = console_of(stream, width)
     glyphs = UNICODE if console.encoding.startswith("utf") else ASCII
     # Captured, so that a reader who closes the pipe is the caller's affair: rich would end the
     # process by itself.
@@ -53,6 +57,21 @@ def render(document: Document, stream: TextIO, width: int | None = None) -> None
             before = part
     # rich fills every line of a table up to its width.
     stream.writelines(f"{line.rstrip()}\n" for line in text.get().split("\n")[:-1])
+
+
+def console_of(stream: TextIO, width: int | None = None) -> Console:
+    """A console that prints texts as they are; `width` as in `render`."""
+    height = None
+    if width is None and not _has_columns(os.environ.get("COLUMNS", "")):
+        # rich would take any digits, unless both are given. What is no width is as if not set.
+        width, height = shutil.get_terminal_size()
+    return Console(
+        file=stream, width=width, height=height, highlight=False, markup=False, emoji=False
+    )
+
+
+def _has_columns(text: str) -> bool:
+    return not text.isdigit() or (text.isdecimal() and int(text) > 0)
 
 
 def _print(part: Part, console: Console, glyphs: Glyphs) -> None:
@@ -101,6 +120,8 @@ def _print_grid(shown: Grid, console: Console, glyphs: Glyphs, *, is_first: bool
     if shown.title is not None:
         console.print(Text(shown.title, style="bold"))
     console.print(_table(shown, console.width >= WIDE, glyphs))
+    if (n_left_out := len(shown.rows) - _MOST_ROWS) > 0:
+        _say(f"{n_left_out} rows more; --format csv has all.", console, glyphs, "dim")
     if shown.legend is not None:
         _say(shown.legend, console, glyphs, "dim")
 
@@ -144,7 +165,7 @@ def _table(shown: Grid, is_wide: bool, glyphs: Glyphs) -> RichTable:
         table.add_column(
             Text(title), justify="right" if column.is_number else "left", overflow="fold"
         )
-    for row in shown.rows:
+    for row in shown.rows[:_MOST_ROWS]:
         table.add_row(*(_cell(row[i]) for i in kept))
     if shown.total is not None:
         total = shown.total

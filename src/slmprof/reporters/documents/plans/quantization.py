@@ -11,7 +11,7 @@ from ....quantization.records import QuantizationPlan, QuantizedTensor
 from ....quantization.rows import DTYPES, tensor_rows
 from ..fallbacks import fallback_text
 from ..parts import Caveat, Column, Document, Finding, Headline, Note, Part, Rows, Section, Table
-from ..quantities import bytes_text, count_text, printable
+from ..quantities import bytes_text, count_text
 
 SCHEMA_VERSION = 1
 VIEWS = ("tensor", "type")
@@ -55,7 +55,7 @@ def made_text(plan: QuantizationPlan, path: str) -> str:
         f"{bits:.2f} bits per weight" if bits is not None else "",
         f"from {bytes_text(plan.source_bytes)} ({plan.model.file_type})",
     ]
-    return printable(f"{path}: {plan.model.name}, {', '.join(filter(None, facts))}")
+    return f"{path}: {plan.model.name}, {', '.join(filter(None, facts))}"
 
 
 def scheme_texts(plan: QuantizationPlan, modelled: ModelledDecode | None) -> list[str]:
@@ -64,9 +64,7 @@ def scheme_texts(plan: QuantizationPlan, modelled: ModelledDecode | None) -> lis
         return []
     if any(one.is_packed for one in plan.of_scheme):
         place = plan.recipe.get("scheme")
-        return [
-            printable(f"it holds blocks that only {plan.scheme.name} reads: run it as FILE@{place}")
-        ]
+        return [f"it holds blocks that only {plan.scheme.name} reads: run it as FILE@{place}"]
     n_bytes = sum(one.stored_bytes for one in plan.tensors)
     texts = [
         f"the file takes {bytes_text(n_bytes)}: it holds the values that {plan.scheme.name} gives "
@@ -78,7 +76,7 @@ def scheme_texts(plan: QuantizationPlan, modelled: ModelledDecode | None) -> lis
             f"{bytes_text(modelled.read_bytes)} of weights at the {modelled.gbps:.1f} GB/s that "
             f"memory gave {modelled.n_threads} threads"
         )
-    return [printable(text) for text in texts]
+    return texts
 
 
 def _headline(plan: QuantizationPlan) -> Headline:

@@ -9,7 +9,7 @@ from ....analysis.verdicts import findings
 from ....analysis.verdicts.findings import Finding
 from .. import parts
 from ..parts import Section, listed
-from ..quantities import bytes_text, milliseconds, printable, rate, ratio
+from ..quantities import bytes_text, milliseconds, rate, ratio
 from ..quantities import whole_percent as share_text
 
 _BOUNDS = {
@@ -60,7 +60,7 @@ def finding_record(finding: Finding) -> dict[str, Any]:
 
 def finding_text(finding: Finding) -> str:
     """A finding as one or two sentences."""
-    return printable(_WORDS[finding.topic](finding.phase or "", finding.figures))
+    return _WORDS[finding.topic](finding.phase or "", finding.figures)
 
 
 def _limit(phase: str, f: findings.Limit) -> str:

@@ -11,7 +11,7 @@ from ....analysis.layers import flags
 from ....analysis.layers.flags import LayerFlag
 from ....analysis.verdicts.breakdown import Breakdown
 from ..parts import Finding, HeatMap, Note, Section, listed, ranges
-from ..quantities import milliseconds, printable, ratio, shape_text
+from ..quantities import milliseconds, ratio, shape_text
 from ..records import records
 
 _MOST_RUNS = 16
@@ -73,8 +73,7 @@ def _outside(breakdown: Breakdown) -> list[str]:
 def flag_text(flag: LayerFlag) -> str:
     """A flag as one sentence with its figures."""
     where = f" ({flag.phase})" if flag.phase else ""
-    text = f"{_layers(flag.layers)}{where}: {_said(flag)}{_compared(flag)}."
-    return printable(text)
+    return f"{_layers(flag.layers)}{where}: {_said(flag)}{_compared(flag)}."
 
 
 def flag_texts(flags: Sequence[LayerFlag]) -> tuple[str, ...]:
