@@ -3,6 +3,8 @@
 
 #pragma once
 
+#include "bindings/texts.h"
+
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
@@ -20,7 +22,7 @@ template <typename T> pybind11::array_t<T> to_array(std::vector<T> && column) {
 }
 
 inline pybind11::list to_array(std::vector<std::string> && column) {
-    return pybind11::cast(std::move(column));
+    return texts(column);
 }
 
 template <typename Table, typename = typename Table::Row> pybind11::dict to_dict(Table && table) {

@@ -1,5 +1,7 @@
 #include "bindings/dicts.h"
 
+#include "bindings/texts.h"
+
 #include <pybind11/stl.h>
 
 namespace py = pybind11;
@@ -8,14 +10,18 @@ using namespace py::literals;
 namespace slmprof {
 
 py::dict to_dict(const ModelInfo & info) {
+    py::dict types;
+    for (const auto & [name, size_bytes] : info.tensor_types) {
+        types[text(name)] = size_bytes;
+    }
     return py::dict(
-        "name"_a = info.name, "architecture"_a = info.architecture, "file_type"_a = info.file_type,
+        "name"_a = text(info.name), "architecture"_a = text(info.architecture), "file_type"_a = text(info.file_type),
         "n_params"_a = info.n_params, "size_bytes"_a = info.size_bytes, "n_layer"_a = info.n_layer,
         "n_embd"_a = info.n_embd, "n_vocab"_a = info.n_vocab, "n_ctx_train"_a = info.n_ctx_train,
         "n_expert"_a = info.n_expert, "n_head"_a = info.n_head, "n_head_kv"_a = info.n_head_kv,
         "n_ff"_a = info.n_ff, "has_vocab"_a = info.has_vocab, "has_encoder"_a = info.has_encoder,
         "has_decoder"_a = info.has_decoder, "is_recurrent"_a = info.is_recurrent, "is_hybrid"_a = info.is_hybrid,
-        "random_weights"_a = info.random_weights, "bos"_a = info.bos, "scheme"_a = info.scheme, "tensor_types"_a = info.tensor_types);
+        "random_weights"_a = info.random_weights, "bos"_a = info.bos, "scheme"_a = text(info.scheme), "tensor_types"_a = types);
 }
 
 py::dict to_dict(const ContextInfo & info) {
@@ -25,14 +31,14 @@ py::dict to_dict(const ContextInfo & info) {
 }
 
 py::dict to_dict(const BufferRecord & buffer) {
-    return py::dict("device"_a = buffer.device, "buffer_type"_a = buffer.buffer_type, "kind"_a = buffer.kind,
+    return py::dict("device"_a = text(buffer.device), "buffer_type"_a = text(buffer.buffer_type), "kind"_a = text(buffer.kind),
                     "size_bytes"_a = buffer.size_bytes);
 }
 
 py::dict to_dict(const PoolUse & use) {
     return py::dict("device"_a = use.device, "reserved_bytes"_a = use.reserved_bytes, "most_reserved_bytes"_a = use.most_reserved_bytes,
-                    "used_bytes"_a = use.used_bytes, "most_used_bytes"_a = use.most_used_bytes, "op"_a = use.op,
-                    "tensor"_a = use.tensor, "workspace_bytes"_a = use.workspace_bytes);
+                    "used_bytes"_a = use.used_bytes, "most_used_bytes"_a = use.most_used_bytes, "op"_a = text(use.op),
+                    "tensor"_a = text(use.tensor), "workspace_bytes"_a = use.workspace_bytes);
 }
 
 py::dict to_dict(const ProcessMemory & memory) {
@@ -44,8 +50,8 @@ py::dict to_dict(const ProcessMemory & memory) {
 }
 
 py::dict to_dict(const BufferObservation & buffer) {
-    return py::dict("buffer"_a = buffer.buffer, "device"_a = buffer.device, "buffer_type"_a = buffer.buffer_type,
-                    "kind"_a = buffer.kind, "size_bytes"_a = buffer.size_bytes,
+    return py::dict("buffer"_a = buffer.buffer, "device"_a = text(buffer.device), "buffer_type"_a = text(buffer.buffer_type),
+                    "kind"_a = text(buffer.kind), "size_bytes"_a = buffer.size_bytes,
                     "resident_bytes"_a = buffer.resident_bytes, "original_bytes"_a = buffer.original_bytes,
                     "original_resident_bytes"_a = buffer.original_resident_bytes);
 }

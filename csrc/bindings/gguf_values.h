@@ -2,6 +2,7 @@
 
 #pragma once
 
+#include "bindings/texts.h"
 #include "bindings/unlocked.h"
 #include "gguf/header.h"
 
@@ -64,7 +65,7 @@ template <typename Write> void write_unlocked(const std::string & path, const Wr
     try {
         unlocked(write);
     } catch (const std::system_error & error) {
-        const pybind11::object arguments = pybind11::make_tuple(error.code().value(), error.code().message(), path);
+        const pybind11::object arguments = pybind11::make_tuple(error.code().value(), error.code().message(), path_text(path));
         PyErr_SetObject(PyExc_OSError, arguments.ptr());
         throw pybind11::error_already_set();
     }

@@ -2,6 +2,7 @@
 
 PYBIND11_MODULE(_core, module) {
     module.doc() = "llama.cpp with slmprof's hooks in it. For slmprof's own use; see _core.pyi.";
+    register_failures(module);
     register_build(module);
     register_ceilings(module);
     register_device_ceilings(module);

@@ -3,6 +3,7 @@
 #include "slmprof_features.h"
 #include "machine/clock_reading.h"
 #include "bindings/registers.h"
+#include "bindings/texts.h"
 #include "bindings/unlocked.h"
 
 #include <pybind11/stl.h>
@@ -40,7 +41,7 @@ void register_build(py::module_ & module) {
         [] {
             py::list devices;
             for (const slmprof::DeviceInfo & device : slmprof::list_devices()) {
-                devices.append(py::dict("name"_a = device.name, "description"_a = device.description, "type"_a = device.type,
+                devices.append(py::dict("name"_a = slmprof::text(device.name), "description"_a = slmprof::text(device.description), "type"_a = device.type,
                                         "memory_free_bytes"_a  = device.memory_free_bytes,
                                         "memory_total_bytes"_a = device.memory_total_bytes));
             }

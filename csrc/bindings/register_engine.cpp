@@ -2,11 +2,11 @@
 #include "bindings/columns.h"
 #include "bindings/dicts.h"
 #include "engine/engine.h"
-#include "failures.h"
 #include "engine/settings.h"
 #include "kernels/kernel_scheme.h"
 #include "engine/llama_log.h"
 #include "bindings/registers.h"
+#include "bindings/texts.h"
 #include "bindings/unlocked.h"
 
 #include <pybind11/stl.h>
@@ -51,14 +51,16 @@ void score(Engine & engine, const Tokens & tokens, const py::function & consumer
 py::dict to_dict(Recording && recording) {
     py::dict d;
     recording.visit([&d](const char * name, auto & table) { d[name] = to_dict(std::move(table)); });
-    d["strings"] = py::cast(std::move(recording.strings));
+    d["strings"] = texts(recording.strings);
     return d;
 }
 
 void register_settings(py::module_ & module) {
     py::class_<EngineSettings>(module, "EngineSettings", "What a model is loaded and a context made with.")
         .def(py::init<>())
-        .def_readwrite("path", &EngineSettings::path)
+        .def_property(
+            "path", [](const EngineSettings & settings) { return path_text(settings.path); },
+            [](EngineSettings & settings, const std::string & path) { settings.path = path; })
         .def_readwrite("n_ctx", &EngineSettings::n_ctx)
         .def_readwrite("n_batch", &EngineSettings::n_batch)
         .def_readwrite("n_ubatch", &EngineSettings::n_ubatch)
@@ -93,8 +95,6 @@ void register_settings(py::module_ & module) {
 
 void register_engine(py::module_ & module) {
     using namespace slmprof;
-    py::register_exception<ModelFailure>(module, "NativeModelError", PyExc_RuntimeError);
-    py::register_exception<EngineFailure>(module, "NativeEngineError", PyExc_RuntimeError);
     register_settings(module);
 
     using Release = py::call_guard<py::gil_scoped_release>;
@@ -118,10 +118,10 @@ void register_engine(py::module_ & module) {
              },
              py::arg("point"))
         .def("observations", [](const Engine & engine) { return to_list(engine.observations()); })
-        .def_property_readonly("tracing_problem", [](const Engine & engine) { return engine.tracing_problem(); })
+        .def_property_readonly("tracing_problem", [](const Engine & engine) { return text(engine.tracing_problem()); })
         .def("pools", [](const Engine & engine) { return to_list(engine.pools()); })
         .def_property_readonly("n_past", [](const Engine & engine) { return engine.context().n_past(); })
-        .def("tokenize", [](const Engine & engine, const std::string & text) { return to_array(engine.model().tokenize(text)); },
+        .def("tokenize", [](const Engine & engine, const std::string & said) { return to_array(engine.model().tokenize(said)); },
              py::arg("text"))
         .def("truncate", &Engine::truncate, py::arg("n_past"), Release())
         .def("fill",
@@ -142,15 +142,7 @@ void register_engine(py::module_ & module) {
         .def("take", [](Engine & engine) { return to_dict(unlocked([&] { return engine.take(); })); });
 
     module.def("monotonic_ns", [] { return tick_scale().to_ns(read_ticks()); });
-    module.def("log_lines", [] {
-        py::list lines;
-        for (const std::string & line : llama_log_lines()) {
-            // A line may quote a damaged file.
-            lines.append(py::reinterpret_steal<py::str>(
-                PyUnicode_DecodeUTF8(line.data(), static_cast<py::ssize_t>(line.size()), "replace")));
-        }
-        return lines;
-    });
+    module.def("log_lines", [] { return texts(llama_log_lines()); });
     module.def("clear_log", &clear_llama_log);
     module.def("log_to_stderr", &set_llama_log_to_stderr, py::arg("enabled"));
 }

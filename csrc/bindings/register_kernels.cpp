@@ -6,7 +6,6 @@
 #include "engine/model.h"
 #include "engine/settings.h"
 #include "gguf/header.h"
-#include "failures.h"
 #include "kernels/kernel_calls.h"
 #include "kernels/kernel_scheme.h"
 #include "kernels/packed_weights.h"
@@ -145,7 +144,6 @@ std::vector<std::string> packable(const EngineSettings & settings, const std::ve
 
 void register_kernels(py::module_ & module) {
     using namespace slmprof;
-    py::register_exception<SchemeFailure>(module, "NativeSchemeError", PyExc_RuntimeError);
     module.def("is_packed",
                [](const std::string & path) {
                    return unlocked([&] { return is_packed(read_header(path).metadata.get()); });

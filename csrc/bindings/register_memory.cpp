@@ -3,6 +3,7 @@
 #include "engine/planner.h"
 #include "engine/settings.h"
 #include "bindings/registers.h"
+#include "bindings/texts.h"
 #include "bindings/unlocked.h"
 
 #include <pybind11/stl.h>
@@ -22,7 +23,7 @@ py::dict to_dict(Plan && plan) {
         graphs.append(py::dict("phase"_a = graph.phase == Phase::prefill ? "prefill" : "decode", "n_tokens"_a = graph.n_tokens,
                                "n_outputs"_a = graph.n_outputs, "buffers"_a = to_list(graph.buffers),
                                "work_bytes"_a = graph.work_bytes, "tensors"_a = to_dict(std::move(graph.tensors)),
-                               "strings"_a = std::move(graph.strings)));
+                               "strings"_a = texts(graph.strings)));
     }
     return py::dict("context"_a = to_dict(plan.context), "buffers"_a = to_list(plan.buffers),
                     "caches"_a = to_dict(std::move(plan.caches)), "graphs"_a = graphs, "duration_ns"_a = plan.duration_ns);

@@ -3,6 +3,7 @@
 #include "bindings/registers.h"
 
 #include "bindings/columns.h"
+#include "bindings/texts.h"
 #include "bindings/unlocked.h"
 #include "engine/engine.h"
 #include "quant/importance_sums.h"
@@ -106,7 +107,7 @@ void register_quality(py::module_ & module) {
         .def("sums", [](const slmprof::ImportanceSums & sums) {
             py::dict found;
             for (const auto & [tensor, sum] : sums.sums()) {
-                found[py::str(tensor)] = to_dict(sum);
+                found[slmprof::text(tensor)] = to_dict(sum);
             }
             return found;
         });

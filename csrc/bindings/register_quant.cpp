@@ -4,6 +4,7 @@
 
 #include "bindings/dicts.h"
 #include "bindings/gguf_values.h"
+#include "bindings/texts.h"
 #include "bindings/unlocked.h"
 #include "gguf/header.h"
 #include "kernels/kernel_scheme.h"
@@ -37,6 +38,14 @@ namespace {
 using NamedType = std::pair<std::string, std::string>;
 using Weights   = py::array_t<float, py::array::c_style | py::array::forcecast>;
 using Note      = std::pair<std::string, std::variant<int64_t, std::string>>;
+
+py::list paths(const std::vector<std::string> & parts) {
+    py::list list;
+    for (const std::string & part : parts) {
+        list.append(slmprof::path_text(part));
+    }
+    return list;
+}
 
 std::optional<ggml_type> type_or_none(const std::optional<std::string> & name) {
     return name ? std::optional(slmprof::tensor_type_from_name(*name)) : std::nullopt;
@@ -84,7 +93,7 @@ py::dict plan_quantization(const std::string & path, const slmprof::Recipe & rec
     for (const size_t i : slmprof::loader_order(tensors)) {
         const auto & [name, shape, source]           = tensors[i];
         const auto & [type, asked, is_quantizable] = choices[i];
-        rows.append(py::dict("tensor"_a = name, "shape"_a = shape, "source"_a = ggml_type_name(source),
+        rows.append(py::dict("tensor"_a = slmprof::text(name), "shape"_a = shape, "source"_a = ggml_type_name(source),
                              "type"_a = ggml_type_name(type), "asked"_a = ggml_type_name(asked),
                              "is_quantizable"_a = is_quantizable,
                              "source_bytes"_a   = slmprof::tensor_size_bytes(source, shape),
@@ -124,12 +133,12 @@ py::dict write_retyped_outline(const std::string & source, const std::string & t
     slmprof::write_unlocked(target, [&] { file = slmprof::write_retyped_outline(slmprof::SourceModel(source), target, given, values); });
     py::list tensors;
     for (const slmprof::MovedTensor & one : file.tensors) {
-        tensors.append(py::dict("tensor"_a = one.source.name, "shape"_a = one.source.shape, "part"_a = one.part,
+        tensors.append(py::dict("tensor"_a = slmprof::text(one.source.name), "shape"_a = one.source.shape, "part"_a = one.part,
                                 "source"_a = ggml_type_name(one.source.type), "source_begin"_a = one.from.begin_bytes,
                                 "source_bytes"_a = one.from.size_bytes, "stored"_a = ggml_type_name(one.type),
                                 "begin"_a = one.to.begin_bytes, "stored_bytes"_a = one.to.size_bytes));
     }
-    return py::dict("parts"_a = file.parts, "tensors"_a = tensors);
+    return py::dict("parts"_a = paths(file.parts), "tensors"_a = tensors);
 }
 
 py::dict source_tensors(const std::string & path, const std::shared_ptr<slmprof::KernelScheme> & scheme) {
@@ -144,12 +153,12 @@ py::dict source_tensors(const std::string & path, const std::shared_ptr<slmprof:
     });
     py::list tensors;
     for (const size_t i : slmprof::loader_order(specs)) {
-        tensors.append(py::dict("tensor"_a = specs[i].name, "shape"_a = specs[i].shape, "part"_a = places[i].part,
+        tensors.append(py::dict("tensor"_a = slmprof::text(specs[i].name), "shape"_a = specs[i].shape, "part"_a = places[i].part,
                                 "source"_a       = ggml_type_name(specs[i].type),
                                 "source_begin"_a = places[i].range.begin_bytes,
                                 "source_bytes"_a = places[i].range.size_bytes));
     }
-    return py::dict("parts"_a = parts, "tensors"_a = tensors);
+    return py::dict("parts"_a = paths(parts), "tensors"_a = tensors);
 }
 
 using Blocks = py::array_t<uint8_t, py::array::c_style | py::array::forcecast>;

@@ -8,6 +8,7 @@ void register_build(pybind11::module_ & module);
 void register_ceilings(pybind11::module_ & module);
 void register_device_ceilings(pybind11::module_ & module);
 void register_engine(pybind11::module_ & module);
+void register_failures(pybind11::module_ & module);
 void register_kernels(pybind11::module_ & module);
 void register_memory(pybind11::module_ & module);
 void register_outline(pybind11::module_ & module);

@@ -1,10 +1,16 @@
-"""The whole native border. docs/profile-format.md says what the columns mean."""
+"""The whole native border. docs/profile-format.md says what the columns mean.
+
+Paths go over it as `os.fsencode` gives them. Texts come back with U+FFFD for what is not UTF-8, and
+paths as `os.fsdecode` has them.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypedDict, type_check_only
+from typing import Any, TypeAlias, TypedDict, type_check_only
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+_Path: TypeAlias = str | bytes
 
 class NativeModelError(RuntimeError): ...
 class NativeEngineError(RuntimeError): ...
@@ -221,7 +227,10 @@ class PoolUse(TypedDict):
     workspace_bytes: int
 
 class EngineSettings:
-    path: str
+    @property
+    def path(self) -> str: ...
+    @path.setter
+    def path(self, path: _Path) -> None: ...
     n_ctx: int
     n_batch: int
     n_ubatch: int
@@ -347,7 +356,7 @@ def choose_tensor_types(
 def weight_types() -> list[tuple[str, int, int, bool]]: ...  # name, block, its bytes, is quantized
 def tensor_size_bytes(type: str, shape: Sequence[int]) -> int: ...
 def write_random_gguf(
-    path: str,
+    path: _Path,
     metadata: Sequence[tuple[str, Any]],
     tensors: Sequence[tuple[str, Sequence[int], str, str]],
     *,
@@ -355,11 +364,11 @@ def write_random_gguf(
     n_threads: int = 0,
 ) -> None: ...
 def write_outline(
-    path: str,
+    path: _Path,
     metadata: Sequence[tuple[str, Any]],
     tensors: Sequence[tuple[str, Sequence[int], str]],
 ) -> None: ...
-def retype_outline(source: str, target: str, file_type: str) -> None: ...
+def retype_outline(source: _Path, target: _Path, file_type: str) -> None: ...
 
 @type_check_only
 class Divergences(TypedDict):
@@ -401,16 +410,16 @@ class Recipe:
         has_imatrix: bool = False,
     ) -> None: ...
 
-def check_header(path: str) -> None: ...
+def check_header(path: _Path) -> None: ...
 def write_retyped_outline(
-    source: str,
-    target: str,
+    source: _Path,
+    target: _Path,
     *,
     types: Mapping[str, str],
     notes: Sequence[tuple[str, bool | int | float | str | Sequence[str]]],
     row_bytes: Mapping[str, int] = ...,  # of tables of bytes
 ) -> RetypedFile: ...
-def source_tensors(path: str, scheme: KernelScheme | None = None) -> SourceTensors: ...
+def source_tensors(path: _Path, scheme: KernelScheme | None = None) -> SourceTensors: ...
 
 # A quantization scheme that computes by itself (slmprof_scheme.h).
 class KernelScheme:
@@ -428,7 +437,7 @@ class KernelScheme:
     ) -> None: ...
     # Those of a shared library, which is loaded. NativeSchemeError.
     @staticmethod
-    def load(library: str, symbol: str, name: str, digest: str) -> KernelScheme: ...
+    def load(library: _Path, symbol: str, name: str, digest: str) -> KernelScheme: ...
     @property
     def name(self) -> str: ...
     @property
@@ -466,16 +475,16 @@ class KernelScheme:
         self, columns: NDArray[np.float32]
     ) -> NDArray[np.float32]: ...  # what kernels see
 
-def is_packed(path: str) -> bool: ...
+def is_packed(path: _Path) -> bool: ...
 def packable_tensors(settings: EngineSettings, tensors: Sequence[str]) -> list[str]: ...
 def unpack_rows(type: str, blocks: NDArray[np.uint8], n_per_row: int) -> NDArray[np.float32]: ...
 def pack_rows(
     type: str, values: NDArray[np.float32], importance: NDArray[np.float32] | None = None
 ) -> NDArray[np.uint8]: ...
-def plan_quantization(source: str, recipe: Recipe) -> QuantizationPlan: ...
+def plan_quantization(source: _Path, recipe: Recipe) -> QuantizationPlan: ...
 def quantize_file(
-    source: str,
-    target: str,
+    source: _Path,
+    target: _Path,
     recipe: Recipe,
     *,
     importances: Sequence[tuple[str, ArrayLike]],

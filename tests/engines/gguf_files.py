@@ -4,26 +4,35 @@ from __future__ import annotations
 
 import os
 import struct
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 N_LAYER, N_EMBD, N_FF, N_VOCAB, N_CTX = 2, 64, 128, 100, 128
 Shapes = dict[str, tuple[int, ...]]
+Text = str | bytes
 
 
-def pack_text(text: str) -> bytes:
-    return struct.pack("<Q", len(text)) + text.encode()
+def pack_text(text: Text) -> bytes:
+    """A text as it stands in a GGUF file; bytes need not be UTF-8."""
+    data = text.encode() if isinstance(text, str) else text
+    return struct.pack("<Q", len(data)) + data
 
 
 def write_gguf(
-    path: Path, metadata: dict[str, object], shapes: Shapes, *, sparse: bool = False
+    path: Path,
+    metadata: Mapping[Any, object],
+    shapes: Mapping[Any, tuple[int, ...]],
+    *,
+    sparse: bool = False,
 ) -> Path:
     """A GGUF file of float32 tensors with small random values, or with a hole in their place."""
     data = b"GGUF" + struct.pack("<IQQ", 3, len(shapes), len(metadata))
     for key, value in metadata.items():
         data += pack_text(key)
-        if isinstance(value, str):
+        if isinstance(value, str | bytes):
             data += struct.pack("<I", 8) + pack_text(value)
         elif isinstance(value, bool):
             data += struct.pack("<I?", 7, value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,7 @@ def native_settings(model: OpenModel, config: CaptureConfig) -> _core.EngineSett
     from .. import _core
 
     settings = _core.EngineSettings()
-    settings.path, settings.scheme = str(model.path), model.kernels
+    settings.path, settings.scheme = os.fsencode(model.path), model.kernels
     config.fill(settings)
     if native_devices(config.device):
         settings.cupti_folders = cupti_folders()

@@ -7,6 +7,7 @@ header takes.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,12 +50,11 @@ def outline(model: ModelText, folder: Path, *, file_type: str | None = None) -> 
 def outline_plan(plan: ModelPlan, folder: Path) -> Path:
     """The outline of a planned file, in an existing folder. Raises ModelError."""
     from .. import _core
-    from .synthesis import native_path
 
     path = folder / f"{file_stem(plan.dimensions.name)}-{plan.file_type}.gguf"
     tensors = [(tensor.name, tensor.shape, tensor.type) for tensor in plan.tensors]
     try:
-        _core.write_outline(native_path(path), list(plan.metadata), tensors)
+        _core.write_outline(os.fsencode(path), list(plan.metadata), tensors)
     except OSError as error:
         raise _failure(path, error, plan.size_bytes) from error
     return path
@@ -62,18 +62,13 @@ def outline_plan(plan: ModelPlan, folder: Path) -> Path:
 
 def _retype(source: Path, folder: Path, file_type: str) -> Path:
     from .. import _core
-    from .synthesis import native_path
 
     target = folder / f"{file_stem(source.stem)}-{file_type}.gguf"
     if target.exists() and target.samefile(source):
         raise UsageError(f"the outline of {source} cannot be written over it")
-    try:
-        native_source = native_path(source)
-    except OSError as error:
-        raise ModelError(f"cannot read {source}: {error.strerror}") from None
     _core.clear_log()
     try:
-        _core.retype_outline(native_source, native_path(target), file_type)
+        _core.retype_outline(os.fsencode(source), os.fsencode(target), file_type)
     except OSError as error:
         raise _failure(target, error) from error
     except _core.NativeModelError as error:

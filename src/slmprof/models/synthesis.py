@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import errno
 import math
 import os
 from collections.abc import Sequence
@@ -195,16 +194,6 @@ def plan_source(
     return plan_model(find_dimensions(found), named, seed, tensor_types=tensor_types)
 
 
-def native_path(path: Path) -> str:
-    """A path as the native side takes it, in UTF-8. Raises OSError where it cannot be."""
-    text = os.fspath(path)
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        raise OSError(errno.EILSEQ, os.strerror(errno.EILSEQ), text) from None
-    return text
-
-
 def _choose_types(
     d: Dimensions, file_type: str, specs: Sequence[TensorSpec], patterns: TensorTypes = ()
 ) -> list[str]:
@@ -223,7 +212,7 @@ def write_plan(plan: ModelPlan, path: Path) -> None:
     from .. import _core
 
     _core.write_random_gguf(
-        native_path(path),
+        os.fsencode(path),
         list(plan.metadata),
         [(tensor.name, tensor.shape, tensor.type, tensor.fill) for tensor in plan.tensors],
         seed=plan.seed,

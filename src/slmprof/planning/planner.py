@@ -7,6 +7,7 @@ planned on it.
 from __future__ import annotations
 
 import functools
+import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -192,7 +193,7 @@ class ModelPlanner:
         from .. import _core
 
         native = _core.EngineSettings()
-        native.path, native.scheme = str(self._path), self._opened.kernels
+        native.path, native.scheme = os.fsencode(self._path), self._opened.kernels
         setting.fill(native)
         return native
 

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from ..children.native_errors import guarded
 from ..children.protocol import OnProgress, Progress
 from ..errors import ModelError, SchemeError
-from ..models.synthesis import native_path
 from .importance import Imatrix
 from .records import QuantizationPlan, SchemeInfo
 from .schemes.loaded import LoadedScheme, PackingScheme
@@ -80,8 +79,8 @@ def write_outline(
     from .. import _core
 
     return _core.write_retyped_outline(
-        native_path(source),
-        native_path(target),
+        os.fsencode(source),
+        os.fsencode(target),
         types={one.tensor: one.stored for one in plan.tensors},
         row_bytes={one.tensor: one.row_bytes for one in plan.tensors if one.is_packed},
         notes=[*scheme.metadata(plan.tensors), *_file_type(plan, imatrix)],

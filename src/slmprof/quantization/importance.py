@@ -12,7 +12,6 @@ import numpy as np
 
 from ..errors import UsageError
 from ..models.resolve import check_gguf
-from ..models.synthesis import native_path
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -52,7 +51,7 @@ def read_imatrix(path: Path) -> Imatrix:
     check_gguf(path)
     try:
         # The package believes every length in a file, and may never come to an end.
-        _core.check_header(native_path(path))
+        _core.check_header(os.fsencode(path))
         reader = gguf.GGUFReader(path)
         tensors = {tensor.name: tensor for tensor in reader.tensors}
         weights = {

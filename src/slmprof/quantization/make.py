@@ -10,7 +10,6 @@ from ..children.native_errors import guarded
 from ..children.protocol import OnProgress, Progress
 from ..errors import ModelError, UsageError
 from ..models.resolve import resolve_model
-from ..models.synthesis import native_path
 from ..settings.recipe import Recipe
 from .assembly import assemble
 from .importance import Imatrix, read_imatrix
@@ -79,8 +78,8 @@ def _quantize(
         guarded(
             source,
             lambda: _core.quantize_file(
-                native_path(source),
-                native_path(target),
+                os.fsencode(source),
+                os.fsencode(target),
                 native,
                 importances=[(name, of.ravel()) for name, of in weights],
                 notes=_notes(imatrix),

@@ -15,7 +15,6 @@ from ..children.protocol import OnProgress, Progress
 from ..errors import ModelError, SchemeError, UsageError
 from ..models.identity import identify
 from ..models.resolve import cache_folder, file_stem
-from ..models.synthesis import native_path
 from ..settings.recipe import Recipe
 from .assembly import write_outline
 from .plan import obstacle, plan_quantization
@@ -93,7 +92,7 @@ def is_packed(path: Path) -> bool:
     """Whether a file holds the blocks of a scheme. Raises ModelError."""
     from .. import _core
 
-    return guarded(path, lambda: _core.is_packed(native_path(path)))
+    return guarded(path, lambda: _core.is_packed(os.fsencode(path)))
 
 
 def _load(place: str) -> PackingScheme:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -77,11 +78,10 @@ def plan_quantization(
         UsageError: a recipe that cannot be followed. ModelError: the file is unusable.
     """
     from .. import _core
-    from ..models.synthesis import native_path
 
     native = native_recipe(recipe, imatrix)
     _core.clear_log()
-    found = guarded(path, lambda: _core.plan_quantization(native_path(path), native))
+    found = guarded(path, lambda: _core.plan_quantization(os.fsencode(path), native))
     info = {**found["model"], "path": model}
     info["name"] = model_name(found["model"]["name"], path)
     tensors = decode(tuple[QuantizedTensor, ...], found["tensors"])
@@ -104,10 +104,9 @@ def plan_quantization(
 def _packable(path: Path, kernels: _core.KernelScheme, tensors: list[str]) -> list[str]:
     """The weights that the model uses in no other way than kernels do."""
     from .. import _core
-    from ..models.synthesis import native_path
 
     settings = _core.EngineSettings()
-    settings.path, settings.scheme = native_path(path), kernels
+    settings.path, settings.scheme = os.fsencode(path), kernels
     return guarded(path, lambda: _core.packable_tensors(settings, tensors))
 
 

@@ -12,7 +12,6 @@ from ..children.native_errors import guarded
 from ..children.protocol import OnProgress
 from ..cores import usable_cores
 from ..errors import UsageError
-from ..models.synthesis import native_path
 from ..settings.input_file import read_input_text
 from ..settings.model_source import ModelSource
 from ..settings.scoring import TextSettings
@@ -63,7 +62,7 @@ def open_engine(
 
     info = _described(model)
     native = _core.EngineSettings()
-    native.path, native.scheme = native_path(model.path), model.kernels
+    native.path, native.scheme = os.fsencode(model.path), model.kernels
     native.n_ctx = native.n_batch = settings.n_ctx
     native.n_ubatch = min(settings.n_ctx, _UBATCH)
     native.n_outputs_max = batch_size(settings.n_ctx, info["n_vocab"])
@@ -81,7 +80,7 @@ def _described(model: OpenModel) -> Any:
 
     _core.clear_log()
     settings = _core.EngineSettings()
-    settings.path, settings.scheme = native_path(model.path), model.kernels
+    settings.path, settings.scheme = os.fsencode(model.path), model.kernels
     return guarded(model.path, lambda: _core.Planner(settings).model_info())
 
 

@@ -205,7 +205,7 @@ def test_unusable_outputs_say_why(tmp_path: Path) -> None:
         synthesize("tiny", tmp_path / "missing" / "model.gguf")
     with pytest.raises(UsageError, match="not a regular file"):
         synthesize("tiny", "/dev/full")
-    for name in ("a\0b", "\udcff.gguf", "x" * 300):
+    for name in ("a\0b", "x" * 300):
         with pytest.raises(UsageError, match="cannot write"):
             synthesize("tiny", tmp_path / name)
     assert list(tmp_path.iterdir()) == []

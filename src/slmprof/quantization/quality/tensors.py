@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import math
+import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,7 +16,6 @@ import numpy as np
 
 from ...children.native_errors import guarded
 from ...models.ggml_types import weight_types
-from ...models.synthesis import native_path
 from ..open_model import OpenModel
 from ..records import PACKED
 from ..schemes.loaded import PackingScheme
@@ -69,7 +69,7 @@ def weight_pairs(model: OpenModel, reference: OpenModel) -> Iterator[list[Weight
     with contextlib.ExitStack() as stack:
         opened = []
         for side in (model, reference):
-            path = native_path(side.path)
+            path = os.fsencode(side.path)
             found = guarded(side.path, functools.partial(_core.source_tensors, path, side.kernels))
             files = [stack.enter_context(Path(part).open("rb")) for part in found["parts"]]
             opened.append(OpenTensors(found["tensors"], files, side.scheme))

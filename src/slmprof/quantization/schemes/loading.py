@@ -7,6 +7,7 @@ import hashlib
 import importlib
 import importlib.util
 import inspect
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -103,7 +104,7 @@ def _compile(path: Path, name: str) -> CompiledScheme:
 
     digest = sources_digest(path)
     try:
-        native = _core.KernelScheme.load(str(compiled(path, digest)), name, name, digest)
+        native = _core.KernelScheme.load(os.fsencode(compiled(path, digest)), name, name, digest)
     except _core.NativeSchemeError as error:
         raise SchemeError(f"{path.name}:{name}: {error}") from None
     bits = 8 * native.type_size / native.block_size
