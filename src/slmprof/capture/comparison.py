@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ..children.protocol import OnProgress
 from ..errors import UsageError
+from ..input_file import open_input
 from ..settings.capture import CaptureConfig, refuse_remote
 from ..settings.model_source import ModelSource
 
@@ -132,12 +133,9 @@ def _is_profile(source: str | os.PathLike[str]) -> bool:
     if path.suffix.lower() == _SUFFIX:
         return True
     try:
-        # Not opened unless it is a file: a pipe would keep us waiting.
-        if not path.is_file():
-            return False
-        with path.open("rb") as stream:
+        with open_input(path) as stream:
             return stream.read(len(_ZIP)) == _ZIP
-    except (OSError, ValueError):
+    except OSError:
         return False
 
 

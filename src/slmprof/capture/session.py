@@ -6,7 +6,6 @@ import contextlib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
@@ -29,6 +28,7 @@ from .monitors.model_file import ModelFileMonitor
 from .monitors.protocol import Monitor, Point
 from .places import numbered_places
 from .planned_run import native_settings, plan_run
+from .prompt_file import read_prompt
 from .seen_graphs import SeenGraphs
 
 if TYPE_CHECKING:
@@ -159,14 +159,9 @@ class Session:
         """The tokens of a text file, by the model's vocabulary; int32 [n_tokens].
 
         Raises:
-            UsageError: no such file, no text in it, or the model has no vocabulary.
+            UsageError: it cannot be read, holds no text, or the model has no vocabulary.
         """
-        try:
-            text = Path(path).read_text(encoding="utf-8")
-        except OSError as error:
-            raise UsageError(f"cannot read the prompt {path}: {error.strerror}") from error
-        except UnicodeDecodeError as error:
-            raise UsageError(f"the prompt {path} is not UTF-8 text") from error
+        text = read_prompt(path).replace("\r\n", "\n").replace("\r", "\n")
         tokens = self.guard(lambda: self.engine.tokenize(text))
         if len(tokens) == 0:
             raise UsageError(f"the prompt {path} holds no text")

@@ -22,6 +22,7 @@ from ..profiles.writing import plain_name, reason
 from ..settings.capture import CaptureConfig
 from ..settings.model_source import ModelSource
 from ..settings.table import SWEEP, table
+from .prompt_file import read_prompt
 
 if TYPE_CHECKING:
     from ..profiles.data import ProfileData
@@ -321,12 +322,8 @@ def _settings_of(config: CaptureConfig) -> dict[str, Any]:
         **{n: asked[n] for n, s in _TABLE.items() if s.applies(s.tells_apart, asked[n])},
     }
     if config.prompt_file is not None:
-        try:
-            content = Path(config.prompt_file).read_bytes()
-        except (OSError, ValueError) as error:
-            why = reason(error)
-            raise UsageError(f"cannot read the prompt {config.prompt_file}: {why}") from None
-        settings["prompt_file"] = hashlib.sha256(content).hexdigest()
+        text = read_prompt(config.prompt_file)
+        settings["prompt_file"] = hashlib.sha256(text.encode()).hexdigest()
     return settings
 
 

@@ -11,7 +11,9 @@ from ..children.memory import available_bytes, resident_bytes
 from ..children.protocol import OnProgress
 from ..children.question import asked
 from ..errors import EngineError, ProfileFormatError
+from ..models.resolve import check_source
 from ..settings.capture import CaptureConfig
+from .prompt_file import check_prompt
 
 if TYPE_CHECKING:
     from ..profiles.records.meta import Model
@@ -38,7 +40,14 @@ class Worker:
 
     @contextlib.contextmanager
     def started(self, *, takes_turns: bool) -> Iterator[None]:
-        """Starts the process, which is gone afterwards, with its files."""
+        """Starts the process, which is gone afterwards, with its files.
+
+        Raises:
+            ModelError, UsageError: MODEL or the prompt is no file that it could read.
+        """
+        check_source(self.config.source)
+        if self.config.prompt_file is not None:
+            check_prompt(self.config.prompt_file)
         question = {"config": self.config.to_json(), "takes_turns": takes_turns}
         timeout = self.config.timeout
         with asked(_MODULE, question, "runs llama.cpp", timeout=timeout) as self._answer:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import struct
 from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
 from ..errors import CaptureError, ModelError
+from ..input_file import open_input
 from ..profiles.records.meta import FileIdentity
+from .parts import model_parts
 
-_FIRST_PART = re.compile(r"(.*)-00001-of-(\d{5})\.gguf", re.DOTALL)
-_MOST_PARTS = 10_000
 # Longer headers are hashed as far as here.
 _MOST_HEADER_BYTES = 256 << 20
 _CHUNK_BYTES = 1 << 20
@@ -31,15 +30,6 @@ def identify(path: Path) -> tuple[FileIdentity, ...]:
         ModelError: a part cannot be read.
     """
     return tuple(_identify(part) for part in model_parts(path))
-
-
-def model_parts(path: Path) -> list[Path]:
-    """The files of a model: the file itself, or all parts of the split model that it begins."""
-    match = _FIRST_PART.fullmatch(str(path))
-    if match is None:
-        return [path]
-    stem, count = match[1], min(int(match[2]), _MOST_PARTS)
-    return [Path(f"{stem}-{i + 1:05d}-of-{count:05d}.gguf") for i in range(count)]
 
 
 def check_unchanged(
@@ -74,13 +64,12 @@ def _difference(before: FileIdentity, now: FileIdentity) -> str:
 
 def _identify(path: Path) -> FileIdentity:
     try:
-        with path.open("rb") as file:
+        with open_input(path) as file:
             # Of the file that is open, whatever stands under its name meanwhile.
             status = os.fstat(file.fileno())
             digest = _digest(file, min(_header_bytes(file, status.st_size), _MOST_HEADER_BYTES))
-    except (OSError, ValueError) as error:
-        cause = error.strerror if isinstance(error, OSError) else error
-        raise ModelError(f"cannot read {path}: {cause}") from None
+    except OSError as error:
+        raise ModelError(f"cannot read {path}: {error.strerror or error}") from None
     return FileIdentity(
         device=status.st_dev,
         inode=status.st_ino,

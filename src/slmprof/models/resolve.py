@@ -7,7 +7,9 @@ import os
 from pathlib import Path
 
 from ..errors import ModelError, UsageError
+from ..input_file import open_input
 from ..settings.model_source import ModelSource, ModelText
+from .parts import model_parts
 
 _GGUF_MAGIC = b"GGUF"
 
@@ -56,16 +58,36 @@ def resolve_model(model: ModelText, *, seed: int = 0) -> Path:
     return check_gguf(source.path)
 
 
+def check_source(source: ModelSource) -> None:
+    """Raises ModelError where the file of a MODEL is none, before a process is started for it."""
+    if not source.is_synthesised:
+        check_gguf(source.path)
+
+
 def check_gguf(path: Path) -> Path:
-    """The path itself if a GGUF file may be behind it. Raises ModelError with the cause."""
+    """The path itself if a GGUF file may be behind it, or the first part of a split one.
+
+    Native code opens what a model's path names: whatever is no regular file is refused here.
+
+    Raises:
+        ModelError: with the cause.
+    """
+    first, *others = model_parts(path)
+    _check_magic(first)
+    for part in others:
+        if not part.exists():
+            break  # llama.cpp knows whether the model has so many, and reads them in their order
+        _check_magic(part)
+    return path
+
+
+def _check_magic(path: Path) -> None:
     try:
-        if path.is_dir():
-            hint = "; give its config.json" if (path / "config.json").is_file() else ""
-            raise ModelError(f"{path} is a directory, not a GGUF file{hint}")
-        if path.exists() and not path.is_file():
-            raise ModelError(f"{path} is not a regular file")
-        with path.open("rb") as file:
+        with open_input(path) as file:
             magic = file.read(len(_GGUF_MAGIC))
+    except IsADirectoryError:
+        hint = "; give its config.json" if (path / "config.json").is_file() else ""
+        raise ModelError(f"{path} is a directory, not a GGUF file{hint}") from None
     except FileNotFoundError:
         from .presets import PRESETS
 
@@ -73,14 +95,12 @@ def check_gguf(path: Path) -> Path:
         if str(path).lower() in PRESETS:
             hint = f"; for the preset of that name write preset:{str(path).lower()}"
         raise ModelError(f"no such model file: {path}{hint}") from None
-    except (OSError, ValueError) as error:
-        cause = error.strerror if isinstance(error, OSError) else error
-        raise ModelError(f"cannot read {path}: {cause}") from None
+    except OSError as error:
+        raise ModelError(f"cannot read {path}: {error.strerror or error}") from None
     if not magic:
         raise ModelError(f"{path} is empty")
     if magic != _GGUF_MAGIC:
         raise ModelError(f"{path} is not a GGUF file: it does not begin with 'GGUF'")
-    return path
 
 
 def file_stem(name: str) -> str:

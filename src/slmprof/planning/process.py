@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ..children.protocol import OnProgress
 from ..children.question import Answer, asked
 from ..errors import UsageError
+from ..models.resolve import check_source
 from ..profiles.vocabulary import MEMORY_VIEWS
 from ..settings.planning import MemoryRequest
 
@@ -86,7 +87,12 @@ def plan_memory(
 
 @contextlib.contextmanager
 def planning(request: MemoryRequest) -> Iterator[Planning]:
-    """Starts the child process, which plans while the caller does something else."""
+    """Starts the child process, which plans while the caller does something else.
+
+    Raises:
+        ModelError: MODEL is no file that it could read.
+    """
+    check_source(request.source)
     with asked(_WORKER, request.to_json(), "plans memory") as answer:
         yield Planning(answer)
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ..children.native_errors import guarded
 from ..children.protocol import OnProgress, Progress
 from ..errors import ModelError, SchemeError
+from ..input_file import open_input
 from .importance import Imatrix
 from .records import QuantizationPlan, SchemeInfo
 from .schemes.loaded import LoadedScheme, PackingScheme
@@ -58,7 +59,7 @@ def assemble(
     types = {one.tensor: one.type for one in plan.tensors}
     slabs = [slab for one in layout["tensors"] for slab in _slabs(one, types, scheme)]
     with contextlib.ExitStack() as files:
-        parts = [files.enter_context(Path(part).open("rb")) for part in layout["parts"]]
+        parts = [files.enter_context(open_input(part)) for part in layout["parts"]]
         file = files.enter_context(target.open("r+b"))
         packed = frozenset(one.tensor for one in plan.tensors if one.is_packed)
         work = _Assembly([part.fileno() for part in parts], file.fileno(), scheme, packed, imatrix)

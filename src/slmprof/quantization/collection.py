@@ -29,8 +29,8 @@ def collect(
     """
     from .. import _core
 
-    opened = trained_model(model, "importances", on_progress)
     content = read_text(Path(text))
+    opened = trained_model(model, "importances", on_progress)
     engine = open_engine(opened, settings)
     chunks = chunks_of(engine, content, settings, text)
     sums = _core.ImportanceSums(takes_head=settings.head)

@@ -9,6 +9,8 @@ from pathlib import Path
 from ..children.protocol import OnProgress
 from ..children.question import asked
 from ..errors import UsageError
+from ..models.resolve import check_source
+from ..settings.model_source import ModelSource
 from ..settings.scoring import ImatrixSettings
 from .collection import FILE_NAME
 from .output import check_output
@@ -46,6 +48,7 @@ def collect_importances(
             written. ModelError: the model is unusable. EngineError: llama.cpp died, or the time was
             over.
     """
+    check_source(ModelSource.parse(model))
     target = check_output(model, Path(output), overwrite)
     question = {
         "model": os.fspath(model), "text": os.fspath(text), "settings": settings.to_json()

@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import UsageError
+from ..input_file import open_input
 from ..models.resolve import check_gguf
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _SUMS, _COUNTS = ".in_sum2", ".counts"
+# The largest mixtures of experts have some hundred MiB.
+_MOST_BYTES = 8 << 30
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +55,11 @@ def read_imatrix(path: Path) -> Imatrix:
     try:
         # The package believes every length in a file, and may never come to an end.
         _core.check_header(os.fsencode(path))
-        reader = gguf.GGUFReader(path)
+        with open_input(path) as file:
+            if os.fstat(file.fileno()).st_size > _MOST_BYTES:
+                raise ValueError(f"it is larger than {_MOST_BYTES >> 30} GiB")
+            opened: Any = file  # numpy maps an open file, too
+            reader = gguf.GGUFReader(opened)
         tensors = {tensor.name: tensor for tensor in reader.tensors}
         weights = {
             name.removesuffix(_SUMS): _means(tensors, name.removesuffix(_SUMS))
@@ -111,7 +118,7 @@ def write_imatrix(
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-    with path.open("rb") as file:
+    with open_input(path) as file:
         os.fsync(file.fileno())
 
 

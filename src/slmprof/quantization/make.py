@@ -9,6 +9,7 @@ from pathlib import Path
 from ..children.native_errors import guarded
 from ..children.protocol import OnProgress, Progress
 from ..errors import ModelError, UsageError
+from ..input_file import open_input
 from ..models.resolve import resolve_model
 from ..settings.recipe import Recipe
 from .assembly import assemble
@@ -57,7 +58,7 @@ def make(
             assert isinstance(scheme, PackingScheme)
             try_kernels(scheme, lengths, on_progress)
         assemble(source, target, plan, scheme, imatrix, n_threads, on_progress)
-    with target.open("rb") as file:
+    with open_input(target) as file:
         os.fsync(file.fileno())
     return plan
 

@@ -108,7 +108,9 @@ def _load(place: str) -> PackingScheme:
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
     """Lets one process pack, and the others wait for what it makes."""
-    with path.open("w") as file:
+    # Without waiting for what else may stand there: a pipe would have no reader.
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+    with os.fdopen(handle, "wb", buffering=0) as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 

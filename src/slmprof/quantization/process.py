@@ -10,6 +10,7 @@ from ..children.protocol import OnProgress
 from ..children.question import asked
 from ..cores import usable_cores
 from ..errors import UsageError
+from ..models.resolve import check_source
 from ..profiles.records.decoding import decode
 from ..settings.model_source import ModelSource
 from ..settings.recipe import Recipe
@@ -67,7 +68,7 @@ def make(
 def _question(
     model: str | os.PathLike[str], recipe: Recipe, *, makes: bool, n_threads: int = 1
 ) -> dict[str, Any]:
-    ModelSource.parse(model)  # what is no MODEL needs no child
+    check_source(ModelSource.parse(model))  # what is no MODEL needs no child
     return {
         "model": os.fspath(model),
         "recipe": recipe.to_json(),

@@ -12,7 +12,7 @@ from ..children.native_errors import guarded
 from ..children.protocol import OnProgress
 from ..cores import usable_cores
 from ..errors import UsageError
-from ..settings.input_file import read_input_text
+from ..input_file import read_input_text
 from ..settings.model_source import ModelSource
 from ..settings.scoring import TextSettings
 from .open_model import OpenModel, open_model

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UsageError
-from .input_file import read_input_text
-from .kinds import Override, Several, Switch, Text
+from ..input_file import read_input_text
+from .kinds import Override, Pattern, Several, Switch, Text
 from .scheme_place import SchemePlace
 from .table import RECIPE, refuse_unknown, setting, table
 

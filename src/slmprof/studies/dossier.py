@@ -18,7 +18,8 @@ from ..capture.comparison import compared
 from ..children.protocol import OnProgress
 from ..cores import usable_cores
 from ..errors import ProfileFormatError, UsageError
-from ..models.identity import model_parts
+from ..input_file import open_input
+from ..models.parts import model_parts
 from ..profiles.records.decoding import Json
 from ..profiles.writing import reason
 from ..quantization.modelled import modelled_decode
@@ -275,12 +276,10 @@ def _digest(name: str, path: Path) -> str:
     found = hashlib.sha256()
     try:
         for part in model_parts(path) if name == "model" else [path]:
-            if part.exists() and not part.is_file():
-                raise UsageError(f"{name}: {part} is not a regular file")
-            with part.open("rb") as file:
+            with open_input(part) as file:
                 while piece := file.read(_PIECE):
                     found.update(piece)
-    except (OSError, ValueError) as error:
+    except OSError as error:
         raise UsageError(f"{name}: cannot read {path}: {reason(error)}") from None
     return found.hexdigest()
 

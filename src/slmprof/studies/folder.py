@@ -11,11 +11,11 @@ from typing import Any, TypeVar
 import msgspec
 
 from ..errors import ProfileFormatError, UsageError
+from ..input_file import read_input
 from ..profiles.records.decoding import Record, decode
 from ..profiles.writing import plain_name, reason, write_text
 from ..quantization.quality.records import Quality
 from ..quantization.records import QuantizationPlan
-from ..settings.input_file import read_input
 from .records import SCHEMA_VERSION, DossierFile
 
 FILE_NAME = "dossier.json"

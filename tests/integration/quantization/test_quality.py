@@ -355,7 +355,7 @@ def test_what_cannot_be_scored(folder: Path, tmp_path: Path) -> None:
         ({"model": TRAINED, "reference": random, "text": text}, UsageError, "random weights"),
         ({"model": TRAINED, "text": short}, UsageError, "has 6 tokens, and a chunk has 512"),
         ({"model": TRAINED, "text": binary}, UsageError, "is not UTF-8 text"),
-        ({"model": TRAINED, "text": tmp_path}, UsageError, "is not a regular file"),
+        ({"model": TRAINED, "text": tmp_path}, UsageError, "not a regular file"),
         ({"model": TRAINED, "text": tmp_path / "no"}, UsageError, "No such file"),
         ({"model": tmp_path / "no.gguf", "text": text}, ModelError, "no such model file"),
         ({"model": TRAINED, "text": text, "n_ctx": 4}, UsageError, "n_ctx: 4 is too small"),

@@ -45,6 +45,21 @@ def test_a_pipe_is_refused_without_waiting_for_it(tmp_path: Path) -> None:
         resolve_model(path)
 
 
+def test_all_parts_of_a_split_model_have_to_be_files(tmp_path: Path) -> None:
+    first, second, third = (tmp_path / f"m-0000{i}-of-00003.gguf" for i in (1, 2, 3))
+    first.write_bytes(b"GGUF")
+    third.write_bytes(b"no")
+    # Whether a model has the parts of its name is for llama.cpp to say, and it stops here.
+    assert resolve_model(first) == first
+    os.mkfifo(second)
+    with pytest.raises(ModelError, match=r"00002-of-00003\.gguf: it is a pipe"):
+        resolve_model(first)
+    second.unlink()
+    second.write_bytes(b"GGUF")
+    with pytest.raises(ModelError, match=r"00003-of-00003\.gguf is not a GGUF file"):
+        resolve_model(first)
+
+
 def test_a_preset_without_its_prefix_is_pointed_out() -> None:
     with pytest.raises(ModelError, match="write preset:tiny"):
         resolve_model("tiny")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import ModelError
+from ...input_file import open_input
 from ...settings.dimensions import Dimensions
 from . import families, mamba, windowed
 from .keys import Keys, quoted
@@ -88,9 +89,11 @@ def read_config(path: Path) -> ConfigFile:
 
 def _load(path: Path) -> Any:
     try:
-        if path.stat().st_size > _MAX_CONFIG_BYTES:
+        with open_input(path) as file:
+            content = file.read(_MAX_CONFIG_BYTES + 1)
+        if len(content) > _MAX_CONFIG_BYTES:
             raise ModelError(f"{path} is too large for a config.json")
-        text = path.read_text(encoding="utf-8")
+        text = content.decode("utf-8")
         return json.loads(text, object_pairs_hook=_as_object, parse_int=_as_whole)
     except OSError as error:
         raise ModelError(f"cannot read {path}: {error.strerror}") from error

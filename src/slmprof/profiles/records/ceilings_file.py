@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from ...errors import ProfileFormatError, UsageError
+from ...input_file import open_input
 from ..writing import reason, whole_file
 from .decoding import Json
 
@@ -26,9 +27,7 @@ def read_file(path: str | os.PathLike[str], decode: Callable[[object], _Kind]) -
     """
     source = Path(path)
     try:
-        if source.exists() and not source.is_file():
-            raise UsageError(f"{source} is a directory, a device or a pipe; ceilings are a file")
-        with source.open("rb") as stream:
+        with open_input(source) as stream:
             content = stream.read(_MAX_FILE_BYTES + 1)
         if len(content) > _MAX_FILE_BYTES:
             raise ProfileFormatError("it is too large to be one")
@@ -36,11 +35,10 @@ def read_file(path: str | os.PathLike[str], decode: Callable[[object], _Kind]) -
     except ProfileFormatError as error:
         raise ProfileFormatError(f"cannot read ceilings {source}: {error}") from error
     except OSError as error:
-        raise UsageError(f"cannot read {source}: {reason(error)}") from error
+        name = repr(str(source)) if "\0" in str(source) else source
+        raise UsageError(f"cannot read {name}: {reason(error)}") from error
     except (ValueError, RecursionError) as error:
-        # Damaged JSON, bytes that are no UTF-8, brackets without end, or a path with a NUL in it.
-        if "\0" in str(source):
-            raise UsageError(f"cannot read {str(source)!r}: it is no file name") from error
+        # Damaged JSON, bytes that are no UTF-8, or brackets without end.
         raise ProfileFormatError(f"cannot read ceilings {source}: it is not JSON") from error
 
 

@@ -65,7 +65,7 @@ def _write_member(archive: zipfile.ZipFile, name: str, column: Column) -> None:
 
 
 def read_archive(
-    source: Path | IO[bytes], *, only_meta: bool = False, version: int = FORMAT_VERSION
+    source: IO[bytes], *, only_meta: bool = False, version: int = FORMAT_VERSION
 ) -> tuple[dict[str, Any], dict[str, Table]]:
     """Reads what `write_archive` wrote. Members that no table knows are left alone.
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import ProfileFormatError
+from ...input_file import open_input
 from ..all_tables import TABLES
 from ..data import ProfileData
 from ..records.meta import Meta
@@ -83,11 +84,13 @@ def assemble(directory: str | os.PathLike[str], error: str | None = None) -> Pro
     folder = Path(directory)
     if not (folder / _HEADER).is_file():
         raise ProfileFormatError("the worker ended before it had described its run")
-    header, _ = read_archive(folder / _HEADER, only_meta=True)
+    with open_input(folder / _HEADER) as stream:
+        header, _ = read_archive(stream, only_meta=True)
     strings = Texts()
     parts: dict[str, list[Table]] = {table.NAME: [] for table in TABLES}
     for path in _chunk_paths(folder):
-        meta, tables = read_archive(path)
+        with open_input(path) as stream:
+            meta, tables = read_archive(stream)
         texts = strings.numbers(_texts_of(meta.get("strings")))
         first = {name: sum(map(len, parts[name])) for name in _OF_CHUNK}
         for name, table in tables.items():

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import ProfileFormatError, UsageError
+from ...input_file import open_input
 from ..all_tables import TABLES
 from ..data import ProfileData
 from ..records.meta import FORMAT, FORMAT_VERSION, Meta, check_enums
@@ -55,12 +56,8 @@ def load(path: str | os.PathLike[str]) -> ProfileData:
         raise UsageError("no file is named; name a profile")
     source = Path(path)
     try:
-        if source.is_dir():
-            raise UsageError(f"{source} is a directory; a profile is a file")
-        if source.exists() and not source.is_file():
-            raise UsageError(f"{source} is a device or a pipe; a profile is a file")
         # The version first: the tables of a newer one may be anything.
-        with source.open("rb") as stream:
+        with open_input(source) as stream:
             meta, _ = read_archive(stream, only_meta=True)
             version = _checked_version(meta)
             meta, tables = read_archive(stream, version=version)
@@ -76,7 +73,6 @@ def load(path: str | os.PathLike[str]) -> ProfileData:
     except ProfileFormatError as error:
         raise ProfileFormatError(f"cannot read profile {source}: {error}") from error
     except (OSError, ValueError) as error:
-        # ValueError: a path with a NUL in it.
         raise UsageError(f"cannot read {source}: {reason(error)}") from error
     return profile
 

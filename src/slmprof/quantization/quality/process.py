@@ -6,7 +6,9 @@ import os
 
 from ...children.protocol import OnProgress
 from ...children.question import asked
+from ...models.resolve import check_source
 from ...profiles.records.decoding import decode
+from ...settings.model_source import ModelSource
 from ...settings.scoring import QualitySettings
 from .records import Quality
 
@@ -32,6 +34,8 @@ def measure_quality(
             compared. ModelError: a file is unusable. EngineError: llama.cpp died, or the time was
             over.
     """
+    for one in (model, *([] if reference is None else [reference])):
+        check_source(ModelSource.parse(one))
     question = {
         "model": os.fspath(model),
         "reference": os.fspath(reference) if reference is not None else None,

@@ -9,12 +9,12 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
 from ...children.native_errors import guarded
+from ...input_file import open_input
 from ...models.ggml_types import weight_types
 from ..open_model import OpenModel
 from ..records import PACKED
@@ -71,7 +71,7 @@ def weight_pairs(model: OpenModel, reference: OpenModel) -> Iterator[list[Weight
         for side in (model, reference):
             path = os.fsencode(side.path)
             found = guarded(side.path, functools.partial(_core.source_tensors, path, side.kernels))
-            files = [stack.enter_context(Path(part).open("rb")) for part in found["parts"]]
+            files = [stack.enter_context(open_input(part)) for part in found["parts"]]
             opened.append(OpenTensors(found["tensors"], files, side.scheme))
         own, other = opened
         yield [

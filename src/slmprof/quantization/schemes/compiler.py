@@ -14,8 +14,8 @@ from pathlib import Path
 
 from ...children.system_files import proc_value, read
 from ...errors import SchemeError, UsageError
+from ...input_file import read_input
 from ...models.resolve import cache_folder, file_stem
-from ...settings.input_file import read_input
 from ...settings.scheme_place import MOST_FILE_BYTES
 
 INCLUDE = Path(__file__).resolve().parents[2] / "include"

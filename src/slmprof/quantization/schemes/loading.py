@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from ...errors import SchemeError, UsageError
-from ...settings.input_file import read_input
+from ...input_file import open_input, read_input
 from ...settings.scheme_place import FILE_SUFFIX, KERNEL_SUFFIXES, MOST_FILE_BYTES, split_place
 from ..records import BLOCKS, VALUES, SchemeInfo
 from .block_scheme import BlockScheme, check_blocks
@@ -24,6 +24,8 @@ from .ggml_scheme import GgmlScheme, is_read_only
 from .loaded import LoadedScheme, explain
 from .scheme import declaration, is_declared
 from .value_scheme import ValueScheme, check_bits
+
+_PIECE = 1 << 20
 
 
 def load_scheme(text: str) -> LoadedScheme:
@@ -125,12 +127,13 @@ def _run_file(path: Path) -> tuple[ModuleType, str]:
     content = _read(path)
     name = f"slmprof_scheme_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path.resolve())
-    assert spec and spec.loader
+    assert spec
     module = importlib.util.module_from_spec(spec)
     # Dataclasses and pickles look their module up.
     sys.modules[name] = module
     with _explained(str(path)), _neighbours_of(path):
-        spec.loader.exec_module(module)
+        # What was read is what runs, and what the digest is of.
+        exec(compile(content, path.resolve(), "exec", dont_inherit=True), module.__dict__)
     return module, hashlib.sha256(content).hexdigest()
 
 
@@ -144,8 +147,18 @@ def _import(name: str) -> tuple[ModuleType, str]:
     with _explained(name):
         module = importlib.import_module(name)
     path = getattr(module, "__file__", None)
-    content = Path(path).read_bytes() if path else b""
-    return module, hashlib.sha256(content).hexdigest()
+    return module, _digest_of(path) if path else hashlib.sha256().hexdigest()
+
+
+def _digest_of(path: str) -> str:
+    found = hashlib.sha256()
+    try:
+        with open_input(path) as file:
+            while piece := file.read(_PIECE):
+                found.update(piece)
+    except OSError as error:
+        raise UsageError(f"scheme: cannot read {path}: {error.strerror or error}") from None
+    return found.hexdigest()
 
 
 @contextlib.contextmanager
