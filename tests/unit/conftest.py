@@ -39,7 +39,7 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., li
     def install(result: Any = None) -> list[int]:
         made: list[int] = []
 
-        def measure(n_threads: int, on_progress: object = None) -> Ceilings:  # noqa: ARG001
+        def measure(n_threads: int, *_: object, **__: object) -> Ceilings:
             made.append(n_threads)
             if isinstance(result, BaseException):
                 raise result

@@ -104,9 +104,10 @@ def find_entries(
         else:
             asked = {**DEFAULTS, **settings, "model": os.fspath(source)}
             found.append(Entry(name, config=CaptureConfig.from_json(asked)))
-    if settings and all(entry.profile is not None for entry in found):
+    of_runs = sorted(settings.keys() - {"timeout"})  # the command itself has one
+    if of_runs and all(entry.profile is not None for entry in found):
         raise UsageError(
-            f"{', '.join(sorted(settings))}: settings are of runs, and there is no model to run"
+            f"{', '.join(of_runs)}: settings are of runs, and there is no model to run"
         )
     return found
 

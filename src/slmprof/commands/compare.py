@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..profiles.vocabulary import PHASES
 from ..reporters.renderers import render
 from ..settings.kinds import Kind, Whole
+from .deadline import deadline
 from .options import FORMATS, add_settings, given, value_of
 from .streams import drop_stdout, note, say
 
@@ -94,7 +95,9 @@ def run(args: argparse.Namespace) -> int:
 
     # Wrong usage is told before anything is measured.
     conditions = [Condition.parse(text) for text in args.fail_if]
-    entries = find_entries(args.sources, given(args, CaptureConfig))
+    asked = given(args, CaptureConfig)
+    with deadline(asked.get("timeout")):
+        entries = find_entries(args.sources, asked)
     folder = open_folder(args.save) if args.save is not None else None
     measured: dict[str, list[Profile]] = {}
     try:
@@ -105,8 +108,9 @@ def run(args: argparse.Namespace) -> int:
         if folder is not None:
             for path in save_measured(measured, folder):
                 note(f"saved {path}")
-    comparison = compared(profiles, margin=args.margin, conditions=conditions)
-    return print_comparison(comparison, args)
+    with deadline(asked.get("timeout")):
+        comparison = compared(profiles, margin=args.margin, conditions=conditions)
+        return print_comparison(comparison, args)
 
 
 def print_comparison(comparison: Comparison, args: argparse.Namespace) -> int:

@@ -11,6 +11,7 @@ from typing import Protocol, cast
 
 from ..children import addresses
 from ..errors import EngineError, SlmprofError, UsageError
+from .deadline import deadline
 from .options import Parser
 from .streams import drop_stdout, open_closed_streams, put, say, show_traceback
 
@@ -71,8 +72,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.verbose:
             raise UsageError("--verbose says more of --version, and of nothing else")
         command = cast(Callable[[argparse.Namespace], int], args.run)
-        code = command(args)
-        sys.stdout.flush()
+        with deadline(getattr(args, "deadline", None)):
+            code = command(args)
+            sys.stdout.flush()
         return code
     except SystemExit as stop:
         # argparse ends so after --help and --version.

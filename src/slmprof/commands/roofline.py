@@ -28,7 +28,7 @@ _NOT_KEPT = (
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""
-    from ..settings.table import LlamaSettings, table
+    from ..settings.table import LlamaSettings, RunSettings, table
 
     parser.description = (
         "Measures bandwidth by cache level, the speed of ggml's matrix products by type and that "
@@ -52,6 +52,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--isa", action="store_true", help="what instruction sets change, or would change"
     )
     parser.add_argument("-o", "--output", metavar="FILE", help="also write the figures to a file")
+    add_setting(parser, table(RunSettings)["timeout"])
 
 
 def run(args: argparse.Namespace) -> int:
@@ -114,10 +115,15 @@ def _obtain_of_device(args: argparse.Namespace) -> tuple[DeviceCeilings, str]:
         if kept is not None:
             return kept, _FROM_CACHE
     with ProgressBar(sys.stderr) as bar:
-        measured = capture.measure_device_ceilings(args.device, bar.update)
+        measured = capture.measure_device_ceilings(args.device, bar.update, timeout=_timeout(args))
     if capture.keep_device_ceilings(measured) is None:
         note(_NOT_KEPT)
     return measured, _MEASURED
+
+
+def _timeout(args: argparse.Namespace) -> float | None:
+    seconds: float | None = getattr(args, "timeout", None)
+    return seconds
 
 
 def _of_one_thread(args: argparse.Namespace) -> Ceilings:
@@ -138,7 +144,7 @@ def _obtain(args: argparse.Namespace, n_threads: int) -> tuple[Ceilings, str]:
         if found is not None:
             return found, _FROM_CACHE
     with ProgressBar(sys.stderr) as bar:
-        measured = capture.measure_ceilings(n_threads, bar.update)
+        measured = capture.measure_ceilings(n_threads, bar.update, timeout=_timeout(args))
     if capture.keep_ceilings(measured) is None:
         note(_NOT_KEPT)
     return measured, _MEASURED

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ..errors import SlmprofError, UsageError
 from ..settings.kinds import Whole
 from .compare import VIEWS, print_comparison
+from .deadline import add_deadline
 from .options import add_bound, add_output_options, print_profile, value_of
 from .streams import say
 
@@ -39,6 +40,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="join a GPU's kernels to ops again, from the records that the profile keeps",
     )
+    add_deadline(parser)
 
 
 def run(args: argparse.Namespace) -> int:

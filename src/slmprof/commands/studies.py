@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ..errors import UsageError
 from ..profiles.writing import write_text
 from ..reporters.renderers import render
+from .deadline import add_deadline
 from .options import FORMATS, Parser, add_model, add_settings, given
 from .streams import note
 
@@ -35,6 +36,7 @@ def configure(commands: argparse._SubParsersAction[Parser]) -> None:
         "--show", metavar="DIR", help="make the pages of a folder again, run nothing"
     )
     parser.add_argument("--format", choices=FORMATS, default="table")
+    add_deadline(parser)
     parser.set_defaults(action=_dossier)
 
     what = "which weight should have which type: recipes under a limit, each measured"
@@ -46,6 +48,7 @@ def configure(commands: argparse._SubParsersAction[Parser]) -> None:
         "-o", "--output", metavar="DIR", help="keep the recipes, as --tensor-type-file takes them"
     )
     parser.add_argument("--format", choices=FORMATS, default="table")
+    add_deadline(parser)
     parser.set_defaults(action=_advise)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from ..errors import ProfileFormatError, UsageError
 from ..reporters.renderers import render
 from ..settings.kinds import Seconds
+from .deadline import deadline
 from .options import FORMATS, add_settings, given, note_ignored, value_of
 from .streams import note, put, say
 
@@ -58,7 +59,8 @@ def run(args: argparse.Namespace) -> int:
     if args.show is not None:
         if args.models or args.output is not None or args.dry_run:
             raise UsageError("--show DIR prints what is there; it takes no MODEL, -o or --dry-run")
-        return _show(Path(args.show), args.format)
+        with deadline(getattr(args, "timeout", None)):
+            return _show(Path(args.show), args.format)
     if not args.models:
         raise UsageError("name at least one MODEL to sweep, or a folder with --show DIR")
     if args.output is None:

@@ -6,6 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from ..errors import UsageError
+from .deadline import add_deadline
 from .options import note_ignored
 from .streams import put
 
@@ -64,6 +65,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default=None,
         help="whether the output matrix is the embedding matrix",
     )
+    add_deadline(parser)
 
 
 def run(args: argparse.Namespace) -> int:

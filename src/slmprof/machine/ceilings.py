@@ -184,15 +184,21 @@ def fingerprint() -> Fingerprint:
     )
 
 
-def measure_ceilings(n_threads: int, on_progress: OnProgress | None = None) -> Ceilings:
+def measure_ceilings(
+    n_threads: int, on_progress: OnProgress | None = None, *, timeout: float | None = None
+) -> Ceilings:
     """Measures in a child process, so that nothing that ggml does can end the caller's.
 
+    Args:
+        timeout: seconds that it may take; without it any time.
+
     Raises:
-        UsageError: more threads than cores; EngineError: ggml refused or died.
+        UsageError: more threads than cores; EngineError: ggml refused or died, or the time was
+            over.
     """
     check_threads(n_threads)
-    question = {"n_threads": n_threads}
-    with asked(_WORKER, question, "measures the ceilings", "measuring ", has_files=False) as answer:
+    question, what = {"n_threads": n_threads}, "measures the ceilings"
+    with asked(_WORKER, question, what, "measuring ", timeout, has_files=False) as answer:
         return Ceilings.from_json(answer.wait(on_progress))
 
 

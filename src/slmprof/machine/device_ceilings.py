@@ -172,16 +172,21 @@ def driver_release(source: str = _DRIVER) -> str | None:
     return found[0] if found else None
 
 
-def measure_device_ceilings(device: str, on_progress: OnProgress | None = None) -> DeviceCeilings:
+def measure_device_ceilings(
+    device: str, on_progress: OnProgress | None = None, *, timeout: float | None = None
+) -> DeviceCeilings:
     """Measures in a child process, whose memory on the device goes when it ends.
 
+    Args:
+        timeout: seconds that it may take; without it any time.
+
     Raises:
-        UsageError: it is no CUDA device; EngineError: CUDA refused, or the process died.
+        UsageError: it is no CUDA device; EngineError: CUDA refused, the process died, or the time
+            was over.
     """
     question = {"index": _index(device), "device": _native(device)}
-    with asked(
-        _WORKER, question, "measures the ceilings of a device", "measuring ", has_files=False
-    ) as answer:
+    what = "measures the ceilings of a device"
+    with asked(_WORKER, question, what, "measuring ", timeout, has_files=False) as answer:
         return DeviceCeilings.from_json(answer.wait(on_progress))
 
 

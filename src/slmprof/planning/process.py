@@ -51,7 +51,7 @@ def memory(
 
     Raises:
         UsageError: an invalid setting, or that llama.cpp does not allow;
-        ModelError: the model is unusable; EngineError: llama.cpp died.
+        ModelError: the model is unusable; EngineError: llama.cpp died, or the time was over.
     """
     if by not in MEMORY_VIEWS:
         raise UsageError(f"by is {by!r}, not one of {', '.join(MEMORY_VIEWS)}")
@@ -93,7 +93,8 @@ def planning(request: MemoryRequest) -> Iterator[Planning]:
         ModelError: MODEL is no file that it could read.
     """
     check_source(request.source)
-    with asked(_WORKER, request.to_json(), "plans memory") as answer:
+    question, what = request.to_json(), "plans memory"
+    with asked(_WORKER, question, what, timeout=request.timeout) as answer:
         yield Planning(answer)
 
 

@@ -78,6 +78,7 @@ class PlanKeywords(LlamaKeywords, total=False):
     fit_bytes: int | None
     fit_for: str
     n_prompt: int
+    timeout: float | None
 
 
 class TextKeywords(TypedDict, total=False):

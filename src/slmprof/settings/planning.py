@@ -12,9 +12,20 @@ from typing import Any
 
 from ..errors import UsageError
 from .devices import native_devices
-from .kinds import Bytes, Whole, Word
+from .kinds import Bytes, Seconds, Whole, Word
 from .model_source import ModelSource
-from .table import FIT, MAX, MEMORY, Asked, PlanSettings, refuse_unknown, setting, table
+from .table import (
+    FIT,
+    GIVE_UP,
+    MAX,
+    MEMORY,
+    RUN,
+    Asked,
+    PlanSettings,
+    refuse_unknown,
+    setting,
+    table,
+)
 
 _MOST_SETTINGS = 10_000
 RESIDENT, RESERVED, ON_DEVICE = "resident", "reserved", "device"
@@ -45,6 +56,7 @@ class MemoryRequest:
         fit_for: what must take no more: `resident` or `reserved` memory of this machine, or the
             buffers on each `device` beside the CPU.
         n_prompt: tokens of the prompt that is expected to run.
+        timeout: seconds that planning may take.
         details: also what is live at the peak of the compute buffer, and the effect of n_ubatch.
         tensors: also every weight and every tensor of a cache.
     """
@@ -62,6 +74,7 @@ class MemoryRequest:
         "beside the CPU", group=FIT,
     )  # fmt: skip
     n_prompt: int = setting(Whole(), 50, "tokens of the prompt", group=FIT)
+    timeout: float | None = setting(Seconds(), None, GIVE_UP, "never", group=RUN)
     details: bool = True
     tensors: bool = True
 

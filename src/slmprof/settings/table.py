@@ -24,6 +24,7 @@ from .kinds import Kind, Override, Seconds, Several, Switch, Text, Whole, WholeO
 U = TypeVar("U")
 Asked = NoReturn
 
+GIVE_UP = "give up on a worker process after so long"
 MAX = "max"
 ALL = "all"
 DEFAULT_N_CTX = 2048
@@ -268,7 +269,7 @@ class RunSettings(LlamaSettings[U], _Tokens[U]):
     timeout: float | None = setting(
         Seconds(),
         None,
-        "give up on a worker process after so long",
+        GIVE_UP,
         "never",
         group=RUN,
         tells_apart=NEVER,

@@ -367,3 +367,12 @@ def test_nothing_is_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("tempfile.tempdir", None)
     plan_memory("preset:tiny", file_type=["Q8_0", "Q4_0"])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_plan_that_takes_too_long_ends(small_model: ModelMaker) -> None:
+    with pytest.raises(slmprof.EngineError, match=r"not done after 0\.01 s \(--timeout\)"):
+        slmprof.memory(small_model(), timeout=0.01)
+    answer = run("memory", small_model(), "--timeout", "0.01")
+    assert (answer.returncode, answer.stdout) == (1, "")
+    assert "--timeout" in answer.stderr and len(answer.stderr.splitlines()) == 1
+    assert run("memory", small_model(), "--timeout", "100").returncode == 0

@@ -23,7 +23,7 @@ def card(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     """A machine with a Turing card and an empty cache folder; the measurements made."""
     made: list[str] = []
 
-    def measure(device: str, on_progress: object = None) -> DeviceCeilings:  # noqa: ARG001
+    def measure(device: str, *_: object, **__: object) -> DeviceCeilings:
         made.append(device)
         return CEILINGS
 

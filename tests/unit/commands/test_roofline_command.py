@@ -37,6 +37,22 @@ def test_the_command_prints_and_remembers(
     assert made == [2, 2]
 
 
+def test_the_measurement_has_the_time_of_the_option(
+    machine: Callable[..., list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine()
+    asked = []
+
+    def measure(n_threads: int, *_: object, timeout: float | None) -> Ceilings:
+        asked.append(timeout)
+        return example_ceilings(n_threads=n_threads)
+
+    monkeypatch.setattr("slmprof.machine.ceilings.measure_ceilings", measure)
+    assert main(["roofline", "--refresh"]) == 0
+    assert main(["roofline", "--refresh", "--timeout", "7"]) == 0
+    assert asked == [None, 7.0]
+
+
 def test_all_cores_are_the_default(
     machine: Callable[..., list[int]], capsys: pytest.CaptureFixture[str]
 ) -> None:
