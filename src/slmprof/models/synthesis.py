@@ -16,6 +16,7 @@ from ..errors import ModelError, UsageError
 from ..profiles.records.fallbacks import Fallbacks, StoredWeight, find_fallbacks
 from ..settings.dimensions import Dimensions, MetadataValue
 from ..settings.model_source import CONFIG, ModelSource, Source
+from ..settings.patterns import check_pattern
 from .architectures import Fill, TensorSpec, architecture_of, list_metadata, list_tensors
 from .configs.file import read_config
 from .ggml_types import weight_types
@@ -119,14 +120,19 @@ def plan_model(
     Raises:
         ModelError: dimensions that no model can have.
         UsageError: an unknown file type, or a pattern that cannot be followed to the letter: no
-            regular expression, no such type, a name that no tensor has, rows that do not divide
-            into the type's blocks.
+            regular expression, or one that could take for ever to match, no such type, a name that
+            no tensor has, rows that do not divide into the type's blocks.
     """
     from .. import _core
 
     if not 0 <= seed <= MAX_SEED:
         raise UsageError(f"the seed must lie between 0 and {MAX_SEED}, not {seed}")
     file_type = check_file_type(file_type)
+    for pattern, _ in tensor_types:
+        try:
+            check_pattern(pattern)
+        except ValueError as error:
+            raise UsageError(f"tensor types of {dimensions.name}: {error}") from None
     architecture_of(dimensions)
     specs = list_tensors(dimensions)
     try:

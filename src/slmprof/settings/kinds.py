@@ -12,7 +12,10 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from .patterns import MOST_CHARACTERS, check_pattern
+
 MOST = 2**31 - 1  # what 32-bit counters of llama.cpp can hold
+_LONGEST_PATTERN = 1 << 16  # one that names every weight of a deep model has some ten thousand
 
 
 class Kind:
@@ -166,19 +169,36 @@ class Bytes(Whole):
         return int(whole) * unit + (int(fraction) * unit // 10 ** len(fraction) if fraction else 0)
 
 
+class Pattern(Text):
+    """A regular expression that finds names of tensors, of Python's grammar."""
+
+    def __init__(self) -> None:
+        super().__init__("PATTERN", "a regular expression")
+
+    def check(self, value: Any) -> Any:
+        text = super().check(value)
+        check_pattern(text, most_characters=_LONGEST_PATTERN, has_posix_classes=False)
+        return text
+
+
 class Override(Text):
     """PATTERN=BUFFER: weights whose name the pattern finds, and the buffer type they go to.
 
     Args:
         what: stands behind the equals sign.
+        most_characters: of the pattern; None where nothing is going to be matched with it.
     """
 
-    def __init__(self, what: str = "BUFFER") -> None:
+    def __init__(self, what: str = "BUFFER", most_characters: int | None = MOST_CHARACTERS) -> None:
         super().__init__(f"PATTERN={what}", f"PATTERN={what}")
+        self.most_characters = most_characters
 
     def check(self, value: Any) -> Any:
-        if not all(self.split(super().check(value))):
+        pattern, given = self.split(super().check(value))
+        if not (pattern and given):
             raise ValueError(f"{value!r} is not {self.what}")
+        if self.most_characters is not None:
+            check_pattern(pattern, most_characters=self.most_characters)
         return value
 
     @staticmethod

@@ -78,7 +78,7 @@ class Recipe:
         group=RECIPE,
     )  # fmt: skip
     scheme_tensors: str | None = setting(
-        Text("PATTERN", "a regular expression"), None,
+        Pattern(), None,
         "weights that the scheme takes", "all that are ever quantized", group=RECIPE,
     )  # fmt: skip
     fake_quant: bool = setting(

@@ -28,6 +28,7 @@ GIVE_UP = "give up on a worker process after so long"
 MAX = "max"
 ALL = "all"
 DEFAULT_N_CTX = 2048
+_LONGEST_OVERRIDE = 1024  # llama.cpp compiles the pattern anew for each tensor
 FLASH_ATTENTION = {"auto": -1, "on": 1, "off": 0}
 SWEEP, MEMORY = "sweep", "memory"
 RUN, LLAMA, FIT = "what to run", "settings of llama.cpp", "what fits"
@@ -150,10 +151,11 @@ class LlamaSettings(Generic[U]):
         native="type_v", axes=(SWEEP, MEMORY), short="v-", **_SHOWN,
     )  # fmt: skip
     override_tensor: tuple[str, ...] | U = setting(
-        Several(Override(), least=0), (),
+        Several(Override(most_characters=_LONGEST_OVERRIDE), least=0), (),
         "put weights whose name matches into a buffer type; may be repeated",
         native={"tensor_overrides": lambda texts: list(map(Override.split, texts))},
         tells_apart=ALWAYS, caption=CHANGED,
+        told=Several(Override(most_characters=None), least=0),  # of a run that is over
     )  # fmt: skip
     mmap: bool | U = setting(
         Switch(), True, "map the file instead of reading it",

@@ -376,3 +376,21 @@ def test_a_plan_that_takes_too_long_ends(small_model: ModelMaker) -> None:
     assert (answer.returncode, answer.stdout) == (1, "")
     assert "--timeout" in answer.stderr and len(answer.stderr.splitlines()) == 1
     assert run("memory", small_model(), "--timeout", "100").returncode == 0
+
+
+@pytest.mark.parametrize(
+    "pattern", ["token_embd", r"\.ffn_(up|down)_exps\.", r"blk\.(1|2|3)\.ffn_.*_exps\.weight",
+                r"blk\.[0-9]+\.attn_q", "(?!output).*norm", "[[:alpha:]]+_k"],
+)  # fmt: skip
+def test_patterns_that_people_write(small_model: ModelMaker, pattern: str) -> None:
+    table = slmprof.memory(small_model(), override_tensor=f"{pattern}=CPU", by="total")
+    assert len(table) == 1
+
+
+def test_a_pattern_without_end_is_refused_before_anything_is_matched(
+    small_model: ModelMaker,
+) -> None:
+    for command in ("memory", "breakdown"):
+        answer = run(command, small_model(), "--override-tensor", "(.*)*(.*)*x=CPU")
+        assert (answer.returncode, answer.stdout) == (2, "")
+        assert len(answer.stderr.splitlines()) == 1 and "repeats a repetition" in answer.stderr
