@@ -70,9 +70,9 @@ def explain_end(what: str, status: int | None, log: Sequence[str], stage: str) -
         how = f"died of {name}"
         if number == signal.SIGKILL:
             how += " (killed from outside; most often the system was out of memory)"
-    elif status == 0 and signal.getsignal(signal.SIGCHLD) != signal.SIG_DFL:
-        # The caller's program takes the statuses of all children itself.
-        how = "ended"
+    elif status == 0:
+        # A thread of the caller's program may wait for all children, or SIGCHLD may be ignored.
+        how = "ended without an answer (with status 0, or one that this program took elsewhere)"
     else:
         how = f"ended with status {status}"
     cause = next((line for line in reversed(log) if _ABORT.search(line)), "")

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import sys
 import threading
 import traceback
@@ -66,6 +67,8 @@ def serve(job: str, answer: Callable[[Json, str, Parent], Json]) -> NoReturn:
         job: what `answer` does, for its errors: `measure the ceilings`.
         answer: is given the question, the folder for its files, if any, and where to report.
     """
+    # Ignored in the caller's program it would be here, too: no status of a compiler, for one.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     # A backtrace would start a debugger, which may hang; the last log lines say enough.
     os.environ.setdefault("GGML_NO_BACKTRACE", "1")
     # What native code prints to stdout goes to stderr from now on.

@@ -9,7 +9,7 @@ import shlex
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ...children.system_files import proc_value, read
@@ -35,7 +35,8 @@ def sources_digest(path: Path) -> str:
         UsageError: there is no compiler, or a file cannot be read. SchemeError: one is missing.
     """
     own = _read(path)
-    found = _run([*_command(path), "-MM", "-MT", "it", str(path)], path)
+    rule = [*_command(path), "-MM", "-MT", "it", str(path)]
+    found = _run(rule, path, lambda said: said.startswith("it:"))
     listed = shlex.split(found.replace("\\\n", " ").replace("$$", "$"))[1:]
     included = {Path(name).resolve() for name in listed} - {path.resolve(), _HEADER}
     digests = [hashlib.sha256(part).digest() for part in (own, *map(_read, sorted(included)))]
@@ -71,7 +72,7 @@ def compiled(path: Path, digest: str) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".compiling-", dir=folder) as own:
             made = Path(own) / target.name
-            _run([*command, "-o", str(made), str(path), "-lm"], path)
+            _run([*command, "-o", str(made), str(path), "-lm"], path, lambda _: made.is_file())
             made.replace(target)
     except OSError as error:
         raise UsageError(
@@ -117,7 +118,13 @@ def _version(compiler: str) -> str:
     return done.stdout.decode(errors="replace")
 
 
-def _run(command: Sequence[str], path: Path) -> str:
+def _run(command: Sequence[str], path: Path, is_done: Callable[[str], bool]) -> str:
+    """What the compiler prints.
+
+    Args:
+        is_done: whether what it prints, or leaves, is what it was asked for: its status alone may
+            be lost, in a program that takes those of all its children.
+    """
     try:
         done = subprocess.run(
             command,
@@ -130,11 +137,12 @@ def _run(command: Sequence[str], path: Path) -> str:
         raise SchemeError(
             f"{path.name}: the compiler took more than {_LONGEST_SECONDS:.0f} s"
         ) from None
-    if done.returncode != 0:
+    told = done.stdout.decode(errors="replace")
+    if done.returncode != 0 or not is_done(told):
         lines = done.stderr.decode(errors="replace").strip().splitlines()
         more = (
             [f"... and {len(lines) - _MOST_LINES} lines more"] if len(lines) > _MOST_LINES else []
         )
         said = "\n".join([*lines[:_MOST_LINES], *more])
         raise SchemeError(f"{path.name} does not compile:\n{said}")
-    return done.stdout.decode(errors="replace")
+    return told
