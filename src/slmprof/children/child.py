@@ -16,6 +16,7 @@ from .addresses import shortage
 _GRACE_SECONDS = 5.0
 # How ggml announces that it gives up, in a log that may go on after it.
 _ABORT = re.compile(r"GGML_ASSERT|GGML_ABORT|ggml_abort|terminate called|what\(\):|Assertion")
+_TRACEBACK = "Traceback (most recent call last):"  # as Python begins it
 _LOST_SERVER = "Remote RPC server crashed"  # as ggml says it
 
 
@@ -52,6 +53,16 @@ def status_of(child: subprocess.Popen[bytes]) -> int | None:
         return child.wait(_GRACE_SECONDS)
     except subprocess.TimeoutExpired:
         return None
+
+
+def without_interrupt(log: Sequence[str], status: int | None) -> tuple[str, ...]:
+    """The last lines of a child's log, without what Python says of a SIGINT that came before the
+    child could choose to die of it."""
+    lines = tuple(log)
+    if status != -signal.SIGINT or lines[-1:] != ("KeyboardInterrupt",):
+        return lines
+    # Of a long traceback the beginning is not among them.
+    return lines[: lines.index(_TRACEBACK)] if _TRACEBACK in lines else ()
 
 
 def explain_end(what: str, status: int | None, log: Sequence[str], stage: str) -> str:

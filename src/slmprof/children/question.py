@@ -1,9 +1,12 @@
 """One question to a child process of this package, and the answer; `serving` is the child's side.
 
-The question is one line of JSON on standard input, which then stays open: when it ends, the parent
-is gone and the child goes too. Standard output carries one JSON object a line: {"progress": …} any
-number of times, then {"error": …} or {"result": …}. A child that takes turns with others says
-{"waiting": true} and goes on when it reads a byte. What native code prints goes to standard error.
+Standard input has two lines of JSON, the name of the folder for the child's files and the question,
+and then stays open: when it ends, the parent is gone, and the child removes the folder and goes
+too. None is left whenever the parent is killed: the folder is made after its name has been written,
+and a child that has one stays until it is removed. Standard output carries one JSON object a line:
+{"progress": …} any number of times, then {"error": …} or {"result": …}. A child that takes turns
+with others says {"waiting": true} and goes on when it reads a byte. What native code prints goes to
+standard error.
 """
 
 from __future__ import annotations
@@ -15,7 +18,6 @@ import math
 import os
 import selectors
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,7 +26,8 @@ from typing import Any
 
 from .. import errors
 from ..errors import EngineError, SlmprofError
-from .child import explain_end, started, status_of
+from .child import explain_end, started, status_of, without_interrupt
+from .folder import free_name, remove_folder
 from .protocol import Json, OnProgress, Progress
 
 _LOG_LINES = 40
@@ -58,21 +61,21 @@ def asked(
     Raises:
         OSError: the folder cannot be made.
     """
-    with (
-        _folder(folder_in) if has_files else contextlib.nullcontext("") as folder,
-        started(module) as child,
-    ):
-        line = json.dumps({"question": question, "folder": folder}) + "\n"
-        # The pipe stays open: its end tells the child that we are gone.
-        with contextlib.suppress(BrokenPipeError):
-            assert child.stdin
-            child.stdin.write(line.encode())
-        yield Answer(child, folder, what, doing, timeout)
+    with started(module) as child, contextlib.ExitStack() as ends:
+        folder = free_name(folder_in) if has_files else None
+        _tell(child, str(folder or ""))
+        if folder is not None:
+            folder.mkdir(mode=0o700)
+            ends.callback(remove_folder, folder)
+        _tell(child, question)
+        yield Answer(child, str(folder or ""), what, doing, timeout)
 
 
-def _folder(within: Path | None) -> tempfile.TemporaryDirectory[str]:
-    prefix = "slmprof-" if within is None else ".slmprof-"
-    return tempfile.TemporaryDirectory(prefix=prefix, dir=within, ignore_cleanup_errors=True)
+def _tell(child: subprocess.Popen[bytes], message: Any) -> None:
+    # The pipe stays open: its end tells the child that we are gone.
+    with contextlib.suppress(BrokenPipeError):
+        assert child.stdin
+        child.stdin.write(f"{json.dumps(message)}\n".encode())
 
 
 @dataclass
@@ -100,7 +103,7 @@ class Answer:
         self._restart_clock()
 
     def wait(self, on_progress: OnProgress | None = None) -> Json:
-        """The result of the child, which has ended when this returns or raises.
+        """The result of the child, which has then ended, or does nothing more but keep its folder.
 
         What the child said counts, not its status: another part of this process may have taken it.
 
@@ -127,6 +130,7 @@ class Answer:
             with contextlib.suppress(BrokenPipeError):
                 self.child.stdin.write(b"\n")
         status: int | None = None
+        has_reported = False
         try:
             report = self._listen(on_progress)
             if self._is_waiting:
@@ -134,12 +138,15 @@ class Answer:
                 return True
             if report is None:
                 status = status_of(self.child)
+            has_reported = report is not None
         finally:
-            if not self._is_waiting:
+            # With a report it is done; one that has a folder stays until that is removed.
+            if not self._is_waiting and not (has_reported and self.folder):
                 self.child.kill()
                 self.child.wait()
         log = self._last_lines()
         if report is None:
+            log = without_interrupt(log, status)
             raise EngineError(explain_end(self.what, status, log, self._stage), log_lines=log)
         if "result" not in report:
             raise _reported(report["error"], log)

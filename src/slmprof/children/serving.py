@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import shutil
 import signal
 import sys
 import threading
@@ -17,6 +15,7 @@ from typing import Any, NoReturn, TextIO
 
 from ..errors import EngineError, SlmprofError
 from .addresses import shortage
+from .folder import remove_folder
 from .memory import limit_memory
 from .protocol import Json, Progress
 
@@ -74,19 +73,39 @@ def serve(job: str, answer: Callable[[Json, str, Parent], Json]) -> NoReturn:
     # What native code prints to stdout goes to stderr from now on.
     channel = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
     os.dup2(2, 1)
+    _die_of_sigint()
     limit_memory()
-    asked = json.loads(sys.stdin.buffer.readline() or b"null")
-    if asked is None:
-        os._exit(1)  # the parent was gone before it could ask
-    folder = str(asked["folder"])
+    folder = str(_next_message() or "")
+    question = _next_message()
+    if question is None:
+        _leave(folder)  # the parent was gone before it could ask
     parent = Parent(channel, folder)
     try:
-        parent.send(result=answer(asked["question"], folder, parent))
+        parent.send(result=answer(question, folder, parent))
     except Exception as error:
         parent.send(error=_report(job, error))
     sys.stderr.flush()
+    if folder:
+        # Until the parent has removed it and ends this process, or is gone.
+        threading.Event().wait()
     # Not sys.exit: what is at work in other threads would hold up the interpreter's end.
     os._exit(0)
+
+
+def _next_message() -> Any:
+    """What the parent says in the next line; None where it is gone."""
+    line = sys.stdin.buffer.readline()
+    return json.loads(line) if line.endswith(b"\n") else None
+
+
+def _die_of_sigint() -> None:
+    """Has a SIGINT to this process end it at once, as a SIGTERM does: the parent tells of it.
+
+    Python's own way is an exception anywhere, and a traceback that nobody asked for. Ignored, it
+    stays so.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _report(job: str, error: Exception) -> Json:
@@ -115,9 +134,5 @@ def _leave(folder: str) -> NoReturn:
     """Ends this process after its parent, which could not clear up what it had made for us."""
     _leaving.acquire()  # for good: the work goes on meanwhile and may end here as well
     if folder:
-        # Under another name nothing more can be written into it.
-        gone = f"{folder}.gone"
-        with contextlib.suppress(OSError):
-            Path(folder).rename(gone)
-        shutil.rmtree(gone, ignore_errors=True)
+        remove_folder(Path(folder))
     os._exit(1)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from ..children.keeper import kept_folder
 from ..children.protocol import OnProgress
 from ..errors import UsageError
 from ..quantization.records import QuantizationPlan
@@ -54,8 +54,8 @@ def find_advice(
     least = _least_bytes(list(plans.values()))
     if settings.fit_bytes is not None and settings.fit_bytes < least:
         raise UsageError(_least_text("--fit", _mib(settings.fit_bytes), _mib(least)))
-    with tempfile.TemporaryDirectory(prefix="slmprof-", ignore_cleanup_errors=True) as folder:
-        files = StudyFolder(Path(folder))
+    with kept_folder() as folder:
+        files = StudyFolder(folder)
         files.make()
         tell = on_progress or (lambda _: None)
         bench = Bench(source.absolute, Path(text), settings, files, tell)

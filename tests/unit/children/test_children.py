@@ -26,6 +26,9 @@ PACKAGE_ROOT = str(Path(slmprof.__file__).parents[1])
 Child = Callable[..., Answer]
 
 
+DEADLY = (signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT, signal.SIGTERM, signal.SIGINT)
+
+
 def write_child(folder: Path, body: str, before: str = "") -> None:
     """A child that runs `body` as its answer, and `before` before it listens."""
     indented = textwrap.indent(textwrap.dedent(body), "    ")
@@ -50,6 +53,7 @@ def ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..
     monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
     monkeypatch.setattr("tempfile.tempdir", None)
     (tmp_path / "tmp").mkdir()
+    made: list[int] = []
 
     def run(
         body: str,
@@ -61,14 +65,12 @@ def ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..
     ) -> Any:
         write_child(tmp_path, body, before)
         with asked(MODULE, question or {}, "does this", timeout=timeout) as answer:
-            try:
-                return answer.wait(on_progress)
-            finally:
-                pid = Path(answer.folder, "pid")
-                assert not pid.exists() or is_gone(int(pid.read_text()))
+            made.append(answer.child.pid)
+            return answer.wait(on_progress)
 
     yield run
     assert list((tmp_path / "tmp").iterdir()) == []
+    assert made and all(map(is_gone, made))
 
 
 def is_gone(pid: int) -> bool:
@@ -127,7 +129,7 @@ def test_where_an_unexpected_error_was_raised(
     assert any(f"{MODULE}.py" in line for line in caught.value.log_lines)
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT, signal.SIGTERM])
+@pytest.mark.parametrize("number", list(DEADLY))
 def test_a_death(ask: Callable[..., Any], number: signal.Signals) -> None:
     body = f"""
         on_progress(Progress("loading", 0, 1))
@@ -137,6 +139,18 @@ def test_a_death(ask: Callable[..., Any], number: signal.Signals) -> None:
     with pytest.raises(EngineError, match=rf"{number.name}.*while loading.*GGML_ASSERT") as caught:
         ask(body)
     assert caught.value.log_lines == ("GGML_ASSERT(ok) failed", "and more\ufffd")
+
+
+def test_an_interruption_before_it_listens(ask: Callable[..., Any]) -> None:
+    # Of a long traceback only the end is among the last lines.
+    deep = (
+        "def fall(n):\n    land(n - 1) if n else os.kill(os.getpid(), signal.SIGINT)\n"
+        "def land(n):\n    fall(n)\n"
+    )
+    for before in ("os.kill(os.getpid(), signal.SIGINT)", f"{deep}fall(0)", f"{deep}fall(60)"):
+        with pytest.raises(EngineError, match="SIGINT while starting") as caught:
+            ask("", before=before)
+        assert caught.value.log_lines == ()
 
 
 @pytest.mark.parametrize(
@@ -385,3 +399,72 @@ def test_a_child_without_files_has_no_folder(
         assert answer.folder == ""
         assert list((tmp_path / "made").iterdir()) == []
         assert answer.wait() == {"folder": ""}
+
+
+PARENT = f"""
+import sys, time
+from slmprof.children.question import asked
+with asked({MODULE!r}, {{}}, "does this") as answer:
+    answer.wait(lambda progress: None)
+    print(answer.child.pid, answer.folder, flush=True)
+    time.sleep(600)
+"""
+KEEPER = """
+import time
+from slmprof.children.keeper import kept_folder
+from slmprof.children import question
+told = question._tell
+def tell(child, message):
+    global pid
+    pid = child.pid
+    told(child, message)
+question._tell = tell
+with kept_folder() as folder:
+    (folder / "models").mkdir()
+    print(pid, folder, flush=True)
+    time.sleep(600)
+"""
+UNASKED = f"""
+import os, signal
+from slmprof.children import question
+tell = question._tell
+def tell_and_go(child, message):
+    if message == {{}}:
+        os.kill(os.getpid(), signal.SIGKILL)  # the folder is there, and the question is not asked
+    print(child.pid, message, flush=True)
+    tell(child, message)
+question._tell = tell_and_go
+with question.asked({MODULE!r}, {{}}, "does this"):
+    pass
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="states need /proc")
+@pytest.mark.parametrize(
+    "program", [PARENT, UNASKED, KEEPER], ids=["when told", "before it asked", "of a study"]
+)
+def test_a_parent_that_is_killed_leaves_no_folder(tmp_path: Path, program: str) -> None:
+    write_child(tmp_path, "return {}")
+    (tmp_path / "parent.py").write_text(program)
+    (tmp_path / "tmp").mkdir()
+    parent = subprocess.Popen(
+        [sys.executable, str(tmp_path / "parent.py")],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join([PACKAGE_ROOT, str(tmp_path)]),
+            "TMPDIR": str(tmp_path / "tmp"),
+        },
+    )
+    assert parent.stdout
+    pid, folder = parent.stdout.readline().split()
+    assert Path(folder).parent == tmp_path / "tmp"
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not is_gone(int(pid)):
+        time.sleep(0.02)
+    assert is_gone(int(pid))
+    assert list((tmp_path / "tmp").iterdir()) == []
