@@ -17,6 +17,7 @@ from .schema import (
     row,
     text,
 )
+from .vocabulary import MOST_FUSED
 
 _WAY = "how it was joined to its op; `none` of those that belong to no op"
 _BY = "replayed kernels joined in this way (docs/cuda.md)"
@@ -94,7 +95,7 @@ class CapturedNodeTable(Table, name="captured_nodes", since=7):
     kind: UInt8 = enum("cuda_node")
     name: Int32 = text("of a kernel: its full name, where it was told")
     node: Int32 = column(_OF_SPLIT)
-    n_fused: UInt16 = column("as in `events`")
+    n_fused: UInt16 = column("as in `events`", high=MOST_FUSED)
 
 
 class ClonedNodeTable(Table, name="cloned_nodes", since=7):
@@ -120,7 +121,7 @@ class IssueTable(Table, name="issues", since=7):
 
     run: Int32 = row("runs", "or -1", low=-1)
     node: Int32 = column(_OF_SPLIT + "; -1 for a replay", low=-1)
-    n_fused: UInt16 = column("as in `events`")
+    n_fused: UInt16 = column("as in `events`", high=MOST_FUSED)
     version: Int32 = row("graph_versions", "that was replayed, or -1", low=-1)
 
 
@@ -134,7 +135,7 @@ class LaunchTable(Table, name="launches", since=7):
     step: Int32 = row("steps", _STEP_OF_KERNEL)
     run: Int32 = row("runs", "that launched it, or -1", low=-1)
     node: Int32 = column("the (first) node of the run's graph, or -1", low=-1)
-    n_fused: UInt16 = column("as in `events`")
+    n_fused: UInt16 = column("as in `events`", high=MOST_FUSED)
     way: UInt8 = enum("join", _WAY)
     name: Int32 = text("its full name")
     trace: Int32 = row("traces", "with which it was collected")

@@ -26,6 +26,7 @@ from .schema import (
     text,
     within,
 )
+from .vocabulary import MOST_FUSED
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -177,7 +178,9 @@ class EventTable(Table, name="events"):
 
     run: Int32 = row("runs")
     node: Int32 = within("nodes", "the (first) node")
-    n_fused: UInt16 = column("how many following nodes ran fused with it; 0 for a plain op")
+    n_fused: UInt16 = column(
+        "how many following nodes ran fused with it; 0 for a plain op", high=MOST_FUSED
+    )
     lane: Int32 = row("lanes", "one of its run's", since=4, was=("thread", "uint16"))
     path: Int32 = text(
         "which code ran (`vec_dot_q6_K_q8_K`, `repack gemv_q4_K_8x8_q8_K`, …); a kernel's full name"
@@ -203,7 +206,7 @@ class StatTable(Table, name="stats"):
     graph: Int32 = row("graphs")
     lane: Int32 = row("lanes", "the first of the runs' lanes", since=4)
     node: Int32 = within("nodes")
-    n_fused: UInt16 = column("as in `events`")
+    n_fused: UInt16 = column("as in `events`", high=MOST_FUSED)
     stage: UInt8 = enum("stage", "the op proper, or the conversion of its activations", since=2)
     path: Int32 = text("as in `events`; of a conversion, that of `convert`")
     calls: Int64 = column(merge="sum")
@@ -288,7 +291,9 @@ class TensorTable(Table, name="tensors"):
 
     def of_graph(self, graph: int) -> TensorTable:
         """The rows of one graph, in their order."""
-        return self.take(np.flatnonzero(self.graph == graph))
+        # The rows of a graph stand together, and graphs in their order.
+        first, end = np.searchsorted(self.graph, (graph, graph + 1))
+        return self.take(slice(int(first), int(end)))
 
     def shapes(self) -> Int64:
         """int64[n, 4]: elements in each dimension, fastest first."""

@@ -31,6 +31,9 @@ TRANSFERS: tuple[str, ...] = (
 # What a device does in a run while none of its kernels is running: `runs.gap_*_ns`.
 GAPS: tuple[str, ...] = ("copy", "host", "launch", "device", "unknown")
 
+# Nodes that a backend may compute together with the first one; a dozen is much.
+MOST_FUSED = 63
+
 # Whose clock the times of a lane are: the host's monotonic one.
 CLOCKS: tuple[str, ...] = ("host",)
 

@@ -14,6 +14,8 @@ from typing import Any
 
 from .patterns import MOST_CHARACTERS, check_pattern
 
+# Of one run: a profile with more is not read.
+MOST_DEPTHS, MOST_PROCESSES = 100, 1000
 MOST = 2**31 - 1  # what 32-bit counters of llama.cpp can hold
 _LONGEST_PATTERN = 1 << 16  # one that names every weight of a deep model has some ten thousand
 
@@ -213,11 +215,11 @@ class Several(Kind):
 
     Args:
         alone: a single value is kept as it is, not as a tuple of one.
-        least: how many there must be.
+        least, most: how many there must be, and may.
     """
 
-    def __init__(self, one: Kind, *, least: int = 1, alone: bool = False) -> None:
-        self.one, self.least, self.alone = one, least, alone
+    def __init__(self, one: Kind, *, least: int = 1, most: int = MOST, alone: bool = False) -> None:
+        self.one, self.least, self.most, self.alone = one, least, most, alone
         self.metavar = f"{one.metavar},..."
 
     def read(self, text: str) -> Any:
@@ -231,4 +233,6 @@ class Several(Kind):
         values = tuple(dict.fromkeys(map(self.one.check, (value,) if is_one else value)))
         if len(values) < self.least:
             raise ValueError("there is no value; name at least one")
+        if len(values) > self.most:
+            raise ValueError(f"{len(values)} values are too many; at most {self.most} are possible")
         return values[0] if self.alone and len(values) == 1 else values

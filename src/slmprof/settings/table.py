@@ -19,7 +19,19 @@ from typing import Any, Generic, NoReturn, TypeVar
 from ..cores import MOST_THREADS, usable_cores
 from ..errors import UsageError
 from .devices import CPU, SPLIT_MODES, DeviceNames, Proportions, native_devices
-from .kinds import Kind, Override, Seconds, Several, Switch, Text, Whole, WholeOr, Word
+from .kinds import (
+    MOST_DEPTHS,
+    MOST_PROCESSES,
+    Kind,
+    Override,
+    Seconds,
+    Several,
+    Switch,
+    Text,
+    Whole,
+    WholeOr,
+    Word,
+)
 
 U = TypeVar("U")
 Asked = NoReturn
@@ -233,7 +245,8 @@ class _Tokens(Generic[U]):
         told=Whole(0),  # of a model that only encodes
     )  # fmt: skip
     n_depth: int | tuple[int, ...] | U = setting(
-        Several(Whole(0), alone=True), 0, "tokens before the prompt; several to compare",
+        Several(Whole(0), alone=True, most=MOST_DEPTHS), 0,
+        "tokens before the prompt; several to compare",
         group=RUN, short="d", **_SHOWN,
     )  # fmt: skip
     n_ctx: int | None = setting(
@@ -249,7 +262,8 @@ class RunSettings(LlamaSettings[U], _Tokens[U]):
 
     repeats: int | U = setting(Whole(), 5, "of every pass", group=RUN, short="r", **_MAIN)
     processes: int | U = setting(
-        Whole(), 1, "worker processes, in turns; each warms up and makes all repeats",
+        Whole(most=MOST_PROCESSES), 1,
+        "worker processes, in turns; each warms up and makes all repeats",
         group=RUN, short="x", caption=CHANGED,
     )  # fmt: skip
     seed: int | U = setting(

@@ -134,7 +134,7 @@ def test_too_much_meta_data_and_too_many_members(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(archive, "MAX_META_BYTES", 100)
+        patch.setattr(archive, "MOST_META_BYTES", 100)
         with pytest.raises(ProfileFormatError, match="that is too much"):
             load(path)
     with monkeypatch.context() as patch:

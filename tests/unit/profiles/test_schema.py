@@ -101,8 +101,6 @@ def test_every_kind_of_limit_is_tried() -> None:
     assert unlimited == {
         *("graphs.hash", "tensors.flags", "tensors.view_offset"),
         *(f"tensors.{name}{i}" for name in ("nb", "param") for i in range(4)),
-        *("events.n_fused", "stats.n_fused", "launches.n_fused"),  # which end with the graph
-        *("issues.n_fused", "captured_nodes.n_fused"),  # likewise, when launches are joined again
         *(f"launches.{name}" for name in ("device", "stream", "correlation")),
         *(f"launches.{name}" for name in ("cuda_graph", "cuda_node", "source_cuda_node")),
         *("captures.cuda_graph", "captured_nodes.cuda_node", "graph_versions.cuda_graph"),

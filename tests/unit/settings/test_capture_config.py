@@ -69,3 +69,17 @@ def test_a_depth_beyond_any_context() -> None:
 def test_ceilings_that_cannot_be_meant(asked: Any) -> None:
     with pytest.raises(UsageError, match="ceilings"):
         CaptureConfig("m", ceilings=asked)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("n_depth", tuple(range(101)), "n_depth: 101 values are too many; at most 100"),
+        ("processes", 1001, "processes: 1001 is too large; at most 1000"),
+    ],
+)
+def test_no_run_makes_a_profile_that_could_not_be_read(
+    name: str, value: object, message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        CaptureConfig("m", **{name: value})

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 
+from ...errors import ProfileFormatError
 from ...profiles.tables import TensorTable
 from ...profiles.vocabulary import USAGES
 
@@ -20,6 +21,9 @@ RECURRENT_OPS = frozenset(
 )
 # What passes an activation on, possibly fewer rows of it or scaled, without mixing it with another.
 CARRYING_OPS = VIEW_OPS | {"GET_ROWS", "SCALE", "CONT", "CPY", "DUP", "CAST"}
+
+# Of all walks through a graph together. Models need three a row.
+_STEPS, _STEPS_A_ROW = 100_000, 200
 
 _FLAG_INPUT = 1
 _FLAG_COMPUTE = 16
@@ -43,6 +47,7 @@ class GraphEdges:
 
     def __init__(self, tensors: TensorTable, strings: Sequence[str]) -> None:
         self.n_rows = len(tensors)
+        self._steps_left = _STEPS + _STEPS_A_ROW * self.n_rows
         node = tensors.node.tolist()
         self.n_nodes = sum(1 for position in node if position >= 0)
         self.op: list[str] = [strings[i] if i >= 0 else "NONE" for i in tensors.op.tolist()]
@@ -119,7 +124,9 @@ class GraphEdges:
         near = self.sources if back else self.consumers
         queue, seen = [start], {start}
         while queue:
-            for row in near[queue.pop()]:
+            rows = near[queue.pop()]
+            self._step(len(rows))
+            for row in rows:
                 if row not in seen:
                     seen.add(row)
                     yield row
@@ -134,8 +141,16 @@ class GraphEdges:
     def behind_views(self, row: int) -> int:
         """The row whose storage a view shows; a row that is no view is its own."""
         while self.is_view[row] and self.sources[row]:
+            self._step()
             row = self.sources[row][0]
         return row
+
+    def _step(self, n: int = 1) -> None:
+        """Counts the steps of all walks. A graph that a file made up may have a path from each row
+        to each other one; a model's blocks are short."""
+        self._steps_left -= n
+        if self._steps_left < 0:
+            raise ProfileFormatError("a graph is too entangled to be that of a model")
 
     @cached_property
     def ancestors(self) -> list[int]:
@@ -251,6 +266,7 @@ class GraphEdges:
 
     def _carried_from(self, row: int) -> int:
         """The activation that a row passes on, by chosen rows or scaled; -1 if it makes another."""
+        self._step()
         sources = self.sources[row]
         if self.op[row] in CARRYING_OPS:
             return -1 if self.weight[sources[0]] >= 0 else sources[0]
@@ -318,6 +334,7 @@ class GraphEdges:
             chain = [row]
             source = self.sources[row][0]
             while source < self.n_nodes and not self.is_linear(source):
+                self._step()
                 chain.append(source)
                 if self.op[source] == "MUL_MAT":
                     found.update(chain)

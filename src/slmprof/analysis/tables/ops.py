@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from ...errors import ProfileFormatError
 from ...profiles.data import ProfileData
 from ...profiles.selection import measured_depths
 from ...profiles.tables import StatTable
@@ -32,6 +33,9 @@ from ..work.scaling import scales, scaling_table
 from .grouping import by_time
 
 Floats = npt.NDArray[np.float64]
+
+# Rows of a phase; models have a few thousand.
+_MOST_OPS = 50_000
 
 COLUMNS: dict[str, str] = {
     "phase": "object", "op": "object", "kernel": "object", "impl": "object", "tensor": "object",
@@ -103,6 +107,10 @@ def _phase_rows(
             node = node.conversion(codes[row])
         described.append(node)
         groups.setdefault((node, codes[row], lanes[row]), []).append(row)
+    if len(groups) > _MOST_OPS:
+        raise ProfileFormatError(
+            f"the profile has {len(groups)} different ops of {PHASES[number]}, more than any model"
+        )
     ops = list(groups)
     calls = stats.calls.tolist()
     shapes = [described[max(rows, key=calls.__getitem__)].shape for rows in groups.values()]

@@ -11,6 +11,7 @@ from ...profiles.data import ProfileData
 from ...profiles.schema import Float64
 from ...profiles.selection import select_repeat
 from ...profiles.vocabulary import PASS_OP, PASS_SPLIT, PASS_TIMING, PASS_WARMUP
+from .medians import medians_between
 
 Flags = npt.NDArray[np.bool_]
 
@@ -74,8 +75,8 @@ def _find(profile: ProfileData) -> Flags:
 def _excess(wall: Float64, index: npt.NDArray[np.int32], process: npt.NDArray[np.int32]) -> Float64:
     """float64[n]: each step over what it would have taken undisturbed."""
     excess = np.ones(len(wall))
-    for number in np.unique(process):
-        of_process = process == number
+    by_process = np.argsort(process, kind="stable")
+    for of_process in np.split(by_process, np.flatnonzero(np.diff(process[by_process])) + 1):
         around = _running_median(wall[of_process], index[of_process])
         excess[of_process] = np.divide(
             wall[of_process], around, out=np.ones(len(around)), where=around > 0
@@ -83,9 +84,11 @@ def _excess(wall: Float64, index: npt.NDArray[np.int32], process: npt.NDArray[np
     # A graph is built anew at the same numbers in every repeat.
     order = np.argsort(index, kind="stable")
     starts = np.flatnonzero(np.diff(index[order], prepend=-1))
-    for rows in np.split(order, starts[1:]):
-        if len(rows) >= _LEAST_REPEATS:
-            excess[rows] /= max(1.0, float(np.median(excess[rows])))
+    ends = np.append(starts[1:], len(order))
+    usual = medians_between(excess[order], starts, ends)
+    n = ends - starts
+    usual = np.where(n >= _LEAST_REPEATS, np.maximum(usual, 1.0), 1.0)
+    excess[order] /= np.repeat(usual, n)
     return excess
 
 
@@ -96,8 +99,7 @@ def _running_median(wall: Float64, index: npt.NDArray[np.int32]) -> Float64:
     numbers = np.unique(ordered)
     low = np.searchsorted(ordered, numbers - _N_AROUND, "left")
     high = np.searchsorted(ordered, numbers + _N_AROUND, "right")
-    medians = np.array([np.median(values[a:b]) for a, b in zip(low, high, strict=True)])
-    return medians[np.searchsorted(numbers, index)]
+    return medians_between(values, low, high)[np.searchsorted(numbers, index)]
 
 
 def _distinct(*columns: npt.NDArray[np.integer]) -> list[tuple[int, ...]]:

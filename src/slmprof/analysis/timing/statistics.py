@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from .medians import medians_between
+
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
@@ -15,6 +17,13 @@ N_RESAMPLES = 2000
 SEED = 20240229
 # Numbers that one resampling holds at a time.
 _MOST_AT_ONCE = 1 << 22
+# Of more samples so many stand for all; and where all resamples together would have more numbers
+# than this, there are fewer. The interval of a median needs no million samples.
+_MOST_SAMPLES = 1 << 16
+_MOST_DRAWN = 1 << 25
+_LEAST_RESAMPLES = 500
+# So few processes and repeats are drawn one process after the other; of more all at once.
+_FEW_PROCESSES, _FEW_REPEATS = 8, 1000
 
 
 @dataclass(frozen=True)
@@ -76,6 +85,16 @@ class Samples:
         """The chosen samples."""
         return Samples(self.values[rows], self.repeat[rows], self.process[rows])
 
+    def thinned(self) -> Samples:
+        """At most `_MOST_SAMPLES` of them, evenly spread over the values."""
+        n = len(self.values)
+        if n <= _MOST_SAMPLES:
+            return self
+        order = np.argsort(self.values, kind="stable")
+        kept = np.zeros(n, bool)
+        kept[order[np.linspace(0, n - 1, _MOST_SAMPLES).astype(np.int64)]] = True
+        return self.take(kept)
+
     def repeats(self) -> dict[int, int]:
         """The process of each repeat, in the order of their numbers."""
         numbers, first = np.unique(self.repeat, return_index=True)
@@ -107,7 +126,10 @@ def between_processes(samples: Samples) -> Between | None:
     numbers = np.unique(samples.process)
     if len(numbers) < 2:
         return None
-    medians = np.array([np.median(samples.values[samples.process == n]) for n in numbers])
+    order = np.argsort(samples.process, kind="stable")
+    starts = np.searchsorted(samples.process[order], numbers)
+    ends = np.append(starts[1:], len(order))
+    medians = medians_between(samples.values[order], starts, ends)
     mean = float(medians.mean())
     return Between(
         n=len(numbers),
@@ -128,6 +150,7 @@ def median_interval(
     Returns:
         None with fewer than two repeats.
     """
+    samples = samples.thinned()
     repeats = samples.repeats()
     if len(repeats) < 2:
         return None
@@ -152,6 +175,7 @@ def overhead(
     if len(timing.values) == 0 or len(observed.values) == 0 or np.median(timing.values) <= 0:
         return None
     ratio = float(np.median(observed.values) / np.median(timing.values))
+    timing, observed = timing.thinned(), observed.thinned()
     of_observed = observed.repeats()
     repeats = {n: process for n, process in timing.repeats().items() if n in of_observed}
     if len(repeats) < 2:
@@ -171,6 +195,9 @@ def _draws(repeats: dict[int, int], n_samples: int, n_resamples: int, seed: int)
     rng = np.random.default_rng(seed)
     process = np.array(list(repeats.values()))
     members = [np.flatnonzero(process == number) for number in np.unique(process)]
+    sizes = np.array([len(of_process) for of_process in members])
+    fewer = max(_LEAST_RESAMPLES, _MOST_DRAWN // max(n_samples, 1))
+    n_resamples = min(n_resamples, fewer)
     at_once = max(1, _MOST_AT_ONCE // max(n_samples, 1))
     for begin in range(0, n_resamples, at_once):
         n = min(at_once, n_resamples - begin)
@@ -178,6 +205,14 @@ def _draws(repeats: dict[int, int], n_samples: int, n_resamples: int, seed: int)
         picked = np.zeros((n, len(members)), np.int64)
         if len(members) > 1:
             picked = rng.integers(0, len(members), picked.shape)
+        if len(members) > _FEW_PROCESSES or len(repeats) > _FEW_REPEATS:
+            owner = np.repeat(picked.ravel(), sizes[picked.ravel()])
+            resample = np.repeat(np.repeat(np.arange(n), len(members)), sizes[picked.ravel()])
+            drawn = (rng.random(len(owner)) * sizes[owner]).astype(np.int64)
+            repeat = np.concatenate(members)[(np.cumsum(sizes) - sizes)[owner] + drawn]
+            number = resample * len(repeats) + repeat
+            yield np.bincount(number, minlength=counts.size).reshape(counts.shape)
+            continue
         for place in range(len(members)):
             for number, of_process in enumerate(members):
                 rows = np.flatnonzero(picked[:, place] == number)

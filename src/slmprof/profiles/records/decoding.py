@@ -17,6 +17,9 @@ Whole = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 Count = Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
 Amount = Annotated[float, msgspec.Meta(ge=0, lt=1e300)]
 
+# Characters of a text. Wrapping a longer one takes time that grows with its square.
+MOST_TEXT = 2**14
+
 _Kind = TypeVar("_Kind")
 _Record = TypeVar("_Record", bound="Record")
 _MISSING = re.compile(r"Object missing required field `(\w+)`")
@@ -43,7 +46,8 @@ def decode(kind: type[_Kind], value: object, where: str = "") -> _Kind:
         where: what the value is a part of, for the message.
 
     Raises:
-        ProfileFormatError: a value is missing, of another type or out of range; names its key.
+        ProfileFormatError: a value is missing, of another type or out of range (names its key), or
+            a text is too long.
     """
     try:
         return msgspec.convert(_printable(value), kind)
@@ -75,8 +79,13 @@ def finite(value: Any) -> Any:
 
 
 def _printable(value: Any) -> Any:
-    """The value without halves of surrogate pairs, which JSON may hold and no output can print."""
+    """The value without halves of surrogate pairs, which JSON may hold and no output can print;
+    no text of it is longer than any may be."""
     if isinstance(value, str):
+        if len(value) > MOST_TEXT:
+            raise ProfileFormatError(
+                f"a text of {len(value)} characters is longer than any may be ({MOST_TEXT})"
+            )
         return value.encode("utf-8", "replace").decode("utf-8")
     if isinstance(value, Mapping):
         return {_printable(key): _printable(item) for key, item in value.items()}

@@ -25,6 +25,8 @@ FORMAT = "slmprof-profile"
 FORMAT_VERSION = 8
 _MOST_DEVICES = 1000
 # Far beyond any machine, and far from overflow when added up.
+# Lists of what there are a few dozen of at most. Some is compared with all the others.
+_FEW = msgspec.Meta(max_length=1000)
 _Bytes = Annotated[int, msgspec.Meta(ge=0, le=2**48 - 1)]
 
 
@@ -41,7 +43,9 @@ class Program(Record, frozen=True):
 
     version: str | None = None
     llama_cpp: LlamaCpp = LlamaCpp()
-    build: dict[str, str | int | bool | list[str] | None] = field(default_factory=dict)
+    build: Annotated[dict[str, str | int | bool | list[str] | None], _FEW] = field(
+        default_factory=dict
+    )
 
 
 class Environment(Record, frozen=True):
@@ -52,7 +56,7 @@ class Environment(Record, frozen=True):
     memory_bytes: Whole | None = None
     os: str | None = None
     governor: str | None = None
-    warnings: tuple[str, ...] = ()
+    warnings: Annotated[tuple[str, ...], _FEW] = ()
     load: Load | UnsetType = UNSET
 
 
@@ -91,7 +95,7 @@ class Model(Record, frozen=True):
     n_vocab: Whole | None = None
     file_type: str | None = None
     size_bytes: Whole | None = None
-    tensor_types: dict[str, Whole] = field(default_factory=dict)
+    tensor_types: Annotated[dict[str, Whole], _FEW] = field(default_factory=dict)
     random_weights: bool | None = None
     n_ctx_train: Whole | UnsetType = UNSET
     n_expert: Whole | UnsetType = UNSET
@@ -151,7 +155,7 @@ class Run(Record, frozen=True):
     complete: bool | None = None
     n_repeats: Whole | None = None
     n_repeats_done: Whole | None = None
-    warmup: dict[str, Warmup] = field(default_factory=dict)
+    warmup: Annotated[dict[str, Warmup], _FEW] = field(default_factory=dict)
     n_dropped: Whole | None = None
     events: Literal["all", "aggregate"] | None = None
     error: str | None = None
@@ -206,12 +210,12 @@ class Memory(Record, frozen=True):
     `devices` what GPUs hold beside buffers, absent where there is none.
     """
 
-    buffers: tuple[Buffer, ...] = ()
-    predicted: tuple[Buffer, ...] = ()
-    observations: tuple[Observation, ...] = ()
+    buffers: Annotated[tuple[Buffer, ...], _FEW] = ()
+    predicted: Annotated[tuple[Buffer, ...], _FEW] = ()
+    observations: Annotated[tuple[Observation, ...], _FEW] = ()
     rss_peak_bytes: Whole | None = None
     resident_expected: Resident | None = None
-    devices: tuple[DeviceMemory, ...] | UnsetType = UNSET
+    devices: Annotated[tuple[DeviceMemory, ...], _FEW] | UnsetType = UNSET
 
     @property
     def told_devices(self) -> tuple[DeviceMemory, ...]:

@@ -16,6 +16,7 @@ from numpy.lib import format as npy
 
 from ...errors import ProfileFormatError
 from ..all_tables import TABLES
+from ..limits import MOST_META_BYTES, MOST_META_VALUES, check_tables
 from ..records.meta import FORMAT_VERSION
 from ..schema import Table
 from ..writing import whole_file
@@ -23,8 +24,7 @@ from ..writing import whole_file
 Column = npt.NDArray[Any]
 
 META = "meta"
-# More than any profile of days needs, less than what makes a machine swap for an hour.
-MAX_META_BYTES = 256 * 2**20
+# Of a file of any size: less than what makes a machine swap for an hour.
 MAX_TABLE_BYTES = 8 * 2**30
 MAX_MEMBERS = 1000
 # What numpy, zipfile and json answer odd bytes with.
@@ -65,13 +65,19 @@ def _write_member(archive: zipfile.ZipFile, name: str, column: Column) -> None:
 
 
 def read_archive(
-    source: IO[bytes], *, only_meta: bool = False, version: int = FORMAT_VERSION
+    source: IO[bytes],
+    *,
+    only_meta: bool = False,
+    version: int = FORMAT_VERSION,
+    file_bytes: int | None = None,
 ) -> tuple[dict[str, Any], dict[str, Table]]:
     """Reads what `write_archive` wrote. Members that no table knows are left alone.
 
     Args:
         only_meta: leave the tables alone.
         version: format version of the file; what it did not have is filled in.
+        file_bytes: the size of a file that may be anybody's: its tables must be in proportion to
+            it (`limits`). Without it any size is read.
 
     Returns:
         The JSON object of `meta`, and every table by name.
@@ -85,7 +91,8 @@ def read_archive(
         with zipfile.ZipFile(source) as archive:
             members = _members(archive)
             meta = _read_meta(archive, members)
-            tables = {} if only_meta else _read_tables(archive, members, meta, version)
+            found = {} if only_meta else _found_columns(members, version, file_bytes)
+            tables = {} if only_meta else _read_tables(archive, found, meta, version)
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise ProfileFormatError("it is not a profile, or it is truncated or damaged") from error
     except _ODD_BYTES as error:
@@ -109,12 +116,14 @@ def _read_meta(archive: zipfile.ZipFile, members: Mapping[str, zipfile.ZipInfo])
     info = members.get(f"{META}.npy")
     if info is None:
         raise ProfileFormatError("it is not a profile: it has no member 'meta'")
-    if info.file_size > MAX_META_BYTES:
+    if info.file_size > MOST_META_BYTES:
         raise ProfileFormatError(f"its meta data has {info.file_size} bytes; that is too much")
     what = f"member {META}"
     with _open(archive, info) as stream:
         length = _read_header(stream, what, np.dtype(np.uint8), info)
         text = _read_data(stream, what, np.dtype(np.uint8), length).tobytes()
+    if (n_values := text.count(b",")) > MOST_META_VALUES:
+        raise ProfileFormatError(f"its meta data has {n_values} values; that is too much")
     try:
         meta = json.loads(text.decode("utf-8"), parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
@@ -124,13 +133,12 @@ def _read_meta(archive: zipfile.ZipFile, members: Mapping[str, zipfile.ZipInfo])
     return meta
 
 
-def _read_tables(
-    archive: zipfile.ZipFile,
-    members: Mapping[str, zipfile.ZipInfo],
-    meta: Mapping[str, Any],
-    version: int,
-) -> dict[str, Table]:
+def _found_columns(
+    members: Mapping[str, zipfile.ZipInfo], version: int, file_bytes: int | None
+) -> dict[str, zipfile.ZipInfo]:
+    """The member of each column, by `TABLE.COLUMN`; all of them together are not too large."""
     found: dict[str, zipfile.ZipInfo] = {}
+    n_rows: dict[str, int] = {}
     for table in TABLES:
         for column in table.schema().values():
             if stored := column.in_version(version):
@@ -138,10 +146,24 @@ def _read_tables(
                 if f"{where}.npy" not in members:
                     raise ProfileFormatError(f"it has no column {where}")
                 found[where] = members[f"{where}.npy"]
+                # With the header of its member as if it were rows, too.
+                at_most = found[where].file_size // stored[1].itemsize
+                n_rows[table.NAME] = max(at_most, n_rows.get(table.NAME, 0))
     # No member gives more than it says here, and none is unpacked before all are known to fit.
     total = sum(info.file_size for info in found.values())
     if total > MAX_TABLE_BYTES:
         raise ProfileFormatError(f"its tables have {total} bytes; that is too much")
+    if file_bytes is not None:
+        check_tables(n_rows, total, file_bytes)
+    return found
+
+
+def _read_tables(
+    archive: zipfile.ZipFile,
+    found: Mapping[str, zipfile.ZipInfo],
+    meta: Mapping[str, Any],
+    version: int,
+) -> dict[str, Table]:
     tables: dict[str, Table] = {}
     for table in TABLES:
         columns: dict[str, Column] = {}

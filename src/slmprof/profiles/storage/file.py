@@ -13,6 +13,8 @@ from ...errors import ProfileFormatError, UsageError
 from ...input_file import open_input
 from ..all_tables import TABLES
 from ..data import ProfileData
+from ..limits import MOST_STRINGS, check_counts
+from ..records.decoding import MOST_TEXT
 from ..records.meta import FORMAT, FORMAT_VERSION, Meta, check_enums
 from ..tables import LaneTable, SplitTable
 from ..validation import check_profile
@@ -60,7 +62,8 @@ def load(path: str | os.PathLike[str]) -> ProfileData:
         with open_input(source) as stream:
             meta, _ = read_archive(stream, only_meta=True)
             version = _checked_version(meta)
-            meta, tables = read_archive(stream, version=version)
+            file_bytes = os.fstat(stream.fileno()).st_size
+            meta, tables = read_archive(stream, version=version, file_bytes=file_bytes)
         check_enums(meta.get("enums"))
         strings = _strings(meta.get("strings"))
         if version < LaneTable.SINCE:
@@ -70,6 +73,7 @@ def load(path: str | os.PathLike[str]) -> ProfileData:
         read = Meta.from_json(meta)
         profile = ProfileData.of_tables(read, strings, tables)
         check_profile(profile)
+        check_counts(profile, file_bytes)
     except ProfileFormatError as error:
         raise ProfileFormatError(f"cannot read profile {source}: {error}") from error
     except (OSError, ValueError) as error:
@@ -135,5 +139,9 @@ def _checked_version(meta: Mapping[str, Any]) -> int:
 def _strings(value: Any) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
         raise ProfileFormatError("its strings are not a list of texts")
+    if len(value) > MOST_STRINGS or any(len(text) > MOST_TEXT for text in value):
+        raise ProfileFormatError(
+            f"it has more than {MOST_STRINGS} strings, or one of more than {MOST_TEXT} characters"
+        )
     # JSON may hold halves of surrogate pairs, which no output could print.
     return tuple(text.encode("utf-8", "replace").decode("utf-8") for text in value)

@@ -28,7 +28,7 @@ from ..documents.quantities import wrapped
 from .cells import ASCII, UNICODE, Glyphs, Grid, Shaded, grid, heat_grids, printable
 
 # Nobody reads further, and laying out a row takes a millisecond.
-_MOST_ROWS = 5000
+_MOST_ROWS = 2000
 # From here on there is room for every column.
 WIDE = 180
 _NO_LINE = "    \n"
