@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .errors import ProfileFormatError as ProfileFormatError
     from .errors import SchemeError as SchemeError
     from .errors import SlmprofError as SlmprofError
+    from .errors import SlmprofWarning as SlmprofWarning
     from .errors import UsageError as UsageError
     from .machine.doctor.examination import doctor as doctor
     from .models.synthesis import synthesize as synthesize
@@ -41,6 +42,7 @@ _PUBLIC: dict[str, str] = {
     "SchemeError": ".errors",
     "Session": ".capture.session",
     "SlmprofError": ".errors",
+    "SlmprofWarning": ".errors",
     "UsageError": ".errors",
     "compare": ".capture.comparison",
     "doctor": ".machine.doctor.examination",

@@ -363,6 +363,10 @@ def write_random_gguf(
     seed: int,
     n_threads: int = 0,
 ) -> None: ...
+def gguf_header(
+    metadata: Sequence[tuple[str, Any]],
+    tensors: Sequence[tuple[str, Sequence[int], str]],
+) -> tuple[bytes, int]: ...
 def write_outline(
     path: _Path,
     metadata: Sequence[tuple[str, Any]],

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+import warnings
+from collections.abc import Callable
+from typing import Any, TextIO
 
 
 class SlmprofError(Exception):
     """Root of all errors of slmprof. The message is one line: the cause, and what to do."""
 
     exit_code = 1
+
+
+class SlmprofWarning(UserWarning):
+    """Something that the caller should know, though it was done as asked."""
 
 
 class ModelError(SlmprofError):
@@ -55,3 +61,24 @@ class UsageError(SlmprofError):
     """The caller asked for something that cannot be done as asked."""
 
     exit_code = 2
+
+
+def hand_warnings_to(tell: Callable[[str], None]) -> None:
+    """Hands slmprof's own warnings to a function from now on; all others are shown as before."""
+    show = warnings.showwarning
+
+    def hand_on(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        if issubclass(category, SlmprofWarning):
+            tell(str(message))
+        else:
+            show(message, category, filename, lineno, file, line)
+
+    warnings.simplefilter("always", SlmprofWarning)
+    warnings.showwarning = hand_on

@@ -5,7 +5,8 @@ Usage: resolve.py --pin pin.toml [--checkout DIR] [--peers]
 With --checkout the user's own copy is used as it is. Otherwise the pinned package's source archive
 is fetched by pip (which uses whatever index the user has configured), its sha256 is checked, and
 the folders that the pin lists are unpacked into the user's cache folder, where the next build finds
-them without a network.
+them without a network. What lies there is compiled, so it is used only where nobody but this user
+can have put it there, and as long as it is what was unpacked.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import hashlib
 import os
 import re
 import shutil
+import stat
 import subprocess
 import sys
 import tarfile
@@ -137,21 +139,73 @@ def unpack(archive: Path, root: str, names: tuple[str, ...], target: Path) -> No
             os.utime(destination, (member.mtime, member.mtime))
 
 
+def why_foreign(path: Path) -> str:
+    """Why others could have written a file or folder; empty where they could not."""
+    status = path.lstat()
+    if stat.S_ISLNK(status.st_mode):
+        return f"{path} is a link"
+    if status.st_uid not in (os.geteuid(), 0):
+        return f"{path} belongs to another user"
+    # A group that is numbered as its user is the user's alone.
+    of_group = status.st_mode & stat.S_IWGRP and status.st_gid != status.st_uid
+    if status.st_mode & stat.S_IWOTH or of_group:
+        return f"other users can write to {path}"
+    return ""
+
+
+def tree_digest(folder: Path) -> str:
+    """A sha256 over the names and contents of all files below a folder. Links are not followed."""
+    sha = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_symlink() or path.is_file()):
+        content = str(path.readlink()).encode() if path.is_symlink() else path.read_bytes()
+        name = path.relative_to(folder).as_posix()
+        sha.update(f"{name}\0{len(content)}\0".encode())
+        sha.update(hashlib.sha256(content).digest())
+    return sha.hexdigest()
+
+
+def is_usable(target: Path, seal: Path) -> bool:
+    """Whether an unpacked source may be compiled; one that may not is moved out of the way.
+
+    Raises:
+        SourceError: other users may have put it there.
+    """
+    if not target.is_dir():
+        return False
+    if reason := why_foreign(target):
+        raise SourceError(f"{reason}; remove it, or set SLMPROF_CACHE_DIR to another folder")
+    if not seal.is_file():
+        # Of a version of slmprof that made none.
+        seal.write_text(tree_digest(target), encoding="ascii")
+    if seal.read_text(encoding="ascii", errors="replace").strip() == tree_digest(target):
+        return True
+    print(f"slmprof: {target} is not what was unpacked there; it is fetched again", file=sys.stderr)
+    shutil.rmtree(target)
+    return False
+
+
 def resolve_pinned(pin: Pin, with_peers: bool) -> Path:
     """The unpacked source in the cache, fetched first where it is not there yet."""
     names = pin.folders + (pin.peer_folders if with_peers else ())
     kind = "-peers" if with_peers else ""
     target = cache_folder() / "sources" / f"{pin.package}-{pin.version}-{pin.sha256[:12]}{kind}"
-    if target.is_dir():
+    seal = target.with_name(f"{target.name}.sha256")
+    target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    for folder in (cache_folder(), target.parent):
+        reason = why_foreign(folder.resolve())
+        if reason and not folder.stat().st_mode & stat.S_ISVTX:
+            raise SourceError(f"{reason}; run `chmod go-w {folder}`, or set SLMPROF_CACHE_DIR")
+    if is_usable(target, seal):
         return target
-    target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".fetching-") as scratch:
         archive = fetch_archive(pin, Path(scratch))
         unpacked = Path(scratch) / "source"
         unpack(archive, pin.root, names, unpacked)
         check_folders(unpacked, pin.folders)
+        digest = tree_digest(unpacked)
         try:
             unpacked.rename(target)
+            seal.write_text(digest, encoding="ascii")
         except OSError:
             # Another build was faster: its copy is as good as ours.
             if not target.is_dir():

@@ -4,9 +4,9 @@ Standard input has two lines of JSON, the name of the folder for the child's fil
 and then stays open: when it ends, the parent is gone, and the child removes the folder and goes
 too. None is left whenever the parent is killed: the folder is made after its name has been written,
 and a child that has one stays until it is removed. Standard output carries one JSON object a line:
-{"progress": …} any number of times, then {"error": …} or {"result": …}. A child that takes turns
-with others says {"waiting": true} and goes on when it reads a byte. What native code prints goes to
-standard error.
+{"progress": …}, {"warning": …} and {"part": …} of the answer any number of times, then
+{"error": …} or {"result": …}. A child that takes turns with others says {"waiting": true} and goes
+on when it reads a byte. What native code prints goes to standard error.
 """
 
 from __future__ import annotations
@@ -19,13 +19,14 @@ import os
 import selectors
 import subprocess
 import time
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from .. import errors
-from ..errors import EngineError, SlmprofError
+from ..errors import EngineError, SlmprofError, SlmprofWarning
 from .child import explain_end, started, status_of, without_interrupt
 from .folder import free_name, remove_folder
 from .protocol import Json, OnProgress, Progress
@@ -33,6 +34,10 @@ from .protocol import Json, OnProgress, Progress
 _LOG_LINES = 40
 _CHUNK_BYTES = 1 << 16
 _LONGEST_POLL_SECONDS = 3600.0  # the system's own limit is some weeks
+
+
+class ChildDiedError(EngineError):
+    """The child has ended without a report."""
 
 
 @contextlib.contextmanager
@@ -84,6 +89,7 @@ class Answer:
 
     Attributes:
         child: the process.
+        parts: of the answer, as far as the child has handed it over, whatever becomes of the rest.
         folder: where the child may leave files, or empty; it goes with the question.
         what, doing, timeout: as `asked` has them.
     """
@@ -99,6 +105,7 @@ class Answer:
         self._said = _Lines()
         self._log = _Lines(_LOG_LINES)
         self._result: Json | None = None
+        self.parts: list[Json] = []
         self._is_waiting = False
         self._restart_clock()
 
@@ -108,7 +115,8 @@ class Answer:
         What the child said counts, not its status: another part of this process may have taken it.
 
         Raises:
-            SlmprofError: what the child reported. EngineError: it died, or the time was over.
+            SlmprofError: what the child reported. ChildDiedError: it has ended without a report.
+            EngineError: the time was over.
         """
         while self._result is None:
             self.take_turn(on_progress)
@@ -147,7 +155,7 @@ class Answer:
         log = self._last_lines()
         if report is None:
             log = without_interrupt(log, status)
-            raise EngineError(explain_end(self.what, status, log, self._stage), log_lines=log)
+            raise ChildDiedError(explain_end(self.what, status, log, self._stage), log_lines=log)
         if "result" not in report:
             raise _reported(report["error"], log)
         result: Json = report["result"]
@@ -167,6 +175,10 @@ class Answer:
                     self._restart_clock()
                 if on_progress is not None:
                     on_progress(message)
+            elif message is not None and "warning" in message:
+                warnings.warn(str(message["warning"]), SlmprofWarning, stacklevel=2)
+            elif message is not None and "part" in message:
+                self.parts.append(message["part"])
             elif message is not None:
                 self._is_waiting = "waiting" in message
                 return None if self._is_waiting else message
@@ -241,7 +253,10 @@ def _message(line: bytes) -> Progress | Json | None:
         message: Any = json.loads(line)
         if "progress" in message:
             return Progress(*message["progress"])
-        is_known = "result" in message or "waiting" in message or "message" in message["error"]
+        is_known = (
+            any(key in message for key in ("result", "waiting", "warning", "part"))
+            or "message" in message["error"]
+        )
         return message if is_known else None
     except (ValueError, TypeError, KeyError):
         return None

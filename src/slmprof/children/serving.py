@@ -13,7 +13,7 @@ from dataclasses import astuple
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
-from ..errors import EngineError, SlmprofError
+from ..errors import EngineError, SlmprofError, hand_warnings_to
 from .addresses import shortage
 from .folder import remove_folder
 from .memory import limit_memory
@@ -42,6 +42,10 @@ class Parent:
         """Lets others go on, until it is this process's turn again."""
         self.send(waiting=True)
         self._turns.acquire()
+
+    def hand_over(self, part: Json) -> None:
+        """A part of the answer, which the other side has even if this process dies of the next."""
+        self.send(part=part)
 
     def send(self, **message: Any) -> None:
         """One message."""
@@ -80,6 +84,7 @@ def serve(job: str, answer: Callable[[Json, str, Parent], Json]) -> NoReturn:
     if question is None:
         _leave(folder)  # the parent was gone before it could ask
     parent = Parent(channel, folder)
+    hand_warnings_to(lambda text: parent.send(warning=text))
     try:
         parent.send(result=answer(question, folder, parent))
     except Exception as error:

@@ -6,14 +6,15 @@ import argparse
 import importlib
 import signal
 import sys
+import warnings
 from collections.abc import Callable, Collection, Sequence
 from typing import Protocol, cast
 
 from ..children import addresses
-from ..errors import EngineError, SlmprofError, UsageError
+from ..errors import EngineError, SlmprofError, UsageError, hand_warnings_to
 from .deadline import deadline
 from .options import Parser
-from .streams import drop_stdout, open_closed_streams, put, say, show_traceback
+from .streams import drop_stdout, note, open_closed_streams, put, say, show_traceback
 
 COMMANDS: tuple[str, ...] = (
     "breakdown", "memory", "roofline", "synth", "show", "compare", "sweep", "quant",
@@ -67,6 +68,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             say(f"slmprof: error: {too_few}")
             return EXIT_FAILED
     debug = "--debug" in arguments
+    with warnings.catch_warnings():
+        hand_warnings_to(note)
+        return _run(arguments, debug)
+
+
+def _run(arguments: Sequence[str], debug: bool) -> int:
+    """As `main`, with warnings as notes."""
     try:
         args = build_parser(arguments).parse_args(arguments)
         if args.verbose:

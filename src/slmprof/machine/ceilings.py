@@ -13,7 +13,7 @@ from ..children.protocol import OnProgress
 from ..children.question import asked
 from ..cores import MOST_THREADS, usable_cores
 from ..errors import ProfileFormatError, SlmprofError, UsageError
-from ..models.resolve import cache_folder
+from ..models.cache import cache_folder, close_to_others, is_trusted, own_folder
 from ..printable import printable
 from ..profiles.records.ceilings import Ceilings, Fingerprint, read_ceilings, write_ceilings
 from .caches import data_caches
@@ -102,22 +102,35 @@ def ceilings_of_run(
     try:
         found = ceilings(n_threads, on_progress=on_progress)
         if found is not None and find_ceilings(n_threads) is None:
-            where = cache_folder()
-            return found, [f"ceilings cannot be kept in {where}: every run measures them anew"]
+            return found, [f"ceilings cannot be kept {_where_not()}: every run measures them anew"]
         return found, []
     except SlmprofError as error:
         # Nobody asked for them by name: the capture goes on without.
         return None, [f"the ceilings of this machine could not be measured: {error}"]
 
 
+def _where_not() -> str:
+    """Where ceilings cannot be kept, and why not, as far as others are the reason."""
+    try:
+        return f"in {own_folder()}"
+    except UsageError as error:
+        return f"({error})"
+    except OSError:
+        return f"in {cache_folder()}"
+
+
 def find_ceilings(n_threads: int) -> Ceilings | None:
     """The ceilings that the cache folder has for this machine, build and number of threads.
 
-    A file that is damaged or of another format is as good as none: it will be replaced.
+    A file that is damaged, of another format or possibly another user's is as good as none: it will
+    be replaced.
     """
     here = fingerprint()
     try:
-        found = read_ceilings(cache_path(n_threads, here))
+        path = cache_path(n_threads, here)
+        if not is_trusted(path):
+            return None
+        found = read_ceilings(path)
     except (UsageError, ProfileFormatError):
         return None
     return found if found.fingerprint == here and found.n_threads == n_threads else None
@@ -153,8 +166,9 @@ def keep_ceilings(measured: Ceilings) -> Path | None:
     """Writes ceilings into the cache folder; None where that cannot be written."""
     try:
         path = cache_path(measured.n_threads, measured.fingerprint)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        own_folder()
         write_ceilings(measured, path)
+        close_to_others(path)
     except (OSError, UsageError):
         return None
     return path

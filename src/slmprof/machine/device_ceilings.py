@@ -15,7 +15,7 @@ from ..children.protocol import OnProgress
 from ..children.question import asked
 from ..children.system_files import read
 from ..errors import EngineError, ProfileFormatError, SlmprofError, UsageError
-from ..models.resolve import cache_folder
+from ..models.cache import cache_folder, close_to_others, is_trusted, own_folder
 from ..profiles.records.device_ceilings import (
     DeviceCeilings,
     DeviceFingerprint,
@@ -89,10 +89,14 @@ def known_device_ceilings(devices: Iterable[str]) -> tuple[DeviceCeilings, ...]:
 def find_device_ceilings(device: str, here: DeviceFingerprint) -> DeviceCeilings | None:
     """The ceilings that the cache folder has for a device of this fingerprint.
 
-    A file that is damaged or of another format is as good as none: it will be replaced.
+    A file that is damaged, of another format or possibly another user's is as good as none: it will
+    be replaced.
     """
     try:
-        found = read_device_ceilings(cache_path(here))
+        path = cache_path(here)
+        if not is_trusted(path):
+            return None
+        found = read_device_ceilings(path)
     except (UsageError, ProfileFormatError):
         return None
     # Cards that are alike have ceilings that are alike.
@@ -122,8 +126,9 @@ def keep_device_ceilings(measured: DeviceCeilings) -> Path | None:
     """Writes ceilings into the cache folder; None where that cannot be written."""
     try:
         path = cache_path(measured.fingerprint)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        own_folder()
         write_device_ceilings(measured, path)
+        close_to_others(path)
     except (OSError, UsageError):
         return None
     return path

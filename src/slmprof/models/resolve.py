@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ..errors import ModelError, UsageError
+from ..errors import ModelError
 from ..input_file import open_input
 from ..settings.model_source import ModelSource, ModelText
+from .cache import cache_folder, close_to_others, make_way, own_folder, why_foreign
 from .parts import model_parts
+
+if TYPE_CHECKING:
+    from .synthesis import ModelPlan
 
 _GGUF_MAGIC = b"GGUF"
 
@@ -18,26 +21,6 @@ def model_name(name: str, path: Path) -> str:
     """What a model file calls itself, or its file name where it says nothing."""
     # llama.cpp writes `n/a` where a model that it saves has no name.
     return path.stem if name in ("", "n/a") else name
-
-
-def cache_folder() -> Path:
-    """Where synthesised models are kept; nothing is created.
-
-    $SLMPROF_CACHE_DIR, else $XDG_CACHE_HOME/slmprof, else ~/.cache/slmprof.
-
-    Raises:
-        UsageError: it would be in a home folder that nobody knows.
-    """
-    try:
-        for variable, below in (("SLMPROF_CACHE_DIR", ""), ("XDG_CACHE_HOME", "slmprof")):
-            folder = os.environ.get(variable)
-            if folder:
-                return Path(folder).expanduser() / below
-        return Path.home() / ".cache" / "slmprof"
-    except RuntimeError:
-        raise UsageError(
-            "there is no home folder for the cache; set SLMPROF_CACHE_DIR to a folder"
-        ) from None
 
 
 def resolve_model(model: ModelText, *, seed: int = 0) -> Path:
@@ -50,7 +33,7 @@ def resolve_model(model: ModelText, *, seed: int = 0) -> Path:
 
     Raises:
         ModelError: the file cannot be one, or the preset or configuration is unusable.
-        UsageError: an unknown file type.
+        UsageError: an unknown file type, or others can write to the cache folder.
     """
     source = ModelSource.parse(model).refuse_scheme()
     if source.is_synthesised:
@@ -109,25 +92,40 @@ def file_stem(name: str) -> str:
 
 
 def _synthesize_into_cache(source: ModelSource, seed: int) -> Path:
-    from .synthesis import CONTENT_VERSION, plan_source, write_plan
+    from .synthesis import plan_source, write_plan
 
     plan = plan_source(source, seed=seed)
-    # The digest covers every key and every tensor with its type, so that neither an edited
-    # configuration nor another llama.cpp is answered with an older file.
-    content = repr((CONTENT_VERSION, plan.metadata, plan.tensors))
-    digest = hashlib.sha256(content.encode()).hexdigest()[:12]
-    folder = cache_folder()
-    path = folder / f"{file_stem(plan.dimensions.name)}-{plan.file_type}-seed{seed}-{digest}.gguf"
+    name = f"{file_stem(plan.dimensions.name)}-{plan.file_type}-seed{seed}-{plan.digest[:12]}.gguf"
+    path = cache_folder() / name
     try:
-        if path.is_file() and path.stat().st_size > plan.size_bytes:
-            return path
-        folder.mkdir(parents=True, exist_ok=True)
-        # Two processes may both come here: each writes a file of its own and renames it.
-        write_plan(plan, path)
+        own_folder()
+        if not _is_planned(path, plan):
+            # Two processes may both come here: each writes a file of its own and renames it.
+            write_plan(plan, path)
+            close_to_others(path)
     except (OSError, MemoryError) as error:
         cause = getattr(error, "strerror", None) or "not enough memory"
         raise ModelError(
-            f"cannot write {plan.size_bytes / 2**20:.0f} MiB to the cache folder {folder}: "
+            f"cannot write {plan.size_bytes / 2**20:.0f} MiB to the cache folder {path.parent}: "
             f"{cause}; set SLMPROF_CACHE_DIR to another folder"
         ) from error
     return path
+
+
+def _is_planned(path: Path, plan: ModelPlan) -> bool:
+    """Whether the cache has the file of a plan: this user's, whole, and with the plan's header."""
+    from .synthesis import plan_header
+
+    header, n_bytes = plan_header(plan)
+    try:
+        reason = why_foreign(path, n_bytes)
+        if not reason:
+            with path.open("rb") as file:
+                reason = "" if file.read(len(header)) == header else "its header is not the plan's"
+    except FileNotFoundError:
+        return False
+    except PermissionError:
+        reason = "it cannot be read"
+    if reason:
+        make_way(path, reason)
+    return not reason

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 from collections.abc import Sequence
@@ -25,8 +26,9 @@ from .presets import find_preset
 DEFAULT_FILE_TYPE = "Q4_K_M"
 MAX_SEED = 2**64 - 1
 
-# Part of the name of cached files: raise it when the same description gives other bytes.
-CONTENT_VERSION = 1
+# Part of a plan's digest: raise it when the same description gives other bytes.
+_CONTENT_VERSION = 2
+_DIGEST_KEY = "slmprof.plan"
 
 # Of all types that weights can have.
 _LARGEST_BLOCK = 256
@@ -52,6 +54,7 @@ class ModelPlan:
     """Everything that a GGUF file of this model holds, except the random numbers.
 
     `fallbacks` are the tensors whose rows the type does not hold that the file type asks for.
+    `digest` is a sha256 of every key and every tensor with its type; the metadata have it, too.
     """
 
     dimensions: Dimensions
@@ -59,6 +62,7 @@ class ModelPlan:
     seed: int
     metadata: tuple[tuple[str, MetadataValue], ...]
     tensors: tuple[PlannedTensor, ...]
+    digest: str
     fallbacks: Fallbacks | None = None
 
     @property
@@ -151,7 +155,7 @@ def plan_model(
         )
     except (ValueError, RuntimeError) as error:
         raise ModelError(f"{dimensions.name} cannot be written as {file_type}: {error}") from None
-    metadata = (
+    metadata: tuple[tuple[str, MetadataValue], ...] = (
         *list_metadata(dimensions),
         ("general.quantization_version", _QUANTIZATION_VERSION),
         ("general.file_type", _core.synth_file_types()[file_type]),
@@ -159,7 +163,11 @@ def plan_model(
         ("slmprof.synthetic", True),
         ("slmprof.seed", str(seed)),
     )
-    plan = ModelPlan(dimensions, file_type, seed, metadata, tensors)
+    # Neither an edited configuration nor another llama.cpp is answered with an older file.
+    content = repr((_CONTENT_VERSION, metadata, tensors))
+    digest = hashlib.sha256(content.encode()).hexdigest()
+    metadata = (*metadata, (_DIGEST_KEY, digest))
+    plan = ModelPlan(dimensions, file_type, seed, metadata, tensors, digest)
     return replace(plan, fallbacks=_find_fallbacks(plan, specs, tensor_types))
 
 
@@ -211,6 +219,14 @@ def _choose_types(
         n_head_kv=d.n_head_kv_of(0), n_expert=d.n_expert, head_dim=d.head_length,
         patterns=patterns,
     )  # fmt: skip
+
+
+def plan_header(plan: ModelPlan) -> tuple[bytes, int]:
+    """What a planned model's file begins with, and how many bytes the whole file has."""
+    from .. import _core
+
+    tensors = [(tensor.name, tensor.shape, tensor.type) for tensor in plan.tensors]
+    return _core.gguf_header(list(plan.metadata), tensors)
 
 
 def write_plan(plan: ModelPlan, path: Path) -> None:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import hashlib
 import os
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from ..children.native_errors import guarded
 from ..children.protocol import OnProgress, Progress
 from ..errors import ModelError, SchemeError, UsageError
+from ..models.cache import cache_folder, is_sealed, locked, own_folder, seal
 from ..models.identity import identify
-from ..models.resolve import cache_folder, file_stem
+from ..models.resolve import file_stem
 from ..settings.recipe import Recipe
 from .assembly import write_outline
 from .plan import obstacle, plan_quantization
@@ -25,7 +23,7 @@ from .schemes.loaded import PackingScheme
 from .schemes.loading import load_scheme
 
 # Of files in the cache; raised where the same scheme would pack the same weights into other bytes.
-_CONTENT_VERSION = 1
+_CONTENT_VERSION = 2
 
 
 def packed_file(path: Path, place: str, on_progress: OnProgress) -> tuple[Path, PackingScheme]:
@@ -40,19 +38,20 @@ def packed_file(path: Path, place: str, on_progress: OnProgress) -> tuple[Path, 
         return path, scheme
     flags = os.environ.get(MORE_FLAGS)  # by which a file may choose what it packs
     content = repr((_CONTENT_VERSION, identify(path), scheme.info, flags))
-    digest = hashlib.sha256(content.encode()).hexdigest()[:12]
+    digest = hashlib.sha256(content.encode()).hexdigest()
     folder = cache_folder() / "packed"
-    target = folder / f"{file_stem(path.stem)}-{file_stem(scheme.info.name)}-{digest}.gguf"
+    target = folder / f"{file_stem(path.stem)}-{file_stem(scheme.info.name)}-{digest[:12]}.gguf"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with _locked(target.with_suffix(".lock")):
-            if not target.is_file():
+        own_folder(folder.name)
+        with locked(target):
+            if not is_sealed(target, digest):
                 made = target.with_suffix(f".{os.getpid()}.gguf")
                 plan = make(path, made, Recipe.of(scheme=place), on_progress=_renamed(on_progress))
                 if plan.scheme is None or plan.scheme.digest != scheme.info.digest:
                     made.unlink()
                     raise SchemeError(f"{place} changed while it packed {path.name}; run it again")
                 made.replace(target)
+                seal(target, digest)
     except OSError as error:
         raise ModelError(
             f"cannot write to the cache folder {folder}: {error.strerror or error}; set "
@@ -103,16 +102,6 @@ def _load(place: str) -> PackingScheme:
             "stores what it gives back as floats"
         )
     return scheme
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Lets one process pack, and the others wait for what it makes."""
-    # Without waiting for what else may stand there: a pipe would have no reader.
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
-    with os.fdopen(handle, "wb", buffering=0) as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _renamed(on_progress: OnProgress) -> OnProgress:

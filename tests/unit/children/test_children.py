@@ -17,8 +17,8 @@ import pytest
 
 import slmprof
 from slmprof.children.protocol import Progress
-from slmprof.children.question import Answer, asked
-from slmprof.errors import CaptureError, EngineError, ModelError
+from slmprof.children.question import Answer, ChildDiedError, asked
+from slmprof.errors import CaptureError, EngineError, ModelError, SlmprofWarning
 
 MODULE = "a_child_of_tests"
 FOREVER = "time.sleep(600)"
@@ -98,6 +98,27 @@ def test_an_answer(ask: Callable[..., Any]) -> None:
     result = ask(body, {"n": 21}, on_progress=look)
     assert result == {"twice": 42, "text": "\ud83d\n"}
     assert seen == [Progress("half", 1, 2), Progress("all", 2, 2, False)]
+
+
+def test_a_warning_of_the_child_is_the_parents(ask: Callable[..., Any]) -> None:
+    body = """
+        import warnings
+        warnings.warn("to be known", SlmprofWarning)
+        warnings.warn("of a library's")
+        return {}
+    """
+    with pytest.warns(UserWarning) as caught:
+        assert ask(body) == {}
+    assert [(str(one.message), one.category) for one in caught] == [("to be known", SlmprofWarning)]
+
+
+def test_parts_outlive_the_child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    write_child(tmp_path, "on_progress.hand_over({'n': 1})\nos.kill(os.getpid(), signal.SIGKILL)")
+    with asked(MODULE, {}, "does this") as answer:
+        with pytest.raises(ChildDiedError, match="SIGKILL"):
+            answer.wait()
+        assert answer.parts == [{"n": 1}]
 
 
 @pytest.mark.parametrize(

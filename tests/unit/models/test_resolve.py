@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from slmprof.errors import ModelError
-from slmprof.models.resolve import cache_folder, resolve_model
+from slmprof.models.resolve import resolve_model
 
 
 def test_a_gguf_file_is_taken_as_it_is(tmp_path: Path) -> None:
@@ -74,14 +74,3 @@ def test_odd_paths_end_in_one_clear_line() -> None:
     for model in ("", "a\0b", "x" * 5000):
         with pytest.raises(ModelError):
             resolve_model(model)
-
-
-def test_cache_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SLMPROF_CACHE_DIR", "/a/b")
-    monkeypatch.setenv("XDG_CACHE_HOME", "/c")
-    assert cache_folder() == Path("/a/b")
-    monkeypatch.delenv("SLMPROF_CACHE_DIR")
-    assert cache_folder() == Path("/c/slmprof")
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    monkeypatch.setenv("HOME", "/home/someone")
-    assert cache_folder() == Path("/home/someone/.cache/slmprof")

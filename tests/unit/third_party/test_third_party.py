@@ -22,6 +22,7 @@ HEADERS = tuple(
         "record/device_hooks.h",
         "memory/memory_hooks.h",
         "kernels/packed_hooks.h",
+        "kernels/computable_hooks.h",
     )
 )
 if not FOLDER.is_dir():
@@ -237,8 +238,52 @@ def test_only_the_needed_folders_are_unpacked_and_only_once(
     with_peers = resolve.resolve_pinned(pin, with_peers=True)
     assert (with_peers / "tools" / "t.c").is_file()
     assert sorted(path.name for path in source.parent.iterdir()) == sorted(
-        [source.name, with_peers.name]
+        [*(f"{path.name}{end}" for path in (source, with_peers) for end in ("", ".sha256"))]
     )
+
+
+def test_a_source_that_changed_in_the_cache_is_fetched_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    resolve = load("resolve")
+    monkeypatch.setenv("SLMPROF_CACHE_DIR", str(tmp_path / "cache"))
+    packed = archive(tmp_path, FILES)
+    monkeypatch.setattr(resolve, "fetch_archive", lambda *_: packed)
+    pin = make_pin(resolve, "00")
+    source = resolve.resolve_pinned(pin, with_peers=False)
+    (source / "src" / "a.c").write_text("int b;")
+    assert resolve.resolve_pinned(pin, with_peers=False) == source
+    assert (source / "src" / "a.c").read_text() == "int a;"
+    assert "fetched again" in capsys.readouterr().err
+    (source / "src" / "more.c").write_text("")
+    resolve.resolve_pinned(pin, with_peers=False)
+    assert not (source / "src" / "more.c").exists()
+    # Of an older slmprof, which made no seal.
+    seal = source.with_name(f"{source.name}.sha256")
+    seal.unlink()
+    assert resolve.resolve_pinned(pin, with_peers=False) == source and seal.is_file()
+
+
+def test_a_source_that_others_can_write_is_not_compiled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resolve = load("resolve")
+    cache = tmp_path / "cache"
+    monkeypatch.setenv("SLMPROF_CACHE_DIR", str(cache))
+    packed = archive(tmp_path, FILES)
+    monkeypatch.setattr(resolve, "fetch_archive", lambda *_: packed)
+    pin = make_pin(resolve, "00")
+    source = resolve.resolve_pinned(pin, with_peers=False)
+    for folder in (cache, source.parent, source):
+        folder.chmod(0o777)
+        with pytest.raises(resolve.SourceError, match="other users can write"):
+            resolve.resolve_pinned(pin, with_peers=False)
+        folder.chmod(0o755)
+    elsewhere = tmp_path / "elsewhere"
+    source.rename(elsewhere)
+    source.symlink_to(elsewhere)
+    with pytest.raises(resolve.SourceError, match="is a link"):
+        resolve.resolve_pinned(pin, with_peers=False)
 
 
 def test_a_wrong_hash_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,8 @@ from pathlib import Path
 from ...children.system_files import proc_value, read
 from ...errors import SchemeError, UsageError
 from ...input_file import read_input
-from ...models.resolve import cache_folder, file_stem
+from ...models.cache import cache_folder, is_sealed, locked, own_folder, seal
+from ...models.resolve import file_stem
 from ...settings.scheme_place import MOST_FILE_BYTES
 
 INCLUDE = Path(__file__).resolve().parents[2] / "include"
@@ -26,6 +27,8 @@ _CPP = ("CXX", "c++", "-std=gnu++17")
 MORE_FLAGS = "SLMPROF_SCHEME_FLAGS"
 _LONGEST_SECONDS = 300.0
 _MOST_LINES = 20
+# Of libraries in the cache; raised where the same sources would be kept in another way.
+_CONTENT_VERSION = b"2"
 
 
 def sources_digest(path: Path) -> str:
@@ -53,12 +56,13 @@ def compiled(path: Path, digest: str) -> Path:
 
     Raises:
         SchemeError: it does not compile; with what the compiler says. UsageError: there is no
-            compiler, or the cache cannot be written.
+            compiler, or the cache cannot be written, or others can write there.
     """
     command = _command(path)
     # Of another machine's instructions the same file is another library.
     machine = (platform.machine(), proc_value(read("/proc/cpuinfo"), "flags"))
     made_of = (
+        _CONTENT_VERSION,
         digest.encode(),
         _HEADER.read_bytes(),
         repr((command, _version(command[0]), machine)).encode(),
@@ -67,13 +71,16 @@ def compiled(path: Path, digest: str) -> Path:
     folder = cache_folder() / "schemes"
     target = folder / f"{file_stem(path.stem)}-{key[:16]}.so"
     try:
-        if target.is_file():
-            return target
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".compiling-", dir=folder) as own:
-            made = Path(own) / target.name
-            _run([*command, "-o", str(made), str(path), "-lm"], path, lambda _: made.is_file())
-            made.replace(target)
+        own_folder(folder.name)
+        with locked(target):
+            # It is code: what is not known to be this library is never loaded.
+            if is_sealed(target, key):
+                return target
+            with tempfile.TemporaryDirectory(prefix=".compiling-", dir=folder) as own:
+                made = Path(own) / target.name
+                _run([*command, "-o", str(made), str(path), "-lm"], path, lambda _: made.is_file())
+                made.replace(target)
+            seal(target, key)
     except OSError as error:
         raise UsageError(
             f"scheme: cannot write to {folder}: {error.strerror or error}; set SLMPROF_CACHE_DIR "
