@@ -3,18 +3,23 @@
 #include "failures.h"
 #include "engine/llama_params.h"
 #include "engine/model.h"
+#include "kernels/computable.h"
 #include "memory/memory_notes.h"
 
 #include "ggml-cpu.h"
 #include "llama-context.h"
+#include "llama-model.h"
 
 #include <algorithm>
+#include <exception>
 #include <stdexcept>
 #include <string>
 
 namespace slmprof {
 
 namespace {
+
+constexpr uint32_t k_largest_batch = uint32_t(1) << 26;
 
 std::string explain(int32_t status, int32_t n_past, uint32_t n_ctx) {
     switch (status) {
@@ -25,6 +30,30 @@ std::string explain(int32_t status, int32_t n_past, uint32_t n_ctx) {
         case -1: return "llama.cpp refused the batch";
         case -2: return "llama.cpp could not allocate memory for the batch";
         default: return "llama.cpp failed with status " + std::to_string(status);
+    }
+}
+
+// llama.cpp asks this of flash attention only, and aborts without it when it builds the graph.
+void check_cache_types(const Model & model, const llama_context_params & params) {
+    if (!ggml_is_quantized(params.type_k)) {
+        return;
+    }
+    const llama_hparams & hparams    = model.get()->hparams;
+    const auto            block_size = static_cast<uint32_t>(ggml_blck_size(params.type_k));
+    for (uint32_t layer = 0; layer < hparams.n_layer(); layer++) {
+        if (hparams.n_embd_head_k(layer) % block_size != 0) {
+            throw EngineFailure(std::string("K cache type ") + ggml_type_name(params.type_k) + " has blocks of " +
+                                std::to_string(block_size) + ", which do not divide heads of " +
+                                std::to_string(hparams.n_embd_head_k(layer)));
+        }
+    }
+}
+
+// llama.cpp keeps a number for each token of a batch, which only a causal model's context limits.
+void check_batch(const Model & model, const llama_context_params & params) {
+    if (!model.get()->hparams.causal_attn && params.n_batch > k_largest_batch) {
+        throw EngineFailure("a batch of " + std::to_string(params.n_batch) + " tokens is too large: at most " +
+                            std::to_string(k_largest_batch) + " are possible; use a smaller --n-batch");
     }
 }
 
@@ -42,8 +71,14 @@ void Context::PoolDeleter::operator()(ggml_threadpool * pool) const {
 llama_context_ptr make_context(const Model & model, const EngineSettings & settings, ObserverSlot * slot) {
     llama_context_params params = context_params(settings);
     params.cb_eval_user_data    = slot;
+    check_cache_types(model, params);
+    check_batch(model, params);
+    take_refusal();
     llama_context_ptr context(llama_init_from_model(model.get(), params));
     if (!context) {
+        if (const std::exception_ptr reason = take_refusal()) {
+            std::rethrow_exception(reason);
+        }
         throw EngineFailure("llama.cpp cannot make a context of " + std::to_string(settings.n_ctx) + " tokens");
     }
     return context;

@@ -45,6 +45,7 @@ class GgufHeader:
 
     metadata: dict[str, object]
     tensors: dict[str, GgufTensor]
+    begin_of_tensors: int  # in the file, of their table
 
     def number(self, key: str, default: int | None = None) -> int:
         """A count of the model's architecture: `block_count` is `llama.block_count`."""
@@ -63,12 +64,13 @@ def read_header(path: Path) -> GgufHeader:
             key = _text(stream)
             metadata[key] = _value(stream, _number(stream, "I"))
         tensors = {}
+        begin_of_tensors = stream.tell()
         for _ in range(n_tensors):
             name = _text(stream)
             shape = tuple(_number(stream, "Q") for _ in range(_number(stream, "I")))
             tensors[name] = GgufTensor(name, shape, _number(stream, "I"))
             _number(stream, "Q")  # offset
-    return GgufHeader(metadata, tensors)
+    return GgufHeader(metadata, tensors, begin_of_tensors)
 
 
 def _number(stream: BinaryIO, letter: str) -> int:

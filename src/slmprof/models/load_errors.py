@@ -10,6 +10,8 @@ _MARK = "error loading model"
 # Of these llama.cpp says only which file it was; what is wrong with it stands in an earlier line.
 _PART = "failed to load GGUF split from "
 _WHOLE = "failed to load model from "
+# What slmprof itself refuses while llama.cpp makes a context: csrc/kernels/computable.cpp.
+_NO_KERNEL = "no kernel computes"
 _OF_HEADER = re.compile(r"^gguf_init_from_\w+: (.*)")
 
 
@@ -19,6 +21,8 @@ def explain_load_failure(path: Path, log_lines: Sequence[str], message: str) -> 
         if _MARK in line:
             reason = line.split(_MARK, 1)[1].lstrip(" :").removeprefix(f"{_MARK}: ")
             return f"{path}: llama.cpp cannot load it: {_with_cause(reason, log_lines)}"
+    if _NO_KERNEL in message:
+        return f"{path}: {message}"
     for line in reversed(log_lines):
         if "gguf_init" in line or "failed" in line:
             return f"{path}: llama.cpp cannot load it: {line.strip()}"

@@ -48,5 +48,11 @@ def test_the_cause_is_told(lines: list[str], expected: str) -> None:
     assert answer == f"{PATH}: llama.cpp cannot load it: {expected}"
 
 
+def test_what_no_kernel_computes_is_told_in_slmprofs_own_words() -> None:
+    message = "tensor 'x' is of type i32, with which no kernel computes MUL"
+    log = [f"llama_init_from_model: failed to initialize the context: {message}"]
+    assert explain_load_failure(PATH, log, message) == f"{PATH}: {message}"
+
+
 def test_without_a_reason_the_message_stands() -> None:
     assert explain_load_failure(PATH, ["loading"], "no reason") == "no reason"

@@ -1,0 +1,115 @@
+"""What no kernel computes is refused with the tensor's name and type, before anything runs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import retyped as program
+from command_line import run
+from gguf_files import write_mamba, write_moe, write_t5
+from retyped import retyped
+
+from slmprof.errors import ModelError
+from slmprof.planning.process import plan_memory
+
+ModelMaker = Callable[..., Path]
+FOREIGN = ("i8", "i16", "i32", "i64", "f64")
+
+
+def model_of(architecture: str, small_model: ModelMaker, folder: Path) -> Path:
+    if architecture == "mamba":
+        return write_mamba(folder / "mamba.gguf", 2, 256, 16)
+    if architecture == "moe":
+        return write_moe(folder / "moe.gguf")
+    if architecture == "t5":
+        return write_t5(folder / "t5.gguf")
+    return small_model(architecture, "F16", n_layer=2)
+
+
+@pytest.mark.parametrize(
+    "architecture", ["llama", "qwen2", "gemma2", "gpt2", "bloom", "phi3", "moe", "mamba", "t5"]
+)
+def test_every_kind_of_tensor_in_every_type(
+    architecture: str, small_model: ModelMaker, tmp_path: Path
+) -> None:
+    """It runs, or is refused by name; nothing ends in a signal."""
+    source = model_of(architecture, small_model, tmp_path)
+    command = [sys.executable, program.__file__, str(source), str(tmp_path)]
+    answer = subprocess.run(command, capture_output=True, text=True, check=True)
+    found: list[dict[str, Any]] = list(map(json.loads, answer.stdout.splitlines()))
+    assert {one["type"] for one in found} >= set(FOREIGN)
+    assert [one for one in found if one["signal"]] == []
+    # What is planned runs, and what is refused is refused alike.
+    assert [one for one in found if one["planned"] != one["ran"]] == []
+    refused = [one for one in found if one["planned"]]
+    unnamed = [
+        one
+        for one in refused
+        if "ModelError" not in one["planned"]
+        or f"'{one['tensor']}' is of type {one['type']}, " not in one["planned"]
+    ]
+    assert unnamed == []
+    ran = {(one["tensor"], one["type"]) for one in found if not one["planned"]}
+    assert not [name for name, type_name in ran if type_name in FOREIGN]
+    # Nothing that is computed is refused.
+    matrices = {one["tensor"] for one in found if "attn_q.weight" in one["tensor"]}
+    assert all((name, type_name) in ran for name in matrices for type_name in ("f32", "bf16"))
+
+
+@pytest.fixture
+def foreign(small_model: ModelMaker, tmp_path: Path) -> Path:
+    path = tmp_path / "foreign.gguf"
+    return retyped(small_model("llama", "F16"), path, "blk.1.ffn_up.weight", "i16")
+
+
+def test_commands_refuse_it(foreign: Path, tmp_path: Path) -> None:
+    text = tmp_path / "text"
+    text.write_text("words " * 2000, encoding="utf-8")
+    for arguments in (
+        ("memory", foreign),
+        ("memory", foreign, "--n-ctx", "256,512"),
+        ("breakdown", foreign, "--ceilings", "off"),
+        ("compare", foreign, foreign),
+        ("quant", "quality", foreign, "--text", text, "--n-ctx", 64),
+    ):
+        answer = run(*arguments)
+        assert answer.returncode in (1, 2), (arguments, answer.stdout, answer.stderr)
+        (line,) = [line for line in answer.stderr.splitlines() if "no kernel" in line][-1:]
+        assert "'blk.1.ffn_up.weight' is of type i16, with which no kernel computes MUL_MAT" in line
+        assert "SIG" not in answer.stderr and "Traceback" not in answer.stderr
+
+
+def test_a_sweep_goes_on(foreign: Path, small_model: ModelMaker, tmp_path: Path) -> None:
+    arguments = ("--n-prompt", 2, "--n-gen", 1, "--repeats", 1, "--ceilings", "off")
+    folder = tmp_path / "sweep"
+    answer = run("sweep", foreign, small_model(), "-o", folder, *arguments, "--format", "json")
+    assert answer.returncode == 1, answer.stderr
+    document = json.loads(answer.stdout)
+    assert len(document["points"]) == 1
+    (failure,) = document["failures"]
+    assert "'blk.1.ffn_up.weight' is of type i16" in failure["message"]
+
+
+def test_a_table_of_integers_is_read_but_not_as_an_embedding(
+    small_model: ModelMaker, tmp_path: Path
+) -> None:
+    path = retyped(small_model(), tmp_path / "rows.gguf", "token_embd.weight", "i32")
+    with pytest.raises(ModelError, match=r"'token_embd\.weight' is of type i32"):
+        plan_memory(path)
+
+
+def test_quant_refuses_or_keeps_it(foreign: Path, tmp_path: Path) -> None:
+    for arguments in (
+        ("quant", "dry-run", foreign, "--file-type", "Q4_0"),
+        ("quant", "make", foreign, "--file-type", "Q4_0", "-o", tmp_path / "made.gguf"),
+    ):
+        answer = run(*arguments)
+        assert answer.returncode in (0, 1, 2), answer.stderr
+        assert "SIG" not in answer.stderr and "Traceback" not in answer.stderr
+        assert answer.returncode == 0 or len(answer.stderr.splitlines()) >= 1
