@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
 def _report_failures(report: MemoryReport, request: MemoryRequest) -> int:
     """Says on stderr what could not be planned, or that nothing fits; returns the exit code."""
     # Of all file types, some are never possible.
-    refusals = report.refusals if "all" not in request.file_type else ()
+    refusals = [one for one in report.refusals if one.died or "all" not in request.file_type]
     for refusal in refusals:
         say(f"slmprof: error: {refusal.message}")
     if request.fit_bytes is not None and not any(fit.n_ctx for fit in report.fits):

@@ -8,16 +8,18 @@ from __future__ import annotations
 import contextlib
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..children.protocol import OnProgress
-from ..children.question import Answer, asked
+from ..children.question import Answer, ChildDiedError, asked
 from ..errors import UsageError
 from ..models.resolve import check_source
 from ..profiles.vocabulary import MEMORY_VIEWS
 from ..settings.planning import MemoryRequest
+from ..settings.table import ALL
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -93,21 +95,50 @@ def planning(request: MemoryRequest) -> Iterator[Planning]:
         ModelError: MODEL is no file that it could read.
     """
     check_source(request.source)
-    question, what = request.to_json(), "plans memory"
-    with asked(_WORKER, question, what, timeout=request.timeout) as answer:
-        yield Planning(answer)
+    with _asked(request, []) as answer:
+        yield Planning(request, answer)
+
+
+def _asked(request: MemoryRequest, known: Sequence[Any]) -> AbstractContextManager[Answer]:
+    question = {"request": request.to_json(), "known": known}
+    return asked(_WORKER, question, "plans memory", timeout=request.timeout)
 
 
 @dataclass
 class Planning:
     """A report in the making."""
 
+    request: MemoryRequest
     answer: Answer
 
     def result(self, on_progress: OnProgress | None = None) -> MemoryReport:
-        """Waits for the report. Raises what `plan_memory` raises."""
+        """Waits for the report. Raises what `plan_memory` raises.
+
+        Of a grid's point that llama.cpp dies of, that is a refusal.
+        """
         # Loaded while the child is still at work.
         from ..profiles.records.decoding import decode
+        from .points import Found
         from .records import MemoryReport
 
-        return decode(MemoryReport, self.answer.wait(on_progress))
+        found, answer = Found(), self.answer
+        with contextlib.ExitStack() as children:
+            while True:
+                try:
+                    report = answer.wait(on_progress)
+                    break
+                except ChildDiedError as error:
+                    found.take(answer.parts)
+                    if self._is_one or not found.give_up(answer.parts, str(error)):
+                        raise
+                    again = children.enter_context(_asked(self.request, found.known))
+                    again.share_time_of(answer)
+                    answer = again
+            found.take(answer.parts)
+        return decode(MemoryReport, {**report, "settings": found.plans})
+
+    @property
+    def _is_one(self) -> bool:
+        """Whether there is nothing to plan beside the first point."""
+        is_one = self.request.n_settings == 1 and ALL not in self.request.grid["file_type"]
+        return is_one and self.request.fit_bytes is None

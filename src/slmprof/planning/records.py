@@ -185,10 +185,14 @@ class MemoryPlan(Record, frozen=True):
 
 
 class Refusal(Record, frozen=True):
-    """A setting that llama.cpp does not allow, and why; of a file type it is all that is known."""
+    """A setting that llama.cpp does not allow, and why; of a file type it is all that is known.
+
+    `died` where llama.cpp did not say so, but ended its process.
+    """
 
     config: ResolvedPlan
     message: str
+    died: bool = False
 
 
 class Fit(Record, frozen=True):

@@ -7,7 +7,7 @@ import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from ..children.memory import process_bytes, rss_peak_bytes
 from ..children.protocol import OnProgress, Progress
@@ -19,6 +19,7 @@ from . import notes as plan_notes
 from .changes import find_change
 from .fit import choose_types, find_fit, smallest_context
 from .planner import ModelPlanner
+from .points import Outcome, Points
 from .records import (
     Fit,
     FitChange,
@@ -31,24 +32,29 @@ from .records import (
 )
 
 _ALL_TYPES = "all"
-_Made = TypeVar("_Made")
 
 
-def make_report(request: MemoryRequest, folder: Path, on_progress: OnProgress) -> MemoryReport:
+def make_report(
+    request: MemoryRequest, folder: Path, on_progress: OnProgress, points: Points
+) -> MemoryReport:
     """Plans every setting, or finds what fits.
+
+    The plans themselves are with whom `points` tells, and not in the report.
 
     Args:
         folder: for the outlines of models that are no files; the caller removes it.
 
     Raises:
-        ModelError, UsageError, EngineError: the model is unusable, or llama.cpp allows none of the
-            settings.
+        ModelError, UsageError: the model is unusable, or llama.cpp allows none of the settings.
+        EngineError: it died of all of them.
     """
-    return _Report(request, folder, on_progress).make()
+    return _Report(request, folder, on_progress, points).make()
 
 
 class _Report:
-    def __init__(self, request: MemoryRequest, folder: Path, on_progress: OnProgress) -> None:
+    def __init__(
+        self, request: MemoryRequest, folder: Path, on_progress: OnProgress, points: Points
+    ) -> None:
         self.request = request
         self.folder = folder
         self.memory_bytes = environment.memory_bytes()
@@ -58,12 +64,13 @@ class _Report:
         self._model: PlannedModel | None = None
         self._planner_ns = 0
         self._on_progress = on_progress
+        self._points = points
         self._done = 0
         self._total = 0
 
     def make(self) -> MemoryReport:
         settings = list(self.request.settings())
-        plans: list[MemoryPlan] = []
+        n_planned = 0
         fits: list[Fit] = []
         models: list[PlannedModel] = []
         file_types = self._file_types()
@@ -74,20 +81,24 @@ class _Report:
             if planner is None:
                 continue
             models.append(planner.model)
+            make: Callable[[AskedPlan], MemoryPlan | Fit] = functools.partial(self._plan, planner)
             if self.request.fit_bytes is not None:
-                fits += self._each(of_type, functools.partial(find_fit, planner, self.request))
-            else:
-                plans += self._each(of_type, functools.partial(self._plan, planner))
+                make = functools.partial(find_fit, planner, self.request)
+            for outcome in self._each(of_type, make):
+                n_planned += 1
+                fits += [outcome.fit] if outcome.fit is not None else []
             self._planner_ns += planner.planner_ns
-        if self._model is None or not (plans or fits):
-            raise UsageError(self.refusals[0].message)
+        if self._model is None or not n_planned:
+            first = self.refusals[0]
+            kind = EngineError if first.died else UsageError
+            raise self._points.model_error or kind(first.message)
         budget, fit_for = self.request.fit_bytes, self.request.fit_for
         lightest, least_compressed = choose_types(fits, budget, fit_for)
         return MemoryReport(
             model=self._model,
             memory_bytes=self.memory_bytes,
             varying=self._varying(),
-            settings=tuple(plans),
+            settings=(),
             refusals=tuple(self.refusals),
             fits=tuple(fits),
             budget_bytes=self.request.fit_bytes,
@@ -95,7 +106,7 @@ class _Report:
             least_compressed=least_compressed,
             fit_for=fit_for,
             models=tuple(models),
-            change=self._change(settings, fits) if budget is not None else None,
+            change=self._points.extra(lambda: self._change(settings, fits)) if fits else None,
             planner=self._cost(),
         )
 
@@ -170,14 +181,15 @@ class _Report:
             return None
 
     def _each(
-        self, settings: Sequence[AskedPlan], make: Callable[[AskedPlan], _Made]
-    ) -> Iterator[_Made]:
+        self, settings: Sequence[AskedPlan], make: Callable[[AskedPlan], MemoryPlan | Fit]
+    ) -> Iterator[Outcome]:
         """What can be made of the settings; those that llama.cpp refuses are kept aside."""
         for setting in settings:
-            try:
-                yield make(setting)
-            except (EngineError, UsageError) as error:
-                self.refusals.append(_refused(setting.to_json(), error))
+            outcome = self._points.outcome(setting, make)
+            if outcome.refusal is not None:
+                self.refusals.append(outcome.refusal)
+            else:
+                yield outcome
             self._done += 1
             self._report("planning")
 

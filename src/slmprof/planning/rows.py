@@ -48,6 +48,11 @@ def view_rows(report: MemoryReport, by: str) -> tuple[list[str], list[Row]]:
     return [*SETTINGS, *_COLUMNS[by]], rows
 
 
+def refused_rows(report: MemoryReport) -> list[Row]:
+    """The settings that could not be planned, each with the reason as `error`."""
+    return [{**_settings(one.config), "error": one.message} for one in report.refusals]
+
+
 def column_dtypes(names: Iterable[str]) -> dict[str, str]:
     """pandas' nullable dtype of each column; tuples are `object`."""
     entries = table(PlanSettings)

@@ -188,9 +188,25 @@ def test_json() -> None:
 def test_csv(by: str | None) -> None:
     rows = list(csv.DictReader(io.StringIO(shown(grid(), "csv", by=by))))
     assert rows and all(None not in row and row["model"] == "example" for row in rows)
+    refused = rows.pop()
+    assert (refused["n_ctx"], refused["type_k"], refused["error"]) == ("max", "q4_0", "not allowed")
     assert {row["n_ctx"] for row in rows} == {"2048", "131072"}
+    assert {row["error"] for row in rows} == {""}
     if by == "tensor":
         assert rows[0]["shape"] == "256x256"
+
+
+def test_csv_has_errors_where_there_are_some() -> None:
+    assert "error" not in shown(example_report(), "csv").splitlines()[0].split(",")
+
+
+def test_a_setting_that_was_fatal_is_told_as_such() -> None:
+    report = grid()
+    died = report.replace(refusals=(report.refusals[0].replace(message="it died", died=True),))
+    assert "Refused by llama.cpp, or fatal to it" in shown(died)
+    assert "fatal" not in shown(report)
+    (refusal,) = json.loads(shown(died, "json"))["refusals"]
+    assert (refusal["message"], refusal["died"]) == ("it died", True)
 
 
 def test_csv_of_what_fits() -> None:

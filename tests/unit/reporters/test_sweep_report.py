@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from dataclasses import replace
 from typing import Any
 
@@ -126,8 +128,18 @@ def test_ranks_say_what_cannot_be_told_apart() -> None:
     assert [(r["best"], r["worst"]) for r in made if r["phase"] == "decode"] == [
         *((1, 2), (1, 2), (3, 3)),
     ]
-    csv = shown(sweep_document(in_order(points), []), "csv").splitlines()
-    assert "rank_best,rank_worst,warnings" in csv[0]
+    header = shown(sweep_document(in_order(points), []), "csv").splitlines()[0]
+    assert header.endswith("rank_best,rank_worst,warnings")
+
+
+@pytest.mark.parametrize("names", ["", "a"])
+def test_a_point_that_failed_is_a_row_with_its_reason(names: str) -> None:
+    points = [point(name, "/m/a.gguf") for name in names]
+    made = shown(sweep_document(in_order(points), [("b.slmprof", "it died, alone")]), "csv")
+    rows = list(csv.DictReader(io.StringIO(made)))
+    assert (rows[-1]["file"], rows[-1]["error"]) == ("b.slmprof", "it died, alone")
+    assert [row["error"] for row in rows[:-1]] == [""] * (len(rows) - 1)
+    assert len(rows) == 1 + 2 * len(names)
 
 
 def test_one_process_each_is_said() -> None:

@@ -54,7 +54,11 @@ def sweep_document(points: Sequence[SweepPoint], failures: Sequence[tuple[str, s
         points: in the order to show them.
         failures: file name and message of each point that could not be measured.
     """
-    return Document(lambda: _parts(points), lambda: _data(points, failures), lambda: _rows(points))
+    return Document(
+        lambda: _parts(points),
+        lambda: _data(points, failures),
+        lambda: _rows(points, failures),
+    )
 
 
 def _data(points: Sequence[SweepPoint], failures: Sequence[tuple[str, str]]) -> dict[str, Any]:
@@ -91,7 +95,8 @@ def _data(points: Sequence[SweepPoint], failures: Sequence[tuple[str, str]]) -> 
     return cleaned
 
 
-def _rows(points: Sequence[SweepPoint]) -> Rows:
+def _rows(points: Sequence[SweepPoint], failures: Sequence[tuple[str, str]]) -> Rows:
+    """A row for each phase of a point; where a point failed, its file, and why as `error`."""
     table = sweep_table(points)
     ranks = _ranks(points)
     warnings = {point.file: "; ".join(point.caveats) for point in points}
@@ -102,7 +107,11 @@ def _rows(points: Sequence[SweepPoint]) -> Rows:
         ends = {"rank_best": rank and rank.best, "rank_worst": rank and rank.worst}
         return {**row, **ends, "warnings": warnings[row["file"]]}
 
-    return Rows(names, (of(row) for row in records(table)))
+    rows = [of(row) for row in records(table)]
+    if failures:
+        names = list(dict.fromkeys(["file", *names, "error"]))
+        rows += [{"file": file, "error": message} for file, message in failures]
+    return Rows(names, rows)
 
 
 def _ranks(points: Sequence[SweepPoint]) -> _Ranks:

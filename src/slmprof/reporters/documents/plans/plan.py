@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from ....planning.records import MemoryPlan, MemoryReport
-from ....planning.rows import view_rows
+from ....planning.rows import refused_rows, view_rows
 from ....profiles.records.resident import Resident
 from ....profiles.vocabulary import MEMORY_KINDS
 from ....settings.planning import RESIDENT, AskedPlan
@@ -121,9 +121,14 @@ def _resident(resident: Resident | None) -> dict[str, Any]:
 
 
 def _rows(report: MemoryReport, by: str | None, phase: str | None) -> Rows:
-    """The view that was asked for, or the buffers, after the model's name and the settings."""
+    """The view that was asked for, or the buffers, after the model's name and the settings.
+
+    Where a setting was refused, it is a row as well, with the reason in a column `error`.
+    """
     names, rows = view_rows(report, by or "buffer")
-    shown = (row for row in rows if phase is None or row.get("phase", phase) == phase)
+    shown = [row for row in rows if phase is None or row.get("phase", phase) == phase]
+    if report.refusals:
+        names, shown = [*names, "error"], [*shown, *refused_rows(report)]
     return Rows(["model", *names], ({"model": report.model.name, **row} for row in shown))
 
 
@@ -175,7 +180,8 @@ def _grid(report: MemoryReport, by: str | None, phase: str | None, top: int | No
             Finding(f"{_values(one.config, report.varying)}: {one.message}")
             for one in report.refusals
         )
-        made.append(Section("Refused by llama.cpp", tuple(refused)))
+        died = ", or fatal to it" if any(one.died for one in report.refusals) else ""
+        made.append(Section(f"Refused by llama.cpp{died}", tuple(refused)))
     return made + _notes(report)
 
 
