@@ -59,11 +59,12 @@ def own_folder(below: str = "") -> Path:
     for path in (folder, *([folder / below] if below else [])):
         # Also where the umask lets everybody write.
         path.mkdir(mode=0o755, parents=True, exist_ok=True)
-        _check_folder(path)
+        check_folder(path)
     return folder / below
 
 
-def _check_folder(path: Path) -> None:
+def check_folder(path: Path) -> None:
+    """Raises UsageError for a folder that is there and that others can put files into."""
     status = path.stat()
     elsewhere = "set SLMPROF_CACHE_DIR to another folder"
     if not _is_own(status):
@@ -102,7 +103,7 @@ def why_foreign(path: Path, size_bytes: int | None = None) -> str:
 def is_trusted(path: Path) -> bool:
     """Whether a file of the cache is there and nothing is known against it, nor its folder."""
     try:
-        _check_folder(path.parent)
+        check_folder(path.parent)
         return not why_foreign(path)
     except (OSError, UsageError):
         return False

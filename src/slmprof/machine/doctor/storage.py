@@ -14,7 +14,8 @@ from datetime import datetime
 from pathlib import Path
 
 from ...errors import ModelError, ProfileFormatError, UsageError
-from ...models.resolve import cache_folder as folder_of_cache
+from ...models.cache import cache_folder as folder_of_cache
+from ...models.cache import check_folder
 from ...models.resolve import check_gguf
 from ...profiles.records.ceilings import Ceilings, read_ceilings
 from ...profiles.records.device_ceilings import read_device_ceilings
@@ -45,6 +46,16 @@ def cache_folder(_: Subject) -> Outcome:
             f"{folder} cannot be written: no preset or config.json can be run",
             "set SLMPROF_CACHE_DIR to a folder that can be written",
         )
+    try:
+        check_folder(folder)
+    except UsageError:
+        return broken(
+            f"other users can put files into {folder}: nothing in it is used",
+            f"run `chmod go-w {shlex.quote(str(folder))}`, or set SLMPROF_CACHE_DIR to another "
+            "folder",
+        )
+    except FileNotFoundError:
+        pass  # made when it is needed
     free = shutil.disk_usage(place).free
     found = f"{folder}: {size_text(free)} free on its disk"
     if free < _LOW_CACHE_BYTES:

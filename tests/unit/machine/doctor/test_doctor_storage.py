@@ -72,6 +72,13 @@ def test_a_cache_folder_with_room_is_well(
 
 
 @pytest.mark.usefixtures("disk")
+@pytest.mark.usefixtures("disk")
+def test_a_cache_folder_that_others_can_write_is_broken(tmp_path: Path, cache: Path) -> None:
+    cache.chmod(0o777)
+    found = look(storage.cache_folder, quiet_machine(tmp_path))
+    assert found.state == "broken" and f"chmod go-w {cache}" in (found.remedy or "")
+
+
 def test_a_cache_folder_may_still_have_to_be_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
