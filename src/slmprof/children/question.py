@@ -107,6 +107,7 @@ class Answer:
         self._result: Json | None = None
         self.parts: list[Json] = []
         self._is_waiting = False
+        self._deadline = math.inf
         self._restart_clock()
 
     def wait(self, on_progress: OnProgress | None = None) -> Json:
