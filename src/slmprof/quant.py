@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from .quantization.process import make, plan
 from .quantization.schemes.scheme import Scheme as Scheme
+from .settings.arguments import takes
+from .settings.kinds import File, Instance, Switch
+from .settings.model_source import ModelName
 from .settings.recipe import Recipe as Recipe
+from .settings.scheme_place import SchemePlace
+from .settings.table import THREADS
+from .settings.threads import warn_of_threads
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,6 +47,10 @@ __all__ = [
 ]
 
 
+_MODEL, _TEXT = ModelName(), File(what="a file of text")
+_RECIPE = Instance(Recipe, "a recipe; slmprof.quant.recipe makes one")
+
+
 def recipe(**settings: Unpack[RecipeKeywords]) -> Recipe:
     """Which type each weight is to get, in llama-quantize's words: `file_type`, `tensor_type`, …
 
@@ -54,6 +64,7 @@ def recipe(**settings: Unpack[RecipeKeywords]) -> Recipe:
     return Recipe.of(**settings)
 
 
+@takes(model=_MODEL, recipe=_RECIPE)
 def dry_run(
     model: str | os.PathLike[str],
     recipe: Recipe | None = None,
@@ -81,6 +92,7 @@ def dry_run(
     return typed_table(tensor_rows(plan(model, _given(recipe, settings))), DTYPES)
 
 
+@takes(model=_MODEL, output=File(), recipe=_RECIPE, overwrite=Switch(), threads=THREADS)
 def apply(
     model: str | os.PathLike[str],
     output: str | os.PathLike[str],
@@ -110,6 +122,7 @@ def apply(
     return Path(output)
 
 
+@takes(model=_MODEL, output=File(), text=_TEXT, overwrite=Switch())
 def imatrix(
     model: str | os.PathLike[str],
     output: str | os.PathLike[str],
@@ -136,11 +149,13 @@ def imatrix(
     from .quantization.imatrix_process import collect_importances
     from .settings.scoring import ImatrixSettings
 
-    found = ImatrixSettings.of(**settings)
+    found: ImatrixSettings = ImatrixSettings.of(**settings)
+    warn_of_threads(found.n_threads)
     collect_importances(model, text, output, found, overwrite=overwrite)
     return Path(output)
 
 
+@takes(model=_MODEL, text=_TEXT, reference=_MODEL)
 def quality(
     model: str | os.PathLike[str],
     *,
@@ -166,9 +181,14 @@ def quality(
     from .settings.scoring import QualitySettings
     from .studies.costs import measure_with_costs
 
-    return measure_with_costs(model, reference, text, QualitySettings.of(**settings))
+    found: QualitySettings = QualitySettings.of(**settings)
+    warn_of_threads(found.n_threads)
+    return measure_with_costs(model, reference, text, found)
 
 
+@takes(
+    model=_MODEL, text=_TEXT, output=File("DIR", "a folder"), recipe=_RECIPE, scheme=SchemePlace()
+)
 def dossier(
     model: str | os.PathLike[str],
     *,
@@ -203,11 +223,14 @@ def dossier(
     from .studies.dossier import make_dossier
 
     asked = _given(recipe, {"scheme": scheme} if scheme is not None else {})
-    made = make_dossier(model, asked, text, output, DossierSettings.of(**settings))
+    found: DossierSettings = DossierSettings.of(**settings)
+    warn_of_threads(found.n_threads)
+    made = make_dossier(model, asked, text, output, found)
     write_pages(dossier_document(made, is_page=True), made.path, "dossier")
     return made
 
 
+@takes(model=_MODEL, text=_TEXT)
 def advise(
     model: str | os.PathLike[str],
     *,
@@ -234,10 +257,12 @@ def advise(
     from .settings.studies import AdviceSettings
     from .studies.advising import find_advice
 
-    return find_advice(model, text, AdviceSettings.of(**settings))
+    found: AdviceSettings = AdviceSettings.of(**settings)
+    warn_of_threads(found.n_threads)
+    return find_advice(model, text, found)
 
 
 def _given(recipe_: Recipe | None, settings: Any) -> Recipe:
-    if recipe_ is None:
-        return recipe(**settings)
-    return recipe(**{**recipe_.to_json(), **settings}) if settings else recipe_
+    known = recipe_.to_json() if recipe_ is not None else {}
+    # Checked again: a recipe can be made without `recipe`.
+    return recipe(**{**known, **settings})

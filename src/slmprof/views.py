@@ -10,12 +10,17 @@ from typing import TYPE_CHECKING
 from .profiles.data import ProfileData
 from .profiles.selection import measured_depths, select_depth
 from .profiles.storage import file
+from .settings.arguments import takes
+from .settings.kinds import File, Text, Whole
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from .analysis.timing.phases import PhaseSummary
     from .analysis.verdicts.breakdown import Breakdown
+
+
+_BY, _PROFILE = Text("BY", "a view"), File(what="the file of a profile")
 
 
 class Profile(ProfileData):
@@ -45,6 +50,7 @@ class Profile(ProfileData):
         """Tokens in the context before the prompt at which was measured, smallest first."""
         return measured_depths(self)
 
+    @takes(n_depth=Whole(0))
     def at_depth(self, n_depth: int) -> Profile:
         """What was measured at one of `depths`, as a profile of its own.
 
@@ -55,12 +61,14 @@ class Profile(ProfileData):
             self._at_depth[n_depth] = select_depth(self, n_depth)
         return self._at_depth[n_depth]
 
+    @takes(by=_BY)
     def depth_costs(self, by: str = "block") -> pd.DataFrame:
         """What a token costs at each depth, see `analysis.tables.depth.depth_table`."""
         from .analysis.tables.depth import depth_table
 
         return _published(depth_table(self, by))
 
+    @takes(by=_BY)
     def depth_fits(self, by: str = "block") -> pd.DataFrame:
         """Cost of a token as a + b x context, see `analysis.tables.depth.fit_depths`."""
         from .analysis.tables.depth import depth_table, fit_depths
@@ -186,6 +194,7 @@ class Profile(ProfileData):
 
         return _published(place_table(self))
 
+    @takes(path=_PROFILE)
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the profile file, whole or not at all.
 
@@ -231,6 +240,7 @@ def _published(table: pd.DataFrame) -> pd.DataFrame:
     return published(table)
 
 
+@takes(path=_PROFILE)
 def load(path: str | os.PathLike[str]) -> Profile:
     """Reads a profile file of this format version or an older one.
 

@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, Any, cast
 from ..children.protocol import OnProgress
 from ..errors import UsageError
 from ..input_file import open_input
+from ..settings.arguments import check_value, takes
 from ..settings.capture import CaptureConfig, refuse_remote
-from ..settings.model_source import ModelSource
+from ..settings.kinds import Callback, Several, Share, Text
+from ..settings.model_source import ModelName, ModelSource
+from ..settings.threads import warn_of_threads
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -36,10 +39,15 @@ class Entry:
     config: CaptureConfig | None = None
 
 
+@takes(
+    margin=Share(),
+    fail_if=Several(Text("EXPR", "a condition, such as 'decode > 3%'"), least=0),
+    on_progress=Callback(),
+)
 def compare(
     *sources: str | os.PathLike[str] | Profile,
     margin: float | None = None,
-    fail_if: Sequence[str] = (),
+    fail_if: str | Sequence[str] = (),
     on_progress: OnProgress | None = None,
     **settings: Unpack[ProcessKeywords],
 ) -> Comparison:
@@ -61,6 +69,7 @@ def compare(
 
     conditions = [Condition.parse(text) for text in fail_if]
     entries = find_entries(sources, cast("dict[str, Any]", settings))
+    warn_of_threads(most_threads(entries))
     measured = run_entries(entries, on_progress or (lambda _: None))
     return compared(measured, margin=margin, conditions=conditions)
 
@@ -91,6 +100,10 @@ def find_entries(
 
     if len(sources) < 2:
         raise UsageError("name at least two profiles or models to compare")
+    sources = [
+        source if isinstance(source, Profile) else check_value("source", ModelName(), source)
+        for source in sources
+    ]
     if settings.get("scaling"):
         raise UsageError("--scaling is of a single run: give it to breakdown")
     if settings.get("energy"):
@@ -110,6 +123,11 @@ def find_entries(
             f"{', '.join(of_runs)}: settings are of runs, and there is no model to run"
         )
     return found
+
+
+def most_threads(entries: Sequence[Entry]) -> int:
+    """The most threads that an entry is run with; 0 where there is nothing to run."""
+    return max((entry.config.n_threads for entry in entries if entry.config is not None), default=0)
 
 
 def read_profiles(

@@ -10,7 +10,11 @@ from typing import TYPE_CHECKING
 
 from ..children.protocol import OnProgress, Progress
 from ..errors import EngineError
+from ..settings.arguments import takes
 from ..settings.capture import CaptureConfig
+from ..settings.kinds import Callback
+from ..settings.model_source import ModelName
+from ..settings.threads import warn_of_threads
 from .turns import Worker, run_round
 
 if TYPE_CHECKING:
@@ -20,6 +24,7 @@ if TYPE_CHECKING:
     from ..views import Profile
 
 
+@takes(model=ModelName(), on_progress=Callback())
 def profile(
     model: str | os.PathLike[str],
     *,
@@ -39,7 +44,8 @@ def profile(
         EngineError: llama.cpp refused or died (`log_lines`, and in `profile` what complete
         repeats gave); CaptureError: the measurement could not be made here.
     """
-    config = CaptureConfig.from_json({"model": os.fspath(model), **settings})
+    config = CaptureConfig.from_json({"model": model, **settings})
+    warn_of_threads(config.n_threads)
     return profile_in_worker(config, on_progress or (lambda _: None))
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..children.protocol import OnProgress, Progress
-from ..cores import usable_cores
+from ..cores import MOST_THREADS, usable_cores
 from ..errors import UsageError
 from ..profiles.records.scaling import KernelTime, Scaling
 from ..settings.capture import CaptureConfig
@@ -25,7 +25,7 @@ def compared_threads(n_threads: int) -> int:
     Raises:
         UsageError: there is one core only.
     """
-    other = 1 if n_threads > 1 else usable_cores()
+    other = 1 if n_threads > 1 else min(usable_cores(), MOST_THREADS)
     if other == n_threads:
         raise UsageError("--scaling compares one thread with several: this machine has one core")
     return other

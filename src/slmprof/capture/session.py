@@ -17,9 +17,13 @@ from ..errors import UsageError
 from ..profiles.records.meta import Meta, Run
 from ..profiles.vocabulary import PASS_OP, PASS_TIMING
 from ..quantization.open_model import open_model
+from ..settings.arguments import check_value, takes
 from ..settings.capture import CaptureConfig
 from ..settings.devices import NO_CUDA_GRAPHS, native_devices
+from ..settings.kinds import Callback, File, Switch, Whole, shown
+from ..settings.model_source import ModelName
 from ..settings.resolved import ResolvedConfig, used_buffers
+from ..settings.threads import warn_of_threads
 from .description import describe_run, model_record
 from .monitors.device_memory import DeviceMemoryMonitor
 from .monitors.load import LoadMonitor
@@ -63,10 +67,12 @@ class Session:
 
     _on_progress: OnProgress | None
 
+    @takes(model=ModelName())
     def __init__(self, model: str | os.PathLike[str], **settings: Unpack[RunKeywords]) -> None:
-        self.config = CaptureConfig.from_json({"model": os.fspath(model), **settings})
+        self.config = CaptureConfig.from_json({"model": model, **settings})
         if self.config.processes != 1:
             raise UsageError("a session is this one process; slmprof.profile() takes `processes`")
+        warn_of_threads(self.config.n_threads)
         self._on_progress = None
         self._open()
 
@@ -150,11 +156,20 @@ class Session:
         """Tokens in the context."""
         return self.engine.n_past
 
+    @takes(n_tokens=Whole(0))
     def random_tokens(self, n_tokens: int) -> Tokens:
-        """Token ids from the session's seed, uniform over the vocabulary; int32 [n_tokens]."""
-        n_vocab = int(self.model_info["n_vocab"])
-        return self._rng.integers(0, n_vocab, size=n_tokens, dtype=np.int32)
+        """Token ids from the session's seed, uniform over the vocabulary; int32 [n_tokens].
 
+        Raises:
+            UsageError: more of them than memory holds.
+        """
+        n_vocab = int(self.model_info["n_vocab"])
+        try:
+            return self._rng.integers(0, n_vocab, size=n_tokens, dtype=np.int32)
+        except MemoryError:
+            raise UsageError(f"n_tokens: memory does not hold {n_tokens} token ids") from None
+
+    @takes(path=File())
     def read_prompt(self, path: str | os.PathLike[str]) -> Tokens:
         """The tokens of a text file, by the model's vocabulary; int32 [n_tokens].
 
@@ -167,14 +182,25 @@ class Session:
             raise UsageError(f"the prompt {path} holds no text")
         return tokens
 
+    @takes(n_tokens=Whole(0))
     def rewind(self, n_tokens: int) -> bool:
-        """Forgets all tokens from this position on; False if all had to be forgotten."""
+        """Forgets all tokens from this position on; False if all had to be forgotten.
+
+        Raises:
+            UsageError: no position of a context.
+        """
         return self.engine.truncate(n_tokens)
 
-    def fill(self, tokens: Tokens) -> None:
-        """Tokens into the context, unmeasured."""
-        self.guard(lambda: self.engine.fill(tokens))
+    def fill(self, tokens: int | Sequence[int] | Tokens) -> None:
+        """Tokens, or so many random ones, into the context, unmeasured.
 
+        Raises:
+            EngineError: llama.cpp failed; UsageError: too many tokens or none.
+        """
+        ids = self._token_ids(tokens)
+        self.guard(lambda: self.engine.fill(ids))
+
+    @takes(consumer=Callback("a position and logits"))
     def score(
         self, tokens: int | Sequence[int] | Tokens, consumer: Callable[[int, Logits], object]
     ) -> None:
@@ -207,6 +233,7 @@ class Session:
                 raise raised[0] from None
             raise
 
+    @takes(observe=Switch(), repeat=Whole(0))
     def prefill(
         self, tokens: int | Sequence[int] | Tokens, *, observe: bool = True, repeat: int = 0
     ) -> NDArray[np.float64]:
@@ -225,6 +252,7 @@ class Session:
         """
         return self._measure(self.engine.prefill, tokens, observe, repeat)
 
+    @takes(observe=Switch(), repeat=Whole(0))
     def decode(
         self, tokens: int | Sequence[int] | Tokens, *, observe: bool = True, repeat: int = 0
     ) -> NDArray[np.float64]:
@@ -375,14 +403,20 @@ class Session:
 
     def _token_ids(self, tokens: int | Sequence[int] | Tokens) -> Tokens:
         if isinstance(tokens, (int, np.integer)) and not isinstance(tokens, bool):
-            if tokens < 1:
-                raise UsageError(f"{tokens} tokens: at least 1 is needed")
-            return self.random_tokens(int(tokens))
-        ids = np.asarray(tokens)
+            # Before they are made: a number may mean gigabytes of them.
+            n_ctx = int(self.context_info["n_ctx"])
+            known = Whole(1, n_ctx, "the size of the context")
+            return self.random_tokens(check_value("tokens", known, tokens))
+        try:
+            ids = np.asarray(tokens)
+        except (ValueError, TypeError, OverflowError):
+            ids = np.empty(0, object)
         if ids.ndim != 1 or ids.dtype.kind not in "iu":
-            raise UsageError("tokens must be a number of tokens or a sequence of token ids")
+            raise UsageError(
+                f"tokens: {shown(tokens)} is no number of tokens and no sequence of token ids"
+            )
         if ids.size and not (ids.min() >= 0 and ids.max() < 2**31):
-            raise UsageError("token ids must be between 0 and the size of the vocabulary")
+            raise UsageError("tokens: token ids must be between 0 and the size of the vocabulary")
         return ids.astype(np.int32)
 
     def guard(self, call: Callable[[], _Result]) -> _Result:

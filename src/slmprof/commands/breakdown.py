@@ -12,8 +12,10 @@ from .options import (
     add_model,
     add_output_options,
     add_settings,
+    file_name,
     given,
     note_ignored,
+    note_threads,
     print_profile,
 )
 from .streams import note
@@ -33,7 +35,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_settings(parser, NAME, CaptureConfig)
     add_output_options(parser)
     add_bound(parser)
-    parser.add_argument("--save", metavar="FILE", help="write the profile, for `slmprof show`")
+    help_text = "write the profile, for `slmprof show`"
+    parser.add_argument("--save", type=file_name(), metavar="FILE", help=help_text)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -50,6 +53,7 @@ def run(args: argparse.Namespace) -> int:
 
         check_writable(args.save)
     note_ignored(config.source)
+    note_threads(config.n_threads)
     from ..capture.process import profile_in_worker
     from .progress import ProgressBar
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..profiles.vocabulary import PHASES
 from ..reporters.renderers import render
-from ..settings.kinds import Kind, Whole
+from ..settings.kinds import Share, Whole, read_number, shown
 from .deadline import deadline
-from .options import FORMATS, add_settings, given, value_of
+from .options import FORMATS, add_settings, file_name, given, note_threads, text_of, value_of
 from .streams import drop_stdout, note, say
 
 if TYPE_CHECKING:
@@ -22,16 +22,16 @@ HELP = "compare profiles or models, with a verdict for each difference"
 VIEWS = ("block", "part", "layer", "kernel", "op", "memory")
 
 
-class Percentage(Kind):
+class Percentage(Share):
     """A part of a hundred: 3% or 3."""
 
     metavar = "PERCENT"
 
     def read(self, text: str) -> Any:
         try:
-            return float(text.removesuffix("%")) / 100
+            return read_number(text.removesuffix("%")) / 100
         except ValueError:
-            raise ValueError(f"{text!r} is no percentage") from None
+            raise ValueError(f"{shown(text)} is no percentage") from None
 
     def check(self, value: Any) -> Any:
         if not 0 <= value < 1:
@@ -51,6 +51,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "sources",
+        type=file_name("a profile or model"),
         metavar="SOURCE",
         nargs="+",
         help="profiles that --save wrote, or models (as for breakdown); the first is the baseline",
@@ -59,6 +60,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--fail-if",
         action="append",
+        type=text_of("a condition"),
         default=[],
         metavar="EXPR",
         help="end with status 1 where this is sure: 'decode > 3%%', 'ffn.decode > 0.5ms', "
@@ -72,7 +74,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add_settings(parser, NAME, CaptureConfig, defaults=DEFAULTS)
     add_comparison_output(parser)
-    parser.add_argument("--save", metavar="DIR", help="keep the profiles of the models in a folder")
+    help_text = "keep the profiles of the models in a folder"
+    parser.add_argument("--save", type=file_name("a folder"), metavar="DIR", help=help_text)
 
 
 def add_comparison_output(parser: argparse.ArgumentParser) -> None:
@@ -88,7 +91,13 @@ def add_comparison_output(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Compares and prints; returns the exit code, 1 where a condition surely failed."""
     from ..analysis.comparison.conditions import Condition
-    from ..capture.comparison import compared, find_entries, run_entries, save_measured
+    from ..capture.comparison import (
+        compared,
+        find_entries,
+        most_threads,
+        run_entries,
+        save_measured,
+    )
     from ..capture.sweep import open_folder
     from ..settings.capture import CaptureConfig
     from .progress import ProgressBar
@@ -99,6 +108,7 @@ def run(args: argparse.Namespace) -> int:
     with deadline(asked.get("timeout")):
         entries = find_entries(args.sources, asked)
     folder = open_folder(args.save) if args.save is not None else None
+    note_threads(most_threads(entries))
     measured: dict[str, list[Profile]] = {}
     try:
         with ProgressBar(sys.stderr) as bar:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from ..errors import UsageError
 from ..profiles.vocabulary import BOUNDS, PHASES, VIEWS
 from ..reporters.renderers import RENDERERS, render
-from ..settings.kinds import Kind, Several, Whole
+from ..settings.kinds import File, Kind, Several, Text, Whole
 from .streams import note
 
 if TYPE_CHECKING:
@@ -46,6 +46,16 @@ def value_of(kind: Kind) -> Callable[[str], Any]:
             raise argparse.ArgumentTypeError(str(error)) from None
 
     return parse
+
+
+def file_name(what: str = "a file") -> Callable[[str], Any]:
+    """An argument type: the path of a file or folder."""
+    return value_of(File(what=what))
+
+
+def text_of(what: str) -> Callable[[str], Any]:
+    """An argument type: a text that is not empty."""
+    return value_of(Text("", what))
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
@@ -117,6 +127,15 @@ def given(args: argparse.Namespace, *classes: type[Any]) -> dict[str, Any]:
     from ..settings.table import table
 
     return {n: getattr(args, n) for of in classes for n in table(of) if hasattr(args, n)}
+
+
+def note_threads(*n_threads: int) -> None:
+    """Says on stderr, before runs, where one has more threads than there are cores."""
+    from ..settings.threads import threads_note
+
+    for text in dict.fromkeys(map(threads_note, n_threads)):
+        if text is not None:
+            note(text)
 
 
 def note_ignored(model: Source, file_type: str | None = None) -> None:

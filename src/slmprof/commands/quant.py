@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Any
 from ..reporters.renderers import render
 from ..settings.kinds import Seconds, Whole
 from . import studies
-from .options import FORMATS, Parser, add_model, add_settings, given, note_ignored, value_of
+from .options import (
+    FORMATS,
+    Parser,
+    add_model,
+    add_settings,
+    file_name,
+    given,
+    note_ignored,
+    note_threads,
+    value_of,
+)
 from .streams import note, put
 
 if TYPE_CHECKING:
@@ -73,34 +83,39 @@ def _plans(parser: argparse.ArgumentParser) -> None:
 
 
 def _makes(parser: argparse.ArgumentParser) -> None:
+    from ..settings.table import THREADS
+
     _add_output(parser)
-    parser.add_argument("--threads", type=value_of(Whole()), metavar="N", help="all usable cores")
+    parser.add_argument("--threads", type=value_of(THREADS), metavar="N", help="all usable cores")
 
 
 def _collects(parser: argparse.ArgumentParser) -> None:
-    _add_text(parser)
+    studies.add_text(parser, required=True)
     _add_output(parser)
 
 
 def _scores(parser: argparse.ArgumentParser) -> None:
     from ..reporters.documents.quality import VIEWS
 
-    _add_text(parser)
-    parser.add_argument("--reference", metavar="MODEL", help="a GGUF file to compare with")
+    studies.add_text(parser, required=True)
+    help_text = "a GGUF file to compare with"
+    parser.add_argument("--reference", type=file_name("a MODEL"), metavar="MODEL", help=help_text)
     group = parser.add_argument_group("output")
     group.add_argument("--format", choices=FORMATS, default="table")
     group.add_argument("--by", choices=VIEWS, help="one view only; cost measures --costs")
     group.add_argument("--top", type=value_of(Whole()), metavar="N", help="weights, the worst")
-    group.add_argument("--plot", metavar="FILE.svg", help="a picture of what each weight costs")
-
-
-def _add_text(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--text", metavar="FILE", required=True, help="a text, in UTF-8")
+    help_text = "a picture of what each weight costs"
+    group.add_argument("--plot", type=file_name(), metavar="FILE.svg", help=help_text)
 
 
 def _add_output(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "-o", "--output", metavar="FILE", required=True, help="the GGUF file to write"
+        "-o",
+        "--output",
+        type=file_name(),
+        metavar="FILE",
+        required=True,
+        help="the GGUF file to write",
     )
     parser.add_argument(
         "--no-overwrite", action="store_true", help="refuse to replace an existing file"
@@ -119,7 +134,7 @@ def _dry_run(args: argparse.Namespace) -> int:
 
 
 def _make(args: argparse.Namespace) -> int:
-    from ..cores import usable_cores
+    from ..cores import default_threads
     from ..quantization.modelled import modelled_decode
     from ..quantization.process import make
     from ..reporters.documents.plans.quantization import made_text, scheme_texts
@@ -140,7 +155,7 @@ def _make(args: argparse.Namespace) -> int:
         )
     _say_what_happened(made)
     put(made_text(made, args.output))
-    for text in scheme_texts(made, modelled_decode(made, args.threads or usable_cores())):
+    for text in scheme_texts(made, modelled_decode(made, args.threads or default_threads())):
         note(text)
     return 0
 
@@ -151,6 +166,7 @@ def _imatrix(args: argparse.Namespace) -> int:
     from .progress import ProgressBar
 
     settings = ImatrixSettings.of(**given(args, ImatrixSettings))
+    note_threads(settings.n_threads)
     with ProgressBar(sys.stderr) as bar:
         found = collect_importances(
             args.model,
@@ -180,6 +196,7 @@ def _quality(args: argparse.Namespace) -> int:
     if args.plot is not None:
         studies.check_plot(args.model, args.plot)
     settings = QualitySettings.of(**asked)
+    note_threads(settings.n_threads)
     with ProgressBar(sys.stderr) as bar:
         found = measure_with_costs(
             args.model,

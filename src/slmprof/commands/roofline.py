@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ..errors import UsageError
 from ..reporters.renderers import render
 from ..settings.devices import CPU
-from .options import FORMATS, add_setting
+from .options import FORMATS, add_setting, file_name
 from .streams import note
 
 if TYPE_CHECKING:
@@ -43,7 +43,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--refresh", action="store_true", help="measure again, also where the cache has figures"
     )
     parser.add_argument(
-        "--ceilings", metavar="FILE", help="print a file that -o wrote, if it is of this machine"
+        "--ceilings",
+        type=file_name(),
+        metavar="FILE",
+        help="print a file that -o wrote, if it is of this machine",
     )
     parser.add_argument(
         "--scaling", action="store_true", help="beside them those of one thread, and what more give"
@@ -51,13 +54,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--isa", action="store_true", help="what instruction sets change, or would change"
     )
-    parser.add_argument("-o", "--output", metavar="FILE", help="also write the figures to a file")
+    help_text = "also write the figures to a file"
+    parser.add_argument("-o", "--output", type=file_name(), metavar="FILE", help=help_text)
     add_setting(parser, table(RunSettings)["timeout"])
 
 
 def run(args: argparse.Namespace) -> int:
     """Prints the ceilings; returns the exit code."""
-    from ..cores import usable_cores
+    from ..cores import default_threads
     from ..profiles.records.ceilings import write_ceilings
 
     if args.refresh and args.ceilings is not None:
@@ -69,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
     device: str = getattr(args, "device", CPU)
     if device.lower() != CPU:
         return _run_device(args)
-    n_threads: int = getattr(args, "threads", None) or usable_cores()
+    n_threads: int = getattr(args, "threads", None) or default_threads()
     if args.scaling and n_threads == 1:
         raise UsageError("--scaling compares with one thread: give --threads 2 or more")
     found, source = _obtain(args, n_threads)

@@ -9,7 +9,7 @@ from ..errors import SlmprofError, UsageError
 from ..settings.kinds import Whole
 from .compare import VIEWS, print_comparison
 from .deadline import add_deadline
-from .options import add_bound, add_output_options, print_profile, value_of
+from .options import add_bound, add_output_options, file_name, print_profile, value_of
 from .streams import say
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""
     parser.add_argument(
         "files",
+        type=file_name("a profile"),
         metavar="FILE",
         nargs="+",
         help="a profile that --save wrote; of several, each is compared with the first",

@@ -11,7 +11,15 @@ from ..errors import UsageError
 from ..profiles.writing import write_text
 from ..reporters.renderers import render
 from .deadline import add_deadline
-from .options import FORMATS, Parser, add_model, add_settings, given
+from .options import (
+    FORMATS,
+    Parser,
+    add_model,
+    add_settings,
+    file_name,
+    given,
+    note_threads,
+)
 from .streams import note
 
 if TYPE_CHECKING:
@@ -28,13 +36,15 @@ def configure(commands: argparse._SubParsersAction[Parser]) -> None:
 
     what = "a scheme or recipe beside its neighbours: size, quality, speed; Markdown and one page"
     parser = commands.add_parser("dossier", help=what, description=what, allow_abbrev=False)
-    parser.add_argument("model", metavar="MODEL", nargs="?", help="a GGUF file of floats")
+    model, folder = file_name("a MODEL"), file_name("a folder")
+    help_text = "a GGUF file of floats"
+    parser.add_argument("model", type=model, metavar="MODEL", nargs="?", help=help_text)
     add_settings(parser, _COMMAND, Recipe, DossierSettings)
-    parser.add_argument("--text", metavar="FILE", help="a text, in UTF-8")
-    parser.add_argument("-o", "--output", metavar="DIR", help="folder of the dossier")
-    parser.add_argument(
-        "--show", metavar="DIR", help="make the pages of a folder again, run nothing"
-    )
+    add_text(parser)
+    help_text = "folder of the dossier"
+    parser.add_argument("-o", "--output", type=folder, metavar="DIR", help=help_text)
+    help_text = "make the pages of a folder again, run nothing"
+    parser.add_argument("--show", type=folder, metavar="DIR", help=help_text)
     parser.add_argument("--format", choices=FORMATS, default="table")
     add_deadline(parser)
     parser.set_defaults(action=_dossier)
@@ -43,13 +53,18 @@ def configure(commands: argparse._SubParsersAction[Parser]) -> None:
     parser = commands.add_parser("advise", help=what, description=what, allow_abbrev=False)
     add_model(parser)
     add_settings(parser, _COMMAND, AdviceSettings)
-    parser.add_argument("--text", metavar="FILE", required=True, help="a text, in UTF-8")
-    parser.add_argument(
-        "-o", "--output", metavar="DIR", help="keep the recipes, as --tensor-type-file takes them"
-    )
+    add_text(parser, required=True)
+    help_text = "keep the recipes, as --tensor-type-file takes them"
+    parser.add_argument("-o", "--output", type=folder, metavar="DIR", help=help_text)
     parser.add_argument("--format", choices=FORMATS, default="table")
     add_deadline(parser)
     parser.set_defaults(action=_advise)
+
+
+def add_text(parser: argparse.ArgumentParser, *, required: bool = False) -> None:
+    """The option that names the text which goes through a model."""
+    kind, help_text = file_name("a file of text"), "a text, in UTF-8"
+    parser.add_argument("--text", type=kind, metavar="FILE", required=required, help=help_text)
 
 
 def _dossier(args: argparse.Namespace) -> int:
@@ -86,6 +101,7 @@ def _made(args: argparse.Namespace) -> Dossier:
             raise UsageError(f"name {name}, or a folder with --show DIR")
     recipe = Recipe.of(**given(args, Recipe))
     settings = DossierSettings.of(**given(args, DossierSettings))
+    note_threads(settings.n_threads)
     with ProgressBar(sys.stderr) as bar:
         return make_dossier(args.model, recipe, args.text, args.output, settings, bar.update)
 
@@ -99,9 +115,8 @@ def _advise(args: argparse.Namespace) -> int:
     from .progress import ProgressBar
 
     settings = AdviceSettings.of(**given(args, AdviceSettings))
+    note_threads(settings.n_threads)
     if args.output is not None:
-        if not args.output:
-            raise UsageError("name a folder for the recipes with -o DIR")
         open_folder(args.output)
     with ProgressBar(sys.stderr) as bar:
         found = find_advice(args.model, args.text, settings, on_progress=bar.update)

@@ -12,7 +12,15 @@ from ..errors import ProfileFormatError, UsageError
 from ..reporters.renderers import render
 from ..settings.kinds import Seconds
 from .deadline import deadline
-from .options import FORMATS, add_settings, given, note_ignored, value_of
+from .options import (
+    FORMATS,
+    add_settings,
+    file_name,
+    given,
+    note_ignored,
+    note_threads,
+    value_of,
+)
 from .streams import note, put, say
 
 if TYPE_CHECKING:
@@ -34,13 +42,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "models",
+        type=file_name("a MODEL"),
         metavar="MODEL",
         nargs="*",
         help="GGUF files, preset:NAME, preset:NAME@TYPE or Hugging Face config.json files",
     )
     where = parser.add_argument_group("where")
-    where.add_argument("-o", "--output", metavar="DIR", help="folder of the points' profiles")
-    where.add_argument("--show", metavar="DIR", help="print what is in a folder, run nothing")
+    folder, help_text = file_name("a folder"), "folder of the points' profiles"
+    where.add_argument("-o", "--output", type=folder, metavar="DIR", help=help_text)
+    help_text = "print what is in a folder, run nothing"
+    where.add_argument("--show", type=folder, metavar="DIR", help=help_text)
     where.add_argument(
         "--pause",
         type=value_of(Seconds()),
@@ -75,6 +86,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     for source in dict.fromkeys(point.config.source for point in points):
         note_ignored(source)
+    note_threads(*(point.config.n_threads for point in points))
     folder = open_folder(args.output)
     outcomes = _measure(points, folder, args.pause)
     failed = [outcome for outcome in outcomes if outcome.status == "failed"]

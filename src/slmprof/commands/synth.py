@@ -6,8 +6,9 @@ import argparse
 from typing import TYPE_CHECKING
 
 from ..errors import UsageError
+from ..settings.kinds import MAX_SEED, MOST, Whole
 from .deadline import add_deadline
-from .options import note_ignored
+from .options import file_name, note_ignored, text_of, value_of
 from .streams import put
 
 if TYPE_CHECKING:
@@ -30,15 +31,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "name",
+        type=file_name("a NAME"),
         metavar="NAME",
         nargs="?",
         help="a preset (see --list) or a Hugging Face config.json; "
         "with --arch, the new model's name",
     )
-    parser.add_argument("-o", "--output", metavar="FILE", help="the GGUF file to write")
+    help_text = "the GGUF file to write"
+    parser.add_argument("-o", "--output", type=file_name(), metavar="FILE", help=help_text)
     parser.add_argument("--list", action="store_true", help="list the presets and their sizes")
     parser.add_argument(
-        "--file-type", metavar="TYPE", help="the one behind the @ of NAME, or Q4_K_M"
+        "--file-type",
+        type=text_of("the name of a type"),
+        metavar="TYPE",
+        help="the one behind the @ of NAME, or Q4_K_M",
     )
     parser.add_argument(
         "--tensor-type",
@@ -50,15 +56,22 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "may be given several times, and the first that finds a name wins",
     )
     parser.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="of the random weights; default: 0"
+        "--seed",
+        type=value_of(Whole(0, MAX_SEED)),
+        default=0,
+        metavar="N",
+        help="of the random weights; default: 0",
     )
     parser.add_argument(
         "--no-overwrite", action="store_true", help="refuse to replace an existing file"
     )
     group = parser.add_argument_group("a model by its dimensions")
-    group.add_argument("--arch", metavar="ARCH", help="llama.cpp's name of the architecture")
+    arch, help_text = text_of("an architecture"), "llama.cpp's name of the architecture"
+    group.add_argument("--arch", type=arch, metavar="ARCH", help=help_text)
     for option in _NEEDED + _OPTIONAL:
-        group.add_argument(f"--{option.replace('_', '-')}", type=int, metavar="N")
+        # What a model can have of it is for `Dimensions` to say.
+        number = value_of(Whole(-MOST))
+        group.add_argument(f"--{option.replace('_', '-')}", type=number, metavar="N")
     group.add_argument(
         "--tied",
         action=argparse.BooleanOptionalAction,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..children.control_group import memory_limit_bytes
 from ..children.system_files import PROC, SYSFS, proc_bytes, proc_value, read
-from ..cores import usable_cores
+from ..cores import oversubscription, usable_cores
 
 if TYPE_CHECKING:
     from ..profiles.records.meta import Environment
@@ -44,10 +44,8 @@ def governor(sysfs: Path = SYSFS) -> str | None:
 
 def find_warnings(n_threads: int) -> list[str]:
     """What would spoil a measurement with this many threads, one sentence each."""
-    warnings = []
-    n_cores = usable_cores()
-    if n_threads > n_cores:
-        warnings.append(f"{n_threads} threads oversubscribe {n_cores} cores: times mean little")
+    crowded = oversubscription(n_threads, usable_cores())
+    warnings = [] if crowded is None else [crowded]
     mode = governor()
     if mode is not None and mode not in STEADY_GOVERNORS:
         warnings.append(f"frequency governor is '{mode}': the clock may change during the run")

@@ -15,7 +15,9 @@ from pathlib import Path
 from ..analysis.verdicts.fallbacks import fallbacks_of, named_type
 from ..errors import ModelError, UsageError
 from ..profiles.records.fallbacks import Fallbacks, StoredWeight, find_fallbacks
+from ..settings.arguments import takes
 from ..settings.dimensions import Dimensions, MetadataValue
+from ..settings.kinds import MAX_SEED, File, Pairs, Switch, Text, Whole
 from ..settings.model_source import CONFIG, ModelSource, Source
 from ..settings.patterns import check_pattern
 from .architectures import Fill, TensorSpec, architecture_of, list_metadata, list_tensors
@@ -24,7 +26,6 @@ from .ggml_types import weight_types
 from .presets import find_preset
 
 DEFAULT_FILE_TYPE = "Q4_K_M"
-MAX_SEED = 2**64 - 1
 
 # Part of a plan's digest: raise it when the same description gives other bytes.
 _CONTENT_VERSION = 2
@@ -241,6 +242,13 @@ def write_plan(plan: ModelPlan, path: Path) -> None:
     )
 
 
+@takes(
+    path=File(),
+    file_type=Text("TYPE", "the name of a type"),
+    seed=Whole(0, MAX_SEED),
+    overwrite=Switch(),
+    tensor_types=Pairs("a pattern and a type"),
+)
 def synthesize(
     source: Source,
     path: str | os.PathLike[str],

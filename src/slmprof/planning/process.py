@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from ..children.protocol import OnProgress
 from ..children.question import Answer, ChildDiedError, asked
-from ..errors import UsageError
 from ..models.resolve import check_source
 from ..profiles.vocabulary import MEMORY_VIEWS
+from ..settings.arguments import takes
+from ..settings.kinds import Callback, Word
+from ..settings.model_source import ModelName
 from ..settings.planning import MemoryRequest
 from ..settings.table import ALL
 
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 _WORKER = "slmprof.planning.worker"
 
 
+@takes(model=ModelName(), by=Word(*MEMORY_VIEWS))
 def memory(
     model: str | os.PathLike[str], *, by: str = "buffer", **settings: Unpack[PlanKeywords]
 ) -> pd.DataFrame:
@@ -55,8 +58,6 @@ def memory(
         UsageError: an invalid setting, or that llama.cpp does not allow;
         ModelError: the model is unusable; EngineError: llama.cpp died, or the time was over.
     """
-    if by not in MEMORY_VIEWS:
-        raise UsageError(f"by is {by!r}, not one of {', '.join(MEMORY_VIEWS)}")
     request = MemoryRequest.of(
         model, **{**settings, "details": by == "peak", "tensors": by == "tensor"}
     )
@@ -68,10 +69,12 @@ def memory(
     names, rows = view_rows(report, by)
     table = typed_table(rows, column_dtypes(names))
     for refusal in report.refusals:
-        warnings.warn(f"a setting is left out: {refusal.message}", stacklevel=2)
+        # Over what checks the arguments, too.
+        warnings.warn(f"a setting is left out: {refusal.message}", stacklevel=3)
     return table
 
 
+@takes(model=ModelName(), on_progress=Callback())
 def plan_memory(
     model: str | os.PathLike[str], *, on_progress: OnProgress | None = None, **settings: Any
 ) -> MemoryReport:

@@ -48,11 +48,10 @@ def collect_importances(
             written. ModelError: the model is unusable. EngineError: llama.cpp died, or the time was
             over.
     """
-    check_source(ModelSource.parse(model))
+    source = ModelSource.parse(model)
+    check_source(source)
     target = check_output(model, Path(output), overwrite)
-    question = {
-        "model": os.fspath(model), "text": os.fspath(text), "settings": settings.to_json()
-    }  # fmt: skip
+    question = {"model": source.text, "text": os.fspath(text), "settings": settings.to_json()}
     what = "collects importances"
     try:
         with asked(_WORKER, question, what, "", timeout, folder_in=target.parent) as answer:

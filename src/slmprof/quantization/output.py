@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 
 from ..errors import UsageError
+from ..profiles.writing import reason
+from ..settings.kinds import shown
 
 
 def check_output(source: str | os.PathLike[str], output: Path, overwrite: bool) -> Path:
@@ -17,6 +19,13 @@ def check_output(source: str | os.PathLike[str], output: Path, overwrite: bool) 
     Raises:
         UsageError: no file can stand there.
     """
+    try:
+        return _target(source, output, overwrite)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"cannot write {shown(os.fspath(output))}: {reason(error)}") from None
+
+
+def _target(source: str | os.PathLike[str], output: Path, overwrite: bool) -> Path:
     # A link is followed, so that it is the file behind it that is replaced.
     target = Path(os.path.realpath(output))
     if target.is_dir():

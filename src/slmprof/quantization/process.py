@@ -8,7 +8,7 @@ from typing import Any
 
 from ..children.protocol import OnProgress
 from ..children.question import asked
-from ..cores import usable_cores
+from ..cores import default_threads
 from ..errors import UsageError
 from ..models.resolve import check_source
 from ..profiles.records.decoding import decode
@@ -55,7 +55,7 @@ def make(
         ModelError: the model is unusable. EngineError: llama.cpp died, or the time was over.
     """
     target = check_output(model, Path(output), overwrite)
-    question = _question(model, recipe, makes=True, n_threads=threads or usable_cores())
+    question = _question(model, recipe, makes=True, n_threads=threads or default_threads())
     try:
         with asked(_WORKER, question, "quantizes", "", timeout, folder_in=target.parent) as answer:
             made = decode(QuantizationPlan, answer.wait(on_progress))
@@ -70,7 +70,7 @@ def _question(
 ) -> dict[str, Any]:
     check_source(ModelSource.parse(model))  # what is no MODEL needs no child
     return {
-        "model": os.fspath(model),
+        "model": ModelSource.parse(model).text,  # what is none needs no child
         "recipe": recipe.to_json(),
         "makes": makes,
         "n_threads": n_threads,

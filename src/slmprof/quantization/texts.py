@@ -10,7 +10,6 @@ import numpy as np
 
 from ..children.native_errors import guarded
 from ..children.protocol import OnProgress
-from ..cores import usable_cores
 from ..errors import UsageError
 from ..input_file import read_input_text
 from ..settings.model_source import ModelSource
@@ -66,7 +65,7 @@ def open_engine(
     native.n_ctx = native.n_batch = settings.n_ctx
     native.n_ubatch = min(settings.n_ctx, _UBATCH)
     native.n_outputs_max = batch_size(settings.n_ctx, info["n_vocab"])
-    native.n_threads = settings.threads or usable_cores()
+    native.n_threads = settings.n_threads
     native.can_observe = True
     if is_writable:
         native.use_mmap = native.use_repack = False

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
 from ..errors import UsageError
 from .devices import REMOTE, is_planned, split_names
-from .kinds import MOST, Seconds, Switch, Text
+from .kinds import MOST, File, Seconds, Switch
 from .model_source import ModelSource
 from .table import DEFAULT_N_CTX, NEVER, RUN, Asked, RunSettings, refuse_unknown, setting, table
+from .threads import FORCE_HELP, check_threads
 
 # A context that nobody asked for has DEFAULT_N_CTX tokens, or as many of these steps as are needed.
 _N_CTX_STEP = 256
@@ -53,6 +53,7 @@ class CaptureConfig(RunSettings[Asked]):
         scaling: a further run, in a process of its own, shows what more threads change.
         energy: further passes measure energy (docs/energy.md).
         energy_window: seconds of each of their windows.
+        force: allows more threads than `threads.check_threads` does.
 
     Raises:
         UsageError: an invalid setting. ModelError: MODEL is none.
@@ -60,7 +61,7 @@ class CaptureConfig(RunSettings[Asked]):
 
     model: str
     ceilings: str = setting(
-        Text("FILE", "auto, off or a file"), "auto",
+        File("FILE", "auto, off or a file"), "auto",
         "this machine's limits: a file, auto (measured once, then kept), or off",
         group=RUN, tells_apart=NEVER,
     )  # fmt: skip
@@ -77,15 +78,16 @@ class CaptureConfig(RunSettings[Asked]):
     energy_window: float = setting(
         Seconds(), 5.0, "length of an energy window; there are five of each kind", group=RUN
     )
+    force: bool = setting(Switch(), False, FORCE_HELP, group=RUN, tells_apart=NEVER)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "model", os.fspath(self.model))
-        _ = self.source
+        object.__setattr__(self, "model", self.source.text)
         for name, entry in table(type(self)).items():
             object.__setattr__(self, name, entry.check(getattr(self, name)))
         self.check_tokens(self.n_prompt)
         self.check_devices()
         refuse_planned(self.device)
+        check_threads(self.n_threads, force=self.force)
         if self.processes > 1:
             refuse_remote(self.device)
 

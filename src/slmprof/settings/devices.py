@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from .kinds import Kind
+from .kinds import Kind, is_real, read_number, shown
 
 CPU = "cpu"
 REMOTE = "rpc:"
@@ -69,11 +69,13 @@ class DeviceNames(Kind):
 
     def check(self, value: Any) -> Any:
         if not isinstance(value, str):
-            raise ValueError(f"{value!r} is not the name of a device")
+            raise ValueError(f"{shown(value)} is not the name of a device")
         names = split_names(value)
         for name in names:
             if not name:
-                raise ValueError(f"{value!r} has an empty item in its list")
+                raise ValueError(f"{shown(value)} has an empty item in its list")
+            if not name.isprintable():
+                raise ValueError(f"{shown(name)} is not the name of a device")
             if is_planned(name) and _CUDA.fullmatch(name.removeprefix(PLANNED)) is None:
                 raise ValueError(f"{name[:60]!r} is not {PLANNED}cuda or {PLANNED}cuda:N")
             server = name.removeprefix(REMOTE)
@@ -82,6 +84,10 @@ class DeviceNames(Kind):
                 raise ValueError(f"{name[:60]!r} is not {REMOTE}HOST:PORT")
         if len(names) > 1 and CPU in map(str.lower, names):
             raise ValueError(f"{CPU} is always there, and means no other device: name it alone")
+        known = [_native(name).lower() for name in names]
+        for number, name in enumerate(known):
+            if name in known[:number]:
+                raise ValueError(f"{names[number][:60]!r} names a device twice")
         return value
 
 
@@ -92,15 +98,15 @@ class Proportions(Kind):
 
     def read(self, text: str) -> Any:
         try:
-            return tuple(float(part) for part in re.split("[,/]", text))
+            return tuple(read_number(part) for part in re.split("[,/]", text))
         except ValueError:
-            raise ValueError(f"{text!r} is not a list of numbers") from None
+            raise ValueError(f"{shown(text)} is not a list of numbers") from None
 
     def check(self, value: Any) -> Any:
         values = tuple(value) if isinstance(value, (list, tuple)) else (value,)
         for part in values:
-            if isinstance(part, bool) or not isinstance(part, (int, float)) or not 0 <= part < 1e30:
-                raise ValueError(f"{part!r} is not a proportion")
+            if not is_real(part) or not 0 <= part < 1e30:
+                raise ValueError(f"{shown(part)} is not a proportion")
         if values and not any(values):
             raise ValueError("no device gets anything")
         return values

@@ -44,6 +44,7 @@ class RunKeywords(LlamaKeywords, total=False):
     clock: str
     timeout: float | None
     ceilings: str | os.PathLike[str]
+    force: bool
 
 
 class ProcessKeywords(RunKeywords, total=False):
@@ -87,6 +88,7 @@ class TextKeywords(TypedDict, total=False):
     n_ctx: int
     chunks: int | None
     threads: int | None
+    force: bool
 
 
 class ImatrixKeywords(TextKeywords, total=False):

@@ -6,9 +6,10 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from ..errors import ModelError
+from ..errors import ModelError, UsageError
+from .kinds import Kind, path_text, shown
 from .scheme_place import is_scheme_file
 
 if TYPE_CHECKING:
@@ -53,11 +54,15 @@ class ModelSource:
         """What a MODEL means; one that is parsed already is returned as it is.
 
         Raises:
+            UsageError: it is neither a text nor a path.
             ModelError: it is empty, or names no preset or no type where one must stand.
         """
         if isinstance(model, ModelSource):
             return model
-        text = os.fspath(model)
+        try:
+            text = ModelName().check(model)
+        except ValueError as error:
+            raise UsageError(f"model: {error}") from None
         if not text:
             raise ModelError(f"MODEL is empty; name {FORMS}")
         before, scheme = _split_scheme(text)
@@ -149,6 +154,20 @@ class ModelSource:
         if self.scheme is not None:
             return f"{name}-{self.scheme.rpartition(':')[2]}"
         return f"{name}-{self.file_type}" if self.file_type else name
+
+
+class ModelName(Kind):
+    """A MODEL as a user writes it; it becomes text. Whether it means something is not looked at."""
+
+    metavar = "MODEL"
+
+    def check(self, value: Any) -> str:
+        text = path_text(value)
+        if text is None:
+            raise ValueError(
+                f"{shown(value)} is no MODEL; give a path as text or pathlib.Path, or preset:NAME"
+            )
+        return text
 
 
 def _split_scheme(text: str) -> tuple[str, str | None]:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from ..errors import UsageError
+from .arguments import check_value
 from .devices import native_devices
-from .kinds import Bytes, Seconds, Whole, Word
-from .model_source import ModelSource
+from .kinds import Bytes, Seconds, Switch, Whole, Word
+from .model_source import ModelSource, ModelText
 from .table import (
+    ALL,
     FIT,
     GIVE_UP,
     MAX,
@@ -79,13 +80,13 @@ class MemoryRequest:
     tensors: bool = True
 
     @classmethod
-    def of(cls, model: str | os.PathLike[str], **settings: Any) -> MemoryRequest:
+    def of(cls, model: ModelText, **settings: Any) -> MemoryRequest:
         """A request from settings by name: the attributes above, and those of a plan.
 
         Args:
-            settings: of those of `GRID` a value or several; None where nothing is asked for.
-                Of `n_ctx` (tokens, or `max` for what the model was trained for) that is 2048, or
-                with `fit_bytes` nothing; else `n_ctx` is the context that has to fit.
+            settings: of those of `GRID` a value or several. Without `n_ctx` (tokens, or `max` for
+                what the model was trained for) that is 2048, or with `fit_bytes` nothing; else
+                `n_ctx` is the context that has to fit.
 
         Raises:
             UsageError: a setting that does not exist, or an invalid one. ModelError: MODEL is none.
@@ -93,12 +94,17 @@ class MemoryRequest:
         entries = table(AskedPlan)
         own = (*table(cls), "details", "tensors")
         refuse_unknown({"model": model, **settings}, ("model", *entries, *own))
-        asked = {name: value for name, value in settings.items() if value is not None}
+        source = ModelSource.parse(model)
+        asked = dict(settings)
         mine = {
             name: entry.check(asked.pop(name, entry.default)) for name, entry in table(cls).items()
         }
         fit_bytes = mine["fit_bytes"]
-        rest = {name: asked.pop(name) for name in ("details", "tensors") if name in asked}
+        rest = {
+            name: check_value(name, Switch(), asked.pop(name))
+            for name in ("details", "tensors")
+            if name in asked
+        }
         if fit_bytes is not None:
             asked.setdefault("n_ctx", ())
         grid = {
@@ -110,8 +116,11 @@ class MemoryRequest:
         }
         one = AskedPlan(**{name: entries[name].check(value) for name, value in asked.items()})
         one.check_devices()
-        made = cls(os.fspath(model), one, grid, **mine, **rest)
-        _ = made.source
+        made = cls(source.text, one, grid, **mine, **rest)
+        if ALL in grid["file_type"] and len(grid["file_type"]) > 1:
+            raise UsageError(
+                f"file_type: {ALL} stands for every type; name it alone, or only the types to plan"
+            )
         if mine["fit_for"] == ON_DEVICE and not native_devices(str(one.device)):
             raise UsageError(
                 "fit_for device: there is no device beside the CPU; name one (--device)"

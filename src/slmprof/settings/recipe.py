@@ -9,7 +9,7 @@ from typing import Any
 
 from ..errors import UsageError
 from ..input_file import read_input_text
-from .kinds import Override, Pattern, Several, Switch, Text
+from .kinds import File, Override, Pattern, Several, Switch, Text
 from .scheme_place import SchemePlace
 from .table import RECIPE, refuse_unknown, setting, table
 
@@ -21,7 +21,7 @@ _NEED_FILE_TYPE = (
 _MOST_FILE_BYTES = 1 << 20  # of patterns; a model has some hundred tensors
 DEFAULT_FILE_TYPE = "Q4_K_M"
 _TYPE = Text("TYPE", "the name of a type")
-_FILE = Text("FILE", "a file")
+_FILE = File()
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from .kinds import Kind
+from .kinds import Kind, shown
 
 FILE_SUFFIX = ".py"
 # Of files in C and C++, which have kernels of their own.
@@ -40,14 +40,14 @@ def split_place(text: str) -> tuple[str, str]:
     """The file or module, and the name in it. Raises ValueError."""
     place, _, name = text.rpartition(":")
     if not place or not name.isidentifier():
-        raise ValueError(f"{text!r} is not FILE.py:NAME, FILE.c:NAME or MODULE:NAME")
+        raise ValueError(f"{shown(text)} is not FILE.py:NAME, FILE.c:NAME or MODULE:NAME")
     return place, name
 
 
 def _place_of(scheme: type | Callable[..., Any]) -> str:
     name, module = getattr(scheme, "__qualname__", ""), getattr(scheme, "__module__", "")
-    if not isinstance(name, str) or not name.isidentifier():
-        raise ValueError(f"{scheme!r} is no class or function at the top of a file")
+    if not (isinstance(name, str) and isinstance(module, str) and name.isidentifier()):
+        raise ValueError(f"{shown(scheme)} is no class or function at the top of a file")
     if "." in module and module in sys.modules:
         return f"{module}:{name}"
     try:

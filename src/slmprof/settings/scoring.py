@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from ..cores import MOST_THREADS
+from ..cores import default_threads
 from .kinds import Switch, Whole
-from .table import SCORING, refuse_unknown, setting, table
+from .table import NEVER, SCORING, THREADS, refuse_unknown, setting, table
+from .threads import FORCE_HELP, check_threads
 
 
 @dataclass(frozen=True)
@@ -20,20 +21,27 @@ class TextSettings:
             it has one; what is left of the text behind the last whole chunk is not used.
         chunks: so many of the first ones; None for all.
         threads: None for all usable cores.
+        force: allows more threads than `threads.check_threads` does.
     """
 
     n_ctx: int = setting(Whole(16), 512, "tokens of a chunk of the text", group=SCORING)
     chunks: int | None = setting(Whole(), None, "the first so many", "all", group=SCORING)
-    threads: int | None = setting(
-        Whole(1, MOST_THREADS), None, "threads", "all usable cores", group=SCORING
-    )
+    threads: int | None = setting(THREADS, None, "threads", "all usable cores", group=SCORING)
+    force: bool = setting(Switch(), False, FORCE_HELP, group=SCORING, tells_apart=NEVER)
+
+    @property
+    def n_threads(self) -> int:
+        """Threads, the default resolved."""
+        return self.threads if self.threads is not None else default_threads()
 
     @classmethod
     def of(cls, **settings: Any) -> Any:
         """Settings by name. Raises UsageError for one that is invalid or unknown."""
         entries = table(cls)
         refuse_unknown(settings, entries)
-        return cls(**{name: entries[name].check(value) for name, value in settings.items()})
+        made = cls(**{name: entries[name].check(value) for name, value in settings.items()})
+        check_threads(made.n_threads, force=made.force)
+        return made
 
     def to_json(self) -> dict[str, Any]:
         """The settings as JSON holds them."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from .kinds import Bytes, Number, Several, Switch, Text, Whole
+from .kinds import Bytes, File, Number, Several, Switch, Text, Whole
 from .scheme_place import SchemePlace
 from .scoring import TextSettings
 from .table import FIT, RECIPE, RUN, SCORING, setting
@@ -33,13 +33,17 @@ class StudySettings(TextSettings):
 
     def scoring(self, **more: Any) -> dict[str, Any]:
         """The part that quality is measured with, by the names of `QualitySettings`."""
-        return {"n_ctx": self.n_ctx, "chunks": self.chunks, "threads": self.threads, **more}
+        return {
+            "n_ctx": self.n_ctx, "chunks": self.chunks, "threads": self.threads,
+            "force": self.force, **more,
+        }  # fmt: skip
 
     def timing(self) -> dict[str, Any]:
         """The part that models are timed with, by the names of `CaptureConfig`."""
         return {
             "n_prompt": self.n_prompt, "n_gen": self.n_gen, "repeats": self.repeats,
-            "processes": self.processes, "threads": self.threads, "ceilings": "auto",
+            "processes": self.processes, "threads": self.threads, "force": self.force,
+            "ceilings": "auto",
         }  # fmt: skip
 
 
@@ -81,9 +85,7 @@ class AdviceSettings(StudySettings):
     scheme: str | None = setting(
         SchemePlace(), None, "a scheme with kernels to choose from", group=RECIPE,
     )  # fmt: skip
-    imatrix: str | None = setting(
-        Text("FILE", "a file"), None, "importance matrix (GGUF)", group=RECIPE
-    )
+    imatrix: str | None = setting(File(), None, "importance matrix (GGUF)", group=RECIPE)
     fit_bytes: int | None = setting(
         Bytes(), None, "the most that all weights may take", "any", group=FIT, option="--fit"
     )

@@ -16,12 +16,14 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Generic, NoReturn, TypeVar
 
-from ..cores import MOST_THREADS, usable_cores
+from ..cores import MOST_THREADS, default_threads
 from ..errors import UsageError
+from .arguments import check_value
 from .devices import CPU, SPLIT_MODES, DeviceNames, Proportions, native_devices
 from .kinds import (
     MOST_DEPTHS,
     MOST_PROCESSES,
+    File,
     Kind,
     Override,
     Seconds,
@@ -41,6 +43,7 @@ MAX = "max"
 ALL = "all"
 DEFAULT_N_CTX = 2048
 _LONGEST_OVERRIDE = 1024  # llama.cpp compiles the pattern anew for each tensor
+THREADS = Whole(1, MOST_THREADS, "llama.cpp's own limit")
 FLASH_ATTENTION = {"auto": -1, "on": 1, "off": 0}
 SWEEP, MEMORY = "sweep", "memory"
 RUN, LLAMA, FIT = "what to run", "settings of llama.cpp", "what fits"
@@ -102,10 +105,7 @@ class Setting:
         """A value as it is kept. Raises UsageError, which names the setting."""
         if value is None and self.default is None:
             return None
-        try:
-            return self.kind.check(value)
-        except ValueError as error:
-            raise UsageError(f"{self.name}: {error}") from None
+        return check_value(self.name, self.kind, value)
 
     def check_several(self, value: Any, least: int) -> tuple[Any, ...]:
         """One or several values as a tuple, each once. Raises UsageError as `check`."""
@@ -147,7 +147,7 @@ class LlamaSettings(Generic[U]):
         native="n_ubatch", axes=(SWEEP, MEMORY), short="ub", **_SHOWN,
     )  # fmt: skip
     threads: int | None = setting(
-        Whole(1, MOST_THREADS), None, "threads", "all usable cores",
+        THREADS, None, "threads", "all usable cores",
         native="n_threads", reads="n_threads", axes=(SWEEP,), short="t", **_SHOWN,
     )  # fmt: skip
     flash_attn: str | U = setting(
@@ -203,7 +203,7 @@ class LlamaSettings(Generic[U]):
     @property
     def n_threads(self) -> int:
         """Compute threads, the default resolved."""
-        return self.threads if self.threads is not None else usable_cores()
+        return self.threads if self.threads is not None else default_threads()
 
     @property
     def n_layers_there(self) -> int:
@@ -270,7 +270,7 @@ class RunSettings(LlamaSettings[U], _Tokens[U]):
         Whole(0), 0, "of the random tokens", group=RUN, short="s", tells_apart=ALWAYS
     )
     prompt_file: str | None = setting(
-        Text("FILE", "a file"), None, "text to use instead of random tokens",
+        File(), None, "text to use instead of random tokens",
         group=RUN, tells_apart=ALWAYS,
     )  # fmt: skip
     events: str | U = setting(

@@ -44,7 +44,7 @@ def measure_with_costs(
         return found.replace(notes=(*found.notes, _SCHEME.format(found.model.scheme)))
     asked = {
         "n_prompt": _N_PROMPT, "n_gen": _N_GEN, "processes": _PROCESSES,
-        "threads": settings.threads, "timeout": timeout,
+        "threads": settings.threads, "force": settings.force, "timeout": timeout,
     }  # fmt: skip
     models = {"the model": os.fspath(model), "the reference": os.fspath(reference)}
     profiles = profiled(models, asked, on_progress or (lambda _: None))

@@ -16,7 +16,6 @@ from typing import Any
 from ..analysis.comparison.comparison import Comparison
 from ..capture.comparison import compared
 from ..children.protocol import OnProgress
-from ..cores import usable_cores
 from ..errors import ProfileFormatError, UsageError
 from ..input_file import open_input
 from ..models.parts import model_parts
@@ -29,6 +28,7 @@ from ..settings.model_source import ModelSource
 from ..settings.recipe import Recipe
 from ..settings.scoring import QualitySettings
 from ..settings.studies import DossierSettings
+from ..settings.table import NEVER, table
 from ..version import find_version
 from ..views import Profile, load
 from .figures import Figures, figures_of
@@ -146,8 +146,6 @@ def make_dossier(
     tell = on_progress or (lambda _: None)
     source = trained_source(model)
     text_file = Path(text)
-    if not os.fspath(output):
-        raise UsageError("output: name a folder")
     # Wrong usage is told before anything is written.
     floats_for = "costs" if settings.costs else None
     subject_plan = planned(source.text, "the recipe", recipe, floats_for=floats_for)
@@ -178,7 +176,7 @@ def make_dossier(
         scored(one, source.absolute, text_file, quality, folder, tell)
     timed([one for one in (*made, reference) if one.is_timed], settings.timing(), folder, tell)
     members = []
-    n_threads = settings.threads or usable_cores()
+    n_threads = settings.n_threads
     for one, role in zip(
         (*made, reference), (SUBJECT, *[NEIGHBOUR] * len(neighbours), REFERENCE), strict=True
     ):
@@ -268,7 +266,9 @@ def _question(
     if plan.scheme is not None:
         digests["scheme"] = plan.scheme.digest
         asked["scheme"] = plan.scheme.source
-    return Question(source.text, asked, text.name, digests, settings.to_json())
+    known = table(DossierSettings)
+    told = {n: v for n, v in settings.to_json().items() if known[n].tells_apart != NEVER}
+    return Question(source.text, asked, text.name, digests, told)
 
 
 def _digest(name: str, path: Path) -> str:

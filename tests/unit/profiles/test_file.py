@@ -144,7 +144,7 @@ def test_missing_file_and_directory(tmp_path: Path) -> None:
         load(tmp_path / "none")
     with pytest.raises(UsageError, match="is a directory"):
         load(tmp_path)
-    with pytest.raises(UsageError, match="no file is named"):
+    with pytest.raises(UsageError, match="'' is not the file of a profile"):
         slmprof.load("")
     with pytest.raises(UsageError, match=r"null byte|null character"):
         load("a\0b")

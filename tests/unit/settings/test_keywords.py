@@ -19,7 +19,7 @@ from slmprof.settings.keywords import (
     QualityKeywords,
     RecipeKeywords,
 )
-from slmprof.settings.kinds import Kind, Seconds, Several, Switch, Text, Whole, WholeOr
+from slmprof.settings.kinds import File, Kind, Seconds, Several, Switch, Whole, WholeOr
 from slmprof.settings.planning import GRID, AskedPlan, MemoryRequest
 from slmprof.settings.recipe import Recipe
 from slmprof.settings.scheme_place import SchemePlace
@@ -63,7 +63,7 @@ def _hint(kind: Kind, default: Any, *, several: bool) -> Any:
     plain = _plain(kind)
     hint = plain | Sequence[plain] if several else plain
     # Text may be a path where it is the name of a file.
-    if type(kind) is Text and "FILE" in kind.metavar:
+    if isinstance(kind, File):
         hint = hint | os.PathLike[str]
     return hint | None if default is None else hint
 

@@ -47,7 +47,7 @@ OTHER: dict[str, tuple[str, Any]] = {
     "split_mode": ("row", "row"), "tensor_split": ("3/1", (3.0, 1.0)), "n_seq_max": ("2", 2),
     "n_outputs_max": ("1", 1), "swa_full": ("on", True), "file_type": ("Q8_0", "Q8_0"),
     "fit_bytes": ("1GiB", 2**30), "scaling": ("", True), "energy": ("", True),
-    "energy_window": ("2.5", 2.5),
+    "energy_window": ("2.5", 2.5), "force": ("", True),
 }  # fmt: skip
 # What the native EngineSettings gets of it.
 NATIVE: dict[str, dict[str, Any]] = {
@@ -86,7 +86,7 @@ def test_a_setting_of_a_run_reaches_every_place(name: str) -> None:
     config.fill(native)
     assert bool(entry.native) == (name in NATIVE)
     assert {**vars(native), **NATIVE.get(name, {})} == vars(native)
-    if name not in ("ceilings", "scaling", "energy", "energy_window"):
+    if name not in ("ceilings", "scaling", "energy", "energy_window", "force"):
         assert getattr(ResolvedConfig.from_json(config.to_json()), name) == value
     shown = captions(CaptureConfig, config.to_json())
     assert (name in shown) == (entry.caption != NEVER)

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
-from ...errors import UsageError
 from ...profiles.records.meta import LlamaCpp, Program
+from ...settings.arguments import takes
 from ...settings.kinds import Seconds
 from ...version import find_version
 from ..environment import cpu_name
@@ -65,6 +65,7 @@ PROBES: tuple[Probe, ...] = (
 )
 
 
+@takes(timeout=Seconds())
 def doctor(*, timeout: float = TIMEOUT_SECONDS) -> Examination:
     """What this build and this machine can measure, and what would spoil a measurement.
 
@@ -80,10 +81,7 @@ def doctor(*, timeout: float = TIMEOUT_SECONDS) -> Examination:
     Raises:
         UsageError: the timeout is no positive number.
     """
-    try:
-        limit = float(Seconds().check(timeout))
-    except ValueError as error:
-        raise UsageError(f"timeout: {error}") from None
+    limit = float(timeout)
     meter, begin = LoadMeter(), time.monotonic()
     subject = Subject(Failure("it was not asked yet"))
     told, gpus = ask(limit, about_gpus=counters.has_nvidia_gpu(subject))

@@ -12,7 +12,6 @@ import numpy as np
 
 from ...children.native_errors import guarded
 from ...children.protocol import OnProgress, Progress
-from ...cores import usable_cores
 from ...errors import UsageError
 from ...models.ggml_types import weight_types
 from ...settings.scoring import QualitySettings
@@ -111,7 +110,7 @@ def _write(reader: Reader, pair: WeightPair, settings: QualitySettings, *, is_ow
         guarded(reader.path, lambda: reader.engine.write_weight(pair.b["tensor"], begin, data))
 
     row_bytes = pair.b["source_bytes"] // pair.n_rows
-    with ThreadPoolExecutor(settings.threads or usable_cores()) as pool:
+    with ThreadPoolExecutor(settings.n_threads) as pool:
         for _ in pool.map(write, pair.slabs()):
             pass
 
@@ -139,7 +138,7 @@ def _divergences(
     """Of each scored token of a chunk, in nats."""
     from ... import _core
 
-    n_threads = settings.threads or usable_cores()
+    n_threads = settings.n_threads
     found = [
         _core.diverge(rows, of, following, as_stored=False, n_threads=n_threads)["kld"]
         for (rows, following), of in zip(_scored(reader, chunk, settings), kept, strict=True)

@@ -37,8 +37,8 @@ def measure_quality(
     for one in (model, *([] if reference is None else [reference])):
         check_source(ModelSource.parse(one))
     question = {
-        "model": os.fspath(model),
-        "reference": os.fspath(reference) if reference is not None else None,
+        "model": ModelSource.parse(model).text,
+        "reference": ModelSource.parse(reference).text if reference is not None else None,
         "text": os.fspath(text),
         "settings": settings.to_json(),
     }

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...children.protocol import OnProgress, Progress
-from ...cores import usable_cores
 from ...errors import EngineError, UsageError
 from ...settings.scoring import QualitySettings
 from ..texts import chunks_of, read_text, trained_model
@@ -76,7 +75,7 @@ def measure(
         divergence=statistics.divergence(found),
         n_layer_tokens=sums.n_tokens,
         layers=tuple(sums.deviations()),
-        tensors=tuple(deviations(own.opened, other.opened, settings.threads or usable_cores())),
+        tensors=tuple(deviations(own.opened, other.opened, settings.n_threads)),
     )
     return _with_costs(made, own, other, chunks, settings, on_progress) if settings.costs else made
 
@@ -104,7 +103,7 @@ def _score(
     """A value for each scored token of a chunk, by column."""
     from ... import _core
 
-    n_threads = settings.threads or usable_cores()
+    n_threads = settings.n_threads
     for reader in filter(None, (own, other)):
         reader.engine.truncate(0)
     found: list[dict[str, Any]] = []

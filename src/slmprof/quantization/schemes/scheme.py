@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from ...errors import UsageError
+from ...settings.kinds import shown
+
 T = TypeVar("T")
 
 _ATTRIBUTE = "__slmprof_scheme__"
@@ -60,7 +63,13 @@ class Scheme:
         self._declaration = Declaration(name, block_size, type_size, bits_per_weight, whole_tensors)
 
     def __call__(self, implementation: T) -> T:
-        setattr(implementation, _ATTRIBUTE, self._declaration)
+        """The class or function itself. Raises UsageError for what is neither."""
+        try:
+            setattr(implementation, _ATTRIBUTE, self._declaration)
+        except (AttributeError, TypeError):
+            raise UsageError(
+                f"Scheme: {shown(implementation)} is no class and no function of yours"
+            ) from None
         return implementation
 
 
