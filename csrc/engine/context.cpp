@@ -57,6 +57,14 @@ void check_batch(const Model & model, const llama_context_params & params) {
     }
 }
 
+// Where it reserves the graph of a decoder for several sequences, what the encoder gave has no room for them.
+void check_sequences(const Model & model, const llama_context_params & params) {
+    if (params.n_seq_max > 1 && llama_model_has_encoder(model.get()) && llama_model_has_decoder(model.get())) {
+        throw EngineFailure("llama.cpp runs a model with an encoder and a decoder with one sequence alone, not with " +
+                            std::to_string(params.n_seq_max));
+    }
+}
+
 }  // namespace
 
 std::mutex & compute_mutex() {
@@ -73,6 +81,7 @@ llama_context_ptr make_context(const Model & model, const EngineSettings & setti
     params.cb_eval_user_data    = slot;
     check_cache_types(model, params);
     check_batch(model, params);
+    check_sequences(model, params);
     take_refusal();
     llama_context_ptr context(llama_init_from_model(model.get(), params));
     if (!context) {

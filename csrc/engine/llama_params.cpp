@@ -63,10 +63,16 @@ ModelParams::ModelParams(const EngineSettings & settings) : params(llama_model_d
 }
 
 llama_context_params context_params(const EngineSettings & settings) {
-    // llama.cpp aborts on these two: it reserves an output for each sequence.
-    if (settings.n_batch < settings.n_seq_max) {
-        throw std::invalid_argument("n_batch " + std::to_string(settings.n_batch) + " is less than one token for each of " +
-                                    std::to_string(settings.n_seq_max) + " sequences");
+    // llama.cpp aborts on these: it reserves an output for each sequence, and cuts the batch to the context.
+    const auto check_tokens = [&](const char * name, uint32_t n_tokens) {
+        if (n_tokens < settings.n_seq_max) {
+            throw std::invalid_argument(std::string(name) + " " + std::to_string(n_tokens) +
+                                        " is less than one token for each of " + std::to_string(settings.n_seq_max) + " sequences");
+        }
+    };
+    check_tokens("n_batch", settings.n_batch);
+    if (settings.n_ctx != 0) {
+        check_tokens("n_ctx", settings.n_ctx);
     }
     if (settings.n_outputs_max != 0 && settings.n_outputs_max < settings.n_seq_max) {
         throw std::invalid_argument("n_outputs_max " + std::to_string(settings.n_outputs_max) + " is less than one for each of " +

@@ -226,8 +226,8 @@ def test_one_server_under_two_names_is_refused(small_model: ModelMaker, remote: 
     answer = run("memory", small_model(), "--device", twice)
     assert answer.returncode == 2
     assert "name it once" in answer.stderr
-    # The same name twice is one.
-    assert run("memory", small_model(), "--device", f"{remote},{remote}").returncode == 0
+    answer = run("memory", small_model(), "--device", f"{remote},{remote}")
+    assert answer.returncode == 2 and "names a device twice" in answer.stderr
 
 
 def test_what_listens_is_no_rpc_server(small_model: ModelMaker) -> None:

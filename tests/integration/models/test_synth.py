@@ -297,9 +297,10 @@ def test_unusable_outputs_say_why(tmp_path: Path) -> None:
         synthesize("tiny", tmp_path / "missing" / "model.gguf")
     with pytest.raises(UsageError, match="not a regular file"):
         synthesize("tiny", "/dev/full")
-    for name in ("a\0b", "x" * 300):
-        with pytest.raises(UsageError, match="cannot write"):
-            synthesize("tiny", tmp_path / name)
+    with pytest.raises(UsageError, match="cannot write"):
+        synthesize("tiny", tmp_path / ("x" * 300))
+    with pytest.raises(UsageError, match="is not a file"):
+        synthesize("tiny", tmp_path / "a\0b")
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "model.gguf").write_text("mine", encoding="utf-8")
     with pytest.raises(UsageError, match="exists"):
