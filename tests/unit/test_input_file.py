@@ -18,6 +18,8 @@ _OPENING = {"open", "read_text", "read_bytes", "memmap", "fromfile", "loadtxt", 
 _OTHERS = {
     ("input_file.py", "os.open"): "the one way",
     ("children/system_files.py", "read_text"): "/proc and /sys",
+    ("cores.py", "path.read_text"): "/proc and /sys",
+    ("models/cache.py", "os.open"): "a lock of its own",
     ("machine/caches.py", "path.read_text"): "/sys",
     ("machine/energy/rapl.py", "path.read_text"): "/sys",
     ("planning/report.py", "read_text"): "/proc",
@@ -25,7 +27,6 @@ _OTHERS = {
     ("profiles/storage/archive.py", "zipfile.ZipFile"): "a stream that is open already",
     ("profiles/storage/archive.py", "archive.open"): "a member of an open archive",
     ("quantization/assembly.py", "target.open"): "the file that it writes",
-    ("quantization/packing.py", "os.open"): "a lock of its own",
     ("quantization/quality/costs.py", "np.memmap"): "a temporary file of its own",
     ("quantization/schemes/compiler.py", "_HEADER.read_bytes"): "part of the package",
 }

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import SlmprofWarning, UsageError
+from ..input_file import open_input, read_input_text
 from ..profiles.writing import whole_file
 
 _SEAL = ".seal"
@@ -173,14 +174,14 @@ def _why_unsealed(path: Path, made_of: str) -> str:
     try:
         if why_foreign(note) or note.stat().st_size > _MOST_SEAL_BYTES:
             return "what it must be is not known"
-        known = json.loads(note.read_text(encoding="ascii"))
+        known = json.loads(read_input_text(note, _MOST_SEAL_BYTES))
     except (OSError, ValueError):
         return "what it must be is not known"
     return "" if known == _contents(path, made_of) else "it is not what was put there"
 
 
 def _contents(path: Path, made_of: str) -> dict[str, object]:
-    with path.open("rb") as file:
+    with open_input(path) as file:
         digest = hashlib.sha256(file.read(_SEALED_BYTES)).hexdigest()
         return {
             "made_of": made_of,

@@ -120,7 +120,7 @@ def _is_planned(path: Path, plan: ModelPlan) -> bool:
     try:
         reason = why_foreign(path, n_bytes)
         if not reason:
-            with path.open("rb") as file:
+            with open_input(path) as file:
                 reason = "" if file.read(len(header)) == header else "its header is not the plan's"
     except FileNotFoundError:
         return False

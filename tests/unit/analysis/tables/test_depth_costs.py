@@ -68,9 +68,9 @@ def test_one_depth_is_the_profile_itself() -> None:
     assert profile.at_depth(0) is profile
 
 
-@pytest.mark.parametrize("depth", [5, -1])
-def test_an_unknown_depth_is_refused(depth: int) -> None:
-    with pytest.raises(UsageError, match=r"0, 512, 2048, 8192"):
+@pytest.mark.parametrize(("depth", "told"), [(5, r"0, 512, 2048, 8192"), (-1, "-1 is too small")])
+def test_an_unknown_depth_is_refused(depth: int, told: str) -> None:
+    with pytest.raises(UsageError, match=told):
         profile_at(DEPTHS).at_depth(depth)
 
 
