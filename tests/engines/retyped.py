@@ -1,8 +1,8 @@
 """Copies of a GGUF file in which one tensor has another type, and what becomes of them.
 
-As a program, `python retyped.py FILE FOLDER`, it gives every kind of tensor of a file every type,
-and prints one JSON object a line: what the planner and the engine say of each, each in a process of
-its own.
+As a program, `python retyped.py FILE FOLDER [TYPE...]`, it gives every kind of tensor of a file
+each of these types, or every type, and prints one JSON object a line: what the planner and the
+engine say of each, each in a process of its own. All types also run without flash attention.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import os
 import re
 import struct
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from gguf_header import GgufHeader, read_header
@@ -104,15 +104,15 @@ def _outcome(path: Path, flash_attn: int) -> dict[str, object]:
     return found
 
 
-def outcomes(source: Path, folder: Path) -> Iterator[dict[str, object]]:
-    """Every kind of tensor in every type."""
+def outcomes(source: Path, folder: Path, types: Sequence[str]) -> Iterator[dict[str, object]]:
+    """Every kind of tensor in each of these types, or in every type."""
     for tensor in kinds_of_tensors(read_header(source)):
-        for name in TYPES:
+        for name in types or TYPES:
             try:
                 path = retyped(source, folder / "retyped.gguf", tensor, name)
             except ValueError:
                 continue
-            for flash_attn in (0, 1):
+            for flash_attn in (1,) if types else (0, 1):
                 yield {
                     "tensor": tensor,
                     "type": name,
@@ -122,5 +122,5 @@ def outcomes(source: Path, folder: Path) -> Iterator[dict[str, object]]:
 
 
 if __name__ == "__main__":
-    for one in outcomes(Path(sys.argv[1]), Path(sys.argv[2])):
+    for one in outcomes(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:]):
         print(json.dumps(one), flush=True)

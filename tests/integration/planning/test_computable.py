@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import retyped as program
 from command_line import run
-from gguf_files import write_mamba, write_moe, write_t5
+from gguf_files import write_mamba, write_moe
 from retyped import retyped
 
 from slmprof.errors import ModelError
@@ -20,6 +20,8 @@ from slmprof.planning.process import plan_memory
 
 ModelMaker = Callable[..., Path]
 FOREIGN = ("i8", "i16", "i32", "i64", "f64")
+# One of each family; all of them take minutes a model (tests/engines/retyped.py without types).
+TYPES = (*FOREIGN, "f32", "bf16", "q4_0", "q8_1", "q6_K", "iq2_xxs", "tq1_0")
 
 
 def model_of(architecture: str, small_model: ModelMaker, folder: Path) -> Path:
@@ -27,20 +29,16 @@ def model_of(architecture: str, small_model: ModelMaker, folder: Path) -> Path:
         return write_mamba(folder / "mamba.gguf", 2, 256, 16)
     if architecture == "moe":
         return write_moe(folder / "moe.gguf")
-    if architecture == "t5":
-        return write_t5(folder / "t5.gguf")
     return small_model(architecture, "F16", n_layer=2)
 
 
-@pytest.mark.parametrize(
-    "architecture", ["llama", "qwen2", "gemma2", "gpt2", "bloom", "phi3", "moe", "mamba", "t5"]
-)
-def test_every_kind_of_tensor_in_every_type(
+@pytest.mark.parametrize("architecture", ["llama", "gpt2", "moe", "mamba"])
+def test_every_kind_of_tensor_in_types_of_every_family(
     architecture: str, small_model: ModelMaker, tmp_path: Path
 ) -> None:
     """It runs, or is refused by name; nothing ends in a signal."""
     source = model_of(architecture, small_model, tmp_path)
-    command = [sys.executable, program.__file__, str(source), str(tmp_path)]
+    command = [sys.executable, program.__file__, str(source), str(tmp_path), *TYPES]
     answer = subprocess.run(command, capture_output=True, text=True, check=True)
     found: list[dict[str, Any]] = list(map(json.loads, answer.stdout.splitlines()))
     assert {one["type"] for one in found} >= set(FOREIGN)

@@ -48,11 +48,11 @@ def shown(path: Path) -> subprocess.CompletedProcess[str]:
 
 CASES: dict[str, Callable[[], Profile]] = {
     "events": lambda: bombs.with_rows(bombs.widest(), "events", 90_000),
-    "steps": lambda: bombs.many_steps(45_000),
-    "repeats": lambda: bombs.many_steps(45_000, repeat=lambda i: i // 2, index=lambda i: 0 * i),
+    "steps": lambda: bombs.many_steps(22_000),
+    "repeats": lambda: bombs.many_steps(22_000, repeat=lambda i: i // 2, index=lambda i: 0 * i),
     "places": lambda: bombs.with_rows(bombs.widest(), "places", 19_000),
-    "ops": lambda: bombs.many_ops(10_000),
-    "graphs": lambda: bombs.many_graphs(3_000),
+    "ops": lambda: bombs.many_ops(5_000),
+    "graphs": lambda: bombs.many_graphs(1_500),
 }
 
 
@@ -78,7 +78,7 @@ ENTANGLED: dict[str, tuple[str, Callable[[int], list[int]]]] = {
 
 @pytest.mark.parametrize(("op", "sources"), ENTANGLED.values(), ids=ENTANGLED)
 def test_graphs(op: str, sources: Callable[[int], list[int]], tmp_path: Path) -> None:
-    n = 6000
+    n = 3000
     path = tmp_path / "p.slmprof"
     leaf = [n, n] if op in ("ADD", "CPY") else [n]
     bombs.one_graph(n, op, lambda i: sources(i) if i else leaf).save(path)
