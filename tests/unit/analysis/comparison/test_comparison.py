@@ -95,7 +95,7 @@ def test_simulated_comparisons_of_a_model_with_itself_show_nothing() -> None:
             common += 0.7 * rng.random(10) * (rng.random(10) < 0.5)
         places = [PREFILL, DECODE, *map(block, ("attention", "ffn", "lm_head", "embedding"))]
         places += [kernel(f"k{i}") for i in range(15)] + [layer(i) for i in range(30)]
-        places += [op(f"t{i}", i) for i in range(300)]
+        places += [op(f"t{i}", i) for i in range(100)]
         times = {p: 10 * np.exp(common + rng.normal(0, 0.01, 10)) for p in places}
         return subject(name, times, turn=turn)
 

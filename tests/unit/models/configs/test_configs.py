@@ -180,7 +180,7 @@ LONG = "x" * 200_000
     [
         {"architectures": [LONG]},
         {"model_type": "llama", "num_attention_heads": LONG},
-        {"model_type": "llama", "num_attention_heads": [[LONG] * 9] * 1000},
+        {"model_type": "llama", "num_attention_heads": [[LONG] * 9] * 100},
         {"model_type": "llama", "num_attention_heads": int("9" * 300)},
         {"model_type": "llama", "num_attention_heads": 4, "rope_theta": {LONG: LONG}},
         {"model_type": "gemma3_text", "rope_parameters": LONG},
