@@ -27,7 +27,7 @@ ALL_VIEWS = """
 import sys
 from slmprof.commands.main import main
 # Each makes every table; a view by one thing shows one of them.
-for view in ([], ["--full"], ["--format", "json"], ["--by", "tensor", "--format", "markdown"]):
+for view in (["--full"], ["--format", "json"], ["--by", "tensor", "--format", "markdown"]):
     if code := main(["show", sys.argv[1], *view]):
         sys.exit(code)
 """

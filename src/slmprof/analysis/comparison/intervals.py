@@ -92,8 +92,12 @@ def medians(values: Floats) -> Floats:
     """Of each process the median repeat; NaN where it has none. One value each stays as it is."""
     if values.ndim == 1:
         return values
+    unknown = np.isnan(values)
+    # Almost always every repeat is there, and nanmedian takes ten times as long as median.
+    if values.size and not unknown.any():
+        return np.asarray(np.median(values, axis=1), np.float64)
     found: Floats = np.full(len(values), np.nan)
-    known = ~np.isnan(values).all(axis=1)
+    known = ~unknown.all(axis=1)
     found[known] = np.nanmedian(values[known], axis=1)
     return found
 
