@@ -14,8 +14,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from slmprof.cores import usable_cores
 from slmprof.machine import environment
+from slmprof.system.cores import usable_cores
 
 
 @dataclass(frozen=True)

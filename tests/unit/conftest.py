@@ -33,7 +33,7 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., li
     """The machine of the example, with an empty cache folder; returns the measurements made."""
     monkeypatch.setenv("SLMPROF_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setattr(capture, "usable_cores", lambda: 4)
-    monkeypatch.setattr("slmprof.cores.usable_cores", lambda: 4)
+    monkeypatch.setattr("slmprof.system.cores.usable_cores", lambda: 4)
     monkeypatch.setattr(capture, "fingerprint", lambda: FINGERPRINT)
 
     def install(result: Any = None) -> list[int]:

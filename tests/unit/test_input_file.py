@@ -17,8 +17,7 @@ _OPENING = {"open", "read_text", "read_bytes", "memmap", "fromfile", "loadtxt", 
 # What is opened otherwise, by file and call, and why.
 _OTHERS = {
     ("input_file.py", "os.open"): "the one way",
-    ("children/system_files.py", "read_text"): "/proc and /sys",
-    ("cores.py", "path.read_text"): "/proc and /sys",
+    ("system/files.py", "read_text"): "/proc and /sys",
     ("models/cache.py", "os.open"): "a lock of its own",
     ("machine/caches.py", "path.read_text"): "/sys",
     ("machine/energy/rapl.py", "path.read_text"): "/sys",

@@ -7,10 +7,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..children.protocol import OnProgress, Progress
-from ..cores import MOST_THREADS, usable_cores
 from ..errors import UsageError
 from ..profiles.records.scaling import KernelTime, Scaling
 from ..settings.capture import CaptureConfig
+from ..system.cores import MOST_THREADS, usable_cores
 
 if TYPE_CHECKING:
     from ..views import Profile

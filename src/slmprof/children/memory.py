@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .control_group import CONTROL_GROUPS, memory_room_bytes
-from .system_files import PROC, proc_bytes, read
+from ..system.control_group import CONTROL_GROUPS, memory_room_bytes
+from ..system.files import PROC, proc_bytes, read
 
 # What planning adds to a process (the libraries that it loads), and what running does: pages of the
 # native library, stacks of threads, Python's own objects.

@@ -134,11 +134,11 @@ def _dry_run(args: argparse.Namespace) -> int:
 
 
 def _make(args: argparse.Namespace) -> int:
-    from ..cores import default_threads
     from ..quantization.modelled import modelled_decode
     from ..quantization.process import make
     from ..reporters.documents.plans.quantization import made_text, scheme_texts
     from ..settings.recipe import Recipe
+    from ..system.cores import default_threads
     from .progress import ProgressBar
 
     recipe = Recipe.of(**given(args, Recipe))

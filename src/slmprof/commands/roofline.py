@@ -61,8 +61,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Prints the ceilings; returns the exit code."""
-    from ..cores import default_threads
     from ..profiles.records.ceilings import write_ceilings
+    from ..system.cores import default_threads
 
     if args.refresh and args.ceilings is not None:
         raise UsageError("--refresh measures, --ceilings FILE takes figures from a file: one only")

@@ -12,7 +12,7 @@ from typing import Any
 from ..children.memory import available_bytes
 from ..children.protocol import OnProgress
 from ..children.serving import serve
-from ..cores import usable_cores
+from ..system.cores import usable_cores
 from .caches import data_caches, spread_cores, working_sets
 from .environment import memory_bytes
 

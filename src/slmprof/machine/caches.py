@@ -7,8 +7,8 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from ..cores import usable_cores, usable_cpus
 from ..profiles.records.ceilings import Cache, cache_capacity_bytes
+from ..system.cores import usable_cores, usable_cpus
 
 _CPUS = Path("/sys/devices/system/cpu")
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}

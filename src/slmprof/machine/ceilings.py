@@ -11,11 +11,11 @@ from typing import Any
 
 from ..children.protocol import OnProgress
 from ..children.question import asked
-from ..cores import MOST_THREADS, usable_cores
 from ..errors import ProfileFormatError, SlmprofError, UsageError
 from ..models.cache import cache_folder, close_to_others, is_trusted, own_folder
 from ..printable import printable
 from ..profiles.records.ceilings import Ceilings, Fingerprint, read_ceilings, write_ceilings
+from ..system.cores import MOST_THREADS, usable_cores
 from .caches import data_caches
 from .environment import cpu_name
 

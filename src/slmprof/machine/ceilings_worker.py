@@ -13,7 +13,6 @@ from typing import Any
 from ..children.memory import available_bytes
 from ..children.protocol import OnProgress, Progress
 from ..children.serving import serve
-from ..cores import usable_cores
 from ..profiles.records.ceilings import (
     MEMORY,
     Arithmetic,
@@ -23,6 +22,7 @@ from ..profiles.records.ceilings import (
     Instruction,
     cache_capacity_bytes,
 )
+from ..system.cores import usable_cores
 from .caches import data_caches, spread_cores, working_sets
 from .ceilings import fingerprint
 from .environment import find_warnings, memory_bytes

@@ -13,7 +13,6 @@ from typing import Any
 
 from ..children.protocol import OnProgress
 from ..children.question import asked
-from ..children.system_files import read
 from ..errors import EngineError, ProfileFormatError, SlmprofError, UsageError
 from ..models.cache import cache_folder, close_to_others, is_trusted, own_folder
 from ..profiles.records.device_ceilings import (
@@ -23,6 +22,7 @@ from ..profiles.records.device_ceilings import (
     write_device_ceilings,
 )
 from ..settings.devices import cuda_index
+from ..system.files import read
 
 # Raised when the same device would be measured differently, so that no older file is used.
 METHOD_VERSION = 1

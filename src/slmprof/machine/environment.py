@@ -7,9 +7,9 @@ import platform
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..children.control_group import memory_limit_bytes
-from ..children.system_files import PROC, SYSFS, proc_bytes, proc_value, read
-from ..cores import oversubscription, usable_cores
+from ..system.control_group import memory_limit_bytes
+from ..system.cores import oversubscription, usable_cores
+from ..system.files import PROC, SYSFS, proc_bytes, proc_value, read
 
 if TYPE_CHECKING:
     from ..profiles.records.meta import Environment

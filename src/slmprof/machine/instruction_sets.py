@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
-from ..children.system_files import PROC, proc_value, read
+from ..system.files import PROC, proc_value, read
 
 # What llama.cpp calls an instruction set that its kernels make use of, and the processor's flags
 # that they then need, as Linux tells them.

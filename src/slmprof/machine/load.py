@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 
-from ..children.system_files import read
 from ..profiles.records.load import Load
+from ..system.files import read
 
 _SHARE_OF_OTHERS = 0.03  # of all cores' time, beyond which another load is worth a warning
 

@@ -8,12 +8,12 @@ from typing import Any
 
 from ..children.protocol import OnProgress
 from ..children.question import asked
-from ..cores import default_threads
 from ..errors import UsageError
 from ..models.resolve import check_source
 from ..profiles.records.decoding import decode
 from ..settings.model_source import ModelSource
 from ..settings.recipe import Recipe
+from ..system.cores import default_threads
 from .output import check_output
 from .records import FILE_NAME, QuantizationPlan
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from ..cores import default_threads
+from ..system.cores import default_threads
 from .kinds import Switch, Whole
 from .table import NEVER, SCORING, THREADS, refuse_unknown, setting, table
 from .threads import FORCE_HELP, check_threads

@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Generic, NoReturn, TypeVar
 
-from ..cores import MOST_THREADS, default_threads
 from ..errors import UsageError
+from ..system.cores import MOST_THREADS, default_threads
 from .arguments import check_value
 from .devices import CPU, SPLIT_MODES, DeviceNames, Proportions, native_devices
 from .kinds import (

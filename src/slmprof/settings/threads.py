@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import warnings
 
-from ..cores import counted_cores, oversubscription, usable_cores
 from ..errors import UsageError
+from ..system.cores import counted_cores, oversubscription, usable_cores
 
 # ggml's threads spin at the barrier behind each op. Of so many on a core, all but one wait for a
 # time slice at each of them, and a run that takes seconds takes hours.

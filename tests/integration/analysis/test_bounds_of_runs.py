@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 import slmprof
-from slmprof.cores import usable_cores
 from slmprof.machine.ceilings import cache_path, ceilings, fingerprint
+from slmprof.system.cores import usable_cores
 
 ModelMaker = Callable[..., Path]
 

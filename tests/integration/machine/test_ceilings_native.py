@@ -11,12 +11,12 @@ import pytest
 
 from slmprof import _core
 from slmprof.children.protocol import Progress
-from slmprof.cores import usable_cores
 from slmprof.errors import CaptureError, EngineError
 from slmprof.machine import ceilings as capture
 from slmprof.machine.caches import data_caches
 from slmprof.machine.instruction_sets import is_built
 from slmprof.profiles.records.ceilings import Ceilings
+from slmprof.system.cores import usable_cores
 
 KIB = 2**10
 SHORT = 0.001  # seconds for each figure, where only its being there counts

@@ -6,9 +6,10 @@ import os
 
 import pytest
 
-from slmprof.children import control_group, memory
+from slmprof.children import memory
 from slmprof.machine import environment, load
 from slmprof.machine.load import LoadMeter
+from slmprof.system import control_group
 
 
 def times(monkeypatch: pytest.MonkeyPatch, stat: str, own_seconds: float) -> None:

@@ -31,7 +31,7 @@ MADE: list[Callable[..., Any]] = [
 
 @pytest.fixture(autouse=True)
 def _two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("slmprof.cores", "slmprof.settings.threads"):
+    for module in ("slmprof.system.cores", "slmprof.settings.threads"):
         monkeypatch.setattr(f"{module}.usable_cores", lambda: 2)
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from ...children.control_group import memory_limit_bytes
 from ...children.memory import available_bytes
-from ...children.system_files import proc_bytes
+from ...system.control_group import memory_limit_bytes
+from ...system.files import proc_bytes
 from ..environment import physical_memory_bytes
 from .records import Outcome, ok, unavailable, unfavourable
 from .subject import Subject

@@ -176,9 +176,9 @@ def models(_: Subject) -> Outcome:
             damaged.append(path)
     text = f"{_counted(found, 'file')}, {size_text(size_bytes)}" if found else "none yet"
     if damaged:
-        return broken(
+        return unfavourable(
             f"{text}; damaged: {_named(damaged)}",
-            f"{_removal(damaged)}: the next run makes it anew",
+            f"{_removal(damaged)}; a run that needs one makes it anew",
         )
     return ok(text)
 

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ...children.control_group import CONTROL_GROUPS
-from ...children.system_files import PROC, read
-from ...cores import usable_cpus
 from ...profiles.records.load import Load
+from ...system.control_group import CONTROL_GROUPS
+from ...system.cores import usable_cpus
+from ...system.files import PROC, read
 from ..energy.find import sysfs_folder
 from .answers import BuildFacts, Failure, GpuFacts
 

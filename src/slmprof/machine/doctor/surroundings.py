@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...children.control_group import cpu_quota
+from ...system.control_group import cpu_quota
 from ..energy.cpu_state import CpuState
 from ..environment import STEADY_GOVERNORS
 from ..environment import governor as governor_of
@@ -80,7 +80,8 @@ def quota(subject: Subject) -> Outcome:
         return unfavourable(
             f"the control group may use {cpus:.3g} of {len(subject.cpus)} CPUs' time, and its "
             "threads are stopped once that is used up",
-            f"give --threads {n_threads}, or raise the limit (cpu.max; docker run --cpus)",
+            "raise the limit (cpu.max; docker run --cpus), or give no more than "
+            f"--threads {n_threads}, which is the default here",
         )
     return ok(f"{cpus:.3g} CPUs' time, for {len(subject.cpus)} CPUs")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from ...children.system_files import read
-from ...cores import usable_cpus
+from ...system.cores import usable_cpus
+from ...system.files import read
 from .counter import State
 
 

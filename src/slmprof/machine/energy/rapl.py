@@ -11,8 +11,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from ...children.system_files import read
 from ...profiles.records.energy import EnergyRefusal, EnergySource
+from ...system.files import read
 from .counter import State
 from .cpu_state import CpuState
 

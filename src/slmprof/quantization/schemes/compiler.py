@@ -12,12 +12,12 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from ...children.system_files import proc_value, read
 from ...errors import SchemeError, UsageError
 from ...input_file import read_input
 from ...models.cache import cache_folder, is_sealed, locked, own_folder, seal
 from ...models.resolve import file_stem
 from ...settings.scheme_place import MOST_FILE_BYTES
+from ...system.files import proc_value, read
 
 INCLUDE = Path(__file__).resolve().parents[2] / "include"
 _HEADER = INCLUDE / "slmprof_scheme.h"

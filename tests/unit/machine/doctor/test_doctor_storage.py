@@ -206,5 +206,5 @@ def test_models_are_counted_and_looked_at(tmp_path: Path, cache: Path) -> None:
     assert look(storage.models, subject).found == "1 file, 3 MiB"
     (cache / "b c.gguf").write_bytes(b"GG")
     found = look(storage.models, subject)
-    assert found.state == "broken" and found.found == "2 files, 3 MiB; damaged: b c.gguf"
-    assert found.remedy == f"`rm '{cache / 'b c.gguf'}'`: the next run makes it anew"
+    assert found.state == "unfavourable" and found.found == "2 files, 3 MiB; damaged: b c.gguf"
+    assert found.remedy == f"`rm '{cache / 'b c.gguf'}'`; a run that needs one makes it anew"

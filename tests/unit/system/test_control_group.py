@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from slmprof.children.control_group import cpu_quota, memory_limit_bytes, memory_room_bytes
 from slmprof.children.memory import available_bytes
+from slmprof.system.control_group import cpu_quota, memory_limit_bytes, memory_room_bytes
 
 NO_LIMIT = 9223372036854771712  # as version 1 tells it
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import pytest
 
-from slmprof import cores
+from slmprof.system import control_group, cores
 
 
 @pytest.mark.parametrize(
@@ -38,9 +37,9 @@ from slmprof import cores
 def test_the_cores_of_affinity_and_quota(
     monkeypatch: pytest.MonkeyPatch, groups: str, files: dict[str, str], expected: int
 ) -> None:
-    known = {Path("/proc/self/cgroup"): groups}
-    known |= {Path("/sys/fs/cgroup", name): text for name, text in files.items()}
-    monkeypatch.setattr(cores, "_read", lambda path: known.get(path, ""))
+    known = {"/proc/self/cgroup": groups}
+    known |= {f"/sys/fs/cgroup/{name}": text for name, text in files.items()}
+    monkeypatch.setattr(control_group, "read", lambda path: known.get(path, ""))
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
     assert cores.usable_cores() == expected
 

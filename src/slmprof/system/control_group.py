@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from .system_files import PROC, read
+from .files import PROC, read
 
 CONTROL_GROUPS = Path("/sys/fs/cgroup")
 
