@@ -88,12 +88,12 @@ def many_steps(n: int, **columns: Callable[[Any], Any]) -> Profile:
     return profile.with_tables({"steps": steps.concatenate([profile.steps, added])})
 
 
-def many_ops(n: int) -> Profile:
-    """Statistics of so many ops, each with code of its own."""
+def many_ops(n: int, n_kernels: int = 1_900) -> Profile:
+    """Statistics of so many ops, with as much code as a profile may name."""
     profile = example_profile()
     stats = op_stats(profile)
     stats = stats.take(np.resize(np.arange(len(stats)), n))
-    texts = tuple(f"vec_dot_{i}" for i in range(min(n, 50_000)))
+    texts = tuple(f"vec_dot_{i}" for i in range(min(n, n_kernels)))
     stats = stats.replace(path=len(profile.strings) + np.arange(n) % len(texts))
     made = profile.with_tables({"stats": stats, "events": profile.events.take(slice(0, 0))})
     meta = made.meta.replace_run(events="aggregate")

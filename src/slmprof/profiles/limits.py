@@ -44,7 +44,8 @@ _ROWS = _Allowance(100_000, 4)
 _ROWS_OF = {
     "steps": _Allowance(50_000, 8),
     "stats": _Allowance(25_000, 40),
-    "graphs": _Allowance(10_000, 64),
+    # One for each padded length of the cache and each kind of batch.
+    "graphs": _Allowance(2_500),
     "splits": _Allowance(20_000, 64),
     "copies": _Allowance(20_000, 24),
     "tensors": _Allowance(50_000, 16),
@@ -55,6 +56,8 @@ _ROWS_OF = {
 }
 # Ops that differ in node, code or lane: analysis describes each.
 _OPS = _Allowance(25_000, 40)
+# What ran for ops, by name: the CPU has some tens, CUDA some hundreds.
+_MOST_KERNELS = 2_000
 # The largest graphs of llama.cpp have about ten thousand nodes.
 MOST_GRAPH_ROWS = 2**15
 
@@ -89,9 +92,11 @@ def check_counts(profile: ProfileData, file_bytes: int) -> None:
         ProfileFormatError: says of what.
     """
     steps, tensors = profile.steps, profile.tensors
+    kernels = np.union1d(profile.events.path, profile.stats.path)
     for what, column, most in (
         ("depths", steps.depth, MOST_DEPTHS),
         ("processes", steps.process, MOST_PROCESSES),
+        ("different kernels", kernels, _MOST_KERNELS),
     ):
         _check_count(what, len(np.unique(column)), _Allowance(most), file_bytes)
     largest = int(np.bincount(tensors.graph).max(initial=0))

@@ -35,7 +35,7 @@ from .grouping import by_time
 Floats = npt.NDArray[np.float64]
 
 # Rows of a phase; models have a few thousand.
-_MOST_OPS = 50_000
+_MOST_OPS = 10_000
 
 COLUMNS: dict[str, str] = {
     "phase": "object", "op": "object", "kernel": "object", "impl": "object", "tensor": "object",

@@ -31,18 +31,28 @@ class ProfileWork:
         self._graphs: dict[int, GraphWork] = {}
         self._attended = dict(_mean_attended(profile))
         self._n_experts = dict(_mean_experts(stats))
+        # An op that ran on several lanes, or by several kernels, has a row for each.
+        self._done: dict[tuple[_Place, int, str | None], Work] = {}
 
     def of_row(self, stats: StatTable, row: int, code: str) -> Work:
         """Mean work of one call of a row of `stats`; `code` is the text of its path."""
-        number, node = int(stats.graph[row]), int(stats.node[row])
-        graph = self._graph(number)
-        if stats.stage[row] == STAGE_CONVERSION:
-            return graph.of_conversion(node, converted_type(code))
+        converted = converted_type(code) if stats.stage[row] == STAGE_CONVERSION else None
         phase, depth = int(stats.phase[row]), int(stats.depth[row])
+        place = (phase, depth, int(stats.graph[row]), int(stats.node[row]))
+        key = (place, int(stats.n_fused[row]), converted)
+        if key not in self._done:
+            self._done[key] = self._of(*key)
+        return self._done[key]
+
+    def _of(self, place: _Place, n_fused: int, converted: str | None) -> Work:
+        phase, depth, number, node = place
+        graph = self._graph(number)
+        if converted is not None:
+            return graph.of_conversion(node, converted)
         mask, router = graph.mask_of(node), graph.router_of(node)
         return graph.of(
             node,
-            int(stats.n_fused[row]),
+            n_fused,
             attended=self._attended.get((phase, depth, number, mask)),
             n_experts=self._n_experts.get((phase, depth, number, router if router >= 0 else node)),
         )
