@@ -213,6 +213,10 @@ std::string why_not_computable(const ggml_tensor & weight, ggml_op op) {
         case GGML_OP_SSM_SCAN:
             is_computed = is_f32(weight.type);
             break;
+        // Norms, which no graph that is planned may have: an encoder's.
+        case GGML_OP_MUL:
+            is_computed = is_float(weight.type) || ggml_n_dims(&weight) > 1;
+            break;
         case GGML_OP_SCALE:
             is_computed = is_f32(weight.type) || std::strstr(ggml_get_name(&weight), "sinks") == nullptr;
             break;
