@@ -2,6 +2,7 @@
 
 #include "engine/llama_log.h"
 #include "engine/remote_devices.h"
+#include "llama_api/parameters.h"
 #include "memory/planned_devices.h"
 
 #if SLMPROF_GGML_CUDA
@@ -32,9 +33,8 @@ const char * type_name(ggml_backend_dev_t device) {
         case GGML_BACKEND_DEVICE_TYPE_GPU:   return "gpu";
         case GGML_BACKEND_DEVICE_TYPE_IGPU:  return "igpu";
         case GGML_BACKEND_DEVICE_TYPE_ACCEL: return "accel";
-        case GGML_BACKEND_DEVICE_TYPE_META:  return "meta";
+        default:                             return llama_api::is_meta(ggml_backend_dev_type(device)) ? "meta" : "unknown";
     }
-    return "unknown";
 }
 
 // Throws std::invalid_argument where no CUDA device can be there, and says why.

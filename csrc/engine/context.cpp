@@ -4,11 +4,12 @@
 #include "engine/llama_params.h"
 #include "engine/model.h"
 #include "kernels/computable.h"
+#include "llama_api/model.h"
+#include "llama_api/parameters.h"
 #include "memory/memory_notes.h"
 
 #include "ggml-cpu.h"
 #include "llama-context.h"
-#include "llama-model.h"
 
 #include <algorithm>
 #include <exception>
@@ -40,7 +41,7 @@ void check_cache_types(const Model & model, const llama_context_params & params)
     }
     const llama_hparams & hparams    = model.get()->hparams;
     const auto            block_size = static_cast<uint32_t>(ggml_blck_size(params.type_k));
-    for (uint32_t layer = 0; layer < hparams.n_layer(); layer++) {
+    for (uint32_t layer = 0; layer < llama_api::n_layers(hparams); layer++) {
         if (hparams.n_embd_head_k(layer) % block_size != 0) {
             throw EngineFailure(std::string("K cache type ") + ggml_type_name(params.type_k) + " has blocks of " +
                                 std::to_string(block_size) + ", which do not divide heads of " +
@@ -160,7 +161,7 @@ void Context::check_prompt(const std::vector<int32_t> & tokens) const {
         return;
     }
     // Without a memory each token has outputs; llama.cpp aborts where it was told of fewer.
-    const uint32_t n_outputs = context_->get_cparams().n_outputs_max;
+    const uint32_t n_outputs = llama_api::outputs_max(context_->get_cparams());
     if (!has_memory && tokens.size() > n_outputs) {
         throw std::invalid_argument("this model has outputs for each of its " + std::to_string(tokens.size()) +
                                     " tokens, n_outputs_max allows " + std::to_string(n_outputs));
@@ -226,7 +227,7 @@ void Context::score(const std::vector<int32_t> & tokens, const LogitsConsumer & 
     check_keeps(tokens);
     const auto n_tokens = static_cast<int32_t>(tokens.size());
     const auto n_ubatch = static_cast<int32_t>(llama_n_ubatch(context_.get()));
-    const auto n_most   = static_cast<int32_t>(context_->get_cparams().n_outputs_max);
+    const auto n_most   = static_cast<int32_t>(llama_api::outputs_max(context_->get_cparams()));
     if (first < 0 || first >= n_tokens) {
         throw std::invalid_argument("no logits are asked for from token " + std::to_string(first) + " of " +
                                     std::to_string(n_tokens) + " on");

@@ -3,6 +3,7 @@
 #include "engine/graph_observer.h"
 
 #include "engine/backends.h"
+#include "llama_api/parameters.h"
 #include "record/cpu_lanes.h"
 
 #include <algorithm>
@@ -42,8 +43,8 @@ ModelParams::ModelParams(const EngineSettings & settings) : params(llama_model_d
     }
     params.split_mode = static_cast<llama_split_mode>(settings.split_mode);
     params.n_gpu_layers    = settings.n_gpu_layers;
-    params.load_mode       = settings.use_mmap ? LLAMA_LOAD_MODE_MMAP : LLAMA_LOAD_MODE_NONE;
     params.use_extra_bufts = settings.use_repack;
+    llama_api::set_mapping(params, settings.use_mmap);
     patterns_.reserve(settings.tensor_overrides.size());
     for (const auto & [pattern, buffer_type] : settings.tensor_overrides) {
         try {
@@ -60,6 +61,11 @@ ModelParams::ModelParams(const EngineSettings & settings) : params(llama_model_d
     }
     devices_.push_back(nullptr);
     params.devices = devices_.data();
+}
+
+void ModelParams::leave_weights_out() {
+    params.no_alloc = true;
+    llama_api::set_mapping(params, false);  // llama.cpp aborts otherwise
 }
 
 llama_context_params context_params(const EngineSettings & settings) {
@@ -83,7 +89,6 @@ llama_context_params context_params(const EngineSettings & settings) {
     params.n_batch         = settings.n_batch;
     params.n_ubatch        = settings.n_ubatch;
     params.n_seq_max       = settings.n_seq_max;
-    params.n_outputs_max   = settings.n_outputs_max;
     params.swa_full        = settings.swa_full;
     params.n_threads       = settings.n_threads;
     params.n_threads_batch = settings.n_threads;
@@ -91,6 +96,7 @@ llama_context_params context_params(const EngineSettings & settings) {
     params.type_k          = find_cache_type(settings.type_k);
     params.type_v          = find_cache_type(settings.type_v);
     params.no_perf         = true;
+    llama_api::set_outputs_max(params, settings.n_outputs_max);
     if (settings.observe_by_callback) {
         params.cb_eval = [](ggml_tensor *, bool, void *) { return true; };
     }

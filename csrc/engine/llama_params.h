@@ -17,6 +17,9 @@ struct ModelParams {
     ModelParams(const ModelParams &)             = delete;
     ModelParams & operator=(const ModelParams &) = delete;
 
+    // For a model that is only planned.
+    void leave_weights_out();
+
     llama_model_params params;
 
   private:

@@ -20,8 +20,7 @@ Model::Model(const EngineSettings & settings, MemoryNotes & notes)
     initialize_backends();
     ModelParams model_params(settings);
     if (notes.is_planning()) {
-        model_params.params.no_alloc  = true;
-        model_params.params.load_mode = LLAMA_LOAD_MODE_NONE;  // llama.cpp aborts with any other
+        model_params.leave_weights_out();
     }
     const MemoryNotes::Scope   scope(notes);
     const PackedWeights::Scope packed(*packed_);
@@ -37,8 +36,7 @@ Model::~Model() = default;
 std::vector<std::string> packable_tensors(const EngineSettings & settings, const std::vector<std::string> & names) {
     initialize_backends();
     ModelParams model_params(settings);
-    model_params.params.no_alloc  = true;
-    model_params.params.load_mode = LLAMA_LOAD_MODE_NONE;
+    model_params.leave_weights_out();
     MemoryNotes                notes = MemoryNotes::planned(false);
     PackedWeights              weights(settings.scheme, names);
     const MemoryNotes::Scope   scope(notes);

@@ -1,19 +1,16 @@
 #include "engine/model_info.h"
 
+#include "llama_api/model.h"
 #include "record/custom_types.h"
 
 #include "ggml.h"
 #include "llama-context.h"
-#include "llama-ext.h"
 #include "llama.h"
 
 #include <cstdlib>
 #include <set>
 #include <utility>
 #include <vector>
-
-// llama.cpp's own list of a model's tensors (src/llama-model.h): name and tensor, a tied output twice.
-const std::vector<std::pair<std::string, ggml_tensor *>> & llama_internal_get_tensor_map(const llama_model * model);
 
 namespace slmprof {
 
@@ -39,14 +36,14 @@ ModelInfo describe(const llama_model * model) {
     ModelInfo           info;
     info.name           = metadata(model, "general.name");
     info.architecture   = metadata(model, "general.architecture");
-    info.file_type      = llama_ftype_name(llama_model_ftype(model));
+    info.file_type      = llama_api::file_type(*model);
     info.n_params       = llama_model_n_params(model);
     info.size_bytes     = llama_model_size(model);
     info.n_layer        = llama_model_n_layer(model);
     info.n_embd         = llama_model_n_embd(model);
     info.n_vocab        = llama_vocab_n_tokens(vocab);
     info.n_ctx_train    = llama_model_n_ctx_train(model);
-    info.n_expert       = llama_model_n_expert(model);
+    info.n_expert       = static_cast<int32_t>(model->hparams.n_expert);
     info.n_head         = llama_model_n_head(model);
     info.n_head_kv      = llama_model_n_head_kv(model);
     info.n_ff           = first_length(model, info.architecture + ".feed_forward_length");
@@ -59,6 +56,7 @@ ModelInfo describe(const llama_model * model) {
     info.bos            = info.has_vocab && llama_vocab_get_add_bos(vocab) ? llama_vocab_bos(vocab) : -1;
     info.scheme         = metadata(model, "slmprof.scheme.name");
     std::set<std::string> seen;
+    // A tied output stands in it twice.
     for (const auto & [name, tensor] : llama_internal_get_tensor_map(model)) {
         if (seen.insert(name).second) {
             const CustomType * custom = custom_type_of(tensor);

@@ -2,15 +2,15 @@
 
 #include "engine/context.h"
 #include "engine/settings.h"
+#include "llama_api/parameters.h"
 #include "memory/vocabulary.h"
 #include "record/cpu_lanes.h"
 #include "record/graph.h"
 
 #include "ggml-backend.h"
 #include "ggml-cpu.h"
-#include "llama-arch.h"
 #include "llama-context.h"
-#include "llama-model.h"
+#include "llama-memory.h"
 
 #include <algorithm>
 #include <chrono>
@@ -71,7 +71,8 @@ class GraphPlanner {
     PlannedGraph describe(Phase phase, const Reserve & graph, const ComputeSizes & sizes, int32_t n_threads) {
         PlannedGraph planned;
         planned.phase      = phase;
-        planned.n_tokens   = graph.n_tokens;
+        // graph_reserve makes the tokens of a graph a multiple of the sequences.
+        planned.n_tokens   = (graph.n_tokens + graph.n_seqs - 1) / graph.n_seqs * graph.n_seqs;
         planned.n_outputs  = graph.n_outputs;
         planned.buffers    = to_records(sizes);
         for (ggml_cgraph * split : notes_.cpu_splits()) {
@@ -100,18 +101,24 @@ class GraphPlanner {
 
 // As llama_context::sched_reserve does it: the reserves of prefill and decode, and where prefill needs
 // more for one sequence than for several, that one again.
-std::vector<Reserve> reserves_of(const llama_context * context, const llama_model * model) {
+std::vector<Reserve> reserves_of(const llama_context * context, const MemoryNotes & notes) {
     const llama_cparams & settings  = context->get_cparams();
     const uint32_t        n_seqs    = settings.n_seq_max;
     const uint32_t        n_tokens  = std::min(settings.n_ctx, settings.n_ubatch);
-    const uint32_t        n_outputs = std::min(n_tokens, settings.n_outputs_max);
-    // graph_reserve makes the tokens of a graph a multiple of the sequences.
-    const uint32_t       n_rounded = (n_tokens + n_seqs - 1) / n_seqs * n_seqs;
-    std::vector<Reserve> reserves  = { { n_rounded, n_seqs, n_outputs }, { n_seqs, n_seqs, n_seqs } };
-    if (n_seqs > 1 && (model->arch == LLM_ARCH_KIMI_LINEAR || model->arch == LLM_ARCH_MINIMAX_01)) {
+    const uint32_t        n_outputs = std::min(n_tokens, llama_api::outputs_max(settings));
+    std::vector<Reserve>  reserves  = { { n_tokens, n_seqs, n_outputs }, { n_seqs, n_seqs, n_seqs } };
+    if (n_seqs > 1 && notes.reserves_for_one()) {
         reserves.push_back({ n_tokens, 1, n_outputs });
     }
     return reserves;
+}
+
+// Of a llama.cpp that knows no limit of outputs: the graph with those that were asked for, for which it reserves no less.
+Reserve limited(Reserve reserve, uint32_t n_asked) {
+    if (!llama_api::HasOutputsMax<llama_cparams>::value && n_asked != 0) {
+        reserve.n_outputs = std::min(reserve.n_outputs, n_asked);
+    }
+    return reserve;
 }
 
 // Lets each weight's buffer type prepare the tensor as it does when it is allocated: what work buffer
@@ -163,14 +170,16 @@ Plan Planner::plan(const EngineSettings & settings, bool with_graphs) {
     ComputeSizes largest;
     uint64_t     work_bytes = 0;
     Phase        phase      = Phase::prefill;
-    for (const Reserve & reserve : reserves_of(context.get(), model_->get())) {
+    for (const Reserve & reserve : reserves_of(context.get(), notes)) {
         const ComputeSizes sizes = graphs.reserve(reserve);
         for (const auto & [type, size] : sizes) {
             largest[type] = std::max(largest[type], size);
         }
         const bool is_run = phase == Phase::prefill || plan.context.has_memory;
         if (with_graphs && is_run && plan.graphs.size() < 2) {
-            plan.graphs.push_back(graphs.describe(phase, reserve, sizes, settings.n_threads));
+            const Reserve asked       = limited(reserve, settings.n_outputs_max);
+            const bool    is_the_same = asked.n_outputs == reserve.n_outputs;
+            plan.graphs.push_back(graphs.describe(phase, asked, is_the_same ? sizes : graphs.reserve(asked), settings.n_threads));
             work_bytes = std::max(work_bytes, plan.graphs.back().work_bytes);
         }
         phase = Phase::decode;

@@ -46,6 +46,9 @@ void slmprof_note_work_buffer(void * data, size_t size_bytes);
 void slmprof_note_compute_buffer(ggml_backend_buffer_t buffer);
 void slmprof_forget_compute_buffer(ggml_backend_buffer_t buffer);
 
+// A context reserves its compute buffers for a graph of one sequence as well as for several.
+void slmprof_note_reserve_for_one(void);
+
 // A split of the graph that the scheduler has cut, the first one with number 0.
 void slmprof_note_split(ggml_backend_t backend, struct ggml_cgraph * split, int number);
 

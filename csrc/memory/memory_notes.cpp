@@ -295,6 +295,7 @@ void slmprof_note_output_buffer(ggml_backend_buffer_t buffer) { tell(&MemoryNote
 void slmprof_note_work_buffer(void * data, size_t size_bytes) { tell(&MemoryNotes::set_work, data, size_bytes); }
 void slmprof_note_compute_buffer(ggml_backend_buffer_t buffer) { tell(&MemoryNotes::add_compute, buffer); }
 void slmprof_forget_compute_buffer(ggml_backend_buffer_t buffer) { tell(&MemoryNotes::remove_compute, buffer); }
+void slmprof_note_reserve_for_one(void) { tell(&MemoryNotes::set_reserves_for_one); }
 void slmprof_note_split(ggml_backend_t backend, ggml_cgraph * split, int number) {
     tell(&MemoryNotes::add_split, backend, split, number);
 }

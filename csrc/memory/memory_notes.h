@@ -57,6 +57,9 @@ class MemoryNotes {
     // What the texts of the vocabulary would take that was left out.
     uint64_t text_bytes() const { return text_bytes_; }
 
+    // Whether llama.cpp reserves for a graph of one sequence as well, which takes more than one of several.
+    bool reserves_for_one() const { return reserves_for_one_; }
+
     // What the hooks call.
     void begin_weights(ggml_context * tensors, ggml_backend_buffer_type * type, bool is_lazy, bool is_mappable);
     void add_weight(ggml_tensor * tensor, int file, int64_t offset);
@@ -68,6 +71,7 @@ class MemoryNotes {
     void add_compute(ggml_backend_buffer * buffer) { compute_.push_back(buffer); }
     void remove_compute(ggml_backend_buffer * buffer);
     void add_split(ggml_backend * backend, ggml_cgraph * split, int number);
+    void set_reserves_for_one() { reserves_for_one_ = true; }
     void begin_graph(ggml_cgraph * graph);
     void add_place(const ggml_tensor * tensor, ggml_backend_buffer_type * type, int chunk, size_t offset);
 
@@ -102,6 +106,7 @@ class MemoryNotes {
     void *                             work_   = nullptr;
     size_t                             work_bytes_ = 0;
     uint64_t                           text_bytes_ = 0;
+    bool                               reserves_for_one_ = false;
     ggml_cgraph *                      graph_ = nullptr;
     std::vector<ggml_cgraph *>         cpu_splits_;
     GraphPlaces                        graph_places_;

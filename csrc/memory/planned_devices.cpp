@@ -1,5 +1,7 @@
 #include "memory/planned_devices.h"
 
+#include "llama_api/parameters.h"
+
 #include "ggml-backend-impl.h"
 #include "ggml-cpu.h"
 
@@ -176,7 +178,7 @@ void device_props(ggml_backend_dev_t device, ggml_backend_dev_props * props) {
     props->caps.async        = true;
     props->caps.events       = true;
     props->caps.host_buffer  = true;
-    props->caps.mmap_support = true;
+    llama_api::set_mmap_support(props->caps);
 }
 
 ggml_backend_buffer_type_t device_buffer_type(ggml_backend_dev_t device) { return &of(device)->memory; }

@@ -3,6 +3,7 @@
 #include "failures.h"
 #include "engine/backends.h"
 #include "engine/llama_log.h"
+#include "llama_api/parameters.h"
 
 #include "llama.h"
 
@@ -69,7 +70,7 @@ void quantize_file(const QuantizeJob & job, const TensorProgress & on_progress) 
     quantizer.params.kv_overrides     = notes.data();
     quantizer.params.allow_requantize = job.allows_requantizing;
     quantizer.params.nthread          = job.n_threads;
-    quantizer.params.max_buf_size     = k_slab_bytes;
+    llama_api::set_buffer_limit(quantizer.params, k_slab_bytes);
     if (llama_model_quantize(job.source.c_str(), job.target.c_str(), &quantizer.params) != 0) {
         const std::string reason = reason_in(llama_log_lines());
         throw ModelFailure(reason.empty() ? "llama.cpp cannot quantize " + job.source : reason);

@@ -21,7 +21,7 @@ namespace {
 
 using FileTypes = std::vector<std::pair<std::string, int>>;
 
-// Those of a fork, under the names of their own tensor types.
+// Those of newer llama.cpp (Q1_0, Q2_0) and of a fork, under the names of their own tensor types.
 FileTypes with_others(FileTypes known) {
     for (int number = 0; number < LLAMA_FTYPE_GUESSED; ++number) {
         const ggml_type type  = llama_ftype_get_default_type(llama_ftype(number));
@@ -59,7 +59,6 @@ const std::vector<std::pair<std::string, int>> & synth_file_types() {
         { "IQ2_XXS", LLAMA_FTYPE_MOSTLY_IQ2_XXS },    { "IQ1_M", LLAMA_FTYPE_MOSTLY_IQ1_M },
         { "IQ1_S", LLAMA_FTYPE_MOSTLY_IQ1_S },        { "TQ2_0", LLAMA_FTYPE_MOSTLY_TQ2_0 },
         { "TQ1_0", LLAMA_FTYPE_MOSTLY_TQ1_0 },        { "MXFP4_MOE", LLAMA_FTYPE_MOSTLY_MXFP4_MOE },
-        { "Q2_0", LLAMA_FTYPE_MOSTLY_Q2_0 },          { "Q1_0", LLAMA_FTYPE_MOSTLY_Q1_0 },
     });
     return k_file_types;
 }

@@ -8,7 +8,18 @@ from pathlib import Path
 
 CSRC = Path(__file__).parents[2] / "csrc"
 # From low to high: a room includes itself and those before it.
-ROOMS = ("record", "memory", "gguf", "kernels", "cuda", "engine", "quant", "machine", "bindings")
+ROOMS = (
+    "llama_api",
+    "record",
+    "memory",
+    "gguf",
+    "kernels",
+    "cuda",
+    "engine",
+    "quant",
+    "machine",
+    "bindings",
+)
 _INCLUDE = re.compile(rf'#include "(({"|".join(ROOMS)})/[^"]+)"')
 
 
@@ -20,7 +31,7 @@ def includes() -> Iterator[tuple[Path, str, str]]:
 
 
 def test_includes_point_one_way() -> None:
-    assert {path.parts[0] for path, _, _ in includes()} == set(ROOMS)
+    assert {path.name for path in CSRC.iterdir() if path.is_dir()} == set(ROOMS)
     upwards = [
         f"{path} includes {included}"
         for path, included, room in includes()
@@ -29,13 +40,26 @@ def test_includes_point_one_way() -> None:
     assert upwards == []
 
 
-def test_engine_and_quant_alone_include_what_llama_cpp_may_change() -> None:
+def test_the_engine_and_its_neighbours_alone_include_what_llama_cpp_may_change() -> None:
     users = {
         path.relative_to(CSRC).parts[0]
         for path in CSRC.rglob("*.*")
-        if re.search(r'#include [<"]llama[^>"]*[>"]', path.read_text(encoding="utf-8"))
+        if re.search(r'#include [<"]llama[^>"/]*[>"]', path.read_text(encoding="utf-8"))
     }
-    assert users == {"engine", "quant"}
+    assert users == {"llama_api", "engine", "quant"}
+
+
+def test_what_differs_between_versions_of_llama_cpp_is_named_in_one_room() -> None:
+    names = (
+        "load_mode", "use_direct_io", "max_buf_size", ".mmap_support", "DEVICE_TYPE_META",
+        "llama_ftype_name", "llama_model_ftype", "llama_model_n_expert",
+    )  # fmt: skip
+    users = {
+        path.relative_to(CSRC).parts[0]
+        for path in CSRC.rglob("*.*")
+        if any(name in path.read_text(encoding="utf-8") for name in names)
+    }
+    assert users == {"llama_api"}
 
 
 def test_pybind11_is_seen_by_the_bindings_alone() -> None:

@@ -32,7 +32,8 @@ class Hook:
 
     Attributes:
         anchor: stands in that line and in no other of the file.
-        function: stands in the line that begins a function; then only lines of that function count.
+        function: stands in a line from which on to the end of the function lines count: where it
+            begins, or where something does that only some versions have.
         before, after: the text, as one of the two.
         when: the option of ggml that it needs.
         name: hooks of one name are the same hook in different versions of llama.cpp: the first that
@@ -106,7 +107,7 @@ class Sources:
         return Place(hook, self._only(hook, hook.anchor, lines, first, end))
 
     def _function(self, hook: Hook, lines: Sequence[str]) -> tuple[int, int]:
-        """The lines of a function, which ends where a brace closes in the first column."""
+        """The lines to the end of a function, where a brace closes in the first column."""
         first = self._only(hook, hook.function, lines, 0, len(lines))
         ends = (number for number in range(first, len(lines)) if lines[number].startswith("}"))
         return first, next(ends, len(lines))
