@@ -2,7 +2,7 @@
 
 Usage: matrix.py [--anchors] [--only VERSION] [--build DIR] [--quick] [--markdown]
 
-The list is matrix.toml with the pinned version behind it. Each source archive is fetched as
+The list is matrix.toml. Each source archive is fetched as
 resolve.py does it, unless it is in the cache. Then all places of the hooks are looked for, also
 those that need BLAS or CUDA; slmprof is built with the CPU alone; and smoke.py measures a tiny
 model with it. `--anchors` ends before the build, which needs no compiler. `--quick` compiles
@@ -81,14 +81,17 @@ class StepError(Exception):
 
 
 def read_versions(path: Path, pin: resolve.Pin) -> list[Version]:
-    """The versions of a list, with the folders that the pin names, and the pin behind them."""
+    """The versions of a list, with the folders that the pin names."""
     with path.open("rb") as stream:
         entries = tomllib.load(stream)["version"]
     versions = []
     for entry in entries:
+        if entry.pop("is_pin", False):
+            versions.append(Version(pin))
+            continue
         without = tuple(entry.pop("without", ()))
         versions.append(Version(replace(pin, **entry), without))
-    return [*versions, Version(pin)]
+    return versions
 
 
 def ggml_version(source: Path) -> str:
@@ -151,7 +154,8 @@ def build(source: Path, folder: Path, is_quick: bool) -> Path:
     if shutil.which("ccache"):
         flags += [f"-DCMAKE_{language}_COMPILER_LAUNCHER=ccache" for language in ("C", "CXX")]
     step(["cmake", "-S", str(ROOT), "-B", str(folder / "build"), *flags], "configuring")
-    step(["cmake", "--build", str(folder / "build"), "--parallel"], "building")
+    # As many jobs as CMAKE_BUILD_PARALLEL_LEVEL or the generator says.
+    step(["cmake", "--build", str(folder / "build")], "building")
     package = folder / "package"
     shutil.rmtree(package, ignore_errors=True)
     ignored = shutil.ignore_patterns("_core*.so", "__pycache__")
@@ -233,13 +237,16 @@ def _left_out(row: Row) -> Iterator[str]:
 
 
 def choose(versions: Sequence[Version], names: Sequence[str]) -> list[Version]:
-    """Those with these numbers; "oldest" and "pin" are names, too. All where none is named.
+    """Those with these numbers, or "oldest", "pin" or "newest"; all where none is named.
 
     Raises:
         SystemExit: there is no such version.
     """
     known = {version.pin.version: version for version in versions}
-    known |= {"oldest": versions[0], "pin": versions[-1]}
+    pin = next(
+        version for version in versions if version.pin == resolve.read_pin(HERE / "pin.toml")
+    )
+    known |= {"oldest": versions[0], "pin": pin, "newest": versions[-1]}
     if unknown := [name for name in names if name not in known]:
         raise SystemExit(f"no version {', '.join(unknown)}; there are {', '.join(known)}")
     return [known[name] for name in names] or list(versions)

@@ -36,7 +36,11 @@ class SourceError(Exception):
 
 @dataclass(frozen=True)
 class Pin:
-    """The pinned source archive: see pin.toml."""
+    """The pinned source archive: see pin.toml.
+
+    Attributes:
+        is_isolated: pip, which asks each archive for its metadata, has to fetch what that needs.
+    """
 
     package: str
     version: str
@@ -44,6 +48,7 @@ class Pin:
     root: str
     folders: tuple[str, ...]
     peer_folders: tuple[str, ...]
+    is_isolated: bool = False
 
     @property
     def requirement(self) -> str:
@@ -101,9 +106,11 @@ def fetch_archive(pin: Pin, folder: Path) -> Path:
     requirements.write_text(f"{pin.requirement} --hash=sha256:{pin.sha256}\n", encoding="utf-8")
     command = [
         sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check",
-        "--no-deps", "--no-binary", ":all:", "--no-build-isolation", "--require-hashes",
+        "--no-deps", "--no-binary", pin.package, "--require-hashes",
         "--dest", str(folder), "--requirement", str(requirements),
     ]  # fmt: skip
+    if not pin.is_isolated:
+        command.append("--no-build-isolation")
     answer = subprocess.run(command, capture_output=True, text=True)
     archives = list(folder.glob("*.tar.gz"))
     if answer.returncode != 0 or len(archives) != 1:
