@@ -44,13 +44,21 @@ class Worker:
 
         Raises:
             ModelError, UsageError: MODEL or the prompt is no file that it could read.
+            EngineError: the system starts no process.
         """
         check_source(self.config.source)
         if self.config.prompt_file is not None:
             check_prompt(self.config.prompt_file)
         question = {"config": self.config.to_json(), "takes_turns": takes_turns}
         timeout = self.config.timeout
-        with asked(_MODULE, question, "runs llama.cpp", timeout=timeout) as self._answer:
+        with contextlib.ExitStack() as ends:
+            try:
+                self._answer = ends.enter_context(
+                    asked(_MODULE, question, "runs llama.cpp", timeout=timeout)
+                )
+            except EngineError as error:
+                self.error = error
+                raise
             yield
 
     def take_turn(self) -> bool:

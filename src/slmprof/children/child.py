@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from ..errors import EngineError
 from .addresses import shortage
 
 _GRACE_SECONDS = 5.0
@@ -18,25 +19,46 @@ _GRACE_SECONDS = 5.0
 _ABORT = re.compile(r"GGML_ASSERT|GGML_ABORT|ggml_abort|terminate called|what\(\):|Assertion")
 _TRACEBACK = "Traceback (most recent call last):"  # as Python begins it
 _LOST_SERVER = "Remote RPC server crashed"  # as ggml says it
+# What a child begins with, given a module and folders. `python -m` would import from the folder in
+# which the program happens to run, whoever's it is, before all others. What only the caller's
+# program imports from is looked at last.
+_PROGRAM = (
+    "import sys; _, module, *more = sys.argv; del sys.argv[1:]; "
+    "sys.path[:] = dict.fromkeys(filter(None, [*sys.path, *more])); "
+    "import runpy; runpy.run_module(module, None, '__main__', True)"
+)
 
 
 @contextlib.contextmanager
 def started(module: str) -> Iterator[subprocess.Popen[bytes]]:
-    """The child with its three pipes; killed if it still runs when this ends, in whatever way."""
+    """The child with its three pipes; killed if it still runs when this ends, in whatever way.
+
+    Raises:
+        EngineError: the system starts no process.
+    """
+    if not sys.executable:
+        raise EngineError(
+            "this program does not say which Python it is: set sys.executable to the path of one"
+        )
     # The child must find this very package, also where it is not installed.
     package_root = str(Path(__file__).resolve().parents[2])
     paths = [package_root, *filter(None, [os.environ.get("PYTHONPATH")])]
-    child = subprocess.Popen(
-        [sys.executable, "-m", module],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        bufsize=0,
-        # numpy's own threads would take time to start, and cores from what is measured.
-        env={"OPENBLAS_NUM_THREADS": "1", **os.environ, "PYTHONPATH": os.pathsep.join(paths)},
-        # A Ctrl-C of the terminal is for the parent, which ends the child in its own way.
-        start_new_session=True,
-    )
+    try:
+        child = subprocess.Popen(
+            [sys.executable, "-c", _PROGRAM, module, *_import_folders()],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+            # numpy's own threads would take time to start, and cores from what is measured.
+            env={"OPENBLAS_NUM_THREADS": "1", **os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+            # A Ctrl-C of the terminal is for the parent, which ends the child in its own way.
+            start_new_session=True,
+        )
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        cause = shortage(error) or f"{where}{error.strerror or error}"
+        raise EngineError(f"no process can be started: {cause}") from error
     try:
         yield child
     finally:
@@ -45,6 +67,11 @@ def started(module: str) -> Iterator[subprocess.Popen[bytes]]:
         for stream in (child.stdin, child.stdout, child.stderr):
             assert stream
             stream.close()
+
+
+def _import_folders() -> list[str]:
+    """Where this program imports from, but for the folder that it happens to run in."""
+    return [path for path in sys.path if isinstance(path, str) and path]
 
 
 def status_of(child: subprocess.Popen[bytes]) -> int | None:

@@ -17,6 +17,7 @@ import json
 import math
 import os
 import selectors
+import signal
 import subprocess
 import time
 import warnings
@@ -64,7 +65,7 @@ def asked(
             it where the system has its temporary files.
 
     Raises:
-        OSError: the folder cannot be made.
+        OSError: the folder cannot be made. EngineError: the system starts no process.
     """
     with started(module) as child, contextlib.ExitStack() as ends:
         folder = free_name(folder_in) if has_files else None
@@ -77,10 +78,23 @@ def asked(
 
 
 def _tell(child: subprocess.Popen[bytes], message: Any) -> None:
-    # The pipe stays open: its end tells the child that we are gone.
-    with contextlib.suppress(BrokenPipeError):
-        assert child.stdin
-        child.stdin.write(f"{json.dumps(message)}\n".encode())
+    _write(child, f"{json.dumps(message)}\n".encode())
+
+
+def _write(child: subprocess.Popen[bytes], data: bytes) -> None:
+    """Writes to a child that may have ended. The pipe stays open: its end says that we are gone."""
+    assert child.stdin
+    # Where the program has SIGPIPE as the system has it, it would end the program: it is held back
+    # from this thread, and taken.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGPIPE,))
+    is_pending = signal.SIGPIPE in signal.sigpending()
+    try:
+        with contextlib.suppress(BrokenPipeError):
+            child.stdin.write(data)
+    finally:
+        if not is_pending:
+            signal.sigtimedwait((signal.SIGPIPE,), 0)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @dataclass
@@ -135,9 +149,7 @@ class Answer:
         if self._is_waiting:
             self._is_waiting = False
             self._deadline += time.monotonic()
-            assert self.child.stdin
-            with contextlib.suppress(BrokenPipeError):
-                self.child.stdin.write(b"\n")
+            _write(self.child, b"\n")
         status: int | None = None
         has_reported = False
         try:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import selectors
 import signal
 import sys
 import threading
@@ -57,9 +59,13 @@ class Parent:
 
     def _listen(self) -> None:
         """Each byte on standard input is a turn. Its other end is the parent's: when it ends, this
-        process does."""
-        while os.read(0, 1):
-            self._turns.release()
+        process does, and when the parent does, of which a fork may hold that end, too."""
+        with selectors.DefaultSelector() as ends:
+            ends.register(0, selectors.EVENT_READ)
+            with contextlib.suppress(OSError, AttributeError):  # an old system, or another one
+                ends.register(os.pidfd_open(os.getppid()), selectors.EVENT_READ)
+            while [key.fd for key, _ in ends.select()] == [0] and os.read(0, 1):
+                self._turns.release()
         _leave(self._folder)
 
 
@@ -70,8 +76,10 @@ def serve(job: str, answer: Callable[[Json, str, Parent], Json]) -> NoReturn:
         job: what `answer` does, for its errors: `measure the ceilings`.
         answer: is given the question, the folder for its files, if any, and where to report.
     """
-    # Ignored in the caller's program it would be here, too: no status of a compiler, for one.
+    # Ignored in the caller's program it would be here, too: no status of a compiler, for one. So
+    # would be what the thread that started this holds back.
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
     # A backtrace would start a debugger, which may hang; the last log lines say enough.
     os.environ.setdefault("GGML_NO_BACKTRACE", "1")
     # What native code prints to stdout goes to stderr from now on.

@@ -6,7 +6,7 @@ import contextlib
 from typing import TypeVar
 
 from ...children.question import Answer, asked
-from ...errors import SlmprofError
+from ...errors import EngineError, SlmprofError
 from ...profiles.records.decoding import decode
 from .answers import BuildFacts, Failure, GpuFacts
 from .worker import BUILD, GPUS
@@ -38,8 +38,8 @@ def ask(
             }
             build = _facts(answers[BUILD], BuildFacts)
             return build, _facts(answers[GPUS], GpuFacts) if about_gpus else None
-    except OSError as error:
-        failure = Failure(f"no process can be started: {error.strerror or error}")
+    except EngineError as error:
+        failure = Failure(str(error))
         return failure, failure if about_gpus else None
 
 

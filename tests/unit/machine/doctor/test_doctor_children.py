@@ -92,7 +92,7 @@ def test_a_system_that_starts_no_process_is_one_failure(monkeypatch: pytest.Monk
     def refuse(*_: object, **__: object) -> None:
         raise BlockingIOError(11, "Resource temporarily unavailable")
 
-    monkeypatch.setattr(children, "asked", refuse)
+    monkeypatch.setattr("subprocess.Popen", refuse)
     build, gpus = children.ask(60.0, about_gpus=True)
     assert build == gpus == Failure("no process can be started: Resource temporarily unavailable")
 
