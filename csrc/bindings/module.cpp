@@ -1,4 +1,5 @@
 #include "bindings/registers.h"
+#include "bindings/unlocked.h"
 
 PYBIND11_MODULE(_core, module) {
     module.doc() = "llama.cpp with slmprof's hooks in it. For slmprof's own use; see _core.pyi.";
@@ -14,4 +15,5 @@ PYBIND11_MODULE(_core, module) {
     register_quant(module);
     register_residency(module);
     register_synth(module);
+    slmprof::register_end();
 }

@@ -65,7 +65,7 @@ void register_ceilings(py::module_ & module) {
     module.def(
         "measure_op_ns",
         [](int n_threads, double seconds, const slmprof::Cores & cores) {
-            const py::gil_scoped_release no_gil;
+            const slmprof::Unlocked release;
             return slmprof::measure_op_ns(n_threads, cores, seconds);
         },
         py::kw_only(), py::arg("n_threads"), py::arg("seconds"), py::arg("cores") = slmprof::Cores{},

@@ -12,6 +12,7 @@
 #include <pybind11/stl.h>
 
 #include <functional>
+#include <memory>
 #include <string>
 
 namespace py = pybind11;
@@ -29,6 +30,16 @@ template <typename T> std::vector<T> to_vector(const py::array_t<T, py::array::c
 
 using Tokens = py::array_t<int32_t, py::array::c_style | py::array::forcecast>;
 using Bytes  = py::array_t<uint8_t, py::array::c_style>;
+
+// Its end waits for another engine that computes, which asks for the interpreter's lock between two tokens. In a forked
+// child it is left as it is, until the process ends.
+struct EngineDeleter {
+    void operator()(Engine * engine) const {
+        if (engine->is_at_home()) {
+            unlocked([engine] { delete engine; });
+        }
+    }
+};
 
 void write_weight(Engine & engine, const std::string & tensor, size_t begin, const Bytes & bytes) {
     const std::vector<uint8_t> copy(bytes.data(), bytes.data() + bytes.size());
@@ -97,7 +108,7 @@ void register_engine(py::module_ & module) {
     using namespace slmprof;
     register_settings(module);
 
-    using Release = py::call_guard<py::gil_scoped_release>;
+    using Release = py::call_guard<Unlocked>;
     const auto run = [](Phase phase) {
         return [phase](Engine & engine, const Tokens & tokens, int pass, int32_t repeat, int32_t depth, bool aggregate) {
             const std::vector<int32_t> ids = to_vector<int32_t>(tokens);
@@ -106,7 +117,7 @@ void register_engine(py::module_ & module) {
         };
     };
 
-    py::class_<Engine>(module, "Engine", "A model and a context of llama.cpp, and the steps measured on them.")
+    py::class_<Engine, std::unique_ptr<Engine, EngineDeleter>>(module, "Engine", "A model and a context of llama.cpp, and the steps measured on them.")
         .def(py::init<const EngineSettings &>(), py::arg("settings"), Release())
         .def("model_info", [](const Engine & engine) { return to_dict(engine.model().info()); })
         .def("context_info", [](const Engine & engine) { return to_dict(engine.context().info()); })

@@ -36,7 +36,7 @@ py::dict to_dict(Plan && plan) {
 void register_memory(py::module_ & module) {
     using namespace slmprof;
     py::class_<Planner>(module, "Planner", "A model without its weights, and what contexts of it would take.")
-        .def(py::init<const EngineSettings &>(), py::arg("settings"), py::call_guard<py::gil_scoped_release>())
+        .def(py::init<const EngineSettings &>(), py::arg("settings"), py::call_guard<Unlocked>())
         .def("model_info", [](const Planner & planner) { return to_dict(planner.model().info()); })
         .def("weights", [](const Planner & planner) { return to_dict(planner.weights()); })
         .def_property_readonly("vocabulary_bytes", &Planner::vocabulary_bytes)

@@ -9,7 +9,10 @@
 #    include "cuda/driver.h"
 #endif
 
+#include "ggml-threading.h"
 #include "llama.h"
+
+#include <pthread.h>
 
 #include <algorithm>
 #include <mutex>
@@ -56,6 +59,8 @@ void initialize_backends() {
     std::call_once(once, [] {
         capture_llama_log();
         llama_backend_init();
+        // ggml's own lock, for moments: free in a forked child.
+        pthread_atfork(ggml_critical_section_start, ggml_critical_section_end, ggml_critical_section_end);
     });
 }
 

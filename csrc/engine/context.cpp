@@ -7,6 +7,7 @@
 #include "llama_api/model.h"
 #include "llama_api/parameters.h"
 #include "memory/memory_notes.h"
+#include "record/forked.h"
 
 #include "ggml-cpu.h"
 #include "llama-context.h"
@@ -21,6 +22,10 @@ namespace slmprof {
 namespace {
 
 constexpr uint32_t k_largest_batch = uint32_t(1) << 26;
+
+std::mutex computing;
+
+[[maybe_unused]] const bool is_renewed = renewed_in_forks<computing>();
 
 std::string explain(int32_t status, int32_t n_past, uint32_t n_ctx) {
     switch (status) {
@@ -69,8 +74,7 @@ void check_sequences(const Model & model, const llama_context_params & params) {
 }  // namespace
 
 std::mutex & compute_mutex() {
-    static std::mutex mutex;
-    return mutex;
+    return computing;
 }
 
 void Context::PoolDeleter::operator()(ggml_threadpool * pool) const {

@@ -12,6 +12,9 @@
 namespace slmprof {
 
 Engine::Turn::Turn(const Engine & engine) : engine_(engine) {
+    if (!engine_.is_at_home()) {
+        throw std::invalid_argument("this engine belongs to the process that this one was forked from");
+    }
     if (engine_.caller_ == std::this_thread::get_id()) {
         throw std::invalid_argument("this engine is busy with the call that made this one");
     }

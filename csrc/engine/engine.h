@@ -19,6 +19,8 @@
 #include <thread>
 #include <vector>
 
+#include <unistd.h>
+
 namespace slmprof {
 
 // A call from another thread waits for the one that runs; what a call calls back may not call again.
@@ -38,6 +40,10 @@ class Engine {
   public:
     // Loads the model and makes the context. Throws ModelFailure, EngineFailure, std::invalid_argument.
     explicit Engine(const EngineSettings & settings);
+
+    // Whether this is the process that it was made in. In a child that was forked later its threads are not there: any call
+    // throws std::invalid_argument, and its end would wait for them for ever.
+    bool is_at_home() const { return home_ == getpid(); }
 
     // What their constant functions tell may be asked at any time.
     const Model &   model() const { return *model_; }
@@ -84,6 +90,7 @@ class Engine {
   private:
     Observation look(const std::string & point) const;
 
+    const pid_t                          home_ = getpid();
     mutable std::mutex                   mutex_;  // taken before the one for computing
     mutable std::atomic<std::thread::id> caller_{};
     PoolWatch                            pools_;  // goes last: contexts tell of pools that end with them

@@ -1,5 +1,7 @@
 #include "engine/llama_log.h"
 
+#include "record/forked.h"
+
 #include "llama.h"
 
 #include <cstdio>
@@ -17,6 +19,8 @@ std::mutex              log_mutex;
 std::deque<std::string> lines;
 std::string             unfinished;
 bool                    to_stderr = false;
+
+[[maybe_unused]] const bool is_taken = taken_for_forks<log_mutex>();
 
 std::function<void(const std::string &)> listener;
 

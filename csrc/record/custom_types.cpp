@@ -1,5 +1,7 @@
 #include "record/custom_types.h"
 
+#include "record/forked.h"
+
 #include "ggml.h"
 
 #include <atomic>
@@ -11,6 +13,7 @@ namespace slmprof {
 namespace {
 
 std::mutex                    types_mutex;
+[[maybe_unused]] const bool   is_taken = taken_for_forks<types_mutex>();
 std::atomic<CustomTypeFinder> types_finder{ nullptr };
 
 // A deque, whose elements never move.

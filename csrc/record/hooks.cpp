@@ -3,6 +3,8 @@
 #include "record/device_hooks.h"
 #include "record/recorder.h"
 
+#include <pthread.h>
+
 #include <stdexcept>
 
 slmprof_thread *          slmprof_threads = nullptr;
@@ -13,6 +15,14 @@ namespace {
 
 // Where the hooks lead; set before slmprof_threads.
 Recorder * active_recorder = nullptr;
+
+void switch_off() {
+    __atomic_store_n(&slmprof_threads, static_cast<slmprof_thread *>(nullptr), __ATOMIC_RELEASE);
+    active_recorder = nullptr;
+}
+
+// Who was recording when a child was forked goes on in the parent alone.
+[[maybe_unused]] const bool is_off_in_children = pthread_atfork(nullptr, nullptr, switch_off) == 0;
 
 }  // namespace
 
@@ -30,8 +40,7 @@ void Recorder::start(bool one_by_one) {
 
 void Recorder::stop() {
     if (active_recorder == this) {
-        __atomic_store_n(&slmprof_threads, static_cast<slmprof_thread *>(nullptr), __ATOMIC_RELEASE);
-        active_recorder = nullptr;
+        switch_off();
     }
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -53,7 +54,8 @@ _Result = TypeVar("_Result")
 class Session:
     """A model and a context of llama.cpp in this process, with the hooks around every op.
 
-    A crash inside llama.cpp ends this process; `slmprof.profile` keeps the two apart.
+    A crash inside llama.cpp ends this process; `slmprof.profile` keeps the two apart. A process
+    that is forked from this one cannot use it, but open one of its own.
 
     Args:
         model: MODEL, see CaptureConfig.
@@ -92,6 +94,8 @@ class Session:
         self.path = model.path
         self._ignored = self._ignored_keys()
         self._engine: _core.Engine | None = None
+        self._process = os.getpid()
+        self._steps_lock = threading.RLock()
         self._ends = contextlib.ExitStack()
         self._chunks: list[Chunk] = []
         self._graphs = SeenGraphs()
@@ -138,7 +142,12 @@ class Session:
         self.close()
 
     def close(self) -> None:
-        """Ends the monitors, frees model and context; the session cannot be used after it."""
+        """Ends the monitors, frees model and context; the session cannot be used after it.
+
+        In a process that was forked meanwhile it only forgets them: they are the other one's.
+        """
+        if self._process != os.getpid():
+            self._ends.pop_all()
         try:
             self._ends.close()
         finally:
@@ -146,9 +155,14 @@ class Session:
 
     @property
     def engine(self) -> _core.Engine:
-        """The native engine. Raises UsageError after `close`."""
+        """The native engine. Raises UsageError after `close`, and in a forked process."""
         if self._engine is None:
             raise UsageError("this session is closed")
+        if self._process != os.getpid():
+            raise UsageError(
+                "this session belongs to the process that this one was forked from, and its "
+                "threads are there: open one here"
+            )
         return self._engine
 
     @property
@@ -388,13 +402,15 @@ class Session:
         ids = self._token_ids(tokens)
         kind = PASS_OP if observe else PASS_TIMING
         aggregate = self._event_mode == "aggregate"
-        try:
-            self.guard(lambda: run(ids, kind, repeat, aggregate=aggregate))
-        finally:
-            # Also what was measured until an interruption: not to be taken for the next call's.
-            if self._engine is not None:
-                chunk = self.take()
-                self._chunks.append(chunk)
+        # What is taken is this call's, though other threads measure as well.
+        with self._steps_lock:
+            try:
+                self.guard(lambda: run(ids, kind, repeat, aggregate=aggregate))
+            finally:
+                # Also what was measured until an interruption: not to be taken for the next call's.
+                if self._engine is not None:
+                    chunk = self.take()
+                    self._chunks.append(chunk)
         if self._engine is None:
             raise UsageError("this session was closed while it measured")
         steps = chunk["steps"]
