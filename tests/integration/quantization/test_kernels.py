@@ -64,6 +64,8 @@ def logits(model: str, n_tokens: int = 9, **settings: Any) -> list[np.ndarray]:
         return [first, session.engine.last_logits()]
 
 
+# On two cores.
+@pytest.mark.filterwarnings("ignore:3 threads oversubscribe")
 @pytest.mark.parametrize("text", [FLOATS, ARRANGED], ids=["plain", "arranged"])
 @pytest.mark.parametrize("name", ["dense", "tied", "experts"])
 def test_floats_through_the_door_compute_what_floats_do(

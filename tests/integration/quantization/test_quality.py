@@ -361,7 +361,7 @@ def test_what_cannot_be_scored(folder: Path, tmp_path: Path) -> None:
         ({"model": TRAINED, "text": text, "n_ctx": 4}, UsageError, "n_ctx: 4 is too small"),
         ({"model": TRAINED, "text": text, "n_batch": 4}, UsageError, "n_batch"),
         ({"model": "preset:tiny", "text": text}, UsageError, "preset:tiny has random weights"),
-        ({"model": TRAINED, "text": "a\0b"}, UsageError, "cannot read"),
+        ({"model": TRAINED, "text": "a\0b"}, UsageError, "is not a file of text"),
         (
             {"model": TRAINED, "text": text, "n_ctx": 2**31 - 1},
             EngineError,
