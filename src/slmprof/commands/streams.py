@@ -10,6 +10,9 @@ from typing import Any
 
 from ..printable import printable
 
+# No message has as much to say; what it quotes may.
+_LONGEST, _LONGEST_END = 1500, 300
+
 
 def open_closed_streams() -> None:
     """Gives a process that was started without stdout or stderr one that leads nowhere."""
@@ -22,14 +25,17 @@ def say(line: str) -> None:
     """Prints to stderr after what stdout holds, and survives a stderr that is gone.
 
     What messages quote of files may hold anything: nothing of it reaches the terminal that could
-    steer it.
+    steer it, and of a very long line only the beginning and the end.
     """
+    line = line.expandtabs()
+    if len(line) > _LONGEST:
+        line = f"{line[: _LONGEST - _LONGEST_END - 5]} ... {line[-_LONGEST_END:]}"
     try:
         sys.stdout.flush()
     except OSError:
         drop_stdout()
     with contextlib.suppress(OSError):
-        print(printable(line.expandtabs()), file=sys.stderr, flush=True)
+        print(printable(line), file=sys.stderr, flush=True)
 
 
 def put(line: str) -> None:

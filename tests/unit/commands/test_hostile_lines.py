@@ -76,6 +76,15 @@ def test_arguments(
     assert text.startswith("slmprof: error: ") and steering(text) == set()
 
 
+@pytest.mark.parametrize("arguments", [["x" * 100_000], ["show", "y" * 100_000]])
+def test_long_arguments(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 2
+    text = said(capsys)
+    assert text.startswith("slmprof: error: ") and text.count("\n") == 1
+    # The beginning and the end of a message say what it is about.
+    assert len(text) <= 1501 and arguments[-1][:300] in text and " ... " in text
+
+
 def test_profiles_and_their_paths(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     folder = tmp_path / ARGUMENT.replace("/", "")
     folder.mkdir()
