@@ -11,6 +11,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..analysis.memory.resident import Graph, Steps, expect_resident, placed
@@ -218,12 +219,18 @@ class ModelPlanner:
             self._weight_columns[mmap, repack] = self._planner(mmap, repack).weights()
         return self._weight_columns[mmap, repack]
 
+    @property
+    def _told_as(self) -> Path:
+        """How errors name the model: as it was asked for, not by an outline that will be gone."""
+        as_type = "" if self.file_type is None else f" as {self.file_type}"
+        return Path(f"{self._request.model}{as_type}")
+
     def _guarded(self, call: Callable[[], Any]) -> Any:
         from .. import _core
 
         _core.clear_log()
         try:
-            return guarded(self._path, call)
+            return guarded(self._told_as, call)
         except EngineError as error:
             if any("bad_alloc" in line for line in (str(error), *error.log_lines)):
                 raise EngineError(

@@ -121,3 +121,15 @@ def test_quant_refuses_or_keeps_it(foreign: Path, tmp_path: Path) -> None:
         assert answer.returncode in (0, 1, 2), answer.stderr
         assert "SIG" not in answer.stderr and "Traceback" not in answer.stderr
         assert answer.returncode == 0 or len(answer.stderr.splitlines()) >= 1
+
+
+def test_a_model_planned_in_another_type_is_named_as_it_was_asked_for(
+    small_model: ModelMaker, tmp_path: Path
+) -> None:
+    """And not by its outline, which is gone when somebody reads of it."""
+    source = small_model("llama", "F16", n_layer=2)
+    model = retyped(source, tmp_path / "m.gguf", "blk.1.ffn_norm.weight", "q3_K")
+    answer = run("memory", model, "--file-type", "Q2_K")
+    assert answer.returncode == 2
+    assert f"{model} as Q2_K: tensor 'blk.1.ffn_norm.weight' is of type q3_K" in answer.stderr
+    assert "slmprof-" not in answer.stderr
