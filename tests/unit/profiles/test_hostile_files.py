@@ -16,6 +16,7 @@ from archive_edits import edit, npy
 from builders import example_profile
 from memory_builder import with_memory
 
+from slmprof.commands.main import main
 from slmprof.errors import ProfileFormatError, SlmprofError
 from slmprof.profiles.storage import archive
 from slmprof.profiles.storage.file import load, save
@@ -279,3 +280,16 @@ def test_a_cast_may_name_itself(path: Path) -> None:
     strings = (*profile.strings, "CPY")
     save(replace(profile, strings=strings, tensors=rows.replace(op=op, src1=src1)), path)
     assert load(path).tensors.src1[2] == 2
+
+
+@pytest.mark.parametrize("op", ["GET_ROWS", "SOFT_MAX", "MUL_MAT", "VIEW"])
+def test_leaves_that_claim_to_be_results(op: str, tmp_path: Path) -> None:
+    """A leaf has no operands, whatever its operator is said to be."""
+    profile = example_profile()
+    # Of what nobody knows by its name rules look at what it reads.
+    used = {*profile.tensors.op.tolist(), *profile.tensors.name.tolist()}
+    strings = [f"text {i}" if i in used else text for i, text in enumerate(profile.strings)]
+    strings[profile.strings.index("NONE")] = op
+    path = tmp_path / "p.slmprof"
+    replace(profile, strings=tuple(strings)).save(path)
+    assert main(["show", str(path)]) == 0

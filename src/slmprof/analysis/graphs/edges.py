@@ -50,7 +50,11 @@ class GraphEdges:
         self._steps_left = _STEPS + _STEPS_A_ROW * self.n_rows
         node = tensors.node.tolist()
         self.n_nodes = sum(1 for position in node if position >= 0)
-        self.op: list[str] = [strings[i] if i >= 0 else "NONE" for i in tensors.op.tolist()]
+        # A leaf is no result, whatever a file says that it is one of.
+        self.op: list[str] = [
+            strings[i] if i >= 0 and position >= 0 else "NONE"
+            for i, position in zip(tensors.op.tolist(), node, strict=True)
+        ]
         self.name: list[str] = [strings[i] if i >= 0 else "" for i in tensors.name.tolist()]
         self.sources: list[list[int]] = [
             [s for s in row if s >= 0] for row in tensors.sources().tolist()
