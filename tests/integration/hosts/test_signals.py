@@ -98,13 +98,10 @@ import hosted, slmprof
 model, path = sys.argv[1:]
 with open(path, "w") as log:
     faulthandler.enable(log)
+    # Of this thread only: Python itself does not always survive to look at another that runs.
     faulthandler.register(signal.SIGUSR1, log, all_threads=False)
-    faulthandler.dump_traceback_later(0.2, repeat=True, file=log)
     with hosted.storm(signal.SIGUSR1, seconds=0.01):
         found = {"profiled": hosted.profiled(model), "decoded": hosted.decoded(model)}
-        while "Timeout (" not in open(path).read():
-            hosted.decoded(model)
-    faulthandler.cancel_dump_traceback_later()
     is_enabled = faulthandler.is_enabled()
     faulthandler.unregister(signal.SIGUSR1)
     faulthandler.disable()
@@ -155,9 +152,8 @@ def test_faulthandler(host: Host, model: str, clean: Any, tmp_path: Path) -> Non
     assert {name: told[name] for name in clean} == clean
     assert told["is_enabled"] is True and told["children"] == []
     log = (tmp_path / "log").read_text()
-    assert (
-        "Timeout (" in log and "Current thread" in log and "hosted.py" in log and "Fatal" not in log
-    )
+    assert "Stack (most recent call first)" in log and "hosted.py" in log
+    assert "Fatal" not in log
     # The worker has one as well, which does not hide what it died of.
     assert told["error"].startswith("the process that runs llama.cpp died of SIGSEGV while repeat")
     assert any("Fatal Python error: Segmentation fault" in line for line in told["log"])

@@ -32,12 +32,12 @@ import hosted, slmprof
 numpy.seterr(all="raise")
 warnings.simplefilter("error")
 profile = slmprof.profile(sys.argv[1], **hosted.SETTINGS)
+profiled = hosted.facts(profile)
 tables = ("phases", "blocks", "parts", "layers", "layer_flags", "kernels", "waits", "diagnosis",
           "memory", "resident", "caches", "weights", "tensor_places", "energy", "scaling",
           "depth_costs", "depth_fits")
 n_columns = [len(getattr(profile, name)().columns) for name in tables]
-hosted.say(profiled=hosted.facts(profile), decoded=hosted.decoded(sys.argv[1]),
-           n_columns=n_columns)
+hosted.say(profiled=profiled, decoded=hosted.decoded(sys.argv[1]), n_columns=n_columns)
 """
 
 # A daemon: no terminal, its standard streams closed, and perhaps files of its own in their place.
