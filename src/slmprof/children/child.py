@@ -17,7 +17,6 @@ from .addresses import shortage
 _GRACE_SECONDS = 5.0
 # How ggml announces that it gives up, in a log that may go on after it.
 _ABORT = re.compile(r"GGML_ASSERT|GGML_ABORT|ggml_abort|terminate called|what\(\):|Assertion")
-_TRACEBACK = "Traceback (most recent call last):"  # as Python begins it
 _LOST_SERVER = "Remote RPC server crashed"  # as ggml says it
 # What a child begins with, given a module and folders. `python -m` would import from the folder in
 # which the program happens to run, whoever's it is, before all others. What only the caller's
@@ -43,6 +42,8 @@ def started(module: str) -> Iterator[subprocess.Popen[bytes]]:
     # The child must find this very package, also where it is not installed.
     package_root = str(Path(__file__).resolve().parents[2])
     paths = [package_root, *filter(None, [os.environ.get("PYTHONPATH")])]
+    # Until the child has chosen to die of it: while it starts, Python would end in a traceback.
+    held_before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT,))
     try:
         child = subprocess.Popen(
             [sys.executable, "-c", _PROGRAM, module, *_import_folders()],
@@ -59,6 +60,8 @@ def started(module: str) -> Iterator[subprocess.Popen[bytes]]:
         where = f"{error.filename}: " if error.filename else ""
         cause = shortage(error) or f"{where}{error.strerror or error}"
         raise EngineError(f"no process can be started: {cause}") from error
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, held_before)
     try:
         yield child
     finally:
@@ -80,16 +83,6 @@ def status_of(child: subprocess.Popen[bytes]) -> int | None:
         return child.wait(_GRACE_SECONDS)
     except subprocess.TimeoutExpired:
         return None
-
-
-def without_interrupt(log: Sequence[str], status: int | None) -> tuple[str, ...]:
-    """The last lines of a child's log, without what Python says of a SIGINT that came before the
-    child could choose to die of it."""
-    lines = tuple(log)
-    if status != -signal.SIGINT or lines[-1:] != ("KeyboardInterrupt",):
-        return lines
-    # Of a long traceback the beginning is not among them.
-    return lines[: lines.index(_TRACEBACK)] if _TRACEBACK in lines else ()
 
 
 def explain_end(what: str, status: int | None, log: Sequence[str], stage: str) -> str:

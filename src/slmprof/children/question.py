@@ -28,7 +28,7 @@ from typing import Any
 
 from .. import errors
 from ..errors import EngineError, SlmprofError, SlmprofWarning
-from .child import explain_end, started, status_of, without_interrupt
+from .child import explain_end, started, status_of
 from .folder import free_name, remove_folder
 from .protocol import Json, OnProgress, Progress
 
@@ -167,7 +167,6 @@ class Answer:
                 self.child.wait()
         log = self._last_lines()
         if report is None:
-            log = without_interrupt(log, status)
             raise ChildDiedError(explain_end(self.what, status, log, self._stage), log_lines=log)
         if "result" not in report:
             raise _reported(report["error"], log)

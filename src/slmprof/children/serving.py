@@ -77,15 +77,15 @@ def serve(job: str, answer: Callable[[Json, str, Parent], Json]) -> NoReturn:
         answer: is given the question, the folder for its files, if any, and where to report.
     """
     # Ignored in the caller's program it would be here, too: no status of a compiler, for one. So
-    # would be what the thread that started this holds back.
+    # would be what the thread that started this holds back, and a SIGINT that came meanwhile.
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    _die_of_sigint()
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     # A backtrace would start a debugger, which may hang; the last log lines say enough.
     os.environ.setdefault("GGML_NO_BACKTRACE", "1")
     # What native code prints to stdout goes to stderr from now on.
     channel = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
     os.dup2(2, 1)
-    _die_of_sigint()
     limit_memory()
     folder = str(_next_message() or "")
     question = _next_message()

@@ -45,11 +45,21 @@ def test_json_has_the_documented_shape(small_model: ModelMaker, tmp_path: Path) 
     assert json.loads(shown.stdout)["phases"] == document["phases"]
 
 
+def without_disturbance(lines: list[str]) -> list[str]:
+    """A screen without what is said where something else used the machine meanwhile."""
+    kept, is_warning = [], False
+    for line in lines:
+        is_warning = line.startswith("warning: ") or (is_warning and bool(line.strip()))
+        if not is_warning and not line.startswith(("Disturbed, ", "No shares of ")):
+            kept.append(line)
+    return kept
+
+
 def test_a_dense_model_takes_one_screen(small_model: ModelMaker) -> None:
     answer = run("breakdown", small_model("qwen2", n_layer=24), *SMALL)
     assert answer.returncode == 0, answer.stderr
     lines = answer.stdout.splitlines()
-    assert len(lines) <= 50 and max(map(len, lines)) <= 80
+    assert len(without_disturbance(lines)) <= 50 and max(map(len, lines)) <= 80
     # A sentence may go on at the begin of a line; a row goes on with a number.
     rows = [line.split() for line in lines if re.match(r"(prefill|decode) +\d", line)]
     assert [row[0] for row in rows] == ["prefill", "decode"]
