@@ -35,8 +35,10 @@ def test_a_profile_says_which_file_was_measured(model: Path) -> None:
 
 
 def test_a_file_swapped_under_a_run_makes_it_invalid(
-    model: Path, small_model: ModelMaker, tmp_path: Path
+    model: Path, small_model: ModelMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # A worker sets it for its own process where it is not set.
+    monkeypatch.setenv("SLMPROF_LOG", "")
     other = small_model(n_layer=2)
     stages = []
 

@@ -128,8 +128,8 @@ def test_a_model_planned_in_another_type_is_named_as_it_was_asked_for(
 ) -> None:
     """And not by its outline, which is gone when somebody reads of it."""
     source = small_model("llama", "F16", n_layer=2)
-    model = retyped(source, tmp_path / "m.gguf", "blk.1.ffn_norm.weight", "q3_K")
+    model = retyped(source, tmp_path / "m.gguf", "blk.1.ffn_norm.weight", "bf16")
     answer = run("memory", model, "--file-type", "Q2_K")
     assert answer.returncode == 2
-    assert f"{model} as Q2_K: tensor 'blk.1.ffn_norm.weight' is of type q3_K" in answer.stderr
+    assert f"{model} as Q2_K: tensor 'blk.1.ffn_norm.weight' is of type bf16" in answer.stderr
     assert "slmprof-" not in answer.stderr
