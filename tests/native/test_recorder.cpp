@@ -1,5 +1,7 @@
 #include "script.h"
 
+#include "record/device_hooks.h"
+
 #include "ggml-cpu.h"
 #include "ggml.h"
 
@@ -7,6 +9,7 @@
 
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <vector>
 
 using namespace slmprof;
@@ -240,6 +243,36 @@ TEST_CASE_FIXTURE(Fixture, "one recorder is active in the process at a time") {
     CHECK(slmprof_threads == nullptr);
     other.start();
     other.stop();
+}
+
+TEST_CASE_FIXTURE(Fixture, "what another thread does while one records is none of the recording") {
+    fake_ticks = 10;
+    recorder.start();
+    recorder.step_begin(Phase::prefill, 0);
+    // It makes a context of its own, for example, and may find the hooks on just before they go off.
+    const auto elsewhere = [this] {
+        std::thread other([this] {
+            slmprof_enter_segment(SLMPROF_SEGMENT_GRAPH_BUILD);
+            slmprof_schedule_begin();
+            slmprof_schedule_split(graph.get(), nullptr);
+            CHECK_FALSE(slmprof_schedule_is_new());
+            slmprof_schedule_end();
+            slmprof_synchronized(nullptr);
+            slmprof_read(nullptr);
+            slmprof_read_async(nullptr);
+        });
+        other.join();
+    };
+    fake_ticks = 20;
+    elsewhere();
+    slmprof_run_begin(graph.get(), 2);
+    play(op(0, 0, 50, 60), 2);
+    end_run(recorder, 70, Phase::prefill);
+    elsewhere();
+    const Recording recording = collect();
+    CHECK(recording.segments.kind ==
+          std::vector<uint8_t>{ SLMPROF_SEGMENT_BATCH, SLMPROF_SEGMENT_LAUNCH, SLMPROF_SEGMENT_OUTPUTS });
+    CHECK(recording.runs.n_rows == 1);
 }
 
 TEST_SUITE_END();
