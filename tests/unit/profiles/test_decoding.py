@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -127,3 +129,32 @@ def test_the_place_is_named_in_front() -> None:
         decode(tuple[Buffer, ...], [{"size_bytes": 1.5}], "buffers")
     with pytest.raises(ProfileFormatError, match=r"^it has a wrong value"):
         decode(Buffer, 3)
+
+
+# Types are looked up when a record is decoded for the first time, and others may run meanwhile.
+TOGETHER = """
+import time
+from concurrent.futures import ThreadPoolExecutor
+from slmprof.profiles.records.decoding import Record, decode
+
+def whole():
+    time.sleep(0.3)
+    return int
+
+class Inner(Record):
+    n: "whole()"
+
+class Outer(Record):
+    inner: Inner
+    n: int
+
+value = {"inner": {"n": 1}, "n": 2}
+with ThreadPoolExecutor(3) as pool:
+    found = list(pool.map(lambda _: decode(Outer, value).inner.n, range(3)))
+assert found == [1, 1, 1]
+"""
+
+
+def test_threads_may_decode_a_record_for_the_first_time_together() -> None:
+    done = subprocess.run([sys.executable, "-c", TOGETHER], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
 import re
+import threading
 from collections.abc import Mapping
 from typing import Annotated, Any, TypeVar
 
@@ -22,6 +24,13 @@ MOST_TEXT = 2**14
 
 _Kind = TypeVar("_Kind")
 _Record = TypeVar("_Record", bound="Record")
+# msgspec looks at the fields of a record when it first meets it. Another thread that decodes the
+# same meanwhile would find them half done, and crash.
+_first_time = [threading.RLock()]
+_met: set[object] = set()
+if hasattr(os, "register_at_fork"):
+    # Who holds it when a process is forked is not there to let it go.
+    os.register_at_fork(after_in_child=lambda: _first_time.append(threading.RLock()))
 _MISSING = re.compile(r"Object missing required field `(\w+)`")
 
 
@@ -50,7 +59,7 @@ def decode(kind: type[_Kind], value: object, where: str = "") -> _Kind:
             a text is too long.
     """
     try:
-        return msgspec.convert(_printable(value), kind)
+        return _convert(_printable(value), kind)
     except msgspec.ValidationError as error:
         reason, _, path = str(error).partition(" - at `$")
         keys = [where, *re.sub(r"\[.*?\]", "", path.rstrip("`")).split(".")]
@@ -65,6 +74,15 @@ def decode(kind: type[_Kind], value: object, where: str = "") -> _Kind:
         raise ProfileFormatError(f"{'.'.join(filter(None, keys)) or 'it'} {reason}") from None
     except RecursionError:
         raise ProfileFormatError(f"{where or 'it'} is nested too deeply") from None
+
+
+def _convert(value: Any, kind: type[_Kind]) -> _Kind:
+    if kind in _met:
+        return msgspec.convert(value, kind)
+    with _first_time[-1]:
+        found = msgspec.convert(value, kind)
+        _met.add(kind)
+        return found
 
 
 def finite(value: Any) -> Any:
