@@ -18,7 +18,7 @@ from ..profiles.records.energy import Energy, EnergyRefusal, EnergyWindow, Windo
 from ..profiles.vocabulary import PASS_TIMING
 from ..settings.devices import native_devices
 from .passes import Passes
-from .session import Tokens
+from .token_ids import Tokens
 
 # Each has an idle window and one of each phase.
 _N_ROUNDS = 5

@@ -23,7 +23,8 @@ from ..profiles.vocabulary import (
     PASS_WARMUP,
     PHASES,
 )
-from .session import Chunk, Session, Tokens
+from .session import Chunk, Session
+from .token_ids import Tokens
 
 # Warm-up ends when the last three passes differ by less than this share, or at one of the limits.
 _STEADY_SPREAD = 0.05

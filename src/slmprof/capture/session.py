@@ -18,12 +18,12 @@ from ..errors import UsageError
 from ..profiles.records.meta import Meta, Run
 from ..profiles.vocabulary import PASS_OP, PASS_TIMING
 from ..quantization.open_model import open_model
-from ..settings.arguments import check_value, takes
+from ..settings.arguments import takes
 from ..settings.capture import CaptureConfig
-from ..settings.devices import NO_CUDA_GRAPHS, native_devices
-from ..settings.kinds import Callback, File, Switch, Whole, shown
+from ..settings.devices import native_devices
+from ..settings.kinds import Callback, File, Switch, Whole
 from ..settings.model_source import ModelName
-from ..settings.resolved import ResolvedConfig, used_buffers
+from ..settings.resolved import ResolvedConfig
 from ..settings.threads import warn_of_threads
 from .description import describe_run, model_record
 from .monitors.device_memory import DeviceMemoryMonitor
@@ -35,6 +35,8 @@ from .places import numbered_places
 from .planned_run import native_settings, plan_run
 from .prompt_file import read_prompt
 from .seen_graphs import SeenGraphs
+from .token_ids import Tokens, token_ids
+from .used_config import used_config
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -45,7 +47,6 @@ if TYPE_CHECKING:
     from ..settings.keywords import RunKeywords
     from ..views import Profile
 
-Tokens = NDArray[np.int32]
 Logits = NDArray[np.float32]
 Chunk = dict[str, Any]
 _Result = TypeVar("_Result")
@@ -361,32 +362,10 @@ class Session:
 
     def used_config(self) -> ResolvedConfig:
         """The settings as llama.cpp used them, not as they were asked for."""
-        asked, context = self.config.to_json(), self.context_info
-        used = {
-            "n_ctx": context["n_ctx"],
-            "n_batch": context["n_batch"],
-            "n_ubatch": context["n_ubatch"],
-            "threads": context["n_threads"],
-            "processes": 1,  # this one; what several gave is merged
-            "n_gpu_layers": self._n_layers_there,
-            "cuda_graphs": self.config.cuda_graphs and NO_CUDA_GRAPHS not in os.environ,
-            **used_buffers(buffer["buffer_type"] for buffer in self.engine.buffers()),
-        }
-        if self._graphs.ops:
-            used["flash_attn"] = "on" if "FLASH_ATTN_EXT" in self._graphs.ops else "off"
-        for name, prefix in (("type_k", "cache_k"), ("type_v", "cache_v")):
-            used[name] = next(iter(self._graphs.state_types(prefix)), None)
-        return ResolvedConfig.from_json({**asked, **used})
-
-    @property
-    def _n_layers_there(self) -> int | None:
-        """Layers on devices beside the CPU; as llama.cpp counts, the LM head is one. None where no
-        device is named."""
-        if not native_devices(self.config.device):
-            return None
-        n_layers = int(self.model_info["n_layer"]) + 1
-        asked = self.config.n_layers_there
-        return min(asked, n_layers) if asked >= 0 else n_layers
+        buffer_types = (buffer["buffer_type"] for buffer in self.engine.buffers())
+        return used_config(
+            self.config, self.model_info, self.context_info, buffer_types, self._graphs
+        )
 
     @property
     def _event_mode(self) -> Literal["all", "aggregate"]:
@@ -418,22 +397,7 @@ class Session:
         return latency
 
     def _token_ids(self, tokens: int | Sequence[int] | Tokens) -> Tokens:
-        if isinstance(tokens, (int, np.integer)) and not isinstance(tokens, bool):
-            # Before they are made: a number may mean gigabytes of them.
-            n_ctx = int(self.context_info["n_ctx"])
-            known = Whole(1, n_ctx, "the size of the context")
-            return self.random_tokens(check_value("tokens", known, tokens))
-        try:
-            ids = np.asarray(tokens)
-        except (ValueError, TypeError, OverflowError):
-            ids = np.empty(0, object)
-        if ids.ndim != 1 or ids.dtype.kind not in "iu":
-            raise UsageError(
-                f"tokens: {shown(tokens)} is no number of tokens and no sequence of token ids"
-            )
-        if ids.size and not (ids.min() >= 0 and ids.max() < 2**31):
-            raise UsageError("tokens: token ids must be between 0 and the size of the vocabulary")
-        return ids.astype(np.int32)
+        return token_ids(tokens, int(self.context_info["n_ctx"]), self.random_tokens)
 
     def guard(self, call: Callable[[], _Result]) -> _Result:
         """Calls the engine and turns its failures into slmprof's errors."""
