@@ -7,13 +7,16 @@ goes through the sources.
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import stat
+from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
 
 # What never waits: a pipe is opened at once, also where nobody writes into it.
 _FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+_PIECE_BYTES = 2**20
 _KINDS = (
     (stat.S_ISDIR, "directory"),
     (stat.S_ISFIFO, "pipe"),
@@ -70,6 +73,16 @@ def read_input_text(path: Path, most_bytes: int) -> str:
         return read_input(path, most_bytes).decode("utf-8")
     except UnicodeDecodeError:
         raise ValueError(f"{path} is not UTF-8 text") from None
+
+
+def digest_inputs(paths: Iterable[str | os.PathLike[str]]) -> str:
+    """The sha256 of what regular files hold, one after the other. Raises OSError."""
+    found = hashlib.sha256()
+    for path in paths:
+        with open_input(path) as file:
+            while piece := file.read(_PIECE_BYTES):
+                found.update(piece)
+    return found.hexdigest()
 
 
 def _check_regular(status: os.stat_result, name: str) -> None:

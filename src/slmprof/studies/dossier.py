@@ -6,7 +6,6 @@ Everything that it tells comes from the files that it leaves in its folder.
 from __future__ import annotations
 
 import functools
-import hashlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from ..analysis.comparison.comparison import Comparison
 from ..capture.comparison import compared
 from ..children.protocol import OnProgress
 from ..errors import ProfileFormatError, UsageError
-from ..input_file import open_input
+from ..input_file import digest_inputs
 from ..models.parts import model_parts
 from ..profiles.records.decoding import Json
 from ..profiles.writing import reason
@@ -45,7 +44,6 @@ from .members import (
 from .records import SCHEMA_VERSION, DossierFile, Member, Question
 
 SUBJECT, NEIGHBOUR, REFERENCE = "subject", "neighbour", "reference"
-_PIECE = 1 << 20
 # Below zero by no more than sums of float32 are off.
 _ROUNDING = 1e-4
 
@@ -273,15 +271,10 @@ def _question(
 
 def _digest(name: str, path: Path) -> str:
     """sha256 of a file; of a split model of its parts."""
-    found = hashlib.sha256()
     try:
-        for part in model_parts(path) if name == "model" else [path]:
-            with open_input(part) as file:
-                while piece := file.read(_PIECE):
-                    found.update(piece)
+        return digest_inputs(model_parts(path) if name == "model" else [path])
     except OSError as error:
         raise UsageError(f"{name}: cannot read {path}: {reason(error)}") from None
-    return found.hexdigest()
 
 
 def _check_folder(folder: StudyFolder, question: Question) -> None:

@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from ...errors import SchemeError, UsageError
-from ...input_file import open_input, read_input
+from ...input_file import digest_inputs, read_input
 from ...settings.scheme_place import FILE_SUFFIX, KERNEL_SUFFIXES, MOST_FILE_BYTES, split_place
 from ..records import BLOCKS, VALUES, SchemeInfo
 from .block_scheme import BlockScheme, check_blocks
@@ -24,8 +24,6 @@ from .ggml_scheme import GgmlScheme, is_read_only
 from .loaded import LoadedScheme, explain
 from .scheme import declaration, is_declared
 from .value_scheme import ValueScheme, check_bits
-
-_PIECE = 1 << 20
 
 
 def load_scheme(text: str) -> LoadedScheme:
@@ -151,14 +149,10 @@ def _import(name: str) -> tuple[ModuleType, str]:
 
 
 def _digest_of(path: str) -> str:
-    found = hashlib.sha256()
     try:
-        with open_input(path) as file:
-            while piece := file.read(_PIECE):
-                found.update(piece)
+        return digest_inputs([path])
     except OSError as error:
         raise UsageError(f"scheme: cannot read {path}: {error.strerror or error}") from None
-    return found.hexdigest()
 
 
 @contextlib.contextmanager
