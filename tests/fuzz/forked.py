@@ -32,6 +32,7 @@ from endings import MOST_BYTES, MOST_SECONDS, Ending
 
 import slmprof
 from slmprof.children import question
+from slmprof.children.child import ended
 from slmprof.commands.main import main
 
 # Killed only behind the limit, so that the table has how much it was.
@@ -260,14 +261,9 @@ class _Child:
 @contextlib.contextmanager
 def _started(module: str) -> Iterator[Any]:
     """As `slmprof.children.child.started`."""
-    child = _Child(module)
-    try:
+    child: Any = _Child(module)
+    with ended(child):
         yield child
-    finally:
-        child.kill()
-        child.wait()
-        for stream in (child.stdin, child.stdout, child.stderr):
-            stream.close()
 
 
 def _run_module(module: str, handles: Sequence[int]) -> int:

@@ -62,8 +62,15 @@ def started(module: str) -> Iterator[subprocess.Popen[bytes]]:
         raise EngineError(f"no process can be started: {cause}") from error
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, held_before)
-    try:
+    with ended(child):
         yield child
+
+
+@contextlib.contextmanager
+def ended(child: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Ends a child with three pipes, if it still runs, when this ends in whatever way."""
+    try:
+        yield
     finally:
         child.kill()
         child.wait()
