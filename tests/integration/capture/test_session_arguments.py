@@ -79,9 +79,10 @@ def test_numbers_beyond_what_native_code_takes(session: slmprof.Session) -> None
             session.rewind(n)
     with pytest.raises(UsageError, match=r"tokens: .* at most 256 .*context"):
         session.decode(2**40)
+    whole: Any = np.int64(0)
     with pytest.raises(UsageError, match="repeat: 4294967296 is too large"):
         session.prefill(1, repeat=2**32)
-    assert session.rewind(np.int64(0)) is True  # type: ignore[arg-type]
+    assert session.rewind(whole) is True
 
 
 @pytest.mark.parametrize("settings", [{"mmap": "no"}, {"type_k": None}, {"n_ctx": 2**40}])
@@ -93,5 +94,6 @@ def test_settings_that_cannot_be_meant(small_model: ModelMaker, settings: dict[s
 def test_a_model_by_any_path_but_bytes(small_model: ModelMaker) -> None:
     for path in (small_model(), str(small_model())):
         slmprof.Session(path, n_ctx=256).close()
+    in_bytes: Any = str(small_model()).encode()
     with pytest.raises(UsageError, match=r"model: b'.*give a path as text or pathlib.Path"):
-        slmprof.Session(str(small_model()).encode())  # type: ignore[arg-type]
+        slmprof.Session(in_bytes)

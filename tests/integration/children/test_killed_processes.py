@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from processes import is_gone, wait_for
 
 ModelMaker = Callable[..., Path]
 
@@ -30,21 +31,6 @@ with planning(MemoryRequest.of(sys.argv[1])) as plan:
     print(plan.answer.child.pid, plan.answer.folder, flush=True)
     time.sleep(600)
 """
-
-
-def is_gone(pid: int) -> bool:
-    """Whether a process has ended; one that nobody has asked for its status has."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except FileNotFoundError:
-        return True
-
-
-def wait_for(is_so: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 60
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def children_of(pid: int) -> list[int]:

@@ -98,11 +98,11 @@ def test_what_a_worker_says_counts(small_model: ModelMaker, tmp_path: Path) -> N
     assert usual["profile"] == [True, 2] and (usual["sweep"], usual["refused sweep"]) == (0, 1)
     assert str(usual["damaged"]).startswith("ModelError: ")
     assert str(usual["late"]).startswith("EngineError: not done after 0.01 s")
-    message, n_done = usual.pop("killed")  # type: ignore[misc]
+    message, n_done = usual.pop("killed")
     assert "SIGKILL" in message and n_done == 1
     for others in found.values():
         # How it died may be lost with its status; what it had done before is not.
-        message, n_done = others.pop("killed")  # type: ignore[misc]
+        message, n_done = others.pop("killed")
         assert "SIGKILL" in message or "llama.cpp ended without an answer" in message
         assert n_done == 1
         assert others == usual

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from gguf_files import (
@@ -77,7 +78,8 @@ def test_breakdown_and_show(model: Path, folder: Path) -> None:
     saved = folder / "run.slmprof"
     text = run("breakdown", model, *SMALL, "--save", saved)
     assert "caf\ufffd" in text
-    assert load(saved).meta.model.name.startswith("caf\ufffd")  # type: ignore[union-attr]
+    name = load(saved).meta.model.name
+    assert name is not None and name.startswith("caf\ufffd")
     for form in ("table", "csv", "markdown"):
         run("show", saved, "--format", form)
     run("compare", saved, saved)
@@ -156,8 +158,9 @@ def test_texts_and_failures_of_the_native_library(model: Path, tmp_path: Path) -
     settings.path = missing
     with pytest.raises(_core.NativeModelError, match="\ufffd"):
         _core.Planner(settings)
+    type_name: Any = b"q\xff"
     with pytest.raises(ValueError, match="\ufffd"):
-        _core.tensor_size_bytes(b"q\xff", [32])  # type: ignore[arg-type]
+        _core.tensor_size_bytes(type_name, [32])
     with pytest.raises(OSError, match="No such file") as caught:
         _core.write_outline(missing + b"/x", [], [])
     assert os.fsencode(caught.value.filename) == missing + b"/x"

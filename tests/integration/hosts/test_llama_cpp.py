@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from packages import needs
 
 Host = Callable[..., Any]
 
-pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("llama_cpp") is None, reason="llama-cpp-python is not installed"
-)
+pytestmark = needs("llama_cpp", "llama-cpp-python")
 
 PROGRAM = """
 import ctypes, hashlib, os, sys, threading

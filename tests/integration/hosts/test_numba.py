@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from packages import needs
 
 Host = Callable[..., Any]
 
-pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("numba") is None, reason="numba is not installed"
-)
+pytestmark = needs("numba")
 
 PROGRAM = """
 import sys

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from packages import needs
 
 Host = Callable[..., Any]
 
-pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("torch") is None, reason="torch is not installed"
-)
+pytestmark = needs("torch")
 
 # Numbers are whole and small, so that any order of adding them gives the same.
 PROGRAM = """

@@ -9,17 +9,17 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from child_builder import PACKAGE_ROOT
 
 import slmprof
 from slmprof.children.question import asked
 from slmprof.errors import EngineError
 
-PACKAGE_ROOT = str(Path(slmprof.__file__).parents[1])
 CHILD = """
 import os, signal, sys, time
 from slmprof.children.serving import serve
@@ -35,13 +35,13 @@ def write_child(folder: Path, answer: str = "{}") -> str:
     return "a_child_of_callers"
 
 
-def run(program: str, folder: Path, **options: str) -> subprocess.CompletedProcess[str]:
+def run(program: str, folder: Path, **options: Any) -> subprocess.CompletedProcess[str]:
     """A program of its own, whose folder is on no path of its environment."""
     (folder / "host.py").write_text(textwrap.dedent(program))
     return subprocess.run(
         [sys.executable, str(folder / "host.py")],
         capture_output=True, text=True, timeout=120, check=False,
-        env={**os.environ, "PYTHONPATH": PACKAGE_ROOT}, **options,  # type: ignore[call-overload]
+        env={**os.environ, "PYTHONPATH": PACKAGE_ROOT}, **options,
     )  # fmt: skip
 
 
@@ -126,56 +126,6 @@ def test_sigpipe_ends_no_program(tmp_path: Path, mask: str, is_pending: bool, af
     told, state = done.stdout.splitlines()
     assert told == "the process that does this ended with status 1 while starting"
     assert state == after
-
-
-FORKING = """
-    import os, time
-    from slmprof.children.keeper import kept_folder
-    from slmprof.children import question
-
-    tell = question._tell
-    def tell_and_note(child, message):
-        global pid
-        pid = child.pid
-        tell(child, message)
-    question._tell = tell_and_note
-    with kept_folder() as folder:
-        fork = os.fork()
-        if fork == 0:  # holds the parent's end of each pipe
-            os.closerange(0, 3)
-            time.sleep(600)
-        print(pid, folder, fork, flush=True)
-        time.sleep(600)
-"""
-
-
-def is_gone(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except FileNotFoundError:
-        return True
-
-
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="states need /proc")
-def test_a_killed_program_whose_fork_goes_on_leaves_nothing(tmp_path: Path) -> None:
-    (tmp_path / "host.py").write_text(textwrap.dedent(FORKING))
-    (tmp_path / "tmp").mkdir()
-    with subprocess.Popen(
-        [sys.executable, str(tmp_path / "host.py")], stdout=subprocess.PIPE, text=True,
-        env={**os.environ, "PYTHONPATH": PACKAGE_ROOT, "TMPDIR": str(tmp_path / "tmp")},
-    ) as host:  # fmt: skip
-        assert host.stdout
-        child, folder, fork = host.stdout.readline().split()
-        host.kill()
-    try:
-        assert Path(folder).parent == tmp_path / "tmp"
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline and not is_gone(int(child)):
-            time.sleep(0.02)
-        assert is_gone(int(child)) and not is_gone(int(fork))
-        assert list((tmp_path / "tmp").iterdir()) == []
-    finally:
-        os.kill(int(fork), signal.SIGKILL)
 
 
 def test_a_program_without_a_handle_to_spare() -> None:

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
-import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,36 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from child_builder import FOREVER, MODULE, PACKAGE_ROOT, write_child
+from processes import is_gone
 
-import slmprof
 from slmprof.children.protocol import Progress
 from slmprof.children.question import Answer, ChildDiedError, asked
 from slmprof.errors import CaptureError, EngineError, ModelError, SlmprofWarning
 
-MODULE = "a_child_of_tests"
-FOREVER = "time.sleep(600)"
-PACKAGE_ROOT = str(Path(slmprof.__file__).parents[1])
 Child = Callable[..., Answer]
 
 
 DEADLY = (signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT, signal.SIGTERM, signal.SIGINT)
-
-
-def write_child(folder: Path, body: str, before: str = "") -> None:
-    """A child that runs `body` as its answer, and `before` before it listens."""
-    indented = textwrap.indent(textwrap.dedent(body), "    ")
-    (folder / f"{MODULE}.py").write_text(
-        "import json, os, signal, sys, time\n"
-        f"{textwrap.dedent(before)}\n"
-        "from pathlib import Path\n"
-        "from slmprof.children.protocol import Progress\n"
-        "from slmprof.children.serving import serve\n"
-        "from slmprof.errors import *\n"
-        "def answer(question, folder, on_progress):\n"
-        "    Path(folder, 'pid').write_text(str(os.getpid()))\n"
-        f"{indented}\n"
-        "serve('do this', answer)\n"
-    )
 
 
 @pytest.fixture
@@ -71,15 +49,6 @@ def ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..
     yield run
     assert list((tmp_path / "tmp").iterdir()) == []
     assert made and all(map(is_gone, made))
-
-
-def is_gone(pid: int) -> bool:
-    """Whether a process has ended; one that nobody has asked for its status has."""
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-        return state == "Z"
-    except FileNotFoundError:
-        return True
 
 
 def test_an_answer(ask: Callable[..., Any]) -> None:
@@ -374,37 +343,6 @@ def test_memory_is_limited(ask: Callable[..., Any]) -> None:
     assert 0 < ask(body)["limit"] < 2**50
 
 
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="states need /proc")
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
-@pytest.mark.parametrize("body", [FOREVER, "while True: Path(folder, str(time.time())).touch()"])
-def test_a_parent_that_goes(tmp_path: Path, number: signal.Signals, body: str) -> None:
-    begun = "on_progress(Progress(f'{os.getpid()} {folder}', 0, 1))\n"
-    write_child(tmp_path, begun + body)
-    (tmp_path / "parent.py").write_text(
-        "from slmprof.children.question import asked\n"
-        f"with asked({MODULE!r}, {{}}, 'does this') as answer:\n"
-        "    answer.wait(lambda progress: print(progress.stage, flush=True))\n"
-    )
-    parent = subprocess.Popen(
-        [sys.executable, str(tmp_path / "parent.py")],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([PACKAGE_ROOT, str(tmp_path)])},
-    )
-    assert parent.stdout
-    pid, folder = parent.stdout.readline().split()
-    assert Path(folder).is_dir()
-    parent.send_signal(number)
-    _, err = parent.communicate(timeout=60)
-    assert ("KeyboardInterrupt" in err) == (number == signal.SIGINT)
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and not is_gone(int(pid)):
-        time.sleep(0.02)
-    assert is_gone(int(pid))
-    assert not Path(folder).exists()
-
-
 def test_a_child_without_files_has_no_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -420,72 +358,3 @@ def test_a_child_without_files_has_no_folder(
         assert answer.folder == ""
         assert list((tmp_path / "made").iterdir()) == []
         assert answer.wait() == {"folder": ""}
-
-
-PARENT = f"""
-import sys, time
-from slmprof.children.question import asked
-with asked({MODULE!r}, {{}}, "does this") as answer:
-    answer.wait(lambda progress: None)
-    print(answer.child.pid, answer.folder, flush=True)
-    time.sleep(600)
-"""
-KEEPER = """
-import time
-from slmprof.children.keeper import kept_folder
-from slmprof.children import question
-told = question._tell
-def tell(child, message):
-    global pid
-    pid = child.pid
-    told(child, message)
-question._tell = tell
-with kept_folder() as folder:
-    (folder / "models").mkdir()
-    print(pid, folder, flush=True)
-    time.sleep(600)
-"""
-UNASKED = f"""
-import os, signal
-from slmprof.children import question
-tell = question._tell
-def tell_and_go(child, message):
-    if message == {{}}:
-        os.kill(os.getpid(), signal.SIGKILL)  # the folder is there, and the question is not asked
-    print(child.pid, message, flush=True)
-    tell(child, message)
-question._tell = tell_and_go
-with question.asked({MODULE!r}, {{}}, "does this"):
-    pass
-"""
-
-
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="states need /proc")
-@pytest.mark.parametrize(
-    "program", [PARENT, UNASKED, KEEPER], ids=["when told", "before it asked", "of a study"]
-)
-def test_a_parent_that_is_killed_leaves_no_folder(tmp_path: Path, program: str) -> None:
-    write_child(tmp_path, "return {}")
-    (tmp_path / "parent.py").write_text(program)
-    (tmp_path / "tmp").mkdir()
-    parent = subprocess.Popen(
-        [sys.executable, str(tmp_path / "parent.py")],
-        stdout=subprocess.PIPE,
-        text=True,
-        env={
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join([PACKAGE_ROOT, str(tmp_path)]),
-            "TMPDIR": str(tmp_path / "tmp"),
-        },
-    )
-    assert parent.stdout
-    pid, folder = parent.stdout.readline().split()
-    assert Path(folder).parent == tmp_path / "tmp"
-    parent.kill()
-    parent.wait()
-    parent.stdout.close()
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and not is_gone(int(pid)):
-        time.sleep(0.02)
-    assert is_gone(int(pid))
-    assert list((tmp_path / "tmp").iterdir()) == []

@@ -100,6 +100,7 @@ def test_all_types_are_named_alone(several: Any) -> None:
 def test_a_number_of_numpy_is_one() -> None:
     import numpy as np
 
-    config = CaptureConfig("m.gguf", n_prompt=np.int64(7), n_depth=np.array([0, 5]))  # type: ignore[arg-type]
+    given: dict[str, Any] = {"n_prompt": np.int64(7), "n_depth": np.array([0, 5])}
+    config = CaptureConfig("m.gguf", **given)
     assert json.loads(json.dumps(config.to_json()))["n_depth"] == [0, 5]
     assert type(config.n_prompt) is int
