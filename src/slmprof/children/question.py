@@ -1,10 +1,10 @@
 """One question to a child process of this package, and the answer; `serving` is the child's side.
 
-Standard input has two lines of JSON, the name of the folder for the child's files and the question,
-and then stays open: when it ends, the parent is gone, and the child removes the folder and goes
-too. None is left whenever the parent is killed: the folder is made after its name has been written,
-and a child that has one stays until it is removed. Standard output carries one JSON object a line:
-{"progress": …}, {"warning": …} and {"part": …} of the answer any number of times, then
+Standard input has two lines of JSON, {"parent": its process, "folder": for the child's files} and
+the question, and then stays open: when it ends, or the parent does, the child removes the folder
+and goes too. None is left whenever the parent is killed: the folder is made after its name has been
+written, and a child that has one stays until it is removed. Standard output carries one JSON object
+a line: {"progress": …}, {"warning": …} and {"part": …} of the answer any number of times, then
 {"error": …} or {"result": …}. A child that takes turns with others says {"waiting": true} and goes
 on when it reads a byte. What native code prints goes to standard error.
 """
@@ -69,7 +69,7 @@ def asked(
     """
     with started(module) as child, contextlib.ExitStack() as ends:
         folder = free_name(folder_in) if has_files else None
-        _tell(child, str(folder or ""))
+        _tell(child, {"parent": os.getpid(), "folder": str(folder or "")})
         if folder is not None:
             folder.mkdir(mode=0o700)
             ends.callback(remove_folder, folder)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import selectors
@@ -58,14 +57,9 @@ class Parent:
             _leave(self._folder)  # nobody reads what we say
 
     def _listen(self) -> None:
-        """Each byte on standard input is a turn. Its other end is the parent's: when it ends, this
-        process does, and when the parent does, of which a fork may hold that end, too."""
-        with selectors.DefaultSelector() as ends:
-            ends.register(0, selectors.EVENT_READ)
-            with contextlib.suppress(OSError, AttributeError):  # an old system, or another one
-                ends.register(os.pidfd_open(os.getppid()), selectors.EVENT_READ)
-            while [key.fd for key, _ in ends.select()] == [0] and os.read(0, 1):
-                self._turns.release()
+        """Each byte on standard input is a turn; its other end is the parent's."""
+        while os.read(0, 1):
+            self._turns.release()
         _leave(self._folder)
 
 
@@ -87,10 +81,14 @@ def serve(job: str, answer: Callable[[Json, str, Parent], Json]) -> NoReturn:
     channel = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
     os.dup2(2, 1)
     limit_memory()
-    folder = str(_next_message() or "")
+    told = _next_message()
+    if told is None:
+        _leave("")  # the parent was gone before it could ask
+    folder = str(told["folder"])
+    threading.Thread(target=_end_with, args=(told["parent"], folder), daemon=True).start()
     question = _next_message()
     if question is None:
-        _leave(folder)  # the parent was gone before it could ask
+        _leave(folder)
     parent = Parent(channel, folder)
     hand_warnings_to(lambda text: parent.send(warning=text))
     try:
@@ -103,6 +101,23 @@ def serve(job: str, answer: Callable[[Json, str, Parent], Json]) -> NoReturn:
         threading.Event().wait()
     # Not sys.exit: what is at work in other threads would hold up the interpreter's end.
     os._exit(0)
+
+
+def _end_with(parent: int, folder: str) -> None:
+    """Waits for the end of the parent, of which a fork may hold the other end of our input."""
+    if os.getppid() == 0:
+        return  # the parent is in a PID namespace of its own, where we cannot see it
+    try:
+        handle = os.pidfd_open(parent)
+    except ProcessLookupError:
+        _leave(folder)
+    except (OSError, AttributeError):  # an old system, or another one
+        return
+    if os.getppid() == parent:
+        with selectors.DefaultSelector() as ends:
+            ends.register(handle, selectors.EVENT_READ)
+            ends.select()
+    _leave(folder)
 
 
 def _next_message() -> Any:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from case_maker import KINDS
+from child_builder import PACKAGE_ROOT
 
 ROOT = Path(__file__).resolve().parents[3]
 N_CASES, N_PAIRS = 3, 3
@@ -24,7 +25,7 @@ def run(folder: Path, *options: str) -> tuple[int, str, list[dict[str, object]]]
             sys.executable, str(ROOT / "tests" / "fuzz" / "cases.py"), *options, "--seed", "1",
             "--slots", "1", "--keep", str(folder / "kept"), "--results", str(results),
         ],
-        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+        env={**os.environ, "PYTHONPATH": PACKAGE_ROOT},
         capture_output=True, text=True, timeout=240, check=False,
     )  # fmt: skip
     lines = results.read_text(encoding="utf-8").splitlines() if results.exists() else []

@@ -76,7 +76,7 @@ tell = question._tell
 def tell_and_go(child, message):
     if message == {{}}:
         os.kill(os.getpid(), signal.SIGKILL)  # the folder is there, and the question is not asked
-    print(child.pid, message, flush=True)
+    print(child.pid, message["folder"], flush=True)
     tell(child, message)
 question._tell = tell_and_go
 with question.asked({MODULE!r}, {{}}, "does this"):
@@ -120,10 +120,34 @@ with kept_folder() as folder:
     print(pid, folder, fork, flush=True)
     time.sleep(600)
 """
+# Stops its child before that can look for its parent.
+EARLY = """
+import os, signal, time
+from slmprof.children import question
+from slmprof.children.keeper import kept_folder
+
+tell = question._tell
+def tell_and_stay(child, message):
+    if message != {}:
+        os.kill(child.pid, signal.SIGSTOP)
+        tell(child, message)
+        return
+    fork = os.fork()
+    if fork == 0:
+        os.closerange(0, 3)
+        time.sleep(600)
+    folder, = (path for path in os.scandir(os.environ["TMPDIR"]))
+    print(child.pid, folder.path, fork, flush=True)
+    time.sleep(600)
+question._tell = tell_and_stay
+with kept_folder():
+    pass
+"""
 
 
-def test_a_killed_program_whose_fork_goes_on_leaves_nothing(tmp_path: Path) -> None:
-    (tmp_path / "host.py").write_text(FORKING)
+@pytest.mark.parametrize("program", [FORKING, EARLY], ids=["when told", "before it asked"])
+def test_a_killed_program_whose_fork_goes_on_leaves_nothing(tmp_path: Path, program: str) -> None:
+    (tmp_path / "host.py").write_text(program)
     (tmp_path / "tmp").mkdir()
     with subprocess.Popen(
         [sys.executable, str(tmp_path / "host.py")], stdout=subprocess.PIPE, text=True,
@@ -132,6 +156,7 @@ def test_a_killed_program_whose_fork_goes_on_leaves_nothing(tmp_path: Path) -> N
         assert host.stdout
         child, folder, fork = host.stdout.readline().split()
         host.kill()
+    os.kill(int(child), signal.SIGCONT)
     try:
         assert Path(folder).parent == tmp_path / "tmp"
         wait_for(lambda: is_gone(int(child)))
