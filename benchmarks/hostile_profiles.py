@@ -8,7 +8,6 @@ memory the most that it had. A file that is refused counts as well: it is read f
 from __future__ import annotations
 
 import argparse
-import os
 import subprocess
 import sys
 import tempfile
@@ -40,6 +39,18 @@ KINDS: dict[str, Callable[[int], Profile]] = {
 }
 
 
+# The kernel counts what a process had before it became another program: this one has the profiles.
+_MEASURE = """
+import os, sys
+pid = os.fork()
+if pid == 0:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    os.execv(sys.argv[1], sys.argv[1:])
+_, status, use = os.wait4(pid, 0)
+print(os.waitstatus_to_exitcode(status), use.ru_utime + use.ru_stime, use.ru_maxrss)
+"""
+
+
 def show(path: Path, *options: str) -> tuple[float, int, str]:
     """Seconds of work and peak resident bytes of one `slmprof show`, and what it said if refused.
 
@@ -47,16 +58,14 @@ def show(path: Path, *options: str) -> tuple[float, int, str]:
         SystemExit: it ended in another way than with a report or a refusal.
     """
     command = [sys.executable, "-m", "slmprof", "show", str(path), *options]
-    with tempfile.TemporaryFile("w+", encoding="utf-8") as said:
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said)
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        said.seek(0)
-        text = said.read().strip()
-    if process.returncode not in (0, 2) or "Traceback" in text:
-        raise SystemExit(f"{' '.join(command)} ended with {process.returncode}: {text[-300:]}")
-    seconds = usage.ru_utime + usage.ru_stime
-    return seconds, usage.ru_maxrss * 1024, text if process.returncode else ""
+    answer = subprocess.run(
+        [sys.executable, "-S", "-c", _MEASURE, *command], capture_output=True, text=True, check=True
+    )
+    code, seconds, peak_kib = answer.stdout.split()
+    text = answer.stderr.strip()
+    if code not in ("0", "2") or "Traceback" in text:
+        raise SystemExit(f"{' '.join(command)} ended with {code}: {text[-300:]}")
+    return float(seconds), int(peak_kib) * 1024, text if code != "0" else ""
 
 
 def main() -> int:

@@ -99,7 +99,8 @@ class TensorType(NamedTuple):
 
 
 def _stacked(table: Table, name: str, n: int) -> npt.NDArray[Any]:
-    return np.stack([table.columns()[f"{name}{i}"] for i in range(n)], axis=1)
+    columns = table.columns()
+    return np.stack([columns[f"{name}{i}"] for i in range(n)], axis=1)
 
 
 def _depth_of_config(meta: Meta) -> int:

@@ -33,7 +33,7 @@ def place_table(profile: ProfileData) -> pd.DataFrame:
     places, shapes = profile.places, profile.places.shapes()
     n_elements = shapes.astype(np.float64).prod(axis=1)
     known = {
-        name: [int(value) if value >= 0 else None for value in getattr(places, name)]
+        name: [value if value >= 0 else None for value in getattr(places, name).tolist()]
         for name in ("layer", "buffer", "offset_bytes", "file", "file_offset_bytes", "cache")
     }
     columns: dict[str, Any] = {
@@ -43,7 +43,7 @@ def place_table(profile: ProfileData) -> pd.DataFrame:
             for name in ("type", "kind", "device", "buffer_type")
         },
         **known,
-        "shape": [trimmed_shape(shape) for shape in shapes],
+        "shape": [trimmed_shape(shape) for shape in shapes.tolist()],
         "size_bytes": places.size_bytes,
         "bits_per_weight": 8.0 * places.size_bytes / np.where(n_elements, n_elements, np.nan),
         "n_cells": [

@@ -71,12 +71,11 @@ def _costliness(row: Mapping[str, Any]) -> tuple[float, float]:
 
 def _weights(profile: ProfileData) -> list[dict[str, Any]]:
     """Every weight by name, in the order of the profile's places; those of graphs alone after."""
-    found: dict[str, dict[str, Any]] = {}
     places = place_table(profile)
-    rows: list[dict[Any, Any]] = places[places["kind"] == "weights"].to_dict("records")
-    for row in rows:
-        # A weight that lies in two buffers stands in both, but in the file once.
-        found.setdefault(row["tensor"], {name: row[name] for name in _ABOUT if name in row})
+    # A weight that lies in two buffers stands in both, but in the file once.
+    places = places[places["kind"] == "weights"].drop_duplicates("tensor")
+    rows: list[dict[Any, Any]] = places[[n for n in _ABOUT if n in places]].to_dict("records")
+    found = {row["tensor"]: row for row in rows}
     rows = weight_table(profile).to_dict("records")
     for row in rows:
         bits = 8.0 * row["size_bytes"] / row["n_elements"] if row["n_elements"] else None

@@ -8,6 +8,7 @@ import pandas as pd
 
 from ...errors import ProfileFormatError
 from ...profiles.data import ProfileData
+from ...profiles.distinct_rows import distinct_rows, values_of
 from ...profiles.selection import measured_depths
 from ...profiles.tables import StatTable
 from ...profiles.vocabulary import CPU_THREAD, GPU, PHASES, STAGE_CONVERSION
@@ -72,8 +73,10 @@ def op_table(profile: ProfileData) -> pd.DataFrame:
     stats = op_stats(profile)
     structures = Structures(profile)
     work = ProfileWork(profile, stats, structures)
-    keys = np.unique(np.stack([stats.graph, stats.node, stats.n_fused], axis=1), axis=0)
-    nodes = describe_nodes(profile, [(int(g), int(n), int(f)) for g, n, f in keys], structures)
+    columns = (stats.graph, stats.node, stats.n_fused)
+    first, _ = distinct_rows(columns)
+    keys = [(graph, node, n_fused) for graph, node, n_fused in values_of(columns, first)]
+    nodes = describe_nodes(profile, keys, structures)
     phases = [
         _phase_rows(profile, number, stats.take(stats.phase == number), nodes, work)
         for number in range(len(PHASES))
@@ -91,54 +94,37 @@ def _phase_rows(
     work: ProfileWork,
 ) -> pd.DataFrame:
     """The rows of one phase, in `COLUMNS`; `stats` holds nothing of another."""
-    described: list[Node] = []
-    codes = [profile.text(path) for path in stats.path.tolist()]
-    lanes = stats.lane.tolist()
     is_kernel = lanes_of_kind(profile, GPU)[stats.lane]
-    type_names = profile.types.names_by_number(profile.strings)
-    groups: dict[tuple[Node, str, int], list[int]] = {}
-    places = zip(stats.graph.tolist(), stats.node.tolist(), stats.n_fused.tolist(), strict=True)
-    for row, (place, stage) in enumerate(zip(places, stats.stage.tolist(), strict=True)):
-        node = nodes[place]
-        if is_kernel[row]:
-            node = node.run_as(kernel_family(codes[row]))
-            codes[row] = short_name(codes[row], type_names)
-        elif stage == STAGE_CONVERSION:
-            node = node.conversion(codes[row])
-        described.append(node)
-        groups.setdefault((node, codes[row], lanes[row]), []).append(row)
-    if len(groups) > _MOST_OPS:
+    kinds, kind = _kinds(profile, stats, nodes, is_kernel)
+    places: dict[tuple[Node, str, int], int] = {}
+    group_of_kind = np.array([places.setdefault(one, len(places)) for one in kinds], np.intp)
+    if len(places) > _MOST_OPS:
         raise ProfileFormatError(
-            f"the profile has {len(groups)} different ops of {PHASES[number]}, more than any model"
+            f"the profile has {len(places)} different ops of {PHASES[number]}, more than any model"
         )
-    ops = list(groups)
-    calls = stats.calls.tolist()
-    shapes = [described[max(rows, key=calls.__getitem__)].shape for rows in groups.values()]
+    group = group_of_kind[kind]
+    ops = list(places)
+    shapes = [kinds[kind[row]][0].shape for row in _most_called(stats, group)]
     devices = [profile.text(device) for device in profile.lanes.device.tolist()]
     total_ns = ops_total_ns(profile, number)
     rest_ns = total_ns - int(stats.span_sum_ns.sum(dtype=np.int64))
     if rest_ns != 0:
         ops.append((_rest_node(profile), "", -1))
         shapes.append(())
-    group = np.empty(len(stats), np.intp)
-    for place_of_op, rows in enumerate(groups.values()):
-        group[rows] = place_of_op
 
     def add_up(values: npt.ArrayLike, of_rest: float = 0.0) -> Floats:
         sums = np.bincount(group, values, minlength=len(ops)).astype(np.float64)
-        sums[len(groups) :] = of_rest
+        sums[len(places) :] = of_rest
         return sums
 
     # Where one call's work is not known, that of all calls is not: no number, and neither its sum.
-    is_done_elsewhere = is_kernel & ~_longest_of_node(stats)
-    works = [
-        Work() if is_done_elsewhere[row] else work.of_row(stats, row, code)
-        for row, code in enumerate(codes)
-    ]
+    works, work_of_row = work.of_rows(stats)
+    works.append(Work())
+    work_of_row[is_kernel & ~_longest_of_node(stats)] = -1
     # A kernel may be launched several times for one op.
     times = np.where(is_kernel, _executions(profile, number, stats), stats.calls)
     flops, n_bytes, weight_bytes = (
-        add_up(times * np.array([getattr(one, name) for one in works], np.float64), np.nan)
+        add_up(times * _numbers(works, name)[work_of_row], np.nan)
         for name in ("flops", "bytes", "weight_bytes")
     )
     span_ns = add_up(stats.span_sum_ns, rest_ns)
@@ -189,30 +175,65 @@ def _phase_rows(
     return table
 
 
+def _kinds(
+    profile: ProfileData,
+    stats: StatTable,
+    nodes: dict[tuple[int, int, int], Node],
+    is_kernel: npt.NDArray[np.bool_],
+) -> tuple[list[tuple[Node, str, int]], npt.NDArray[np.intp]]:
+    """What ran: node, code and lane, in the order of the first rows; and which of it each row is.
+
+    Args:
+        is_kernel: bool[n], of each row.
+    """
+    first, kind = distinct_rows(
+        (stats.graph, stats.node, stats.n_fused, stats.path, stats.lane, stats.stage)
+    )
+    order = np.argsort(first)
+    type_names = profile.types.names_by_number(profile.strings)
+    kinds = []
+    for row in first[order].tolist():
+        node = nodes[int(stats.graph[row]), int(stats.node[row]), int(stats.n_fused[row])]
+        code = profile.text(int(stats.path[row]))
+        if is_kernel[row]:
+            node = node.run_as(kernel_family(code))
+            code = short_name(code, type_names)
+        elif stats.stage[row] == STAGE_CONVERSION:
+            node = node.conversion(code)
+        kinds.append((node, code, int(stats.lane[row])))
+    return kinds, np.argsort(order)[kind]
+
+
+def _numbers(works: list[Work], name: str) -> Floats:
+    return np.array([getattr(one, name) for one in works], np.float64)
+
+
+def _most_called(stats: StatTable, group: npt.NDArray[np.intp]) -> list[int]:
+    """Of each group, the first of the rows with the most calls."""
+    order = np.lexsort((-stats.calls.astype(np.int64), group))
+    is_first = np.diff(group[order], prepend=-1) != 0
+    rows: list[int] = order[is_first].tolist()
+    return rows
+
+
 def _executions(profile: ProfileData, phase: int, stats: StatTable) -> npt.NDArray[np.int64]:
     """int64[n]: how often the graph of each row was run at its depth, in the steps of the rows."""
     runs = profile.runs
     # Each execution of a graph runs its first split once.
     is_counted = op_steps(profile, phase)[runs.step] & (profile.splits.first_node[runs.split] == 0)
     counted = runs.take(is_counted)
-    places, n = np.unique(
-        np.stack([profile.steps.depth[counted.step], counted.graph], axis=1), axis=0,
-        return_counts=True,
-    )  # fmt: skip
-    known = {
-        (int(depth), int(graph)): int(count)
-        for (depth, graph), count in zip(places, n, strict=True)
-    }
+    columns = (profile.steps.depth[counted.step], counted.graph)
+    first, which = distinct_rows(columns)
+    known = dict(zip(values_of(columns, first), np.bincount(which).tolist(), strict=True))
     rows = zip(stats.depth.tolist(), stats.graph.tolist(), strict=True)
     return np.array([known.get(place, 0) for place in rows], np.int64)
 
 
 def _longest_of_node(stats: StatTable) -> npt.NDArray[np.bool_]:
     """bool[n]: of the rows of a node in a graph, the one that took longest."""
-    place = np.stack([stats.depth, stats.graph, stats.node, stats.lane], axis=1)
-    _, group = np.unique(place, axis=0, return_inverse=True)
-    order = np.lexsort((-stats.span_sum_ns, group.reshape(-1)))
-    is_first = np.diff(group.reshape(-1)[order], prepend=-1) != 0
+    _, group = distinct_rows((stats.depth, stats.graph, stats.node, stats.lane))
+    order = np.lexsort((-stats.span_sum_ns, group))
+    is_first = np.diff(group[order], prepend=-1) != 0
     longest = np.zeros(len(stats), bool)
     longest[order[is_first]] = True
     return longest

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from ...profiles.data import ProfileData
+from ...profiles.distinct_rows import distinct_rows, values_of
 from ...profiles.vocabulary import PHASES
 from ..graphs.structures import Structures
 from ..timing.phases import as_run_steps
@@ -43,21 +44,19 @@ def split_table(profile: ProfileData) -> pd.DataFrame:
         n_steps = int(chosen.sum())
         wall = int((steps.end_ns - steps.begin_ns)[chosen].sum())
         of_phase = runs.take(chosen[runs.step])
-        keys = np.stack([number, splits.device, splits.n_nodes], axis=1)[of_phase.split]
-        distinct, first, group = np.unique(keys, axis=0, return_index=True, return_inverse=True)
-        time = np.bincount(
-            group.reshape(-1), of_phase.end_ns - of_phase.begin_ns, minlength=len(distinct)
-        )
-        calls = np.bincount(group.reshape(-1), minlength=len(distinct))
-        unseen = np.bincount(group.reshape(-1), of_phase.is_end_seen == 0, minlength=len(distinct))
-        for row, (place, device, n_nodes) in enumerate(distinct.tolist()):
-            low, high = layers.of(int(of_phase.split[first[row]]))
+        split = of_phase.split
+        first, group = distinct_rows((number[split], splits.device[split], splits.n_nodes[split]))
+        time = np.bincount(group, of_phase.end_ns - of_phase.begin_ns, minlength=len(first))
+        calls = np.bincount(group, minlength=len(first))
+        unseen = np.bincount(group, of_phase.is_end_seen == 0, minlength=len(first))
+        for row, one in enumerate(split[first].tolist()):
+            low, high = layers.of(one)
             rows.append(
                 {
                     "phase": PHASES[phase],
-                    "split": place,
-                    "device": profile.text(device),
-                    "n_nodes": n_nodes,
+                    "split": int(number[one]),
+                    "device": profile.text(int(splits.device[one])),
+                    "n_nodes": int(splits.n_nodes[one]),
                     "first_layer": low,
                     "last_layer": high,
                     "calls": calls[row] / n_steps,
@@ -81,14 +80,15 @@ def copy_table(profile: ProfileData) -> pd.DataFrame:
         chosen = as_run_steps(profile, phase)
         n_steps = int(chosen.sum())
         of_phase = copies.take(chosen[copies.step])
-        keys = np.stack([of_phase.tensor, of_phase.source, of_phase.target], axis=1)
-        distinct, group = np.unique(keys, axis=0, return_inverse=True)
-        group, n = group.reshape(-1), len(distinct)
+        columns = (of_phase.tensor, of_phase.source, of_phase.target)
+        first, group = distinct_rows(columns)
+        n = len(first)
         calls = np.bincount(group, minlength=n)
         size = np.bincount(group, of_phase.size_bytes, minlength=n)
         time = np.bincount(group, of_phase.end_ns - of_phase.begin_ns, minlength=n)
         for row in np.argsort(-time, kind="stable").tolist():
-            tensor, source, target = map(profile.text, distinct[row].tolist())
+            (texts,) = values_of(columns, first[[row]])
+            tensor, source, target = map(profile.text, texts)
             rows.append(
                 {
                     "phase": PHASES[phase],

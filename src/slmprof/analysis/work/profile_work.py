@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+import numpy.typing as npt
 
 from ...profiles.data import ProfileData
+from ...profiles.distinct_rows import distinct_rows, values_of
 from ...profiles.tables import StatTable
 from ...profiles.vocabulary import PASS_OP, STAGE_CONVERSION
 from ..graphs.kernel_names import converted_type
@@ -16,6 +18,7 @@ from .counts import Attended, GraphWork, Work
 
 _Place = tuple[int, int, int, int]
 """Phase, depth, graph, and a row of the graph."""
+_NO_CODE = -2  # of a row: that of no conversion
 
 
 class ProfileWork:
@@ -26,23 +29,24 @@ class ProfileWork:
     """
 
     def __init__(self, profile: ProfileData, stats: StatTable, structures: Structures) -> None:
-        self._strings = profile.strings
+        self._strings, self._text = profile.strings, profile.text
         self._structures = structures
         self._graphs: dict[int, GraphWork] = {}
         self._attended = dict(_mean_attended(profile))
         self._n_experts = dict(_mean_experts(stats))
-        # An op that ran on several lanes, or by several kernels, has a row for each.
-        self._done: dict[tuple[_Place, int, str | None], Work] = {}
 
-    def of_row(self, stats: StatTable, row: int, code: str) -> Work:
-        """Mean work of one call of a row of `stats`; `code` is the text of its path."""
-        converted = converted_type(code) if stats.stage[row] == STAGE_CONVERSION else None
-        phase, depth = int(stats.phase[row]), int(stats.depth[row])
-        place = (phase, depth, int(stats.graph[row]), int(stats.node[row]))
-        key = (place, int(stats.n_fused[row]), converted)
-        if key not in self._done:
-            self._done[key] = self._of(*key)
-        return self._done[key]
+    def of_rows(self, stats: StatTable) -> tuple[list[Work], npt.NDArray[np.intp]]:
+        """Mean work of one call of each row of `stats`: what differs, and int[n], which it is."""
+        # An op that ran on several lanes, or by several kernels, has a row for each.
+        is_conversion = stats.stage == STAGE_CONVERSION
+        code = np.where(is_conversion, stats.path, _NO_CODE)
+        columns = (stats.phase, stats.depth, stats.graph, stats.node, stats.n_fused, code)
+        first, which = distinct_rows(columns)
+        works = []
+        for phase, depth, graph, node, n_fused, path in values_of(columns, first):
+            converted = None if path == _NO_CODE else converted_type(self._text(path))
+            works.append(self._of((phase, depth, graph, node), n_fused, converted))
+        return works, which
 
     def _of(self, place: _Place, n_fused: int, converted: str | None) -> Work:
         phase, depth, number, node = place
@@ -82,14 +86,15 @@ def _mean_attended(profile: ProfileData) -> Iterator[tuple[_Place, Attended]]:
     masks, runs, steps = profile.masks, profile.runs, profile.steps
     step = runs.step[masks.run]
     observed = (steps.pass_[step] == PASS_OP) & undisturbed(profile)[step]
-    keys = np.stack(
-        [steps.phase[step], steps.depth[step], runs.graph[masks.run], masks.tensor], axis=1
-    ).astype(np.int64)
-    distinct, group = np.unique(keys[observed], axis=0, return_inverse=True)
-    group = group.reshape(-1)
+    columns = [
+        column[observed]
+        for column in (steps.phase[step], steps.depth[step], runs.graph[masks.run], masks.tensor)
+    ]
+    first, group = distinct_rows(columns)
+    distinct = values_of(columns, first)
     n = np.bincount(group, minlength=len(distinct))
     pairs = np.bincount(group, masks.n_pairs[observed], minlength=len(distinct)) / n
     seen = np.bincount(group, masks.n_keys[observed], minlength=len(distinct)) / n
-    for key, n_pairs, n_keys in zip(distinct.tolist(), pairs.tolist(), seen.tolist(), strict=True):
+    for key, n_pairs, n_keys in zip(distinct, pairs.tolist(), seen.tolist(), strict=True):
         phase, depth, graph, tensor = key
         yield (phase, depth, graph, tensor), Attended(n_pairs, n_keys)
