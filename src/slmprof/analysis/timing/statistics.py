@@ -18,9 +18,9 @@ SEED = 20240229
 # Numbers that one resampling holds at a time.
 _MOST_AT_ONCE = 1 << 22
 # Of more samples so many stand for all; and where all resamples together would have more numbers
-# than this, there are fewer. The interval of a median needs no million samples.
-_MOST_SAMPLES = 1 << 16
-_MOST_DRAWN = 1 << 25
+# than this, there are fewer. The interval of a median needs no more.
+_MOST_SAMPLES = 1 << 14
+_MOST_DRAWN = 1 << 23
 _LEAST_RESAMPLES = 500
 # So few processes and repeats are drawn one process after the other; of more all at once.
 _FEW_PROCESSES, _FEW_REPEATS = 8, 1000
