@@ -18,6 +18,7 @@ _OPENING = {"open", "read_text", "read_bytes", "memmap", "fromfile", "loadtxt", 
 _OTHERS = {
     ("input_file.py", "os.open"): "the one way",
     ("system/files.py", "read_text"): "/proc and /sys",
+    ("system/processor.py", "open"): "/proc",
     ("models/cache.py", "os.open"): "a lock of its own",
     ("machine/caches.py", "path.read_text"): "/sys",
     ("machine/energy/rapl.py", "path.read_text"): "/sys",

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from pathlib import Path
-
-from ..system.files import PROC, proc_value, read
 
 # What llama.cpp calls an instruction set that its kernels make use of, and the processor's flags
 # that they then need, as Linux tells them.
@@ -59,16 +56,6 @@ def built_sets(features: str) -> list[str]:
         features: the build's features in llama.cpp's words.
     """
     return [name for name in _FLAGS if f" {name} = 1 " in f" {features} "]
-
-
-def processor_flags(proc: Path = PROC) -> frozenset[str]:
-    """The flags of the first processor; empty where the system does not tell.
-
-    Args:
-        proc: where `/proc` is.
-    """
-    text = read(str(proc / "cpuinfo"))
-    return frozenset((proc_value(text, "flags") or proc_value(text, "Features")).split())
 
 
 def missing_sets(features: str, flags: Collection[str]) -> list[str]:

@@ -11,7 +11,8 @@ from command_line import run
 
 import slmprof
 from slmprof import _core
-from slmprof.machine.instruction_sets import built_sets, processor_flags, unused_sets
+from slmprof.machine.instruction_sets import built_sets, unused_sets
+from slmprof.system.processor import processor_flags
 
 
 def test_the_clock_is_described() -> None:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from slmprof.machine.instruction_sets import (
     built_sets,
     is_built,
     missing_sets,
-    processor_flags,
     unused_sets,
 )
 
@@ -42,10 +39,3 @@ def test_a_build_for_more_or_less_than_the_processor_has() -> None:
     assert missing_sets(FEATURES, flags) == ["AVX_VNNI", "AVX512"]  # avx512vl is not there
     assert unused_sets(FEATURES, flags) == ["AVX", "AVX2"]
     assert missing_sets(FEATURES, flags | {"avx512vl", "avx_vnni"}) == []
-
-
-@pytest.mark.parametrize("key", ["flags\t\t", "Features\t"])
-def test_flags_are_those_of_the_first_processor(tmp_path: Path, key: str) -> None:
-    (tmp_path / "cpuinfo").write_text(f"processor\t: 0\n{key}: fp asimd\n\n{key}: other\n")
-    assert processor_flags(tmp_path) == {"fp", "asimd"}
-    assert processor_flags(tmp_path / "nowhere") == frozenset()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ..instruction_sets import built_sets, missing_sets, processor_flags, unused_sets
+from ...system.processor import processor_flags
+from ..instruction_sets import built_sets, missing_sets, unused_sets
 from .answers import BuildFacts, Device
 from .counters import has_nvidia_gpu
 from .memory import size_text

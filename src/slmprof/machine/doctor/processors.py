@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from ...system.processor import processor_flags
 from ..caches import cpu_list, halves
 from ..environment import cpu_name
-from ..instruction_sets import processor_flags
 from .records import Outcome, ok, unavailable, unfavourable
 from .subject import Subject
 
