@@ -21,7 +21,7 @@ void register_build(py::module_ & module) {
             py::dict info(
                 "llama_cpp_version"_a = SLMPROF_LLAMA_CPP_VERSION, "llama_cpp_source"_a = SLMPROF_LLAMA_CPP_ORIGIN,
                 "ggml_version"_a = ggml_version(), "build_type"_a = SLMPROF_BUILD_TYPE, "compiler"_a = SLMPROF_COMPILER,
-                "native"_a = bool(SLMPROF_GGML_NATIVE), "openmp"_a = bool(SLMPROF_GGML_OPENMP),
+                "variant"_a = SLMPROF_CPU_VARIANT, "native"_a = bool(SLMPROF_GGML_NATIVE), "openmp"_a = bool(SLMPROF_GGML_OPENMP),
                 "llamafile"_a = bool(SLMPROF_GGML_LLAMAFILE), "repack"_a = bool(SLMPROF_GGML_REPACK), "blas"_a = bool(SLMPROF_GGML_BLAS),
                 "rpc"_a = bool(SLMPROF_GGML_RPC), "cuda"_a = bool(SLMPROF_GGML_CUDA),
                 "features"_a = std::vector<std::string> SLMPROF_LLAMA_FEATURES);

@@ -53,8 +53,9 @@ def example_facts(**changes: Any) -> BuildFacts:
     """A Release build with RPC for just the processor of `quiet_machine`; `build` is added to."""
     build = {
         "llama_cpp_version": "1.2", "llama_cpp_source": "there", "ggml_version": "0.9",
-        "build_type": "Release", "compiler": "GNU 12", "native": True, "openmp": False,
-        "llamafile": True, "repack": True, "blas": False, "rpc": True, "cuda": False,
+        "build_type": "Release", "compiler": "GNU 12", "variant": "native", "native": True,
+        "openmp": False, "llamafile": True, "repack": True, "blas": False, "rpc": True,
+        "cuda": False,
         **changes.pop("build", {}),
     }  # fmt: skip
     values: dict[str, Any] = {

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ..children.native_errors import guarded
 from ..children.protocol import OnProgress
 from ..errors import UsageError
+from ..native_variant import chosen
 from ..profiles.records.meta import Meta, Run
 from ..profiles.vocabulary import PASS_OP, PASS_TIMING
 from ..quantization.open_model import open_model
@@ -89,6 +90,7 @@ class Session:
         return session
 
     def _open(self) -> None:
+        chosen()
         from .. import _core
 
         model = open_model(self.config.source, seed=self.config.seed, on_progress=self._on_progress)

@@ -23,7 +23,7 @@ def kept_folder() -> Iterator[Path]:
     Raises:
         OSError: it cannot be made. EngineError: the process that keeps it cannot be started.
     """
-    with asked(_MODULE, {}, "keeps a folder") as answer:
+    with asked(_MODULE, {}, "keeps a folder", needs_native=False) as answer:
         answer.wait()
         yield Path(answer.folder)
 

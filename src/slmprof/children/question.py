@@ -28,6 +28,7 @@ from typing import Any
 
 from .. import errors
 from ..errors import EngineError, SlmprofError, SlmprofWarning
+from ..native_variant import chosen
 from .child import explain_end, started, status_of
 from .folder import free_name, remove_folder
 from .protocol import Json, OnProgress, Progress
@@ -51,6 +52,7 @@ def asked(
     *,
     has_files: bool = True,
     folder_in: Path | None = None,
+    needs_native: bool = True,
 ) -> Iterator[Answer]:
     """Starts the child, which works while the caller does something else.
 
@@ -63,10 +65,14 @@ def asked(
             may be killed, and the folder would be left.
         folder_in: where the folder is made, for a file that is to be renamed into place; without
             it where the system has its temporary files.
+        needs_native: whether the child is in vain where the native module cannot be loaded.
 
     Raises:
         OSError: the folder cannot be made. EngineError: the system starts no process.
+        UsageError: it would find no native module of the variant that is asked for.
     """
+    if needs_native:
+        chosen()
     with started(module) as child, contextlib.ExitStack() as ends:
         folder = free_name(folder_in) if has_files else None
         _tell(child, {"parent": os.getpid(), "folder": str(folder or "")})

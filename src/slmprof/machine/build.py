@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from ..errors import UsageError
+from ..native_variant import chosen
+
 
 def describe_build() -> list[str]:
     """One line for each thing that is known of it: which llama.cpp, which flags, for which CPU."""
     try:
+        chosen()
         from .. import _core
-    except ImportError as error:
+    except (ImportError, UsageError) as error:
         return [f"the native part cannot be loaded: {error}"]
     build = _core.build_info()
     source = f"{build.pop('llama_cpp_version')} ({build.pop('llama_cpp_source')})"

@@ -184,6 +184,18 @@ def test_terminal_keeps_to_80_columns(profile: Profile, by: str | None, encoding
     assert "+0.4 %" in headline
 
 
+@pytest.mark.parametrize(
+    ("variant", "shown"), [("haswell", True), ("custom", True), ("native", False), (None, False)]
+)
+def test_other_code_than_for_this_machine_is_told(
+    profile: Profile, variant: str | None, shown: bool
+) -> None:
+    meta = profile.meta.to_json()
+    meta["slmprof"]["build"]["variant"] = variant
+    text = on_terminal(replace(profile, meta=Meta.from_json(meta)))
+    assert (f"· variant {variant}" in " ".join(text.split())) is shown
+
+
 def test_wide_terminals_show_every_column(profile: Profile) -> None:
     assert "gemv_q4_K_8x8_q8_K" in on_terminal(profile, width=200)
     assert "GFLOP/s" in on_terminal(profile, width=200)

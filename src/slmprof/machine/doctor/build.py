@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ...native_variant import VARIABLE
 from ...system.processor import processor_flags
 from ..instruction_sets import built_sets, missing_sets, unused_sets
 from .answers import BuildFacts, Device
@@ -13,6 +14,9 @@ from .subject import Subject
 _HERE = (
     "in the folder of slmprof's sources run `python -m pip install --force-reinstall --no-deps .`"
 )
+_UNSET = f"unset {VARIABLE}"
+# What a build with one module calls it.
+_OF_ONE_MODULE = ("native", "custom")
 _FAST_BUILDS = ("Release", "RelWithDebInfo")
 _FEATURES = {
     "rpc": "RPC",
@@ -29,6 +33,8 @@ def module(subject: Subject) -> Outcome:
     build = subject.build
     if isinstance(build, BuildFacts):
         return ok(build.path)
+    if build.text.startswith(VARIABLE):
+        return broken(build.text, _UNSET)
     if build.is_import:
         return broken(f"it cannot be imported: {build.text}", f"build it: {_HERE}")
     if "SIGILL" in build.text:
@@ -75,10 +81,13 @@ def instruction_sets(subject: Subject) -> Outcome | None:
     if facts is None:
         return None
     features = facts.cpu_features
-    built = ", ".join(built_sets(features)) or "no extension"
+    variant = facts.build.get("variant")
+    has_choice = variant is not None and variant not in _OF_ONE_MODULE
+    which = f"the variant {variant}, " if has_choice else ""
+    built = f"{which}built for {', '.join(built_sets(features)) or 'no extension'}"
     flags = processor_flags(subject.proc)
     if not flags:
-        return unavailable(f"built for {built}; the system does not tell what the processor has")
+        return unavailable(f"{built}; the system does not tell what the processor has")
     if missing := missing_sets(features, flags):
         return broken(
             f"built for {', '.join(missing)}, which this processor lacks",
@@ -87,10 +96,12 @@ def instruction_sets(subject: Subject) -> Outcome | None:
         )
     if unused := unused_sets(features, flags):
         return unfavourable(
-            f"built for {built}, but without {', '.join(unused)}, which this processor has",
-            f"for ggml's fastest kernels build it on this machine: {_HERE}",
+            f"{built}, but without {', '.join(unused)}, which this processor has",
+            _UNSET
+            if has_choice and subject.variables.get(VARIABLE)
+            else f"for ggml's fastest kernels build it on this machine: {_HERE}",
         )
-    return ok(f"built for {built}: everything that ggml can use of this processor")
+    return ok(f"{built}: everything that ggml can use of this processor")
 
 
 def features(subject: Subject) -> Outcome | None:

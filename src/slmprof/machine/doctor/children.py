@@ -31,7 +31,12 @@ def ask(
             answers = {
                 about: running.enter_context(
                     asked(
-                        _WORKER, {"about": about}, _DOING[about], timeout=timeout, has_files=False
+                        _WORKER,
+                        {"about": about},
+                        _DOING[about],
+                        timeout=timeout,
+                        has_files=False,
+                        needs_native=False,
                     )
                 )
                 for about in (BUILD, *((GPUS,) if about_gpus else ()))

@@ -10,6 +10,7 @@ from typing import Any
 
 from ...children.protocol import Json, OnProgress, Progress
 from ...children.serving import serve
+from ...native_variant import chosen
 from ..cuda_driver import CudaDriver
 from ..energy.counter import EnergyCounter
 from ..energy.find import Counters, find_counters, sysfs_folder
@@ -19,8 +20,13 @@ BUILD, GPUS = "build", "gpus"
 
 
 def look_at_build(on_progress: OnProgress) -> BuildFacts | Failure:
-    """Loads the native module and asks it. What does not let itself be loaded is a Failure."""
+    """Loads the native module and asks it. What does not let itself be loaded is a Failure.
+
+    Raises:
+        UsageError: there is none of the variant that is asked for.
+    """
     on_progress(Progress("importing the native module", 0, 1))
+    chosen()
     try:
         from ... import _core
     except ImportError as error:

@@ -10,7 +10,9 @@ from subject_builder import GIB, example_facts, put, quiet_machine
 
 from slmprof.machine.doctor import build
 from slmprof.machine.doctor.answers import Device, Failure
+from slmprof.native_variant import VARIABLE
 
+_UNSET = "unset SLMPROF_CPU_VARIANT"
 GPU = Device("CUDA0", "Example Card", "gpu", 7 * GIB, 8 * GIB)
 
 
@@ -34,6 +36,11 @@ def test_a_module_that_works_says_where_it_is(tmp_path: Path) -> None:
             "another processor",
             "on this machine",
         ),
+        (
+            Failure("SLMPROF_CPU_VARIANT=x: this build has the variants y"),
+            "has the variants y",
+            "unset SLMPROF_CPU_VARIANT",
+        ),
         (Failure("not done after 20 s (--timeout)"), "not done after 20 s", "see what `python -c"),
     ],
 )
@@ -43,7 +50,8 @@ def test_a_module_that_does_not_work_is_broken_and_no_more_is_said_of_the_build(
     subject = quiet_machine(tmp_path, build=failure)
     found = build.module(subject)
     assert found.state == "broken" and said in found.found
-    assert found.remedy is not None and remedy in found.remedy and "pip install" in found.remedy
+    assert found.remedy is not None and remedy in found.remedy
+    assert ("pip install" in found.remedy) is not found.remedy.startswith("unset")
     for probe in (build.llama_cpp, build.build_type, build.instruction_sets, build.features,
                   build.devices):  # fmt: skip
         assert probe(subject) is None
@@ -95,6 +103,20 @@ def test_a_portable_build_uses_no_extension(tmp_path: Path) -> None:
     found = build.instruction_sets(subject)
     assert found is not None and found.state == "unfavourable"
     assert found.found.startswith("built for no extension, but without SSE3, SSSE3, AVX, AVX2, FMA")
+
+
+def test_of_several_variants_the_one_that_runs_is_named(tmp_path: Path) -> None:
+    facts = example_facts(build={"native": False, "variant": "haswell"})
+    found = build.instruction_sets(quiet_machine(tmp_path, build=facts))
+    assert found is not None and found.state == "ok"
+    assert found.found.startswith("the variant haswell, built for SSE3, SSSE3, AVX, AVX2, FMA: ")
+    facts = example_facts(build={"variant": "x64"}, cpu_features="CPU : REPACK = 1 | ")
+    for variables, remedy in (({}, "build it on this machine"), ({VARIABLE: "x64"}, _UNSET)):
+        subject = quiet_machine(tmp_path, build=facts, variables=variables)
+        found = build.instruction_sets(subject)
+        assert found is not None and found.state == "unfavourable"
+        assert found.found.startswith("the variant x64, built for no extension, but without SSE3")
+        assert found.remedy is not None and remedy in found.remedy
 
 
 def test_features_are_named_whether_there_or_not(tmp_path: Path) -> None:

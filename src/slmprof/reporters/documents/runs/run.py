@@ -128,12 +128,13 @@ def _headline(breakdown: Breakdown, *, is_full: bool) -> Headline:
         bytes_text(model.size_bytes) if model.size_bytes else None,
         "RANDOM WEIGHTS" if model.random_weights else None,
     ]
-    engine = meta.slmprof.llama_cpp.version
+    engine, variant = meta.slmprof.llama_cpp.version, meta.slmprof.build.get("variant")
     place = [
         meta.environment.cpu,
         f"{meta.environment.n_cores} cores" if meta.environment.n_cores else None,
         f"slmprof {meta.slmprof.version or '?'}",
         f"llama.cpp {engine}" if engine else None,
+        f"variant {variant}" if variant and variant != "native" else None,
     ]
     entries = table(ResolvedConfig)
     settings = [
