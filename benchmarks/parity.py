@@ -17,8 +17,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,14 +56,24 @@ def time_passes(path: str, options: argparse.Namespace) -> Samples:
     return samples
 
 
-def run_ours(path: Path, options: argparse.Namespace, threads: int) -> Samples:
-    """`time_passes` in a process of its own."""
+def run_ours(
+    path: Path,
+    options: argparse.Namespace,
+    threads: int,
+    variables: Mapping[str, str] | None = None,
+) -> Samples:
+    """`time_passes` in a process of its own.
+
+    Args:
+        variables: of its environment, beside those of this process.
+    """
     command = [
         sys.executable, __file__, "--time-passes", str(path), "--threads", str(threads),
         "--n-prompt", str(options.n_prompt), "--n-gen", str(options.n_gen),
         "--repeats", str(options.repeats), "--device", options.device,
     ]  # fmt: skip
-    answer = subprocess.run(command, capture_output=True, text=True, check=True)
+    env = {**os.environ, **(variables or {})}
+    answer = subprocess.run(command, capture_output=True, text=True, check=True, env=env)
     samples: Samples = json.loads(answer.stdout)
     return samples
 
