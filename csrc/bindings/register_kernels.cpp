@@ -28,7 +28,7 @@ namespace py = pybind11;
 namespace slmprof {
 namespace {
 
-using Bytes  = py::array_t<uint8_t, py::array::c_style | py::array::forcecast>;
+using Blocks = py::array_t<uint8_t, py::array::c_style | py::array::forcecast>;
 using Floats = py::array_t<float, py::array::c_style | py::array::forcecast>;
 
 Guard guard_of(const std::string & side) {
@@ -75,7 +75,7 @@ py::array_t<uint8_t> pack(const KernelScheme & scheme, const Floats & weights, c
     return py::array_t<uint8_t>({ n_blocks, scheme.type_size() }, blocks.data());
 }
 
-py::array_t<float> unpack(const KernelScheme & scheme, const Bytes & blocks, const std::string & guard) {
+py::array_t<float> unpack(const KernelScheme & scheme, const Blocks & blocks, const std::string & guard) {
     const auto      n_blocks = n_blocks_of(scheme, blocks.size(), scheme.type_size(), scheme.functions().unpack != nullptr);
     const Guard     side     = guard_of(guard);
     const uint8_t * from     = blocks.data();
@@ -89,7 +89,7 @@ void check_columns(const KernelScheme & scheme, const Floats & columns) {
     }
 }
 
-py::array_t<float> multiply(const KernelScheme & scheme, const std::string & kernel, const Bytes & blocks, const Floats & columns,
+py::array_t<float> multiply(const KernelScheme & scheme, const std::string & kernel, const Blocks & blocks, const Floats & columns,
                             const std::string & guard) {
     check_columns(scheme, columns);
     const size_t row_bytes = scheme.row_bytes(columns.shape(1));

@@ -15,9 +15,8 @@
 namespace slmprof {
 namespace {
 
-constexpr int64_t k_repetition_ns  = 200'000;  // so long that reading the clock and starting together do not count
-constexpr size_t  k_part_granule   = 6 * k_loop_granule;  // floats; divides among the arrays of every operation
-constexpr size_t  k_chunk_floats   = size_t(1) << 18;     // at least: long enough for the processor's prefetchers
+constexpr size_t k_part_granule = 6 * k_loop_granule;  // floats; divides among the arrays of every operation
+constexpr size_t k_chunk_floats = size_t(1) << 18;     // at least: long enough for the processor's prefetchers
 
 struct Free {
     void operator()(float * memory) const { std::free(memory); }

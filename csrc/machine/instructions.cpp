@@ -8,8 +8,7 @@
 namespace slmprof {
 namespace {
 
-constexpr int64_t k_repetition_ns = 200'000;  // so long that reading the clock and starting together do not count
-constexpr int64_t k_first_loops   = 10'000;
+constexpr int64_t k_first_loops = 10'000;
 
 // Ordinary numbers of a type: a processor may take its time over what is none, and save power over zeros.
 struct alignas(64) Factor {

@@ -12,6 +12,8 @@
 
 namespace slmprof {
 
+constexpr int64_t k_repetition_ns = 200'000;  // so long that reading the clock and starting together do not count
+
 // Where threads wait for each other. They spin, as ggml's do, but give way where cores are short.
 class Meeting {
   public:
