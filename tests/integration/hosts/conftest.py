@@ -49,11 +49,13 @@ def run_program(program: str, *arguments: str, folder: Path, **variables: str) -
 
 
 @pytest.fixture
-def host(tmp_path: Path) -> Host:
+def host(tmp_path_factory: pytest.TempPathFactory) -> Host:
     """Runs a program with arguments, and variables of its environment by name."""
+    # A short name: torch puts sockets into it, whose paths have 108 characters at most.
+    folder = tmp_path_factory.mktemp("t")
 
     def run(program: str, *arguments: str, **variables: str) -> Any:
-        return run_program(program, *arguments, folder=tmp_path / "temporary", **variables)
+        return run_program(program, *arguments, folder=folder, **variables)
 
     return run
 
@@ -63,7 +65,7 @@ def host_once(tmp_path_factory: pytest.TempPathFactory) -> Host:
     """As `host`, for what several tests look at."""
 
     def run(program: str, *arguments: str, **variables: str) -> Any:
-        folder = tmp_path_factory.mktemp("temporary")
+        folder = tmp_path_factory.mktemp("t")
         return run_program(program, *arguments, folder=folder, **variables)
 
     return run

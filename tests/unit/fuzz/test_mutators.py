@@ -18,6 +18,9 @@ from slmprof.views import load
 
 MODELS = sorted(CORPUS.glob("gguf/*.gguf")) + sorted(CORPUS.glob("split/*.gguf"))
 PROFILES = sorted(GOLDEN.glob("*.slmprof"))
+# Some are listed twice, to be drawn more often; here once, in the same order in every process.
+GGUF_MUTATIONS = tuple(dict.fromkeys(gguf_mutator.MUTATIONS))
+PROFILE_MUTATIONS = tuple(dict.fromkeys(profile_mutator.MUTATIONS))
 N_TRIES = 40
 
 
@@ -44,7 +47,7 @@ def test_a_header_that_ends_too_early_is_none(end: int) -> None:
         gguf_tree.read(MODELS[0].read_bytes()[:end])
 
 
-@pytest.mark.parametrize("mutation", set(gguf_mutator.MUTATIONS), ids=lambda m: m.__name__)
+@pytest.mark.parametrize("mutation", GGUF_MUTATIONS, ids=lambda m: m.__name__)
 def test_each_mutation_changes_models(mutation: gguf_mutator.Mutation) -> None:
     for number in range(N_TRIES):
         gguf = gguf_tree.read(MODELS[number % len(MODELS)].read_bytes())
@@ -56,7 +59,7 @@ def test_each_mutation_changes_models(mutation: gguf_mutator.Mutation) -> None:
     pytest.fail("no model was changed")
 
 
-@pytest.mark.parametrize("mutation", set(profile_mutator.MUTATIONS), ids=lambda m: m.__name__)
+@pytest.mark.parametrize("mutation", PROFILE_MUTATIONS, ids=lambda m: m.__name__)
 def test_each_mutation_changes_profiles(mutation: profile_mutator.Mutation) -> None:
     archive = profile_mutator.unpacked(PROFILES[-1].read_bytes())
     assert archive is not None
