@@ -10,7 +10,7 @@ from pathlib import Path
 VARIABLE = "SLMPROF_CUPTI"
 # Below site-packages: of the packages nvidia-cuda-cupti and nvidia-cuda-cupti-cu12.
 _OF_PACKAGES = ("nvidia/cu13/lib", "nvidia/cuda_cupti/lib")
-_OF_TOOLKIT = ("lib64", "extras/CUPTI/lib64", "targets/x86_64-linux/lib")
+_OF_TOOLKIT = ("lib64", "extras/CUPTI/lib64", "targets/x86_64-linux/lib", "targets/sbsa-linux/lib")
 
 
 def cupti_folders() -> list[str]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ..system.control_group import memory_limit_bytes
 from ..system.cores import oversubscription, usable_cores
 from ..system.files import PROC, SYSFS, proc_bytes, proc_value, read
+from .arm_cores import arm_cores
 
 if TYPE_CHECKING:
     from ..profiles.records.meta import Environment
@@ -20,8 +21,8 @@ STEADY_GOVERNORS = ("performance", "schedutil")
 
 def cpu_name(proc: Path = PROC) -> str:
     """The processor as the system names it."""
-    told = proc_value(read(str(proc / "cpuinfo")), "model name")
-    return told or platform.processor() or "unknown"
+    text = read(str(proc / "cpuinfo"))
+    return proc_value(text, "model name") or arm_cores(text) or platform.processor() or "unknown"
 
 
 def physical_memory_bytes(proc: Path = PROC) -> int:

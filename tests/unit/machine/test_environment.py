@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import platform
+from pathlib import Path
 
 import pytest
 
@@ -69,3 +71,36 @@ def test_the_lower_of_memory_and_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     files["/sys/fs/cgroup/memory.max"] = "max\n"
     assert environment.memory_bytes() == 4096 * 1024
     assert memory.available_bytes() == 2048 * 1024
+
+
+def arm(*cores: tuple[str, str]) -> str:
+    """`/proc/cpuinfo` of an Arm machine with these implementers and parts."""
+    return "\n".join(
+        f"processor\t: {number}\nFeatures\t: fp asimd\nCPU implementer\t: {implementer}\n"
+        f"CPU architecture: 8\nCPU variant\t: 0x3\nCPU part\t: {part}\nCPU revision\t: 1\n"
+        for number, (implementer, part) in enumerate(cores)
+    )
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "name"),
+    [
+        ("model name\t: A CPU @ 2 GHz\n\nmodel name\t: another\n", "A CPU @ 2 GHz"),
+        (arm(("0x41", "0xd0c"), ("0x41", "0xd0c")), "Arm Neoverse-N1"),
+        (
+            arm(*[("0x41", "0xd05")] * 4, *[("0x41", "0xd0b")] * 4),
+            "Arm Cortex-A55 + Arm Cortex-A76",
+        ),
+        (arm(("0x61", "0x22")), "Apple 0x22"),
+        (arm(("0x99", "0xd0c")), "implementer 0x99 0xd0c"),
+        ("CPU part\t: 0xd0c\n", "unknown"),
+        (arm(("0x41", "?")), "unknown"),
+        ("", "unknown"),
+    ],
+)
+def test_the_processors_name(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, cpuinfo: str, name: str
+) -> None:
+    monkeypatch.setattr(platform, "processor", lambda: "")
+    (tmp_path / "cpuinfo").write_text(cpuinfo)
+    assert environment.cpu_name(tmp_path) == name

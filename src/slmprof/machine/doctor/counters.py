@@ -43,7 +43,7 @@ def clock(subject: Subject) -> Outcome:
     if of.read_ns > _SLOW_READING_NS:
         return unfavourable(
             f"{found}, which is much for short ops",
-            "on a virtual machine have its host let reads of the TSC through",
+            "on a virtual machine have its host let reads of the counter through",
         )
     return ok(f"{found}; Linux's own is {used}" if used else found)
 

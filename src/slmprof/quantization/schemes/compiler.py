@@ -14,10 +14,11 @@ from pathlib import Path
 
 from ...errors import SchemeError, UsageError
 from ...input_file import read_input
+from ...machine.environment import cpu_name
 from ...models.cache import cache_folder, is_sealed, locked, own_folder, seal
 from ...models.resolve import file_stem
 from ...settings.scheme_place import MOST_FILE_BYTES
-from ...system.files import proc_value, read
+from ...system.processor import processor_flags
 
 INCLUDE = Path(__file__).resolve().parents[2] / "include"
 _HEADER = INCLUDE / "slmprof_scheme.h"
@@ -60,7 +61,7 @@ def compiled(path: Path, digest: str) -> Path:
     """
     command = _command(path)
     # Of another machine's instructions the same file is another library.
-    machine = (platform.machine(), proc_value(read("/proc/cpuinfo"), "flags"))
+    machine = (platform.machine(), cpu_name(), sorted(processor_flags()))
     made_of = (
         _CONTENT_VERSION,
         digest.encode(),
@@ -98,6 +99,7 @@ def _command(path: Path) -> list[str]:
             f"scheme: there is no compiler {compiler} for {path.name}; install one, or name it "
             f"with ${variable}"
         )
+    # Of Arm's architecture -march names the version, and takes no "native" from older compilers.
     is_arm = platform.machine() in ("aarch64", "arm64")
     native = "-mcpu=native" if is_arm else "-march=native"
     more = shlex.split(os.environ.get(MORE_FLAGS, ""))
