@@ -16,10 +16,10 @@
 namespace slmprof {
 namespace {
 
-// As many sums as hide the latency of an instruction that adds itself (4 to 5 cycles, two a cycle); fewer
+// As many sums as hide the latency of an instruction that adds itself (4 to 5 cycles, two a cycle); on x86 fewer
 // where products are added by another one, of one cycle, and need registers of their own.
-constexpr int64_t k_chained_sums = 12;
-constexpr int64_t k_added_sums   = 6;
+[[maybe_unused]] constexpr int64_t k_chained_sums = 12;
+[[maybe_unused]] constexpr int64_t k_added_sums   = 6;
 
 // A function `NAME` that adds STEP(sum) to each of N sums, n times. `KEEP` is the constraint of a vector register:
 // after it the compiler no longer knows what is in `a`, so that no product can be hoisted or shared.
@@ -154,6 +154,20 @@ bool has_avx512_fp16() { return has_avx512f() && bit(features().edx, 23); }
 SLMPROF_MICROKERNEL(f32_neon, SLMPROF_NO_TARGET, float32x4_t, float32x4_t, "w", k_chained_sums,
                     vld1q_f32(static_cast<const float *>(left)), vld1q_f32(static_cast<const float *>(right)),
                     vfmaq_f32(sums[k], a, b), float)
+SLMPROF_MICROKERNEL(int8_neon, SLMPROF_NO_TARGET, int32x4_t, int8x8_t, "w", k_chained_sums,
+                    vld1_s8(static_cast<const int8_t *>(left)), vld1_s8(static_cast<const int8_t *>(right)),
+                    vpadalq_s16(sums[k], vmull_s8(a, b)), int32_t)
+#    ifdef __ARM_FEATURE_FP16_VECTOR_ARITHMETIC
+SLMPROF_MICROKERNEL(f16_neon, SLMPROF_NO_TARGET, float16x8_t, float16x8_t, "w", k_chained_sums,
+                    vld1q_f16(static_cast<const float16_t *>(left)), vld1q_f16(static_cast<const float16_t *>(right)),
+                    vfmaq_f16(sums[k], a, b), float16_t)
+#    endif
+#    ifdef __ARM_FEATURE_MATMUL_INT8
+// Two rows by two rows of eight.
+SLMPROF_MICROKERNEL(int8_neon_i8mm, SLMPROF_NO_TARGET, int32x4_t, int8x16_t, "w", k_chained_sums,
+                    vld1q_s8(static_cast<const int8_t *>(left)), vld1q_s8(static_cast<const int8_t *>(right)),
+                    vmmlaq_s32(sums[k], a, b), int32_t)
+#    endif
 #    ifdef __ARM_FEATURE_DOTPROD
 SLMPROF_MICROKERNEL(int8_neon_dotprod, SLMPROF_NO_TARGET, int32x4_t, int8x16_t, "w", k_chained_sums,
                     vld1q_s8(static_cast<const int8_t *>(left)), vld1q_s8(static_cast<const int8_t *>(right)),
@@ -187,10 +201,17 @@ const std::vector<Microkernel> & microkernels() {
         { "vfmaddph zmm", "avx512_fp16", "f16", 32, k_chained_sums, has_avx512_fp16, f16_avx512 },
 #    endif
 #elif defined(__aarch64__)
+        { "smull v.8b", "neon", "int8", 8, k_chained_sums, has_what_it_is_compiled_for, int8_neon },
 #    ifdef __ARM_FEATURE_DOTPROD
         { "sdot v.16b", "neon_dotprod", "int8", 16, k_chained_sums, has_what_it_is_compiled_for, int8_neon_dotprod },
 #    endif
+#    ifdef __ARM_FEATURE_MATMUL_INT8
+        { "smmla v.16b", "neon_i8mm", "int8", 32, k_chained_sums, has_what_it_is_compiled_for, int8_neon_i8mm, 2 },
+#    endif
         { "fmla v.4s", "neon", "f32", 4, k_chained_sums, has_what_it_is_compiled_for, f32_neon },
+#    ifdef __ARM_FEATURE_FP16_VECTOR_ARITHMETIC
+        { "fmla v.8h", "neon_fp16", "f16", 8, k_chained_sums, has_what_it_is_compiled_for, f16_neon },
+#    endif
 #endif
     };
     return known;

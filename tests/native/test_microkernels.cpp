@@ -50,10 +50,17 @@ TEST_CASE("each adds up the products that it says it does") {
         CAPTURE(kernel.name);
         std::vector<int> left, right;
         double           products = 0;
-        for (int64_t i = 0; i < kernel.n_lanes; i++) {
+        for (int64_t i = 0; i < kernel.n_numbers(); i++) {
             left.push_back(1 << (i % 4));                  // unsigned in products of bytes
             right.push_back(i % 3 == 2 ? -2 : i % 3 + 1);  // of both signs
-            products += double(left.back()) * right.back();
+        }
+        const int64_t n_columns = kernel.n_numbers() / kernel.n_rows;
+        for (int64_t of_left = 0; of_left < kernel.n_rows; of_left++) {
+            for (int64_t of_right = 0; of_right < kernel.n_rows; of_right++) {
+                for (int64_t i = 0; i < n_columns; i++) {
+                    products += double(left[of_left * n_columns + i]) * right[of_right * n_columns + i];
+                }
+            }
         }
         const Factor a(kernel.type, left), b(kernel.type, right);
         CHECK(kernel.run(a.bytes, b.bytes, k_n_loops) == double(k_n_loops * kernel.n_sums) * products);
@@ -67,11 +74,16 @@ TEST_CASE("every instruction has a name of its own, and the plainest ones run ev
     for (const Microkernel & kernel : microkernels()) {
         CHECK(names.insert(kernel.name).second);
     }
-#ifdef __x86_64__
+#if defined(__x86_64__) || defined(__aarch64__)
+#    ifdef __x86_64__
+    const std::string plainest = "sse2";
+#    else
+    const std::string plainest = "neon";
+#    endif
     for (const char * type : { "int8", "f32" }) {
         bool is_there = false;
         for (const Microkernel & kernel : microkernels()) {
-            is_there |= kernel.type == std::string(type) && kernel.isa == std::string("sse2") && kernel.is_supported();
+            is_there |= kernel.type == std::string(type) && kernel.isa == plainest && kernel.is_supported();
         }
         CHECK(is_there);
     }

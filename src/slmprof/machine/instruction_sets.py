@@ -28,7 +28,12 @@ _FLAGS = {
     "SME": ("sme",),
 }
 # Where slmprof's microkernels have another name for a flag.
-_OF_KERNELS = {"neon": "asimd", "neon_dotprod": "asimddp"}
+_OF_KERNELS = {
+    "neon": "asimd",
+    "neon_dotprod": "asimddp",
+    "neon_fp16": "asimdhp",
+    "neon_i8mm": "i8mm",
+}
 
 
 def is_built(isa: str, features: str | None = None) -> bool:

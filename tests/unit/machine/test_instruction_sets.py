@@ -39,3 +39,14 @@ def test_a_build_for_more_or_less_than_the_processor_has() -> None:
     assert missing_sets(FEATURES, flags) == ["AVX_VNNI", "AVX512"]  # avx512vl is not there
     assert unused_sets(FEATURES, flags) == ["AVX", "AVX2"]
     assert missing_sets(FEATURES, flags | {"avx512vl", "avx_vnni"}) == []
+
+
+def test_arms_sets() -> None:
+    built = "CPU : NEON = 1 | ARM_FMA = 1 | FP16_VA = 1 | DOTPROD = 1 | LLAMAFILE = 1 | "
+    kernels = ["neon", "neon_dotprod", "neon_fp16", "neon_i8mm"]
+    assert [is_built(isa, built) for isa in kernels] == [True, True, True, False]
+    text = "fp asimd aes crc32 atomics fphp asimdhp cpuid asimdrdm asimddp"
+    flags = frozenset(text.split())
+    assert missing_sets(built, flags) == unused_sets(built, flags) == []
+    assert missing_sets(f"{built}MATMUL_INT8 = 1 | SVE = 1 | ", flags) == ["MATMUL_INT8", "SVE"]
+    assert unused_sets("CPU : NEON = 1 | ", flags) == ["DOTPROD", "FP16_VA"]
