@@ -7,7 +7,10 @@
 #    include <cpuid.h>
 #    include <immintrin.h>
 #    if defined(__clang__) ? __clang_major__ >= 14 : __GNUC__ >= 12
-#        define SLMPROF_X86_RECENT 1  // knows AVX-VNNI, BF16 and FP16
+#        define SLMPROF_X86_RECENT 1  // knows AVX-VNNI and BF16
+#        ifdef __FLT16_MAX__
+#            define SLMPROF_X86_FP16 1  // clang 14 knows FP16 only in what is compiled for it as a whole
+#        endif
 #    endif
 #elif defined(__aarch64__)
 #    include <arm_neon.h>
@@ -98,6 +101,8 @@ SLMPROF_MICROKERNEL(int8_avx_vnni, SLMPROF_FOR("avx2,avxvnni"), __m256i, __m256i
                     SLMPROF_B256, _mm256_dpbusd_avx_epi32(sums[k], a, b), int32_t)
 SLMPROF_MICROKERNEL(bf16_avx512, SLMPROF_FOR("avx512f,avx512bf16"), __m512, __m512i, "v", k_chained_sums, SLMPROF_A512,
                     SLMPROF_B512, _mm512_dpbf16_ps(sums[k], (__m512bh) a, (__m512bh) b), float)
+#    endif
+#    ifdef SLMPROF_X86_FP16
 SLMPROF_MICROKERNEL(f16_avx512, SLMPROF_FOR("avx512f,avx512fp16"), __m512h, __m512h, "v", k_chained_sums,
                     _mm512_load_ph(left), _mm512_load_ph(right), _mm512_fmadd_ph(a, b, sums[k]), _Float16)
 #    endif
@@ -143,6 +148,8 @@ bool has_avx512_vnni() { return has_avx512f() && bit(features().ecx, 11); }
 #    ifdef SLMPROF_X86_RECENT
 bool has_avx_vnni() { return has_avx2() && bit(features().more, 4); }
 bool has_avx512_bf16() { return has_avx512f() && bit(features().more, 5); }
+#    endif
+#    ifdef SLMPROF_X86_FP16
 bool has_avx512_fp16() { return has_avx512f() && bit(features().edx, 23); }
 #    endif
 
@@ -198,6 +205,8 @@ const std::vector<Microkernel> & microkernels() {
         { "vfmadd zmm", "avx512f", "f32", 16, k_chained_sums, has_avx512f, f32_avx512f },
 #    ifdef SLMPROF_X86_RECENT
         { "vdpbf16ps zmm", "avx512_bf16", "bf16", 32, k_chained_sums, has_avx512_bf16, bf16_avx512 },
+#    endif
+#    ifdef SLMPROF_X86_FP16
         { "vfmaddph zmm", "avx512_fp16", "f16", 32, k_chained_sums, has_avx512_fp16, f16_avx512 },
 #    endif
 #elif defined(__aarch64__)
