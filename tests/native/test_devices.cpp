@@ -136,6 +136,13 @@ std::string text(const Recording & recording, int32_t number) {
     return recording.strings[static_cast<size_t>(number)];
 }
 
+struct TracedFixture : Fixture {
+    Tracer tracer;
+
+    TracedFixture() { recorder.set_tracer(&tracer); }
+    ~TracedFixture() { recorder.set_tracer(nullptr); }
+};
+
 }  // namespace
 
 TEST_SUITE_BEGIN("devices");
@@ -158,10 +165,8 @@ TEST_CASE_FIXTURE(Fixture, "a split runs from when its device has been told unti
     CHECK(recording.events.n_rows == 0);
 }
 
-TEST_CASE_FIXTURE(Fixture, "a traced device runs its split as it is, and its kernels are events") {
+TEST_CASE_FIXTURE(TracedFixture, "a traced device runs its split as it is, and its kernels are events") {
     Device device("FAKE");
-    Tracer tracer;
-    recorder.set_tracer(&tracer);
     for (const EventMode mode : { EventMode::all, EventMode::aggregate, EventMode::none }) {
         begin(device, true);
         device.n_nodes.clear();
@@ -201,10 +206,8 @@ TEST_CASE_FIXTURE(Fixture, "a traced device runs its split as it is, and its ker
     }
 }
 
-TEST_CASE_FIXTURE(Fixture, "what launches were joined by is counted on from collection to collection") {
+TEST_CASE_FIXTURE(TracedFixture, "what launches were joined by is counted on from collection to collection") {
     Device device("FAKE");
-    Tracer tracer;
-    recorder.set_tracer(&tracer);
     for (int i = 0; i < 2; i++) {
         begin(device, true);
         slmprof_compute_split(&device.backend, graph.get());
@@ -228,10 +231,8 @@ TEST_CASE_FIXTURE(Fixture, "what launches were joined by is counted on from coll
     CHECK(recording.cloned_nodes.trace == Numbers{ 0, 1 });
 }
 
-TEST_CASE_FIXTURE(Fixture, "a traced run that was abandoned is asked for by nobody") {
+TEST_CASE_FIXTURE(TracedFixture, "a traced run that was abandoned is asked for by nobody") {
     Device device("FAKE");
-    Tracer tracer;
-    recorder.set_tracer(&tracer);
     begin(device, true);
     slmprof_compute_split(&device.backend, graph.get());
     recorder.abandon_step();
