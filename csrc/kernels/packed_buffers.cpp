@@ -78,13 +78,16 @@ const CustomType * find_custom_type(const ggml_tensor * tensor) {
 
 ggml_backend_buffer_type_t packed_buffer_type() {
     static PackedBufferType         extra;
-    static ggml_backend_buffer_type type = {
-        { buffer_type_name, alloc_buffer, alignment, nullptr, alloc_size, nullptr },
-        ggml_backend_reg_dev_get(ggml_backend_cpu_reg(), 0),
-        &extra,
-    };
+    static ggml_backend_buffer_type type{};
     static std::once_flag once;
     std::call_once(once, [] {
+        // By their names: which others there are, and in which order, differs between versions of ggml.
+        type.iface.get_name       = buffer_type_name;
+        type.iface.alloc_buffer   = alloc_buffer;
+        type.iface.get_alignment  = alignment;
+        type.iface.get_alloc_size = alloc_size;
+        type.device               = ggml_backend_reg_dev_get(ggml_backend_cpu_reg(), 0);
+        type.context              = &extra;
         std::vector<ggml_backend_buffer_type_t> & types = ggml_backend_cpu_get_extra_buffer_types();
         types.insert(types.begin(), &type);
         find_custom_types_by(find_custom_type);
