@@ -81,6 +81,8 @@ _RULES: tuple[tuple[str, str, str, str], ...] = (
     (r"indexer\..*", "attention", "indexer", "use"),
     (r"(indexer|attn)_compressor_.*", "attention", "compressor", "use"),
     (r"(cross_)?attn_(q|k|v|qkv|kv|q_a|q_b|kv_a_mqa|kv_b|k_b)", "attention", "qkv", "use"),
+    # Values from a choice of experts, and what chooses.
+    (r"attn_v_(exps|gate)", "attention", "qkv", "use"),
     (r"attn_v_b", "attention", "values", "use"),
     (r"attn_conv_(base|proj)|vis_attn_qkv", "attention", "qkv", "use"),
     (r"(cross_)?attn_(output|o|output_[ab])|vis_attn_output", "attention", "out_proj", "use"),

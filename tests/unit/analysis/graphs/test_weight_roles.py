@@ -13,6 +13,8 @@ from slmprof.analysis.graphs.weight_roles import PARTS, role_of_name, state_laye
     [
         ("blk.12.attn_q.weight", "attention", "qkv", 12),
         ("blk.3.ffn_down_exps.weight", "ffn", "experts", 3),
+        ("blk.3.attn_v_exps.weight", "attention", "qkv", 3),
+        ("blk.3.attn_v_gate.bias", "attention", "qkv", 3),
         ("dec.blk.1.cross_attn_o.weight", "attention", "out_proj", 1),
         ("blk.0.ssm_a", "recurrent", "scan", 0),
         ("blk.4.nextn.eh_proj.weight", "embedding", "mtp", -1),
