@@ -194,6 +194,10 @@ std::optional<int> uncomputable_source(const ggml_tensor & node) {
 
 std::string why_not_computable(const ggml_tensor & weight, ggml_op op) {
     const bool is_table = op == GGML_OP_GET_ROWS && weight.type == GGML_TYPE_I32;
+    // Its rows are put among given ones, where newer llama.cpp aborts when the graph is built already.
+    if (is_table && std::strcmp(ggml_get_name(&weight), "token_embd.weight") == 0) {
+        return explain(weight, GGML_OP_SET_ROWS);
+    }
     // Of drafts' vocabularies, which the host reads.
     const bool is_map = std::strcmp(ggml_get_name(&weight), "d2t") == 0;
     if (is_foreign(weight.type) && !is_table && !is_map) {
