@@ -30,7 +30,7 @@ for compiler in "$@"; do
     if [ -n "$whole" ]; then
         build_type=(-DCMAKE_BUILD_TYPE=Release)
     else
-        build_type=(-DCMAKE_BUILD_TYPE=None -DCMAKE_C_FLAGS=-O2 -DCMAKE_CXX_FLAGS=-O2)
+        build_type=(-DCMAKE_BUILD_TYPE=None -DCMAKE_C_FLAGS=-O2 -DCMAKE_CXX_FLAGS=-O2 -DSLMPROF_UNITY_BUILD=OFF)
     fi
     quietly cmake -G Ninja -B "$build" "${build_type[@]}" -DCMAKE_C_COMPILER="$c_compiler" \
         -DCMAKE_CXX_COMPILER="$compiler" -DSLMPROF_WARNINGS_AS_ERRORS=ON -DSLMPROF_BUILD_TESTS=ON "${launchers[@]}"

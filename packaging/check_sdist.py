@@ -1,7 +1,7 @@
 """Builds a wheel from the source archive without git, and without a network but the package index.
 
     python -m pip install build
-    python wheels/check_sdist.py
+    python packaging/check_sdist.py
 
 What the build needs is fetched before, by pip from the package index. The build itself runs in a
 network namespace of its own, in which there is no network at all, with a PATH without git and with
