@@ -76,6 +76,8 @@ COLUMN = "steps.begin_ns.npy"
         (b"not npy", "damaged"),
         (b"\x93NUMPY\x09\x00" + bytes(100), "unknown .npy version|damaged"),
         (b"\x93NUMPY\x01\x00\x05\x00(((((", "damaged"),
+        (b"\x93NUMPY\x02\x00\x20\x4e\x00\x00" + b"(" * 20_000, "too long a header"),
+        (npy(np.zeros(20, np.int64)).replace(b"(20,), ", b"(20L,),"), "damaged"),  # of Python 2
         (b"", "damaged"),
     ],
 )

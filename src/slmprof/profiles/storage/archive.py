@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import io
 import json
 import zipfile
 import zlib
@@ -27,6 +29,7 @@ META = "meta"
 # Of a file of any size: less than what makes a machine swap for an hour.
 MAX_TABLE_BYTES = 8 * 2**30
 MAX_MEMBERS = 1000
+_MOST_HEADER_BYTES = 10_000  # NumPy's own limit
 # What numpy, zipfile and json answer odd bytes with.
 _ODD_BYTES = (ValueError, SyntaxError, TokenError, RuntimeError, OverflowError)
 _PLAIN_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -193,11 +196,18 @@ def _read_header(stream: IO[bytes], what: str, dtype: np.dtype[Any], info: zipfi
     """Reads up to the data of a member; returns its length in elements."""
     version = npy.read_magic(stream)
     if version == (1, 0):
-        shape, _, found = npy.read_array_header_1_0(stream)
+        read, n_bytes = npy.read_array_header_1_0, 2
     elif version == (2, 0):
-        shape, _, found = npy.read_array_header_2_0(stream)
+        read, n_bytes = npy.read_array_header_2_0, 4
     else:
         raise ProfileFormatError(f"{what} has an unknown .npy version")
+    size = stream.read(n_bytes)
+    if int.from_bytes(size, "little") > _MOST_HEADER_BYTES:
+        raise ProfileFormatError(f"{what} has too long a header")
+    text = stream.read(int.from_bytes(size, "little"))
+    # NumPy would take what only Python 2 can read, too, and warn on standard error.
+    ast.literal_eval(text.decode("latin1"))
+    shape, _, found = read(io.BytesIO(size + text))
     if len(shape) != 1:
         raise ProfileFormatError(f"{what} has {len(shape)} dimensions, not one")
     if found != dtype:
