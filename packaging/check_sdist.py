@@ -18,7 +18,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from make import compiler_cache, make_source, only_wheel, run, unpack
+from wheels import compiler_cache, make_source, only_wheel, run, unpack
 
 if sys.version_info >= (3, 11):
     import tomllib
