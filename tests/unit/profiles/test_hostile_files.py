@@ -78,6 +78,9 @@ COLUMN = "steps.begin_ns.npy"
         (b"\x93NUMPY\x01\x00\x05\x00(((((", "damaged"),
         (b"\x93NUMPY\x02\x00\x20\x4e\x00\x00" + b"(" * 20_000, "too long a header"),
         (npy(np.zeros(20, np.int64)).replace(b"(20,), ", b"(20L,),"), "damaged"),  # of Python 2
+        # What Python evaluates with a TypeError, or with a warning.
+        (b"\x93NUMPY\x01\x00\x07\x00{[]: 1}", "damaged"),
+        (npy(np.zeros(20, np.int64)).replace(b"'<i8', ", b"'\\d8', "), "damaged"),
         (b"", "damaged"),
     ],
 )

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import ast
 import io
 import json
+import re
 import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from tokenize import TokenError
 from typing import IO, Any
 
 import numpy as np
@@ -30,8 +29,12 @@ META = "meta"
 MAX_TABLE_BYTES = 8 * 2**30
 MAX_MEMBERS = 1000
 _MOST_HEADER_BYTES = 10_000  # NumPy's own limit
+# As NumPy writes it. It reads more than that by evaluating it, which may warn on standard error.
+_HEADER = re.compile(
+    rb"\{'descr': '[<>|=]\w+', 'fortran_order': (True|False), 'shape': \([\d, ]*\), \} *\n"
+)
 # What numpy, zipfile and json answer odd bytes with.
-_ODD_BYTES = (ValueError, SyntaxError, TokenError, RuntimeError, OverflowError)
+_ODD_BYTES = (ValueError, RuntimeError, OverflowError)
 _PLAIN_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
@@ -205,8 +208,8 @@ def _read_header(stream: IO[bytes], what: str, dtype: np.dtype[Any], info: zipfi
     if int.from_bytes(size, "little") > _MOST_HEADER_BYTES:
         raise ProfileFormatError(f"{what} has too long a header")
     text = stream.read(int.from_bytes(size, "little"))
-    # NumPy would take what only Python 2 can read, too, and warn on standard error.
-    ast.literal_eval(text.decode("latin1"))
+    if not _HEADER.fullmatch(text):
+        raise ProfileFormatError(f"{what} has a damaged header")
     shape, _, found = read(io.BytesIO(size + text))
     if len(shape) != 1:
         raise ProfileFormatError(f"{what} has {len(shape)} dimensions, not one")
