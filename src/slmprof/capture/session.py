@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -32,6 +31,7 @@ from .monitors.load import LoadMonitor
 from .monitors.memory import MemoryMonitor
 from .monitors.model_file import ModelFileMonitor
 from .monitors.protocol import Monitor, Point
+from .monitors.together import Monitors
 from .places import numbered_places
 from .planned_run import native_settings, plan_run
 from .prompt_file import read_prompt
@@ -99,7 +99,7 @@ class Session:
         self._engine: _core.Engine | None = None
         self._process = os.getpid()
         self._steps_lock = threading.RLock()
-        self._ends = contextlib.ExitStack()
+        self._monitors = Monitors()
         self._chunks: list[Chunk] = []
         self._graphs = SeenGraphs()
         self._has_places = False  # in a chunk
@@ -111,12 +111,8 @@ class Session:
         planned, resident = plan_run(model, self.config)
         # Planning has made CUDA's contexts, and left nothing in them.
         gpus.note_contexts()
-        self._monitors: tuple[Monitor, ...] = (
-            ModelFileMonitor(self.path),
-            MemoryMonitor(planned, resident),
-            gpus,
-            LoadMonitor(),
-        )
+        memory = MemoryMonitor(planned, resident)
+        monitors = (ModelFileMonitor(self.path), memory, gpus, LoadMonitor())
         self._engine = self.guard(lambda: _core.Engine(settings))
         # What the ops are compared with, where it is known.
         self.ceilings: Ceilings | None = None
@@ -124,9 +120,8 @@ class Session:
         self.model_info: Mapping[str, Any] = self.engine.model_info()
         self.context_info: Mapping[str, Any] = self.engine.context_info()
         try:
-            for monitor in self._monitors:
-                self._ends.callback(monitor.end)
-                monitor.begin(self.engine)
+            for monitor in monitors:
+                self.watch(monitor)
         except BaseException:
             self.close()
             raise
@@ -150,9 +145,9 @@ class Session:
         In a process that was forked meanwhile it only forgets them: they are the other one's.
         """
         if self._process != os.getpid():
-            self._ends.pop_all()
+            self._monitors.forget()
         try:
-            self._ends.close()
+            self._monitors.end()
         finally:
             self._engine = None
 
@@ -307,19 +302,16 @@ class Session:
 
     def watch(self, monitor: Monitor) -> None:
         """Has a further monitor watch the run from now on."""
-        self._monitors = (*self._monitors, monitor)
-        self._ends.callback(monitor.end)
-        monitor.begin(self.engine)
+        self._monitors.begin(monitor, self.engine)
 
     @property
     def leaves_caches_cold(self) -> bool:
         """Whether `reach` may leave something else in the processor's caches."""
-        return any(monitor.leaves_caches_cold for monitor in self._monitors)
+        return self._monitors.leave_caches_cold
 
     def reach(self, point: Point) -> None:
         """Tells the monitors how far the run is."""
-        for monitor in self._monitors:
-            monitor.reach(point, self.engine)
+        self._monitors.reach(point, self.engine)
 
     def wait(self, for_turn: Callable[[], None]) -> None:
         """Lets other processes run, on an idle machine as far as this one goes, until it is its
@@ -350,9 +342,7 @@ class Session:
         if self._ignored:
             model = model.replace(ignored=self._ignored)
         meta = describe_run(model, config, run, self.config.n_threads, self.ceilings)
-        meta = meta.replace(device_ceilings=self.device_ceilings)
-        for monitor in self._monitors:
-            meta = monitor.describe(meta)
+        meta = self._monitors.describe(meta.replace(device_ceilings=self.device_ceilings))
         if self.engine.tracing_problem:
             meta = meta.with_warnings(
                 [
