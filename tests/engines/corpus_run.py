@@ -8,7 +8,6 @@ saves as FOLDER/NAME.plan in what the planner and the engine disagree.
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 import shutil
@@ -97,22 +96,18 @@ class Corpus:
         return found
 
 
-def run_corpus(factory: pytest.TempPathFactory) -> Corpus:
-    """Writes the corpus, plans and runs it and keeps what came of it: once a session.
+def run_corpus(folder: Path) -> Corpus:
+    """Writes the corpus, plans and runs it and keeps what came of it in the folder.
 
     The calling test is skipped where no folder with llama.cpp's programs is named.
     """
     programs = os.environ.get("SLMPROF_PEERS_DIR")
     if not programs:
         pytest.skip(f"SLMPROF_PEERS_DIR names no folder with {PROGRAM} (see CONTRIBUTING.md)")
-    return _run_corpus(Path(programs).resolve() / PROGRAM, factory.getbasetemp() / "corpus")
-
-
-@functools.cache
-def _run_corpus(program: Path, folder: Path) -> Corpus:
+    program = Path(programs).resolve() / PROGRAM
     models, profiles = folder / "models", folder / "profiles"
-    models.mkdir(parents=True, exist_ok=True)
-    profiles.mkdir(exist_ok=True)
+    models.mkdir()
+    profiles.mkdir()
     try:
         # The files take a gigabyte together, so they do not stay behind.
         answer = subprocess.run(
@@ -158,7 +153,7 @@ def _run_model(path: Path, folder: Path) -> None:
     for flash_attn in FLASH_ATTN:
         name = f"{path.stem}.{flash_attn}"
         try:
-            with slmprof.Session(path, n_ctx=256, threads=2, flash_attn=flash_attn) as session:
+            with slmprof.Session(path, n_ctx=256, threads=1, flash_attn=flash_attn) as session:
                 session.prefill(N_PROMPT)
                 session.decode(N_GEN)
                 session.profile().save(folder / f"{name}.slmprof")

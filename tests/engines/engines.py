@@ -12,7 +12,7 @@ def make_settings(path: Path, **settings: Any) -> _core.EngineSettings:
     native = _core.EngineSettings()
     native.path = str(path)
     native.n_ctx = 512
-    native.n_threads = 2
+    native.n_threads = 1
     for name, value in settings.items():
         setattr(native, name, value)
     return native

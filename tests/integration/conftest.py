@@ -6,13 +6,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from corpus_run import Corpus, run_corpus
 from small_models import small_dimensions
 
 pytest.importorskip("slmprof._core", reason="the native library is not built")
 
 from slmprof import _core
 from slmprof.analysis.timing import disturbance, phases
+from slmprof.machine.ceilings import ceilings
 from slmprof.models.synthesis import plan_model, synthesize
+from slmprof.system.cores import usable_cores
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -26,10 +29,21 @@ def _cache_of_these_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 @pytest.fixture(scope="session", autouse=True)
 def _ceilings_are_known(_cache_of_these_tests: None) -> None:
     """Measures this machine's ceilings once, so that no test does while it waits for its own."""
-    from slmprof.machine.ceilings import ceilings
+    ceilings(1)
 
-    for n_threads in (1, 2):
-        ceilings(n_threads)
+
+@pytest.fixture(scope="session")
+def two_cores(_ceilings_are_known: None) -> None:
+    """Tests that ask for it have all cores, and run while no other does: see turns.py."""
+    if usable_cores() < 2:
+        pytest.skip("needs two cores")
+    ceilings(2)
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+    """llama.cpp's own models, each planned and run."""
+    return run_corpus(tmp_path_factory.mktemp("corpus"))
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,8 @@ from slmprof.system.cores import usable_cores
 
 ModelMaker = Callable[..., Path]
 
+pytestmark = pytest.mark.usefixtures("two_cores")
+
 
 @pytest.mark.usefixtures("any_load")
 def test_ops_have_a_bound_and_a_share_of_their_ceiling(small_model: ModelMaker) -> None:
@@ -93,7 +95,6 @@ def test_memory_is_measured_beside_the_passes_and_not_counted_as_the_runs(
         assert session.profile().meta.bandwidth is None
 
 
-@pytest.mark.skipif(usable_cores() < 2, reason="one core has nothing to compare with")
 @pytest.mark.parametrize("threads", [1, 2])
 def test_kernels_on_one_thread_and_on_several(
     small_model: ModelMaker, tmp_path: Path, threads: int

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from corpus_run import MODELS, Corpus, run_corpus
+from corpus_run import MODELS, Corpus
 from gguf_header import GgufHeader, read_header
 from small_models import ARCHITECTURES
 
@@ -26,11 +26,6 @@ ModelMaker = Callable[..., Path]
 
 # Of these a token takes its own row.
 LOOKED_UP = ("token_embd.weight", "position_embd.weight")
-
-
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
-    return run_corpus(tmp_path_factory)
 
 
 def decode_weight_bytes(profile: Profile) -> int:
@@ -56,7 +51,7 @@ def test_a_dense_model_is_read_once_a_token(
             needed += tensor.size_bytes
     if "output.weight" not in header.tensors:
         needed += header.tensors["token_embd.weight"].size_bytes  # it is the head too
-    with slmprof.Session(path, n_ctx=256, threads=2) as session:
+    with slmprof.Session(path, n_ctx=256, threads=1) as session:
         session.prefill(20)
         session.decode(3)
         profile = session.profile()

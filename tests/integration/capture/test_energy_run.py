@@ -24,7 +24,7 @@ from slmprof.settings.dimensions import StateSpace
 
 ModelMaker = Callable[..., Path]
 WINDOW_S = 0.1
-SETTINGS: Any = {"n_prompt": 8, "n_gen": 4, "repeats": 1, "n_ctx": 256, "threads": 2,
+SETTINGS: Any = {"n_prompt": 8, "n_gen": 4, "repeats": 1, "n_ctx": 256, "threads": 1,
                  "ceilings": "off"}  # fmt: skip
 
 STATE = StateSpace(n_inner=512, n_state=16, n_conv=4, dt_rank=16)

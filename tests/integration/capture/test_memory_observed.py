@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from corpus_run import run_corpus
+from corpus_run import Corpus
 from engines import open_engine
 
 import slmprof
@@ -23,7 +23,7 @@ RUN: dict[str, Any] = {
     "n_gen": 3,
     "n_ctx": 256,
     "repeats": 1,
-    "threads": 2,
+    "threads": 1,
     "ceilings": "off",
 }
 MIB = 2**20
@@ -110,7 +110,7 @@ def test_a_sliding_window_has_a_cache_of_its_own(small_model: ModelMaker) -> Non
 
 
 def test_a_session_has_the_same_figures(small_model: ModelMaker) -> None:
-    with slmprof.Session(small_model(), n_ctx=256, threads=2) as session:
+    with slmprof.Session(small_model(), n_ctx=256, threads=1) as session:
         session.prefill(10)
         profile = session.profile()
         session.decode(2)
@@ -141,8 +141,7 @@ def test_an_engine_tells_what_it_is_asked(small_model: ModelMaker) -> None:
     assert cache["resident_bytes"] == cache["size_bytes"]
 
 
-def test_every_architecture_adds_up(tmp_path_factory: pytest.TempPathFactory) -> None:
-    corpus = run_corpus(tmp_path_factory)
+def test_every_architecture_adds_up(corpus: Corpus) -> None:
     kinds = set()
     for name in corpus.headers:
         if name in corpus.failures:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from engines import open_engine
+from engines import make_settings
 
 from slmprof import _core
 from slmprof.profiles.vocabulary import PASS_OP, PASS_TIMING, STAGE_OP
@@ -20,6 +20,12 @@ ModelMaker = Callable[..., Path]
 PROMPT = np.arange(1, 41, dtype=np.int32)
 NO_WORK = {"NONE", "RESHAPE", "VIEW", "PERMUTE", "TRANSPOSE"}
 FLAG_COMPUTE = 16
+
+pytestmark = pytest.mark.usefixtures("two_cores")
+
+
+def open_engine(path: Path, **settings: Any) -> _core.Engine:
+    return _core.Engine(make_settings(path, **{"n_threads": 2, **settings}))
 
 
 def observe(engine: _core.Engine, n_gen: int = 3, aggregate: bool = False) -> dict[str, Any]:

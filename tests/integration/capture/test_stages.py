@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from engines import open_engine
+from engines import make_settings
 from gguf_files import N_EMBD, N_FF, N_LAYER, N_VOCAB, Shapes, common_metadata, write_gguf
 
 import slmprof
@@ -18,6 +18,12 @@ from slmprof.profiles.vocabulary import PASS_OP, STAGE_CONVERSION
 ModelMaker = Callable[..., Path]
 PROMPT = np.arange(1, 41, dtype=np.int32)
 N_EXPERT, N_USED = 4, 2
+
+pytestmark = pytest.mark.usefixtures("two_cores")
+
+
+def open_engine(path: Path, **settings: Any) -> _core.Engine:
+    return _core.Engine(make_settings(path, **{"n_threads": 2, **settings}))
 
 
 def observe(engine: _core.Engine, n_gen: int = 3, aggregate: bool = False) -> dict[str, Any]:

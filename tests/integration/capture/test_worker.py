@@ -22,7 +22,7 @@ from slmprof.profiles.data import ProfileData
 from slmprof.profiles.vocabulary import PASS_OP
 
 ModelMaker = Callable[..., Path]
-SETTINGS = {"n_prompt": 20, "n_gen": 4, "repeats": 3, "n_ctx": 256, "threads": 2}
+SETTINGS = {"n_prompt": 20, "n_gen": 4, "repeats": 3, "n_ctx": 256, "threads": 1}
 
 
 def all_children() -> set[int]:

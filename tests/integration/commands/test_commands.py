@@ -16,7 +16,7 @@ import pytest
 from command_line import run
 
 ModelMaker = Callable[..., Path]
-SMALL = ["--n-prompt", "20", "--n-gen", "3", "--repeats", "2", "--n-ctx", "256", "--threads", "2"]
+SMALL = ["--n-prompt", "20", "--n-gen", "3", "--repeats", "2", "--n-ctx", "256", "--threads", "1"]
 
 
 def test_json_has_the_documented_shape(small_model: ModelMaker, tmp_path: Path) -> None:

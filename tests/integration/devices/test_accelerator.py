@@ -23,7 +23,7 @@ def test_products_of_a_long_prompt_run_there_as_they_would_unobserved(
     small_model: ModelMaker,
 ) -> None:
     settings = {"n_prompt": 64, "n_gen": 4, "repeats": 2, "ceilings": "off"}
-    profile = slmprof.profile(small_model(file_type="F16"), threads=2, **settings)
+    profile = slmprof.profile(small_model(file_type="F16"), threads=1, **settings)
     assert serialized_devices(profile) == ()
     ops = profile.ops()
     there = ops[ops["device"] == "BLAS"]

@@ -210,10 +210,11 @@ def test_experts_of_products_on_the_cpu_are_counted(tmp_path: Path, remote: str)
     assert found[1].to_dict() == found[0].to_dict()
 
 
+@pytest.mark.usefixtures("two_cores")
 def test_of_micro_batches_that_nobody_reads_the_end_is_not_known(
     small_model: ModelMaker, remote: str
 ) -> None:
-    engine = open_engine(small_model(), devices=[remote], n_gpu_layers=2, n_ubatch=16)
+    engine = open_engine(small_model(), devices=[remote], n_gpu_layers=2, n_ubatch=16, n_threads=2)
     engine.prefill(np.arange(5, 69, dtype=np.int32), PASS_SPLIT)
     runs = engine.take()["runs"]
     there = runs["n_threads"] == 1

@@ -26,8 +26,8 @@ hosted.say(profiled=hosted.profiled(sys.argv[1]), decoded=hosted.decoded(sys.arg
 
 
 @pytest.fixture(scope="session")
-def model(small_model: ModelMaker) -> str:
-    """The path of the model that the programs run."""
+def model(small_model: ModelMaker, two_cores: None) -> str:  # noqa: ARG001
+    """The path of the model that the programs run, on two threads."""
     return str(small_model())
 
 

@@ -16,11 +16,12 @@ from slmprof.machine import ceilings as capture
 from slmprof.machine.caches import data_caches
 from slmprof.machine.instruction_sets import is_built
 from slmprof.profiles.records.ceilings import Ceilings
-from slmprof.system.cores import usable_cores
 
 KIB = 2**10
 SHORT = 0.001  # seconds for each figure, where only its being there counts
-N_THREADS = min(2, usable_cores())
+N_THREADS = 2
+
+pytestmark = pytest.mark.usefixtures("two_cores")
 
 
 @pytest.fixture(scope="module")

@@ -7,17 +7,12 @@ SLMPROF_PEERS_DIR names the folder that the program is in; without it these test
 from __future__ import annotations
 
 import pytest
-from corpus_run import FLASH_ATTN, MODELS, Corpus, run_corpus
+from corpus_run import FLASH_ATTN, MODELS, Corpus
 
 import slmprof
 
 # What belongs to no block of the text model, by the names that docs/attribution.md gives it.
 NAMED_PARTS_OF_OTHER = {"pooler", "vocoder"}
-
-
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
-    return run_corpus(tmp_path_factory)
 
 
 def test_no_model_is_without_a_test(corpus: Corpus) -> None:

@@ -7,12 +7,7 @@ it these tests are skipped.
 from __future__ import annotations
 
 import pytest
-from corpus_run import MODELS, PLANNED, Corpus, run_corpus
-
-
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
-    return run_corpus(tmp_path_factory)
+from corpus_run import MODELS, PLANNED, Corpus
 
 
 @pytest.mark.parametrize("name", MODELS)

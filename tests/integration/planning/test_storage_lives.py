@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from corpus_run import FLASH_ATTN, MODELS, Corpus, run_corpus
+from corpus_run import FLASH_ATTN, MODELS, Corpus
 from engines import open_engine
 from small_models import ARCHITECTURES
 
@@ -23,11 +23,6 @@ from slmprof.planning.peaks import PeakFinder
 from slmprof.profiles.tables import TensorTable
 
 _ALIGNMENT = 64
-
-
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
-    return run_corpus(tmp_path_factory)
 
 
 def faults(tensors: TensorTable, strings: Sequence[str]) -> list[str]:

@@ -23,7 +23,7 @@ from slmprof.studies.advising import advised_recipes
 MIB = 2**20
 SETTINGS: dict[str, Any] = {
     "types": ["Q8_0", "Q4_0"], "n_ctx": 64, "chunks": 4, "cost_chunks": 1, "processes": 1,
-    "repeats": 2, "n_prompt": 8, "n_gen": 16, "threads": 2,
+    "repeats": 2, "n_prompt": 8, "n_gen": 16, "threads": 1,
 }  # fmt: skip
 
 

@@ -36,7 +36,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def costs(folder: Path, model: str, **settings: Any) -> Quality:
     settings = {"reference": TRAINED, "n_ctx": N_CTX, "cost_chunks": 3, **settings}
     return quant.quality(
-        folder / model, text=folder / "held-out.txt", costs=True, threads=2, **settings
+        folder / model, text=folder / "held-out.txt", costs=True, threads=1, **settings
     )
 
 

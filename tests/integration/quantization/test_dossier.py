@@ -24,10 +24,10 @@ from slmprof.studies.dossier import read_dossier
 
 SETTINGS: dict[str, Any] = {
     "against": ["Q8_0", "Q2_K"], "n_ctx": 64, "chunks": 2, "processes": 1, "repeats": 2,
-    "n_prompt": 16, "n_gen": 8, "threads": 2,
+    "n_prompt": 16, "n_gen": 8, "threads": 1,
 }  # fmt: skip
 OPTIONS = ("--against", "Q8_0,Q2_K", "--n-ctx", "64", "--chunks", "2", "--processes", "1",
-           "--repeats", "2", "--n-prompt", "16", "--n-gen", "8", "--threads", "2")  # fmt: skip
+           "--repeats", "2", "--n-prompt", "16", "--n-gen", "8", "--threads", "1")  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -57,7 +57,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def logits(model: str, n_tokens: int = 9, **settings: Any) -> list[np.ndarray]:
     """After a prompt, and after two steps of decode."""
     tokens = np.random.default_rng(1).integers(3, 250, n_tokens + 2).astype(np.int32)
-    with slmprof.Session(model, **{"threads": 2, **settings}) as session:
+    with slmprof.Session(model, **{"threads": 1, **settings}) as session:
         session.prefill(tokens[:n_tokens])
         first = session.engine.last_logits()
         session.decode(tokens[n_tokens:])
@@ -65,6 +65,7 @@ def logits(model: str, n_tokens: int = 9, **settings: Any) -> list[np.ndarray]:
 
 
 # On two cores.
+@pytest.mark.usefixtures("two_cores")
 @pytest.mark.filterwarnings("ignore:3 threads oversubscribe")
 @pytest.mark.parametrize("text", [FLOATS, ARRANGED], ids=["plain", "arranged"])
 @pytest.mark.parametrize("name", ["dense", "tied", "experts"])

@@ -63,7 +63,10 @@ def test_a_prompt_counts_by_its_content(model: str, tmp_path: Path) -> None:
     assert len(names) == 2
 
 
-def test_the_order_of_running_is_mixed_and_always_the_same(model: str) -> None:
+def test_the_order_of_running_is_mixed_and_always_the_same(
+    model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("slmprof.settings.threads.usable_cores", lambda: 8)
     points = grid([model], threads=(1, 2, 3, 4, 5, 6, 7, 8))
     order = [point.config.threads for point in in_order_of_running(points)]
     assert sorted(order) == list(range(1, 9)) and order != sorted(order)

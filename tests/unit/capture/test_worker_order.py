@@ -20,6 +20,7 @@ def test_a_model_that_is_not_there_is_told_before_anything_is_measured(
         raise AssertionError("ceilings were measured first")
 
     monkeypatch.setattr(ceilings, "ceilings_of_run", measured)
+    monkeypatch.setenv("SLMPROF_LOG", "")  # a worker sets it, for its own process
     config = CaptureConfig(str(tmp_path / "none.gguf"))
     question = {"config": config.to_json(), "takes_turns": False}
     with pytest.raises(ModelError, match="no such model file"):

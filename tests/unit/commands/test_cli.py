@@ -74,7 +74,7 @@ def test_breakdown_prints_to_stdout_and_nothing_else(
     capture: Callable[..., list[Any]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     seen = capture()
-    assert main(["breakdown", "m.gguf", "--n-prompt", "16", "--no-mmap", "--threads", "2"]) == 0
+    assert main(["breakdown", "m.gguf", "--n-prompt", "16", "--no-mmap", "--threads", "1"]) == 0
     out, err = outputs(capsys)
     assert "Blocks" in out and "attention" in out
     assert err == ""
@@ -85,7 +85,7 @@ def test_breakdown_prints_to_stdout_and_nothing_else(
         50,
         2048,
     )
-    assert (config.mmap, config.repack, config.threads, config.repeats) == (False, True, 2, 5)
+    assert (config.mmap, config.repack, config.threads, config.repeats) == (False, True, 1, 5)
     assert config.override_tensor == ()
 
 
