@@ -106,7 +106,7 @@ step 'what was built'
 "$python" -m slmprof --version --verbose
 
 step 'unit tests of what depends on the machine'
-CC=aarch64-linux-gnu-gcc "$python" -m pytest -q -p no:cacheprovider tests/unit/machine tests/unit/system
+CC=aarch64-linux-gnu-gcc "$python" -m pytest -q -n 0 -p no:cacheprovider tests/unit/machine tests/unit/system
 
 step 'smoke test'
 mkdir -p "$folder/smoke"

@@ -33,6 +33,14 @@ def _ctrl_c_works() -> Iterator[None]:
     signal.signal(signal.SIGINT, before)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _cache_of_these_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The user's cache folder stays as it is, and no test reads what an older slmprof put there."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SLMPROF_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 def pytest_configure(config: pytest.Config) -> None:
     # Children find slmprof from other folders, too.
     if places := os.environ.get("PYTHONPATH"):
@@ -59,7 +67,7 @@ def pytest_configure_node(node: Any) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    return len(CORES)
+    return int(os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS", len(CORES)))
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -87,7 +95,7 @@ def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
     for item in items:
         if "corpus" in item.fixturenames and item.path.name not in FILES_WITH_CORPUS:
             raise pytest.UsageError(f"{item.path.name} belongs to FILES_WITH_CORPUS")
-    # Behind all others, which they would wait for one by one.
+    # Behind all others, which they would wait for one by one: files of nothing else, that is.
     items.sort(key=needs_two_cores)
 
 

@@ -47,7 +47,7 @@ fi
 export PYTHONPATH=$PWD/tests/builders:$PWD/tests/engines
 
 # The installed package, not this checkout: the tests must not find src/.
-part tests python -m pytest -q -m gpu --junitxml="$out/tests.xml" tests
+part tests python -m pytest -q -n 0 -m gpu --junitxml="$out/tests.xml" tests
 part observing python benchmarks/cuda/observing.py --json "$out/observing.json"
 part figure10b python benchmarks/paper/kernels.py --json "$out/figure10b.json"
 part nsight python benchmarks/cuda/nsight.py --json "$out/nsight.json"

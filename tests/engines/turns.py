@@ -18,25 +18,29 @@ CORES = sorted(os.sched_getaffinity(0))
 class Turns:
     """Turns of tests in several processes.
 
+    This one is tied to a core at once, before its libraries make threads.
+
     Args:
         folder: for lock files, the same in all processes; None where there is but one.
         number: of this process, from 0.
     """
 
     def __init__(self, folder: Path | None, number: int = 0) -> None:
-        self._own = CORES[number % len(CORES)]
+        self._own = [CORES[number % len(CORES)]]
         names = ("queue", "running")
         self._locks = None if folder is None else [_open(folder / name) for name in names]
+        os.sched_setaffinity(0, self._own)
 
     @contextmanager
     def take(self, *, alone: bool) -> Iterator[None]:
-        """Waits for a turn, and gives it the cores that go with it: one, or alone all."""
+        """Waits for a turn; alone, it has all cores."""
         with self._lock(alone):
-            os.sched_setaffinity(0, CORES if alone else [self._own])
             try:
+                if alone:
+                    os.sched_setaffinity(0, CORES)
                 yield
             finally:
-                os.sched_setaffinity(0, CORES)
+                os.sched_setaffinity(0, self._own)
 
     @contextmanager
     def _lock(self, alone: bool) -> Iterator[None]:
@@ -44,14 +48,15 @@ class Turns:
             yield
             return
         queue, running = self._locks
-        # Who waits to be alone holds up those behind it, or its turn might never come.
-        fcntl.flock(queue, fcntl.LOCK_EX)
-        fcntl.flock(running, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
-        fcntl.flock(queue, fcntl.LOCK_UN)
         try:
+            # Who waits to be alone holds up those behind it, or its turn might never come.
+            fcntl.flock(queue, fcntl.LOCK_EX)
+            fcntl.flock(running, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+            fcntl.flock(queue, fcntl.LOCK_UN)
             yield
         finally:
-            fcntl.flock(running, fcntl.LOCK_UN)
+            for lock in self._locks:
+                fcntl.flock(lock, fcntl.LOCK_UN)
 
 
 def _open(path: Path) -> int:

@@ -1,4 +1,4 @@
-"""Small synthetic models of every architecture that has tests, made once for the run."""
+"""Small synthetic models of every architecture that has tests, made once in each process."""
 
 from __future__ import annotations
 
@@ -19,16 +19,8 @@ from slmprof.system.cores import usable_cores
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _cache_of_these_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """The user's cache folder stays as it is, and no test reads what an older slmprof put there."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SLMPROF_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
-        yield
-
-
-@pytest.fixture(scope="session", autouse=True)
 def _ceilings_are_known(_cache_of_these_tests: None) -> None:
-    """Measures this machine's ceilings once, so that no test does while it waits for its own."""
+    """Measures this machine's ceilings, so that no test does while it waits for its own."""
     ceilings(1)
 
 
@@ -37,7 +29,9 @@ def two_cores(_ceilings_are_known: None) -> None:
     """Tests that ask for it have all cores, and run while no other does: see turns.py."""
     if usable_cores() < 2:
         pytest.skip("needs two cores")
-    ceilings(2)
+    # As ceilings of one thread know on how many cores it had the machine for itself.
+    for n_threads in (1, 2):
+        ceilings(n_threads)
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,8 @@ import slmprof
 
 ModelMaker = Callable[..., Path]
 
+pytestmark = pytest.mark.usefixtures("two_cores")
+
 
 @pytest.mark.parametrize("flash_attn", ["on", "off"])
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -19,7 +21,7 @@ def test_no_time_is_left_without_a_block(
     small_model: ModelMaker, architecture: str, flash_attn: str
 ) -> None:
     path = small_model(architecture)
-    with slmprof.Session(path, n_ctx=256, threads=1, flash_attn=flash_attn) as session:
+    with slmprof.Session(path, n_ctx=256, threads=2, flash_attn=flash_attn) as session:
         session.prefill(20)
         session.decode(2)
         profile = session.profile()

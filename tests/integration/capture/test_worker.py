@@ -54,9 +54,11 @@ needs_proc = pytest.mark.skipif(
 )
 
 
+@pytest.mark.usefixtures("two_cores")
 def test_a_profile_holds_together(small_model: ModelMaker) -> None:
     stages: list[Progress] = []
-    profile = slmprof.profile(small_model(), on_progress=stages.append, **SETTINGS)
+    settings = {**SETTINGS, "threads": 2}
+    profile = slmprof.profile(small_model(), on_progress=stages.append, **settings)
     run = profile.meta.run
     assert run.complete is True
     assert run.n_repeats_done == 3
@@ -115,6 +117,7 @@ def op_step_keys(profile: ProfileData) -> list[tuple[int, int, int] | None]:
     return [row[1:] if row[0] == PASS_OP else None for row in rows]
 
 
+@pytest.mark.usefixtures("two_cores")
 def test_both_kinds_of_events_tell_of_the_same_ops(
     small_model: ModelMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -124,7 +127,7 @@ def test_both_kinds_of_events_tell_of_the_same_ops(
     figures = ["calls", "flops", "bytes", "weight_bytes"]
     tables = []
     for events in ("aggregate", "all"):
-        profile = slmprof.profile(small_model(), events=events, **SETTINGS)
+        profile = slmprof.profile(small_model(), events=events, **{**SETTINGS, "threads": 2})
         if events == "aggregate":
             apart = profile.steps.set_apart
             left_out = {

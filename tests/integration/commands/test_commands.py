@@ -55,8 +55,9 @@ def without_disturbance(lines: list[str]) -> list[str]:
     return kept
 
 
+@pytest.mark.usefixtures("two_cores")
 def test_a_dense_model_takes_one_screen(small_model: ModelMaker) -> None:
-    answer = run("breakdown", small_model("qwen2", n_layer=24), *SMALL)
+    answer = run("breakdown", small_model("qwen2", n_layer=24), *SMALL, "--threads", "2")
     assert answer.returncode == 0, answer.stderr
     lines = answer.stdout.splitlines()
     assert len(without_disturbance(lines)) <= 50 and max(map(len, lines)) <= 80

@@ -18,12 +18,12 @@ ModelMaker = Callable[..., Path]
 pytestmark = pytest.mark.skipif(not _core.build_info()["blas"], reason="this build has no BLAS")
 
 
-@pytest.mark.usefixtures("any_load")
+@pytest.mark.usefixtures("any_load", "two_cores")
 def test_products_of_a_long_prompt_run_there_as_they_would_unobserved(
     small_model: ModelMaker,
 ) -> None:
     settings = {"n_prompt": 64, "n_gen": 4, "repeats": 2, "ceilings": "off"}
-    profile = slmprof.profile(small_model(file_type="F16"), threads=1, **settings)
+    profile = slmprof.profile(small_model(file_type="F16"), threads=2, **settings)
     assert serialized_devices(profile) == ()
     ops = profile.ops()
     there = ops[ops["device"] == "BLAS"]

@@ -59,6 +59,7 @@ def test_weights_caches_and_compute_lie_on_the_device(small_model: ModelMaker, r
     }
 
 
+@pytest.mark.usefixtures("two_cores")
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_the_device_computes_what_the_cpu_does(
     small_model: ModelMaker, remote: str, architecture: str
@@ -66,7 +67,7 @@ def test_the_device_computes_what_the_cpu_does(
     path, tokens = small_model(architecture), np.arange(5, 25, dtype=np.int32)
     logits = []
     for placed in ({}, {"devices": [remote], "n_gpu_layers": 2}):
-        engine = open_engine(path, use_repack=False, flash_attn=0, **placed)
+        engine = open_engine(path, n_threads=2, use_repack=False, flash_attn=0, **placed)
         for pass_kind in (PASS_OP, PASS_SPLIT):
             engine.truncate(0)
             engine.prefill(tokens, pass_kind)

@@ -74,7 +74,7 @@ def test_the_peak_is_the_allocated_buffer(
     for architecture in ARCHITECTURES:
         settings = _core.EngineSettings()
         settings.path = str(small_model(architecture, "Q8_0"))
-        settings.n_ctx, settings.flash_attn, settings.n_threads = 512, flash_attn, 2
+        settings.n_ctx, settings.flash_attn, settings.n_threads = 512, flash_attn, 1
         sizes = []
         for graph in _core.Planner(settings).plan(settings)["graphs"]:
             tensors = TensorTable.from_columns(graph["tensors"])

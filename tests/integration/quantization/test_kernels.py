@@ -21,6 +21,7 @@ from slmprof.errors import EngineError, ModelError, SchemeError, UsageError
 from slmprof.models.synthesis import synthesize
 from slmprof.quantization.process import plan
 from slmprof.settings.recipe import Recipe
+from slmprof.system.cores import usable_cores
 
 Q4_0 = Path(__file__).parents[3] / "examples" / "schemes" / "q4_0.c"
 TRAINED = Path(__file__).parents[2] / "models" / "trained.gguf"
@@ -57,7 +58,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def logits(model: str, n_tokens: int = 9, **settings: Any) -> list[np.ndarray]:
     """After a prompt, and after two steps of decode."""
     tokens = np.random.default_rng(1).integers(3, 250, n_tokens + 2).astype(np.int32)
-    with slmprof.Session(model, **{"threads": 1, **settings}) as session:
+    with slmprof.Session(model, **{"threads": usable_cores(), **settings}) as session:
         session.prefill(tokens[:n_tokens])
         first = session.engine.last_logits()
         session.decode(tokens[n_tokens:])
@@ -96,6 +97,7 @@ def test_a_scheme_in_cpp(models: dict[str, Path], tmp_path: Path) -> None:
         assert np.allclose(one, other, rtol=1e-3, atol=1e-3 * np.abs(one).max())
 
 
+@pytest.mark.usefixtures("two_cores")
 @pytest.mark.parametrize("n_tokens", [1, 2, 50])
 def test_q4_0_through_the_door_is_q4_0_to_the_bit(n_tokens: int, tmp_path: Path) -> None:
     built_in = quant.apply(TRAINED, tmp_path / "q4_0.gguf", file_type="Q4_0", pure=True)
@@ -235,6 +237,7 @@ class Floats:
         assert np.allclose(one, other, rtol=1e-3, atol=1e-3 * np.abs(one).max())
 
 
+@pytest.mark.usefixtures("two_cores")
 @pytest.mark.parametrize(
     "flags", ["", "-march=x86-64" if platform.machine() == "x86_64" else "-O1"]
 )
@@ -256,6 +259,7 @@ def test_the_examples_compute_what_they_store(
             assert np.corrcoef(one, other)[0, 1] > 0.999
 
 
+@pytest.mark.usefixtures("two_cores")
 def test_numba_kernels(models: dict[str, Path]) -> None:
     pytest.importorskip("numba")
     place = f"{Q4_0.parent / 'numba_q8.py'}:NumbaQ8"
