@@ -2,6 +2,7 @@
 
 #include "failures.h"
 #include "gguf/atomic_file.h"
+#include "llama_api/gguf.h"
 
 #include <algorithm>
 #include <new>
@@ -40,6 +41,31 @@ struct MetadataSetter {
 void check_blocks(const std::string & what, int64_t row_length, ggml_type type) {
     if (row_length % ggml_blck_size(type) != 0) {
         throw std::invalid_argument("rows of " + what + " do not divide into blocks of " + ggml_type_name(type));
+    }
+}
+
+bool is_possible(const std::vector<int64_t> & shape) {
+    int64_t n_elements = 1;
+    for (const int64_t length : shape) {
+        if (length <= 0 || n_elements > k_max_bytes / 4 / length) {
+            return false;
+        }
+        n_elements *= length;
+    }
+    return true;
+}
+
+// ggml's reader lets pass what ggml aborts at when it makes the tensor: one without elements, with enormous dimensions.
+void check_shapes(const gguf_context * gguf, const std::string & path) {
+    for (int64_t i = 0; i < gguf_get_n_tensors(gguf); ++i) {
+        const int64_t *      ne    = llama_api::tensor_shape(gguf, i);
+        std::vector<int64_t> shape = { int64_t(gguf_get_tensor_size(gguf, i)) };
+        if (ne != nullptr) {
+            shape.assign(ne, ne + GGML_MAX_DIMS);
+        }
+        if (!is_possible(shape)) {
+            throw ModelFailure("tensor " + std::string(gguf_get_tensor_name(gguf, i)) + " of " + path + " has an impossible shape");
+        }
     }
 }
 
@@ -89,12 +115,8 @@ void check_tensor(const TensorSpec & tensor) {
     if (tensor.shape.empty() || tensor.shape.size() > GGML_MAX_DIMS) {
         throw std::invalid_argument("tensor " + tensor.name + " must have 1 to 4 dimensions");
     }
-    int64_t n_elements = 1;
-    for (const int64_t length : tensor.shape) {
-        if (length <= 0 || n_elements > k_max_bytes / 4 / length) {
-            throw std::invalid_argument("tensor " + tensor.name + " has an impossible shape");
-        }
-        n_elements *= length;
+    if (!is_possible(tensor.shape)) {
+        throw std::invalid_argument("tensor " + tensor.name + " has an impossible shape");
     }
 }
 
@@ -112,11 +134,17 @@ ggml_tensor * make_header(ggml_context * context, const TensorSpec & tensor, ggm
 }
 
 FileHeader read_header(const std::string & path) {
-    ggml_context *   tensors = nullptr;
-    gguf_init_params params  = {};
+    gguf_init_params params = {};
     params.no_alloc = true;
-    params.ctx      = &tensors;
     FileHeader header;
+    header.metadata.reset(gguf_init_from_file(path.c_str(), params));
+    if (!header.metadata) {
+        throw ModelFailure("cannot read the header of " + path);
+    }
+    check_shapes(header.metadata.get(), path);
+    // Once more, with the tensors.
+    ggml_context * tensors = nullptr;
+    params.ctx = &tensors;
     header.metadata.reset(gguf_init_from_file(path.c_str(), params));
     header.tensors.reset(tensors);
     if (!header.metadata) {

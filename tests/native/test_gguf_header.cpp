@@ -130,6 +130,30 @@ TEST_CASE("a key without a name is refused") {
     CHECK_THROWS_AS(read(with_key(std::string(1, '\0'))), ModelFailure);  // which ggml itself lets pass
 }
 
+TEST_CASE("a tensor of an impossible shape is refused") {
+    const auto with_shape = [](const std::vector<int64_t> & shape) {
+        Bytes bytes = { 'G', 'G', 'U', 'F' };
+        append(bytes, uint32_t{ 3 });
+        append(bytes, int64_t{ 1 });
+        append(bytes, int64_t{ 0 });
+        append(bytes, uint64_t{ 1 });
+        bytes.push_back('a');
+        append(bytes, static_cast<uint32_t>(shape.size()));
+        for (const int64_t length : shape) {
+            append(bytes, length);
+        }
+        append(bytes, static_cast<uint32_t>(GGML_TYPE_F32));
+        append(bytes, uint64_t{ 0 });
+        bytes.resize(256);
+        return bytes;
+    };
+    CHECK(gguf_get_n_tensors(read(with_shape({ 4, 2 })).metadata.get()) == 1);
+    CHECK_THROWS_AS(read(with_shape({ 4, 0 })), ModelFailure);
+    // ggml's own reader counts the elements of this, none, and then aborts.
+    CHECK_THROWS_AS(read(with_shape({ 12, 0, int64_t{ 1 } << 62 })), ModelFailure);
+    CHECK_THROWS_AS(read(with_shape({ int64_t{ 1 } << 45, int64_t{ 1 } << 15 })), ModelFailure);
+}
+
 TEST_CASE("tensors that cannot stand in a file are named") {
     const auto refusal = [](const std::vector<TensorSpec> & tensors) {
         try {
