@@ -12,6 +12,7 @@ latencies that the recorder writes, and the sum over all ops.
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import os
 import sys
@@ -32,8 +33,8 @@ from slmprof.profiles.vocabulary import PASS_OP, STAGE_OP
 _N_PROMPT, _N_BLOCK = 8, 32
 _LOOK_SECONDS = 1.0
 # Of the allocator and of Python: what neither gives back is not lost.
-_MOST_GROWTH_MIB = 6.0
-_MOST_GROWTH_KIB_EACH = 8.0
+_MOST_GROWTH_MIB = 2.0
+_MOST_GROWTH_KIB_EACH = 1.0
 _MOST_CHANGE = 0.01
 _MOST_CLOCK_PPM = 50.0
 
@@ -52,6 +53,7 @@ class _Use:
 
     def look(self) -> None:
         gc.collect()
+        _give_back()
         self.rss_bytes.append(resident_bytes(os.getpid()))
         self.n_handles.append(_n_entries("/proc/self/fd"))
         self.n_threads.append(_n_entries("/proc/self/task"))
@@ -76,6 +78,13 @@ class _Use:
             Bar(f"{name}: further file handles", handles, 0, is_most=True),
             Bar(f"{name}: further threads", threads, 0, is_most=True),
         ]
+
+
+def _give_back() -> None:
+    """Gives the system what the allocator keeps of what was freed: buffers of a session or two."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:  # glibc
+        trim(0)
 
 
 def _n_entries(folder: str) -> int:
