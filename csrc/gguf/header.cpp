@@ -83,6 +83,18 @@ gguf_context_ptr make_metadata(const Metadata & metadata) {
     return gguf;
 }
 
+// With the tensors, too, where `tensors` is not null; ggml then aborts at shapes that cannot be.
+gguf_context_ptr read_metadata(const std::string & path, ggml_context ** tensors) {
+    gguf_init_params params = {};
+    params.no_alloc = true;
+    params.ctx      = tensors;
+    gguf_context_ptr metadata(gguf_init_from_file(path.c_str(), params));
+    if (!metadata) {
+        throw ModelFailure("cannot read the header of " + path);
+    }
+    return metadata;
+}
+
 } // namespace
 
 void set_metadata(gguf_context * gguf, const Metadata & metadata) {
@@ -134,22 +146,11 @@ ggml_tensor * make_header(ggml_context * context, const TensorSpec & tensor, ggm
 }
 
 FileHeader read_header(const std::string & path) {
-    gguf_init_params params = {};
-    params.no_alloc = true;
-    FileHeader header;
-    header.metadata.reset(gguf_init_from_file(path.c_str(), params));
-    if (!header.metadata) {
-        throw ModelFailure("cannot read the header of " + path);
-    }
-    check_shapes(header.metadata.get(), path);
-    // Once more, with the tensors.
+    check_shapes(read_metadata(path, nullptr).get(), path);
+    FileHeader     header;
     ggml_context * tensors = nullptr;
-    params.ctx = &tensors;
-    header.metadata.reset(gguf_init_from_file(path.c_str(), params));
+    header.metadata        = read_metadata(path, &tensors);
     header.tensors.reset(tensors);
-    if (!header.metadata) {
-        throw ModelFailure("cannot read the header of " + path);
-    }
     for (int64_t i = 0; i < gguf_get_n_kv(header.metadata.get()); ++i) {
         if (*gguf_get_key(header.metadata.get(), i) == '\0') { // which ggml reads, and aborts when it is to be written
             throw ModelFailure("a key in the header of " + path + " has no name");
