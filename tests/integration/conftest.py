@@ -25,13 +25,14 @@ def _ceilings_are_known(_cache_of_these_tests: None) -> None:
 
 
 @pytest.fixture(scope="session")
-def two_cores(_ceilings_are_known: None) -> None:
-    """Tests that ask for it have all cores, and run while no other does: see turns.py."""
+def two_cores(_ceilings_are_known: None) -> int:
+    """How many cores tests have that ask for it: all, while no other test runs (turns.py)."""
     if usable_cores() < 2:
         pytest.skip("needs two cores")
     # As ceilings of one thread know on how many cores it had the machine for itself.
     for n_threads in (1, 2):
         ceilings(n_threads)
+    return usable_cores()
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hosted import SESSION
 
 ModelMaker = Callable[..., Path]
 Host = Callable[..., Any]
@@ -26,8 +27,9 @@ hosted.say(profiled=hosted.profiled(sys.argv[1]), decoded=hosted.decoded(sys.arg
 
 
 @pytest.fixture(scope="session")
-def model(small_model: ModelMaker, two_cores: None) -> str:  # noqa: ARG001
-    """The path of the model that the programs run, on two threads."""
+def model(small_model: ModelMaker, two_cores: int) -> str:
+    """The path of the model that the programs run, with a core for each of their threads."""
+    assert two_cores >= SESSION["threads"]
     return str(small_model())
 
 

@@ -15,10 +15,11 @@ import numpy as np
 import pytest
 from command_line import run
 from held_out import TRAINED, held_out_text, write_held_out
+from late_end import late_end
 from scheme_files import MINE, write_scheme
 
 import slmprof
-from slmprof import _core, quant
+from slmprof import quant
 from slmprof.children.protocol import Progress
 from slmprof.errors import EngineError, ModelError, UsageError
 from slmprof.models.synthesis import synthesize
@@ -228,37 +229,18 @@ def test_the_command(folder: Path) -> None:
     assert len(run(*arguments, "--by", "layer").stdout.splitlines()) >= 6
 
 
-# llama.cpp's programs end while a thread of theirs still writes the log, whose end is then lost.
-LATE_END = """
-#include <unistd.h>
-
-__attribute__((destructor)) static void wait_for_the_log(void) { sleep(1); }
-"""
-
-
-@pytest.fixture(scope="module")
-def late_end(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Variables with which a program waits a second before it ends."""
-    folder = tmp_path_factory.mktemp("late")
-    source, library = folder / "late.c", folder / "late.so"
-    source.write_text(LATE_END, encoding="utf-8")
-    subprocess.run(["cc", "-shared", "-fPIC", "-o", library, source], check=True)
-    return {**os.environ, "LD_PRELOAD": str(library)}
-
-
 @pytest.mark.parametrize("n_ctx", [N_CTX, 256])
-def test_the_numbers_of_llama_perplexity(
-    folder: Path, tmp_path: Path, late_end: dict[str, str], n_ctx: int
-) -> None:
+def test_the_numbers_of_llama_perplexity(folder: Path, tmp_path: Path, n_ctx: int) -> None:
     program = peer("llama-perplexity")
     store = tmp_path / "logits"
     text = folder / "held-out.txt"
+    patient = {**os.environ, "LD_PRELOAD": str(late_end(tmp_path))}
     shared = [program, "-c", n_ctx, "-b", n_ctx, "-t", 1, "--kl-divergence-base", store]
 
     def told(*arguments: object) -> str:
         command = [str(one) for one in (*shared, *arguments)]
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=120, check=True, env=late_end
+            command, capture_output=True, text=True, timeout=120, check=True, env=patient
         )
         return done.stdout + done.stderr
 
@@ -344,28 +326,6 @@ def test_logits_that_are_not_finite(folder: Path, tmp_path: Path) -> None:
             quant.quality(
                 model, reference=reference, text=folder / "held-out.txt", n_ctx=N_CTX, chunks=1
             )
-
-
-def test_tokens_that_are_ruled_out_have_no_divergence() -> None:
-    ruled_out = np.array([[1.0, 2.0, -np.inf]], np.float32)
-    allowed = np.array([[1.0, 2.0, 0.0]], np.float32)
-    nothing = _core.diverge(ruled_out, ruled_out, [1], as_stored=False, n_threads=1)
-    assert nothing["kld"][0] == pytest.approx(0, abs=1e-7)
-    found = _core.diverge(allowed, ruled_out, [1], as_stored=False, n_threads=1)
-    total = np.exp([1, 2, 0]).sum()
-    assert found["kld"][0] == pytest.approx(math.log(total / np.exp([1, 2]).sum()), rel=1e-5)
-
-
-def test_any_number_of_threads_scores_alike() -> None:
-    random = np.random.default_rng(0)
-    ours, theirs = (random.standard_normal((7, 320)).astype(np.float32) for _ in range(2))
-    targets = random.integers(0, 320, 7).tolist()
-    first, *others = (
-        _core.diverge(ours, theirs, targets, as_stored=False, n_threads=n) for n in (1, 2, 5)
-    )
-    for other in others:
-        assert first.keys() == other.keys()
-        assert all(np.array_equal(first[name], other[name]) for name in first)
 
 
 OTHER = Dimensions(
