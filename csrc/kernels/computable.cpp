@@ -98,6 +98,18 @@ std::string explain(const ggml_tensor & tensor, ggml_op op) {
            ", with which no kernel computes " + ggml_op_name(op);
 }
 
+bool is_of_encoder(const ggml_tensor & weight) { return std::strncmp(ggml_get_name(&weight), "enc.", 4) == 0; }
+
+bool has_gpu() {
+    for (size_t i = 0; i < ggml_backend_dev_count(); i++) {
+        const auto type = ggml_backend_dev_type(ggml_backend_dev_get(i));
+        if (type == GGML_BACKEND_DEVICE_TYPE_GPU || type == GGML_BACKEND_DEVICE_TYPE_IGPU) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool is_cpu(ggml_backend_t backend) {
     return ggml_backend_dev_type(ggml_backend_get_device(backend)) == GGML_BACKEND_DEVICE_TYPE_CPU;
 }
@@ -217,9 +229,10 @@ std::string why_not_computable(const ggml_tensor & weight, ggml_op op) {
         case GGML_OP_SSM_SCAN:
             is_computed = is_f32(weight.type);
             break;
-        // Norms, which no graph that is planned may have: an encoder's.
+        // Norms. An encoder's are in no graph that is planned.
         case GGML_OP_MUL:
-            is_computed = is_float(weight.type) || ggml_n_dims(&weight) > 1;
+            is_computed = ggml_n_dims(&weight) > 1 || is_f32(weight.type) ||
+                          (is_float(weight.type) && (!is_of_encoder(weight) || has_gpu()));
             break;
         case GGML_OP_SCALE:
             is_computed = is_f32(weight.type) || std::strstr(ggml_get_name(&weight), "sinks") == nullptr;
