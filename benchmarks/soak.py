@@ -6,8 +6,9 @@
 First `slmprof.profile` again and again in this process, then sessions that are opened and closed in
 it, then one session that decodes in `events="aggregate"`. Each stretch is cut into four: what the
 last quarter takes is compared with the second, the first is warm-up. Of decoding, time is told in
-three ways that must stay together: the clock of the system around each block of tokens, the
-latencies that the recorder writes, and the sum over all ops.
+four ways that must stay together: by the system's clock around each call, which decodes some tokens
+and then reduces what was recorded; by the recorder's from the first of these tokens to the last; as
+the sum of the steps' latencies; and as the sum over all ops.
 """
 
 from __future__ import annotations
@@ -143,12 +144,13 @@ def _session(model: str) -> None:
 
 @dataclass
 class _Second:
-    """About a second of decoding, and the time of it as each of three accounts has it."""
+    """About a second of decoding, and the time of it as each of four accounts has it."""
 
     monotonic_ns: int = 0  # when its last block began
     begin_ns: int = 0  # the same by the recorder's clock
     n_tokens: int = 0
     outside_ns: int = 0  # the system's clock around the calls
+    tokens_ns: int = 0  # the recorder's, from a call's first step to its last
     steps_ns: int = 0  # sum of the steps' latencies
     ops_ns: int = 0  # sum over ops
 
@@ -164,6 +166,7 @@ class _Second:
         is_op = np.asarray(stats["stage"]) == STAGE_OP
         self.monotonic_ns, self.begin_ns = begin, int(steps["begin_ns"][0])
         self.n_tokens += len(tokens)
+        self.tokens_ns += int(steps["end_ns"][-1] - steps["begin_ns"][0])
         self.steps_ns += int(np.sum(steps["end_ns"] - steps["begin_ns"]))
         self.ops_ns += int(np.sum(np.asarray(stats["span_sum_ns"])[is_op]))
 
@@ -183,15 +186,17 @@ def _decode(model: str, seconds: float) -> tuple[_Use, list[_Second]]:
 
 
 def _bars_of_time(seconds: Sequence[_Second]) -> list[Bar]:
-    recorded = [second.steps_ns / second.outside_ns for second in seconds]
-    of_ops = [second.ops_ns / second.steps_ns for second in seconds]
+    of_calls = [second.tokens_ns / second.outside_ns for second in seconds]
+    of_tokens = [second.steps_ns / second.tokens_ns for second in seconds]
+    of_steps = [second.ops_ns / second.steps_ns for second in seconds]
     first, last = seconds[0], seconds[-1]
     elapsed = last.monotonic_ns - first.monotonic_ns
     ppm = abs((last.begin_ns - first.begin_ns) / max(elapsed, 1) - 1) * 1e6
     return [
-        Bar("recorded of the wall time, change", _change(recorded), _MOST_CHANGE, is_most=True),
-        Bar("ops of the recorded time, change", _change(of_ops), _MOST_CHANGE, is_most=True),
-        Bar("recorded of the wall time", float(np.median(recorded)), 0.98, is_most=False),
+        Bar("tokens of the calls' time, change", _change(of_calls), _MOST_CHANGE, is_most=True),
+        Bar("steps of the tokens' time, change", _change(of_tokens), _MOST_CHANGE, is_most=True),
+        Bar("ops of the steps' time, change", _change(of_steps), _MOST_CHANGE, is_most=True),
+        Bar("steps of the tokens' time", float(np.median(of_tokens)), 0.99, is_most=False),
         Bar("the recorder's clock against the system's, ppm", ppm, _MOST_CLOCK_PPM, is_most=True),
     ]
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from graph_layout import GraphLayout
 from planned_models import N_BATCH, plans_of
 from reporting import Bar
 
@@ -35,6 +36,8 @@ class GpuPlan:
         copy_bytes: of that what the GPU has as well, as its output matrix.
         kv_bytes, kv_flash_bytes: the cache, without and with flash attention; all on the GPU.
         compute_bytes, host_compute_bytes: of the GPU's part of the graph, and of the host's.
+        mixed_bytes, host_mixed_bytes: what these are larger by because newer llama.cpp takes
+            batches that mix tokens with embeddings.
         output_bytes: logits, in the host's memory.
         index_bytes: inputs that say into which cells of the cache to write.
         unread_bytes: the place for embeddings as another form of input, which no row reads.
@@ -48,6 +51,8 @@ class GpuPlan:
     kv_flash_bytes: int
     compute_bytes: int
     host_compute_bytes: int
+    mixed_bytes: int
+    host_mixed_bytes: int
     output_bytes: int
     index_bytes: int
     unread_bytes: int
@@ -70,6 +75,10 @@ def plan_on_gpu(name: str, n_ctx: int) -> GpuPlan:
     made = plans_of(name, n_ctx, [_DEVICE])
     dimensions, file, plan, with_flash = made.dimensions, made.file, made.plan, made.with_flash
     embedding = next(t for t in file.tensors if t.name == "token_embd.weight")
+    compute_bytes, host_compute_bytes = (
+        _total(plan, "compute", False),
+        _total(plan, "compute", True),
+    )
     return GpuPlan(
         name=name,
         weights_bytes=_total(plan, "weights", False),
@@ -77,8 +86,10 @@ def plan_on_gpu(name: str, n_ctx: int) -> GpuPlan:
         copy_bytes=embedding.size_bytes if dimensions.tied else 0,
         kv_bytes=_total(plan, "kv_cache", False),
         kv_flash_bytes=_total(with_flash, "kv_cache", False),
-        compute_bytes=_total(plan, "compute", False),
-        host_compute_bytes=_total(plan, "compute", True),
+        compute_bytes=compute_bytes,
+        host_compute_bytes=host_compute_bytes,
+        mixed_bytes=_mixed(plan["graphs"][0], compute_bytes, on_gpu=True),
+        host_mixed_bytes=_mixed(plan["graphs"][0], host_compute_bytes, on_gpu=False),
         output_bytes=_total(plan, "output", True),
         index_bytes=_inputs(plan["graphs"][0], _INDEX_INPUTS),
         unread_bytes=dimensions.n_embd * N_BATCH * 4,
@@ -119,6 +130,7 @@ def compute_row(plan: GpuPlan, survey: Bars | None) -> Row:
         "survey": shown,
         "diff": planned - shown if shown else None,
         "%": 100 * (planned / shown - 1) if shown else None,
+        "mixed": plan.mixed_bytes / _MIB,
         "cells": plan.index_bytes / _MIB,
     }
 
@@ -131,7 +143,7 @@ def other_row(plan: GpuPlan, survey: Bars | None) -> Row:
         rounding = plan.held_once_bytes / _MIB - survey["model_parameters"]
     in_and_out = (plan.host_compute_bytes + plan.output_bytes) / _MIB
     total = plan.copy_bytes / _MIB + in_and_out + rounding
-    newer = (plan.index_bytes + plan.unread_bytes) / _MIB
+    newer = (plan.host_mixed_bytes + plan.index_bytes + plan.unread_bytes) / _MIB
     return {
         "copy": plan.copy_bytes / _MIB,
         "in, out": in_and_out,
@@ -139,6 +151,7 @@ def other_row(plan: GpuPlan, survey: Bars | None) -> Row:
         "all": total,
         "survey": shown,
         "diff": total - shown if shown else None,
+        "mixed": plan.host_mixed_bytes / _MIB,
         "cells": plan.index_bytes / _MIB,
         "embd": plan.unread_bytes / _MIB,
         "left": total - newer - shown if shown else None,
@@ -169,8 +182,8 @@ def check(found: Mapping[str, Sequence[Row]]) -> list[Bar]:
     large = [row for row in weights if row["survey"] > _ROUNDED_ABOVE]
     scores = [row for row in compute if row["model"].startswith(_SCORES_DOMINATE)]
     others = [row for row in compute if row not in scores]
-    # Of those the cells are the whole difference.
-    left = [{"left": row["diff"] - row["cells"]} for row in scores]
+    # Of those the cells, and what newer llama.cpp adds, are the whole difference.
+    left = [{"left": row["diff"] - row["mixed"] - row["cells"]} for row in scores]
     return [
         Bar("parameters, off in MiB", _worst(small, "diff"), 0.1, True),
         Bar("parameters above 1000, off in the figure's unit", _worst(large, "diff"), 10, True),
@@ -191,6 +204,22 @@ def _total(plan: _core.Plan, kind: str, of_host: bool) -> int:
         for b in plan["buffers"]
         if b["kind"] == kind and is_host(b["device"]) == of_host
     )
+
+
+def _mixed(graph: _core.PlannedGraph, planned_bytes: int, *, on_gpu: bool) -> int:
+    """What a compute buffer is larger by for batches that mix tokens with embeddings."""
+    tensors, strings = graph["tensors"], graph["strings"]
+    # The host gathers the rows of the embedding, the GPU computes the logits.
+    row = next(
+        i
+        for i, (name, op) in enumerate(zip(tensors["name"], tensors["op"], strict=True))
+        if (strings[name] == "result_output" if on_gpu else strings[op] == "GET_ROWS")
+    )
+    layout = GraphLayout(tensors, strings, int(tensors["buffer"][row]))
+    planned, without = layout.planned_and_without_mixed(on_gpu=on_gpu)
+    if planned != planned_bytes:
+        raise RuntimeError(f"the replay gives {planned} bytes, llama.cpp plans {planned_bytes}")
+    return planned - without
 
 
 def _inputs(graph: _core.PlannedGraph, endings: tuple[str, ...]) -> int:

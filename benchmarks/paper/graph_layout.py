@@ -22,6 +22,13 @@ _ENDLESS = 1 << 60
 # attention, where V lies transposed, there is one for each element.
 _INDEX_INPUTS = ("k_idxs", "v_idxs")
 
+_FLAG_COMPUTE = 16
+
+
+def _copied_name(name: str) -> str:
+    parts = name.split("#")
+    return parts[1] if len(parts) == 3 else name
+
 
 class _Space:
     """Free blocks by address: the smallest that fits is taken, else the endless last one."""
@@ -62,6 +69,7 @@ class Layouts:
 
     Attributes:
         planned: as llama.cpp plans it today; the replay gives the same.
+        no_mixed: without what is there for batches that mix tokens with embeddings.
         no_indices: without the inputs that say into which cells of the cache to write.
         no_embeddings: without the place for embeddings as another form of input.
         on_gpu: with the inputs, and the rows of the embedding, which the CPU gathers, as copies
@@ -70,34 +78,51 @@ class Layouts:
     """
 
     planned: int
+    no_mixed: int
     no_indices: int
     no_embeddings: int
     on_gpu: int
 
 
 class GraphLayout:
-    """One planned graph of a model whose compute tensors are all in one buffer."""
+    """What one planned graph of a model has in one compute buffer, or in the only one.
 
-    def __init__(self, columns: dict[str, np.ndarray], strings: list[str]) -> None:
+    Copies of inputs on a device, `DEVICE#NAME#NUMBER`, stand for what they are copies of.
+    """
+
+    def __init__(
+        self, columns: dict[str, np.ndarray], strings: list[str], buffer: int | None = None
+    ) -> None:
         self._tensors = TensorTable.from_columns(columns)
-        self._names: list[str] = [strings[i] for i in self._tensors.name]
+        self._names: list[str] = [_copied_name(strings[i]) for i in self._tensors.name]
         self._ops: list[str] = [strings[i] for i in self._tensors.op]
         self._lives = find_lives(self._tensors, strings)
+        elsewhere = self._lives.buffer != (self._lives.buffer if buffer is None else buffer)
+        self._elsewhere = frozenset(np.flatnonzero(elsewhere).tolist())
 
     def layouts(self) -> Layouts:
-        first = self._first()
+        first, mixed = self._first(), self._mixed()
         indices = {i for i in first if self._is_index(i)}
         unread = {i for i in first if self._is_unread(i)}
-        no_indices = [i for i in first if i not in indices]
+        no_mixed = [i for i in first if i not in mixed]
+        no_indices = [i for i in no_mixed if i not in indices]
         no_embeddings = [i for i in no_indices if i not in unread]
         copies, tokens = self._gpu_copies(no_embeddings)
-        absent = indices | unread
+        absent = mixed | indices | unread
         return Layouts(
             planned=self._replay(first, (), _CPU_ALIGNMENT),
-            no_indices=self._replay(no_indices, indices, _CPU_ALIGNMENT),
+            no_mixed=self._replay(no_mixed, mixed, _CPU_ALIGNMENT),
+            no_indices=self._replay(no_indices, mixed | indices, _CPU_ALIGNMENT),
             no_embeddings=self._replay(no_embeddings, absent, _CPU_ALIGNMENT),
             on_gpu=self._replay(copies, absent | tokens, _GPU_ALIGNMENT, self._copied_lives()),
         )
+
+    def planned_and_without_mixed(self, *, on_gpu: bool) -> tuple[int, int]:
+        """The buffer as planned, and without what is there for batches of tokens and embeddings."""
+        alignment = _GPU_ALIGNMENT if on_gpu else _CPU_ALIGNMENT
+        first, mixed = self._first(), self._mixed()
+        without = [i for i in first if i not in mixed]
+        return self._replay(first, (), alignment), self._replay(without, mixed, alignment)
 
     def unread_bytes(self) -> int:
         """Bytes of inputs that no row reads."""
@@ -123,9 +148,24 @@ class GraphLayout:
     def _is_unread(self, storage: int) -> bool:
         return self._first_reader(storage) == len(self._tensors)
 
+    def _mixed(self) -> set[int]:
+        """What only rows use that llama.cpp has made but does not compute, for other batches."""
+        tensors, sources = self._tensors, self._tensors.sources()
+        is_node = (tensors.node >= 0) & np.array([op != "NONE" for op in self._ops])
+        is_computed = (tensors.flags & _FLAG_COMPUTE) != 0
+        made = {self._names[row] for row in np.flatnonzero(is_node & ~is_computed)}
+        read, computed = set[str](), set[str]()
+        for row in np.flatnonzero(is_node):
+            (computed if is_computed[row] else read).update(
+                self._names[source if tensors.view_src[source] < 0 else tensors.view_src[source]]
+                for source in sources[row][sources[row] >= 0]
+            )
+        mixed = (made | read) - computed
+        return {i for i in range(len(self._lives)) if self._name(i) in mixed}
+
     def _first(self) -> list[int]:
         """The storages that are there before the first row, by place."""
-        there: list[int] = np.flatnonzero(self._lives.birth < 0).tolist()
+        there = set(np.flatnonzero(self._lives.birth < 0).tolist()) - self._elsewhere
         return sorted(there, key=lambda i: int(self._lives.offset_bytes[i]))
 
     def _gathered(self) -> list[int]:
@@ -167,7 +207,7 @@ class GraphLayout:
         births: dict[int, list[int]] = {}
         deaths: dict[int, list[int]] = {}
         for storage in range(len(lives)):
-            if storage in absent:
+            if storage in absent or storage in self._elsewhere:
                 continue
             if storage not in offsets:
                 births.setdefault(int(lives.birth[storage]), []).append(storage)
