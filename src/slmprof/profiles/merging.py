@@ -13,12 +13,13 @@ from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from .all_tables import TABLES
 from .data import ProfileData
 from .records.bandwidth import RunBandwidth
 from .records.energy import Energy
+from .records.load import Load
 from .records.meta import Memory, Meta, Run, Warmup
 from .reduction import merge_stats
 from .renumbering import Texts, renumbered
@@ -104,6 +105,17 @@ def peak_of(memory: Memory) -> int:
     return memory.rss_peak_bytes or 0
 
 
+def load_of(profiles: Sequence[ProfileData]) -> Load | UnsetType:
+    """What others took of the cores while all of these were measured; unset where the first does
+    not know."""
+    loads = [profile.meta.environment.load for profile in profiles]
+    joined = loads[0]
+    for load in loads[1:]:
+        if joined is not UNSET and load is not UNSET:
+            joined = joined.joined(load)
+    return joined
+
+
 def _counted_on(first: StepTable, second: StepTable) -> StepTable:
     """The steps of the second, with processes and repeats counted on from the first."""
     counted = second.pass_ != PASS_WARMUP
@@ -158,9 +170,7 @@ def _joined_meta(first: ProfileData, second: ProfileData) -> Meta:
     meta, other = first.meta, second.meta
     mine = meta.environment.warnings
     config = replace(meta.config, processes=n_processes(first) + n_processes(second))
-    environment, load = meta.environment, other.environment.load
-    if environment.load is not UNSET and load is not UNSET:
-        environment = environment.replace(load=environment.load.joined(load))
+    environment = meta.environment.replace(load=load_of((first, second)))
     joined = meta.replace(
         config=config,
         environment=environment,

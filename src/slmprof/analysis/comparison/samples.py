@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...profiles.data import ProfileData
-from ...profiles.merging import peak_of
+from ...profiles.merging import load_of, peak_of
 from ...profiles.records.meta import Meta
 from ...profiles.selection import measured_processes, select_process
 from ...profiles.vocabulary import PASS_TIMING, PHASES
@@ -92,7 +92,7 @@ def summarize_subject(name: str, profiles: Sequence[Derived], n_depth: int) -> S
         profiles: one or several of the same model and settings, in the order in which they ran;
             what is not measured in steps is taken from the first.
     """
-    at_depth = [profile.at_depth(n_depth).data for profile in profiles]
+    at_depth = _under_one_load([profile.at_depth(n_depth).data for profile in profiles])
     parts = [
         (at, select_process(data, process))
         for at, data in enumerate(at_depth)
@@ -136,6 +136,16 @@ def summarize_subject(name: str, profiles: Sequence[Derived], n_depth: int) -> S
         serialized=tuple(dict.fromkeys(name for at in at_depth for name in serialized_devices(at))),
         joins=tuple(dict.fromkeys(text for at in at_depth for text in incomplete_joins(at))),
     )
+
+
+def _under_one_load(profiles: Sequence[ProfileData]) -> list[ProfileData]:
+    """The profiles, each with the load of all: a profile of several processes keeps no other, and
+    is to be told as they are."""
+    load = load_of(profiles)
+    return [
+        replace(one, meta=one.meta.replace(environment=one.meta.environment.replace(load=load)))
+        for one in profiles
+    ]
 
 
 def _matrix(times: Mapping[tuple[int, int], float], n_processes: int, n_repeats: int) -> Floats:

@@ -14,6 +14,8 @@ from slmprof.analysis.comparison.comparison import Comparison, compare_subjects
 from slmprof.analysis.comparison.rows import Intervals, Row
 from slmprof.analysis.comparison.samples import summarize_subject
 from slmprof.errors import UsageError
+from slmprof.profiles.merging import merge_processes
+from slmprof.profiles.records.load import Load
 from slmprof.profiles.vocabulary import PASS_OP
 from slmprof.views import Profile
 
@@ -209,6 +211,24 @@ def test_ops_of_some_processes_may_disturb_those_of_all(profile: Profile) -> Non
     found = summarize_subject("a", [profile, profile, slowed], 0)
     assert (found.n_withheld["decode"], found.withheld) == (1, {"prefill", "decode"})
     assert summarize_subject("a", [profile] * 3, 0).withheld == frozenset()
+
+
+def test_processes_that_are_kept_as_one_profile_are_told_alike(profile: Profile) -> None:
+    """Also where the steps are so short that the load of the run tells what cores were taken."""
+    n_cores = profile.meta.environment.n_cores or 1
+
+    def under(others_share: float) -> Profile:
+        load = Load(core_seconds=1.0, others_share=others_share)
+        environment = profile.meta.environment.replace(load=load, n_cores=n_cores)
+        return replace(profile, meta=profile.meta.replace(environment=environment))
+
+    for shares in ((0.0, 0.0, 0.9), (0.0, 0.9, 0.9), (0.1, 0.1, 0.1)):
+        processes = list(map(under, shares))
+        apart = summarize_subject("a", processes, 0)
+        together = summarize_subject("a", [Profile.of(merge_processes(processes))], 0)
+        assert apart.n_withheld == together.n_withheld
+        assert apart.withheld == together.withheld
+    assert summarize_subject("a", [under(0.9)] * 3, 0).withheld
 
 
 def test_ops_match_by_role_where_their_names_differ() -> None:
