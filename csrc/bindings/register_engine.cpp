@@ -132,8 +132,12 @@ void register_engine(py::module_ & module) {
         .def_property_readonly("tracing_problem", [](const Engine & engine) { return text(engine.tracing_problem()); })
         .def("pools", [](const Engine & engine) { return to_list(engine.pools()); })
         .def_property_readonly("n_past", [](const Engine & engine) { return engine.context().n_past(); })
-        .def("tokenize", [](const Engine & engine, const std::string & said) { return to_array(engine.model().tokenize(said)); },
+        .def("tokenize", 
+             [](const Engine & engine, const std::string & said) {
+                 return to_array(unlocked([&] { return engine.model().tokenize(said); }));
+             },
              py::arg("text"))
+        .def_property_readonly("longest_token_bytes", [](const Engine & engine) { return engine.model().longest_token_bytes(); })
         .def("truncate", &Engine::truncate, py::arg("n_past"), Release())
         .def("fill",
              [](Engine & engine, const Tokens & tokens) {

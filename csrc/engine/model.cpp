@@ -1,7 +1,8 @@
 #include "engine/model.h"
 
-#include "engine/backends.h"
 #include "failures.h"
+#include "engine/backends.h"
+#include "engine/deep_stack.h"
 #include "engine/llama_params.h"
 #include "engine/settings.h"
 #include "kernels/packed_weights.h"
@@ -11,9 +12,22 @@
 #include "llama-model.h"
 
 #include <algorithm>
+#include <cstring>
+#include <limits>
 #include <stdexcept>
 
 namespace slmprof {
+
+namespace {
+
+// The standard library's regular expressions, by which llama.cpp cuts texts for some vocabularies, call themselves once
+// for each character of a word, or of blanks.
+size_t tokenizer_stack_bytes(size_t text_bytes) {
+    constexpr size_t k_bytes_a_character = 1 << 10, k_least = 8 << 20, k_most = 512 << 20;
+    return std::clamp(text_bytes * k_bytes_a_character, k_least, k_most);
+}
+
+}  // namespace
 
 Model::Model(const EngineSettings & settings, MemoryNotes & notes)
     : packed_(std::make_unique<PackedWeights>(settings.scheme)), is_mapped_(settings.use_mmap) {
@@ -78,11 +92,37 @@ std::vector<int32_t> Model::tokenize(const std::string & text) const {
     if (llama_vocab_type(vocab) == LLAMA_VOCAB_TYPE_NONE) {
         throw std::invalid_argument("this model has no vocabulary, so a prompt cannot be tokenized");
     }
-    const auto    length = static_cast<int32_t>(text.size());
-    const int32_t n      = -llama_tokenize(vocab, text.data(), length, nullptr, 0, true, false);
-    std::vector<int32_t> tokens(static_cast<size_t>(std::max(n, 0)));
-    llama_tokenize(vocab, text.data(), length, tokens.data(), n, true, false);
+    const auto           length = static_cast<int32_t>(text.size());
+    std::vector<int32_t> tokens(text.size() / 2 + 16);
+    on_deep_stack(tokenizer_stack_bytes(text.size()), [&] {
+        const auto attempt = [&] {
+            return llama_tokenize(vocab, text.data(), length, tokens.data(), static_cast<int32_t>(tokens.size()), true, false);
+        };
+        int32_t n = attempt();
+        if (n < 0 && n != std::numeric_limits<int32_t>::min()) {
+            tokens.resize(static_cast<size_t>(-n));  // what it takes
+            n = attempt();
+        }
+        if (n < 0) {
+            throw std::invalid_argument("llama.cpp cannot tokenize a text of so many tokens");
+        }
+        tokens.resize(static_cast<size_t>(n));
+    });
     return tokens;
+}
+
+size_t Model::longest_token_bytes() const {
+    const llama_vocab * vocab = llama_model_get_vocab(get());
+    const auto          type  = llama_vocab_type(vocab);
+    if (type != LLAMA_VOCAB_TYPE_SPM && type != LLAMA_VOCAB_TYPE_BPE) {
+        return 0;
+    }
+    size_t longest = 0;
+    for (int32_t i = 0; i < llama_vocab_n_tokens(vocab); i++) {
+        // As the file has it, where no character is shorter than in the text.
+        longest = std::max(longest, std::strlen(llama_vocab_get_text(vocab, i)));
+    }
+    return longest;
 }
 
 }  // namespace slmprof

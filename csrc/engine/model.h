@@ -35,6 +35,10 @@ class Model {
     // Text to token ids with the model's own vocabulary, its special tokens added.
     std::vector<int32_t> tokenize(const std::string & text) const;
 
+    // The most bytes of a text that one of its tokens stands for, or 0 where that is not limited: some vocabularies drop
+    // characters, or have one token for every unknown word.
+    size_t longest_token_bytes() const;
+
   private:
     std::unique_ptr<PackedWeights> packed_;  // which the model's tensors refer to
     llama_model_ptr                model_;

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from corpus_run import Corpus, run_corpus
@@ -71,12 +72,10 @@ def small_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]
 @pytest.fixture(scope="session")
 def model_with_vocabulary(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A SentencePiece vocabulary: three control tokens, all bytes, and pieces of letters."""
-    plan = plan_model(small_dimensions("llama"), "Q4_K_M", 0)
     pieces = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), "\u2581", "ab"]
     pieces += [f"piece{i}" for i in range(512 - len(pieces))]
     kinds = [2, 3, 3, *([6] * 256), *([1] * (512 - 259))]
-    metadata = [item for item in plan.metadata if not item[0].startswith("tokenizer.")]
-    metadata += [
+    tokenizer = [
         ("tokenizer.ggml.model", "llama"),
         ("tokenizer.ggml.tokens", tuple(pieces)),
         ("tokenizer.ggml.scores", tuple(float(-i) for i in range(512))),
@@ -84,7 +83,29 @@ def model_with_vocabulary(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("tokenizer.ggml.bos_token_id", 1),
         ("tokenizer.ggml.eos_token_id", 2),
     ]
-    path = tmp_path_factory.mktemp("vocabulary") / "model.gguf"
+    return _write_with(tokenizer, tmp_path_factory.mktemp("vocabulary"))
+
+
+@pytest.fixture(scope="session")
+def model_with_byte_pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A vocabulary of byte pairs, whose texts the standard library's regular expressions cut."""
+    pieces = [chr(code) for code in range(33, 127)] + ["\u0120", "aa"]
+    pieces += [f"piece{i}" for i in range(512 - len(pieces))]
+    tokenizer = [
+        ("tokenizer.ggml.model", "gpt2"),
+        ("tokenizer.ggml.pre", "tekken"),
+        ("tokenizer.ggml.tokens", tuple(pieces)),
+        ("tokenizer.ggml.token_type", (1,) * len(pieces)),
+        ("tokenizer.ggml.merges", ("a a",)),
+    ]
+    return _write_with(tokenizer, tmp_path_factory.mktemp("byte-pairs"))
+
+
+def _write_with(tokenizer: list[tuple[str, Any]], folder: Path) -> Path:
+    """A small model with this vocabulary of 512 tokens."""
+    plan = plan_model(small_dimensions("llama"), "Q4_K_M", 0)
+    metadata = [item for item in plan.metadata if not item[0].startswith("tokenizer.")]
+    path = folder / "model.gguf"
     tensors = [(t.name, t.shape, t.type, t.fill) for t in plan.tensors]
-    _core.write_random_gguf(str(path), metadata, tensors, seed=0)
+    _core.write_random_gguf(str(path), [*metadata, *tokenizer], tensors, seed=0)
     return path

@@ -70,12 +70,12 @@ class Passes:
 
     def __post_init__(self) -> None:
         config = self.session.config
+        self.depths = sorted(config.n_depths)
         self.prompt = self._prompt()
         config.check_tokens(len(self.prompt))
         # A model that only encodes has nothing to generate.
         n_gen = config.n_gen if self.session.context_info["has_memory"] else 0
         self.generated = self.session.random_tokens(n_gen)
-        self.depths = sorted(config.n_depths)
         # What stands before the prompt at a smaller depth is the beginning of this.
         self.before = self.session.random_tokens(self.depths[-1])
         self._n_filled = 0
@@ -112,6 +112,7 @@ class Passes:
     def _prompt(self) -> Tokens:
         config = self.session.config
         if config.prompt_file is not None:
+            self.on_progress(Progress("reading the prompt", 0, self.total))
             return self.session.read_prompt(config.prompt_file)
         return self.session.random_tokens(config.n_prompt)
 

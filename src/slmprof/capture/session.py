@@ -186,13 +186,25 @@ class Session:
         """The tokens of a text file, by the model's vocabulary; int32 [n_tokens].
 
         Raises:
-            UsageError: it cannot be read, holds no text, or the model has no vocabulary.
+            UsageError: it cannot be read, holds no text or surely more than the context, or the
+            model has no vocabulary.
         """
         text = read_prompt(path).replace("\r\n", "\n").replace("\r", "\n")
+        self._check_fits(path, len(text.encode()))
         tokens = self.guard(lambda: self.engine.tokenize(text))
         if len(tokens) == 0:
             raise UsageError(f"the prompt {path} holds no text")
         return tokens
+
+    def _check_fits(self, path: str | os.PathLike[str], n_bytes: int) -> None:
+        """Refuses a text of so many bytes before it is taken apart, where it is far too long."""
+        longest, n_ctx = self.engine.longest_token_bytes, int(self.context_info["n_ctx"])
+        least = -(-n_bytes // longest) if longest else 0
+        if least > n_ctx:
+            raise UsageError(
+                f"the prompt {path} has {least} tokens or more, which do not fit in a context of "
+                f"{n_ctx}; use a larger --n-ctx, or a shorter prompt"
+            )
 
     @takes(n_tokens=Whole(0))
     def rewind(self, n_tokens: int) -> bool:
