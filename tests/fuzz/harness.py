@@ -102,6 +102,8 @@ def _wait(child: subprocess.Popen[bytes], stats: Path, options: argparse.Namespa
             end = time.monotonic() + options.seconds + _HANG_SECONDS
         if time.monotonic() > end:
             child.kill()
+            print("it hung" if has_begun else f"it did not begin within {_START_SECONDS:.0f} s")
+            return child.wait()
         time.sleep(0.2)
     return status
 
