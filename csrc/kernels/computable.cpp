@@ -20,6 +20,9 @@ constexpr size_t k_node_bytes = 1200;
 // Of a plan, which is to stay below 1 GiB with all that it needs besides.
 constexpr size_t k_most_node_bytes = size_t(800) << 20;
 
+// Several times as many as the largest vocabularies have; as MAX_VOCAB in Python.
+constexpr uint32_t k_most_tokens = 1 << 22;
+
 bool is_f32(ggml_type type) { return type == GGML_TYPE_F32; }
 
 bool is_float(ggml_type type) { return type == GGML_TYPE_F32 || type == GGML_TYPE_F16 || type == GGML_TYPE_BF16; }
@@ -264,6 +267,13 @@ void slmprof_check_weight(const ggml_tensor * weight, ggml_op op) {
 
 void slmprof_check_graph(ggml_backend_sched_t scheduler, ggml_cgraph * graph) {
     slmprof::refuse_for<slmprof::ModelFailure>(slmprof::why_not_computable(scheduler, graph));
+}
+
+void slmprof_check_tokens(uint32_t n_tokens) {
+    if (n_tokens > slmprof::k_most_tokens) {
+        slmprof::refuse_for<slmprof::ModelFailure>("the model has no vocabulary, but says that it has " + std::to_string(n_tokens) +
+                                                   " tokens; no model has more than " + std::to_string(slmprof::k_most_tokens));
+    }
 }
 
 void slmprof_check_nodes(size_t n_nodes, size_t n_tokens) {

@@ -13,6 +13,7 @@ PerLayer = int | tuple[int, ...]
 """One value for all layers, or one for each (OpenELM's layers differ in width)."""
 
 MAX_LAYERS = 512  # llama.cpp's LLAMA_MAX_LAYERS: it aborts above
+MAX_VOCAB = 1 << 22  # several times as many as the largest vocabularies have: a token takes memory
 MAX_DIMENSION = 2**31 - 1  # GGUF dimensions end in int32 fields of llama.cpp
 
 
@@ -66,6 +67,8 @@ class Dimensions:
             raise ModelError(f"n_layer must lie between 1 and {MAX_LAYERS}, not {self.n_layer}")
         for name in ("n_embd", "n_vocab", "n_ctx_train"):
             self._check_positive(name, getattr(self, name))
+        if self.n_vocab > MAX_VOCAB:
+            raise ModelError(f"n_vocab ({self.n_vocab}) must be {MAX_VOCAB} at most")
         for name in ("n_ff", "n_head", "n_head_kv"):
             value = getattr(self, name)
             if isinstance(value, tuple) and len(value) != self.n_layer:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import retyped as program
 from command_line import run
-from gguf_files import write_mamba, write_moe, write_t5
+from gguf_files import common_metadata, llama_shapes, write_gguf, write_mamba, write_moe, write_t5
 from retyped import retyped
 
 from slmprof.errors import ModelError
@@ -65,7 +65,13 @@ def test_a_norm_of_an_encoder(type_name: str, tmp_path: Path) -> None:
     """No plan has its graph, so that the weight alone has to tell."""
     name = "enc.blk.0.attn_norm.weight"
     path = retyped(write_t5(tmp_path / "t5.gguf"), tmp_path / "norm.gguf", name, type_name)
-    found = program.outcome_in_a_child(path, flash_attn=1)
+    # In a process that knows of no device but the CPU, whatever tests before have added.
+    code = "import sys, retyped; from pathlib import Path; "
+    code += "print(retyped.json.dumps(retyped.outcome_in_a_child(Path(sys.argv[1]), 1)))"
+    command = [sys.executable, "-c", code, str(path)]
+    folder = Path(program.__file__).parent
+    answer = subprocess.run(command, capture_output=True, text=True, check=True, cwd=folder)
+    found = json.loads(answer.stdout)
     assert found["signal"] == 0
     assert f"'{name}' is of type {type_name}, with which no kernel" in str(found["planned"])
     assert found["ran"] == found["planned"]
@@ -111,6 +117,22 @@ def test_a_table_of_integers_is_read_but_not_as_an_embedding(
     path = retyped(small_model(), tmp_path / "rows.gguf", "token_embd.weight", "i32")
     with pytest.raises(ModelError, match=r"'token_embd\.weight' is of type i32"):
         plan_memory(path)
+
+
+def test_a_model_that_only_says_how_many_tokens_it_has(tmp_path: Path) -> None:
+    """llama.cpp makes as many, however few rows the embedding has."""
+    metadata = {
+        **common_metadata("llama"),
+        "llama.attention.layer_norm_rms_epsilon": 1e-5, "llama.context_length": 128,
+        "llama.embedding_length": 64, "llama.block_count": 1, "llama.feed_forward_length": 64,
+        "llama.attention.head_count": 2, "llama.vocab_size": 60_000_000,
+    }  # fmt: skip
+    path = write_gguf(tmp_path / "many.gguf", metadata, llama_shapes(1, 64, 64, 64, 64))
+    for command in (("memory", path), ("breakdown", path, "--ceilings", "off")):
+        answer = run(*command)
+        assert answer.returncode == 2, answer.stderr
+        assert "has no vocabulary, but says that it has 60000000 tokens" in answer.stderr
+        assert len(answer.stderr.splitlines()) == 1
 
 
 def test_quant_refuses_or_keeps_it(foreign: Path, tmp_path: Path) -> None:

@@ -108,6 +108,7 @@ def test_unknown_preset_names_close_ones_and_the_list() -> None:
     [
         ({"n_layer": 0}, "n_layer"),
         ({"n_layer": 513}, "n_layer"),
+        ({"n_vocab": 60_000_000}, r"n_vocab \(60000000\) must be 4194304 at most"),
         ({"n_embd": -64}, "n_embd"),
         ({"n_vocab": 2**40}, "too large"),
         ({"n_head": 3}, "multiple of n_head"),
