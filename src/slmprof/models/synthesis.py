@@ -19,7 +19,7 @@ from ..settings.arguments import takes
 from ..settings.dimensions import Dimensions, MetadataValue
 from ..settings.kinds import MAX_SEED, File, Pairs, Switch, Text, Whole
 from ..settings.model_source import CONFIG, ModelSource, Source
-from ..settings.patterns import check_pattern
+from ..settings.patterns import check_patterns
 from .architectures import Fill, TensorSpec, architecture_of, list_metadata, list_tensors
 from .configs.file import read_config
 from .ggml_types import weight_types
@@ -133,11 +133,10 @@ def plan_model(
     if not 0 <= seed <= MAX_SEED:
         raise UsageError(f"the seed must lie between 0 and {MAX_SEED}, not {seed}")
     file_type = check_file_type(file_type)
-    for pattern, _ in tensor_types:
-        try:
-            check_pattern(pattern)
-        except ValueError as error:
-            raise UsageError(f"tensor types of {dimensions.name}: {error}") from None
+    try:
+        check_patterns(pattern for pattern, _ in tensor_types)
+    except ValueError as error:
+        raise UsageError(f"tensor types of {dimensions.name}: {error}") from None
     architecture_of(dimensions)
     specs = list_tensors(dimensions)
     try:

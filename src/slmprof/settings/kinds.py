@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from .patterns import MOST_CHARACTERS, check_pattern
+from .patterns import MOST_CHARACTERS, check_pattern, check_patterns
 
 # Of one run: a profile with more is not read.
 MOST_DEPTHS, MOST_PROCESSES = 100, 1000
@@ -45,6 +45,9 @@ class Kind:
 
     def check(self, value: Any) -> Any:
         raise NotImplementedError
+
+    def check_together(self, values: tuple[Any, ...]) -> None:
+        """Raises ValueError where several values, each of which is right, are wrong together."""
 
 
 class Whole(Kind):
@@ -281,11 +284,17 @@ class Override(Text):
     Args:
         what: stands behind the equals sign.
         most_characters: of the pattern; None where nothing is going to be matched with it.
+        most_together: characters of several patterns.
     """
 
-    def __init__(self, what: str = "BUFFER", most_characters: int | None = MOST_CHARACTERS) -> None:
+    def __init__(
+        self,
+        what: str = "BUFFER",
+        most_characters: int | None = MOST_CHARACTERS,
+        most_together: int | None = None,
+    ) -> None:
         super().__init__(f"PATTERN={what}", f"PATTERN={what}")
-        self.most_characters = most_characters
+        self.most_characters, self.most_together = most_characters, most_together
 
     def check(self, value: Any) -> Any:
         pattern, given = self.split(super().check(value))
@@ -294,6 +303,17 @@ class Override(Text):
         if self.most_characters is not None:
             check_pattern(pattern, most_characters=self.most_characters)
         return value
+
+    def check_together(self, values: tuple[Any, ...]) -> None:
+        if self.most_characters is None:
+            return
+        patterns = [self.split(value)[0] for value in values]
+        check_patterns(patterns)
+        most = self.most_together
+        if most is not None and sum(map(len, patterns)) > most:
+            raise ValueError(
+                f"{len(patterns)} patterns have more than {most} characters together; give fewer"
+            )
 
     @staticmethod
     def split(text: str) -> tuple[str, str]:
@@ -327,6 +347,7 @@ class Several(Kind):
         if len(first) > _MOST_VALUES:
             raise ValueError(f"there are more than {_MOST_VALUES} values")
         values = tuple(dict.fromkeys(map(self.one.check, first)))
+        self.one.check_together(values)
         if len(values) < self.least:
             raise ValueError("there is no value; name at least one")
         if len(values) > self.most:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 MOST_CHARACTERS = 4096
@@ -20,6 +20,8 @@ _MOST_ENDLESS = 3
 # Of the matcher in the longest name; the slowest patterns that have so many take 0.15 s there,
 # and 0.03 s in a name of 27 characters (std::regex).
 _MOST_STEPS = 5_000_000
+# Of all patterns of a setting, each of which is looked for in every name: ten of three repetitions.
+_MOST_STEPS_TOGETHER = 8_000_000
 _MOST_SIZE = 100_000
 _DEEPEST = 16
 _SHOWN = 60
@@ -31,15 +33,32 @@ _POSIX_CLASS = re.compile(r"\[:\w{1,20}:\]", re.ASCII)
 _ONE_AT_A_TIME = "repeat a single character or class, as in .* or [0-9]+"
 
 
+def check_patterns(patterns: Iterable[str]) -> None:
+    """Raises ValueError where to match one of several, or all of them, could take long."""
+    n_steps = n_patterns = 0
+    for pattern in patterns:
+        n_steps += check_pattern(pattern)
+        n_patterns += 1
+    if n_steps > _MOST_STEPS_TOGETHER:
+        raise ValueError(
+            f"{n_patterns} patterns can together match one name in too many ways: give fewer, or "
+            "with fewer repetitions without an end (* or +); those at its ends can be left out, "
+            "as a pattern is looked for anywhere in a name"
+        )
+
+
 def check_pattern(
     pattern: str, *, most_characters: int = MOST_CHARACTERS, has_posix_classes: bool = True
-) -> None:
+) -> int:
     """Raises ValueError, which names the pattern, where to match it could take long.
 
     What is no regular expression at all is for the engine to say, as far as it is not seen here.
 
     Args:
         has_posix_classes: whether `[[:alpha:]]` is a class, as in C++ and not in Python.
+
+    Returns:
+        The most steps that a matcher could take in the longest name.
     """
     if len(pattern) > most_characters:
         raise _error(
@@ -55,13 +74,14 @@ def check_pattern(
             "possible; it is looked for anywhere in a name: leave out those at its ends",
         )
     # Places of the repetitions' ends in a name, and of the pattern's beginning.
-    n_places = math.comb(_LONGEST_NAME + part.endless + 1, part.endless + 1)
-    if part.ways * n_places > _MOST_STEPS:
+    n_steps = part.ways * math.comb(_LONGEST_NAME + part.endless + 1, part.endless + 1)
+    if n_steps > _MOST_STEPS:
         raise _error(
             pattern,
             "can match one name in too many ways; write several patterns with fewer choices and "
             "repetitions",
         )
+    return n_steps
 
 
 @dataclass(frozen=True)

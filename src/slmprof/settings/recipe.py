@@ -133,9 +133,8 @@ def _read_patterns(path: Path) -> list[str]:
     except ValueError as error:
         raise UsageError(f"tensor_type_file: {error}") from None
     kind = Override("TYPE")
-    for text in texts:
-        try:
-            kind.check(text)
-        except ValueError as error:
-            raise UsageError(f"tensor_type_file: {path}: {error}") from None
+    try:
+        kind.check_together(tuple(map(kind.check, texts)))
+    except ValueError as error:
+        raise UsageError(f"tensor_type_file: {path}: {error}") from None
     return texts

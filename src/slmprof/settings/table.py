@@ -42,7 +42,8 @@ GIVE_UP = "give up on a worker process after so long"
 MAX = "max"
 ALL = "all"
 DEFAULT_N_CTX = 2048
-_LONGEST_OVERRIDE = 1024  # llama.cpp compiles the pattern anew for each tensor
+# llama.cpp compiles each pattern anew for each tensor.
+_LONGEST_OVERRIDE, _LONGEST_OVERRIDES = 1024, 16384
 THREADS = Whole(1, MOST_THREADS, "llama.cpp's own limit")
 FLASH_ATTENTION = {"auto": -1, "on": 1, "off": 0}
 SWEEP, MEMORY = "sweep", "memory"
@@ -163,7 +164,7 @@ class LlamaSettings(Generic[U]):
         native="type_v", axes=(SWEEP, MEMORY), short="v-", **_SHOWN,
     )  # fmt: skip
     override_tensor: tuple[str, ...] | U = setting(
-        Several(Override(most_characters=_LONGEST_OVERRIDE), least=0), (),
+        Several(Override("BUFFER", _LONGEST_OVERRIDE, _LONGEST_OVERRIDES), least=0), (),
         "put weights whose name matches into a buffer type; may be repeated",
         native={"tensor_overrides": lambda texts: list(map(Override.split, texts))},
         tells_apart=ALWAYS, caption=CHANGED,

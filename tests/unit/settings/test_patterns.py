@@ -9,7 +9,7 @@ import pytest
 
 from slmprof.errors import UsageError
 from slmprof.settings.capture import CaptureConfig
-from slmprof.settings.patterns import check_pattern
+from slmprof.settings.patterns import check_pattern, check_patterns
 from slmprof.settings.planning import MemoryRequest
 from slmprof.settings.recipe import Recipe
 from slmprof.settings.resolved import ResolvedConfig
@@ -104,3 +104,27 @@ def test_every_setting_that_is_a_pattern_is_checked(tmp_path: Path) -> None:
 def test_a_profile_tells_what_was_asked_before_there_was_a_limit() -> None:
     told = ResolvedConfig.from_json({"override_tensor": [".*.*.*.*=CPU"]})
     assert told.impossible() is None
+
+
+def test_the_patterns_of_a_setting_share_a_limit(tmp_path: Path) -> None:
+    """Each alone is right; all are looked for in the name of every tensor."""
+    slow = [f".*{letter}.*.*x" for letter in "abcdefghijk"]
+    for patterns in (slow[:10], [f"blk[.]{layer}[.]ffn_.*_exps" for layer in range(400)]):
+        check_patterns(patterns)
+        CaptureConfig("m.gguf", override_tensor=[f"{one}=CPU" for one in patterns])
+    with pytest.raises(ValueError, match="11 patterns can together match one name in too many"):
+        check_patterns(slow)
+    overrides, types = ([f"{one}={to}" for one in slow] for to in ("CPU", "q8_0"))
+    file = tmp_path / "types"
+    file.write_text(" ".join(types))
+    for ask in (
+        lambda: CaptureConfig("m.gguf", override_tensor=overrides),
+        lambda: MemoryRequest.of("m.gguf", override_tensor=overrides),
+        lambda: Recipe.of(tensor_type=types),
+        lambda: Recipe.of(tensor_type_file=file).tensor_types(),
+    ):
+        with pytest.raises(UsageError, match="11 patterns can together"):
+            ask()
+    long = [f"{number}{'x' * 1000}=CPU" for number in range(17)]
+    with pytest.raises(UsageError, match="more than 16384 characters together"):
+        CaptureConfig("m.gguf", override_tensor=long)
