@@ -1,10 +1,22 @@
-"""`python -m slmprof`."""
+"""`python -m slmprof`, and the program `slmprof`."""
 
 from __future__ import annotations
 
 import sys
 
-from .commands.main import main
+
+def run() -> int:
+    """Runs the command of the command line; returns its exit code."""
+    try:
+        from .commands.main import main
+
+        return main()
+    except KeyboardInterrupt:
+        # While modules are loaded, or after the command.
+        if sys.stderr is not None:
+            sys.stderr.write("slmprof: interrupted\n")
+        return 130
+
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run())

@@ -6,6 +6,7 @@ import argparse
 import importlib
 import signal
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Collection, Sequence
 from typing import Protocol, cast
@@ -23,6 +24,7 @@ COMMANDS: tuple[str, ...] = (
 EXIT_INTERRUPTED = 130
 EXIT_FAILED = 1
 EXIT_USAGE = 2
+_INTERRUPT_SECONDS = 0.01
 _SHOWN_LOG_LINES = 10  # the error object holds more
 
 _DESCRIPTION = "Where do the milliseconds and the bytes of a small language model go?"
@@ -63,6 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if argv is None:
         # The process is this command's own.
         _unwind_on_sigterm()
+        sys.unraisablehook = _interrupt_again
         sys.excepthook = show_traceback
         if too_few := addresses.prepare():
             say(f"slmprof: error: {too_few}")
@@ -109,12 +112,35 @@ def _run(arguments: Sequence[str], debug: bool) -> int:
         say(f"slmprof: error: {where}{error.strerror or error}")
         return EXIT_USAGE
     except Exception as error:
+        if _is_interrupt(error):
+            say("slmprof: interrupted")
+            return EXIT_INTERRUPTED
         if debug:
             raise
         kind = type(error).__name__
         unexpected = f"unexpected {kind}: {_one_line(error)} (--debug shows where)"
         say(f"slmprof: error: {addresses.shortage(error) or unexpected}")
         return EXIT_FAILED
+
+
+def _is_interrupt(error: BaseException | None) -> bool:
+    """Whether it comes of a Ctrl-C: before Python 3.12 one in `__set_name__` is a RuntimeError."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
+
+
+def _interrupt_again(found: sys.UnraisableHookArgs) -> None:
+    """As `sys.unraisablehook`: a Ctrl-C that reached a callback, out of which nothing comes, is
+    sent once more."""
+    if issubclass(found.exc_type, KeyboardInterrupt):
+        # To the thread that waits, which no flag would wake.
+        to = threading.main_thread().ident, signal.SIGINT
+        later = threading.Timer(_INTERRUPT_SECONDS, signal.pthread_kill, to)
+        later.daemon = True
+        later.start()
+    else:
+        sys.__unraisablehook__(found)
 
 
 def _unwind_on_sigterm() -> None:
