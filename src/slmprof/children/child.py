@@ -35,35 +35,52 @@ def started(module: str) -> Iterator[subprocess.Popen[bytes]]:
     Raises:
         EngineError: the system starts no process.
     """
-    if not sys.executable:
-        raise EngineError(
-            "this program does not say which Python it is: set sys.executable to the path of one"
-        )
     # The child must find this very package, also where it is not installed.
     package_root = str(Path(__file__).resolve().parents[2])
     paths = [package_root, *filter(None, [os.environ.get("PYTHONPATH")])]
     # Until the child has chosen to die of it: while it starts, Python would end in a traceback.
     held_before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT,))
     try:
-        child = subprocess.Popen(
-            [sys.executable, "-c", _PROGRAM, module, *_import_folders()],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            bufsize=0,
-            # numpy's own threads would take time to start, and cores from what is measured.
-            env={"OPENBLAS_NUM_THREADS": "1", **os.environ, "PYTHONPATH": os.pathsep.join(paths)},
-            # A Ctrl-C of the terminal is for the parent, which ends the child in its own way.
-            start_new_session=True,
-        )
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        cause = shortage(error) or f"{where}{error.strerror or error}"
-        raise EngineError(f"no process can be started: {cause}") from error
+        with starting():
+            child = subprocess.Popen(
+                [python(), "-c", _PROGRAM, module, *_import_folders()],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                bufsize=0,
+                # numpy's own threads would take time to start, and cores from what is measured.
+                env={
+                    "OPENBLAS_NUM_THREADS": "1",
+                    **os.environ,
+                    "PYTHONPATH": os.pathsep.join(paths),
+                },
+                # A Ctrl-C of the terminal is for the parent, which ends the child in its own way.
+                start_new_session=True,
+            )
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, held_before)
     with ended(child):
         yield child
+
+
+def python() -> str:
+    """The Python that this program is. Raises EngineError where it does not say."""
+    if not sys.executable:
+        raise EngineError(
+            "this program does not say which Python it is: set sys.executable to the path of one"
+        )
+    return sys.executable
+
+
+@contextlib.contextmanager
+def starting() -> Iterator[None]:
+    """Says why the system starts no process. Raises EngineError."""
+    try:
+        yield
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        cause = shortage(error) or f"{where}{error.strerror or error}"
+        raise EngineError(f"no process can be started: {cause}") from error
 
 
 @contextlib.contextmanager

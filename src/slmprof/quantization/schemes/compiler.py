@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import re
 import shlex
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from ...children.program import Limits, run_program
 from ...errors import SchemeError, UsageError
 from ...input_file import read_input
 from ...machine.environment import cpu_name
@@ -26,7 +28,11 @@ _FLAGS = ("-O3", "-fPIC", "-shared", "-Wall", "-Wl,-Bsymbolic")
 _LANGUAGES = {".c": ("CC", "cc", "-std=gnu11")}
 _CPP = ("CXX", "c++", "-std=gnu++17")
 MORE_FLAGS = "SLMPROF_SCHEME_FLAGS"
-_LONGEST_SECONDS = 300.0
+# A file may include a pipe, at which a compiler waits, or a device without an end, which it reads.
+_TO_LIST, _TO_COMPILE = Limits(20.0, 2 << 30), Limits(300.0, 4 << 30)
+_NO_MEMORY = re.compile(
+    r"out of memory|memory exhausted|cannot allocate memory|bad_alloc", re.IGNORECASE
+)
 _MOST_LINES = 20
 # Of libraries in the cache; raised where the same sources would be kept in another way.
 _CONTENT_VERSION = b"2"
@@ -40,7 +46,7 @@ def sources_digest(path: Path) -> str:
     """
     own = _read(path)
     rule = [*_command(path), "-MM", "-MT", "it", str(path)]
-    found = _run(rule, path, lambda said: said.startswith("it:"))
+    found = _run(rule, path, _TO_LIST, lambda said: said.startswith("it:"))
     listed = shlex.split(found.replace("\\\n", " ").replace("$$", "$"))[1:]
     included = {Path(name).resolve() for name in listed} - {path.resolve(), _HEADER}
     digests = [hashlib.sha256(part).digest() for part in (own, *map(_read, sorted(included)))]
@@ -66,7 +72,7 @@ def compiled(path: Path, digest: str) -> Path:
         _CONTENT_VERSION,
         digest.encode(),
         _HEADER.read_bytes(),
-        repr((command, _version(command[0]), machine)).encode(),
+        repr((command, _version(command[0], path), machine)).encode(),
     )
     key = hashlib.sha256(b"\0".join(hashlib.sha256(part).digest() for part in made_of)).hexdigest()
     folder = cache_folder() / "schemes"
@@ -79,7 +85,8 @@ def compiled(path: Path, digest: str) -> Path:
                 return target
             with tempfile.TemporaryDirectory(prefix=".compiling-", dir=folder) as own:
                 made = Path(own) / target.name
-                _run([*command, "-o", str(made), str(path), "-lm"], path, lambda _: made.is_file())
+                whole = [*command, "-o", str(made), str(path), "-lm"]
+                _run(whole, path, _TO_COMPILE, lambda _: made.is_file())
                 made.replace(target)
             seal(target, key)
     except OSError as error:
@@ -122,36 +129,45 @@ def _read(path: Path) -> bytes:
         raise UsageError(f"scheme: {error}") from None
 
 
-def _version(compiler: str) -> str:
-    done = subprocess.run([compiler, "--version"], capture_output=True, check=False)
-    return done.stdout.decode(errors="replace")
+def _version(compiler: str, path: Path) -> str:
+    return _ended([compiler, "--version"], path, _TO_LIST).stdout.decode(errors="replace")
 
 
-def _run(command: Sequence[str], path: Path, is_done: Callable[[str], bool]) -> str:
+def _run(command: Sequence[str], path: Path, limits: Limits, is_done: Callable[[str], bool]) -> str:
     """What the compiler prints.
 
     Args:
         is_done: whether what it prints, or leaves, is what it was asked for: its status alone may
             be lost, in a program that takes those of all its children.
     """
-    try:
-        done = subprocess.run(
-            command,
-            capture_output=True,
-            check=False,
-            timeout=_LONGEST_SECONDS,
-            stdin=subprocess.DEVNULL,
-        )
-    except subprocess.TimeoutExpired:
-        raise SchemeError(
-            f"{path.name}: the compiler took more than {_LONGEST_SECONDS:.0f} s"
-        ) from None
+    done = _ended(command, path, limits)
     told = done.stdout.decode(errors="replace")
     if done.returncode != 0 or not is_done(told):
         lines = done.stderr.decode(errors="replace").strip().splitlines()
+        if any(map(_NO_MEMORY.search, lines)):
+            raise SchemeError(
+                f"{path.name}: the compiler runs out of memory, of which it may have "
+                f"{limits.n_bytes / 2**30:.0f} GiB{_doubt(limits)}"
+            )
         more = (
             [f"... and {len(lines) - _MOST_LINES} lines more"] if len(lines) > _MOST_LINES else []
         )
         said = "\n".join([*lines[:_MOST_LINES], *more])
         raise SchemeError(f"{path.name} does not compile:\n{said}")
     return told
+
+
+def _ended(
+    command: Sequence[str], path: Path, limits: Limits
+) -> subprocess.CompletedProcess[bytes]:
+    try:
+        return run_program(command, limits)
+    except subprocess.TimeoutExpired:
+        raise SchemeError(
+            f"{path.name}: the compiler takes more than {limits.seconds:.0f} s{_doubt(limits)}"
+        ) from None
+
+
+def _doubt(limits: Limits) -> str:
+    """What may be wrong with a file of which only what it includes was asked for."""
+    return "; is all that the file includes a regular file?" if limits is _TO_LIST else ""
