@@ -194,5 +194,97 @@ def test_what_is_not_there(tmp_path: Path) -> None:
     (tmp_path / "folder.py").mkdir()
     with pytest.raises(UsageError, match="not a regular file"):
         load_scheme(f"{tmp_path / 'folder.py'}:Mine")
-    with pytest.raises(SchemeError, match="neither a class nor a function"):
-        load_scheme("gguf.quants:GGML_QUANT_SIZES")
+
+
+ODD = """
+import functools, json
+from slmprof.quant import Scheme
+
+class Slots:
+    __slots__ = ("__name__",)
+    def __init__(self):
+        self.__name__ = "slots"
+    def __call__(self, values):
+        return values
+
+class Named:
+    __name__ = 5
+    def __call__(self, values):
+        return values
+
+class Lying:
+    @property
+    def __class__(self):
+        raise OSError("no class")
+    @property
+    def __name__(self):
+        raise OSError("no name")
+    def __call__(self, values):
+        return values
+
+class Raising(type):
+    def __getattribute__(cls, name):
+        raise ValueError(f"no {name}")
+
+class Raises(metaclass=Raising):
+    pass
+
+class SomeRaise(type):
+    @property
+    def block_size(cls):
+        exit("no size")
+
+class Sized(metaclass=SomeRaise):
+    def quantize_blocks(self, blocks): ...
+    def dequantize_blocks(self, blocks): ...
+
+class Declared:
+    __slmprof_scheme__ = 5
+
+class Grouped:
+    block_size, type_size = 32, 18
+    quantize_blocks = dequantize_blocks = dot = print
+    group_rows = "many"
+
+@Scheme(bits_per_weight=4)
+def kept(values):
+    return values
+
+partial, slots, named, lying, empty = functools.partial(print), Slots(), Named(), Lying(), None
+
+def __getattr__(name):
+    raise LookupError(f"never heard of {name}")
+"""
+NEITHER = "neither a class nor a function written in Python"
+
+
+@pytest.mark.parametrize(
+    ("place", "told"),
+    [
+        ("math:pi", NEITHER),
+        ("gguf.quants:GGML_QUANT_SIZES", NEITHER),
+        ("os:system", NEITHER),
+        ("builtins:len", NEITHER),
+        ("builtins:None", "has no None"),
+        ("os:path", NEITHER),
+        ("builtins:int", "has no quantize_blocks and no dequantize_blocks"),
+        ("builtins:type", "has no quantize_blocks and no dequantize_blocks"),
+        ("json:loads", "a function declares its size"),
+        ("odd:json", NEITHER),
+        ("odd:partial", NEITHER),
+        ("odd:slots", NEITHER),
+        ("odd:named", "5 cannot be a scheme's name"),
+        ("odd:lying", "OSError at odd.py"),
+        ("odd:Raises", "ValueError at odd.py"),
+        ("odd:Sized", "SystemExit at "),
+        ("odd:Declared", "has no quantize_blocks"),
+        ("odd:Grouped", "cannot be a scheme: it raised ValueError"),
+        ("odd:nothing", "LookupError at odd.py"),
+        ("odd:empty", "odd.py has no empty; it has kept"),
+    ],
+)
+def test_what_is_no_scheme(tmp_path: Path, place: str, told: str) -> None:
+    path = write_scheme(tmp_path, ODD, "odd.py")
+    with pytest.raises((SchemeError, UsageError)) as raised:
+        load_scheme(place.replace("odd:", f"{path}:"))
+    assert told in str(raised.value)

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from ...errors import SchemeError, UsageError
+from ...errors import SchemeError, SlmprofError, UsageError
 from ...input_file import digest_inputs, read_input
 from ...settings.scheme_place import FILE_SUFFIX, KERNEL_SUFFIXES, MOST_FILE_BYTES, split_place
 from ..records import BLOCKS, VALUES, SchemeInfo
@@ -42,12 +42,13 @@ def load_scheme(text: str) -> LoadedScheme:
         return _compile(Path(place), name)
     is_file = place.endswith(FILE_SUFFIX)
     module, digest = _run_file(Path(place)) if is_file else _import(place)
-    implementation = getattr(module, name, None)
-    if implementation is None:
-        known = [key for key, value in vars(module).items() if is_declared(value)]
-        hint = f"; it has {', '.join(known)}" if known else ""
-        raise UsageError(f"scheme: {place} has no {name}{hint}")
     where = f"{Path(place).name}:{name}" if is_file else text
+    with _looked_at(where):
+        implementation = getattr(module, name, None)
+        if implementation is None:
+            known = [key for key, value in vars(module).items() if is_declared(value)]
+            hint = f"; it has {', '.join(known)}" if known else ""
+            raise UsageError(f"scheme: {place} has no {name}{hint}")
     return wrap(implementation, where, digest)
 
 
@@ -58,8 +59,16 @@ def wrap(implementation: Any, source: str, digest: str) -> LoadedScheme:
         source: where it was found.
         digest: of the file.
     """
-    if not callable(implementation) or not hasattr(implementation, "__name__"):
-        raise SchemeError(f"{source} is neither a class nor a function")
+    with _looked_at(source):
+        return _wrap(implementation, source, digest)
+
+
+def _wrap(implementation: Any, source: str, digest: str) -> LoadedScheme:
+    # What is built into Python has no room for a declaration.
+    if not callable(implementation) or not all(
+        hasattr(implementation, name) for name in ("__name__", "__dict__")
+    ):
+        raise SchemeError(f"{source} is neither a class nor a function written in Python")
     said = declaration(implementation)
     name = said.name or source
     if not isinstance(name, str) or not name.isprintable() or len(name) > 100:
@@ -165,6 +174,17 @@ def _neighbours_of(path: Path) -> Iterator[None]:
     finally:
         with contextlib.suppress(ValueError):
             sys.path.remove(folder)
+
+
+@contextlib.contextmanager
+def _looked_at(source: str) -> Iterator[None]:
+    """Attributes of what a user gives may be code of theirs."""
+    try:
+        yield
+    except SlmprofError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise SchemeError(f"{source} cannot be a scheme: it {explain(error)}") from None
 
 
 @contextlib.contextmanager

@@ -75,7 +75,9 @@ class Scheme:
 
 def declaration(implementation: Any) -> Declaration:
     """What a class or function declares: by the decorator, or as its own attributes."""
-    found = vars(implementation).get(_ATTRIBUTE) or Declaration()
+    found = vars(implementation).get(_ATTRIBUTE)
+    if not isinstance(found, Declaration):
+        found = Declaration()
     return Declaration(
         name=found.name or implementation.__name__,
         block_size=_first(found.block_size, getattr(implementation, "block_size", None)),
@@ -87,7 +89,10 @@ def declaration(implementation: Any) -> Declaration:
 
 def is_declared(implementation: Any) -> bool:
     """Whether something in a file is meant as a scheme."""
-    return hasattr(implementation, "__dict__") and _ATTRIBUTE in vars(implementation)
+    try:
+        return isinstance(vars(implementation).get(_ATTRIBUTE), Declaration)
+    except Exception:  # what it is asked for is code of its own
+        return False
 
 
 def _first(declared: Any, own: Any) -> Any:
