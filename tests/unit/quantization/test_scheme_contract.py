@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from pathlib import Path
 from typing import Any
@@ -158,6 +159,56 @@ def test_what_breaks_the_contract(tmp_path: Path, old: str, new: str, told: str)
     with pytest.raises(SchemeError) as raised:
         try_scheme(loaded(tmp_path, variant(old, new)), 96)
     assert told in str(raised.value)
+
+
+ENDS = ["KeyboardInterrupt", "GeneratorExit", "type('Stop', (BaseException,), {})"]
+PLACES = [
+    ("import numpy as np", "import numpy as np\nraise {}", "cannot be run: it raised"),
+    ("class Mine:\n", "class Mine:\n    def __init__(self):\n        raise {}\n", "constructor"),
+    ("wide = scale.astype(np.float32)", "raise {}", "mine: quantize_blocks raised"),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "told"), PLACES)
+@pytest.mark.parametrize("end", ENDS)
+def test_what_would_end_the_process(
+    tmp_path: Path, end: str, old: str, new: str, told: str
+) -> None:
+    """In one that dies of a SIGINT, as workers do, it comes from nobody but the scheme."""
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        with pytest.raises(SchemeError, match=rf"{told}.* at mine.py:\d+") as raised:
+            try_scheme(loaded(tmp_path, variant(old, new.format(end))), 96)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(("old", "new", "told"), PLACES)
+def test_a_ctrl_c_is_the_users(tmp_path: Path, old: str, new: str, told: str) -> None:
+    text = variant(old, new.replace("raise {}", "__import__('signal').raise_signal(2)"))
+    assert told and "raise_signal" in text
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            try_scheme(loaded(tmp_path, text), 96)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.parametrize("end", ["KeyboardInterrupt", "SystemExit", "RuntimeError"])
+def test_a_package_that_cannot_be_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    (tmp_path / f"of_{end}").mkdir()
+    (tmp_path / f"of_{end}" / "__init__.py").write_text(f"raise {end}")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        with pytest.raises(SchemeError, match=f"cannot be run: it raised {end} at __init__.py:1"):
+            load_scheme(f"of_{end}.inner:Mine")
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.parametrize(

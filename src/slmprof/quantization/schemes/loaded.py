@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -61,7 +62,9 @@ class LoadedScheme(ABC):
         """Calls the user's code. Raises SchemeError with the line that failed."""
         try:
             return function(*arguments)
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
+            if is_from_outside(error):
+                raise
             raise SchemeError(f"{self.info.name}: {name} {explain(error)}") from None
 
 
@@ -87,6 +90,15 @@ def of_blocks(importance: Values | None, shape: tuple[int, ...], block_size: int
     if importance is None:
         return None
     return np.array(np.broadcast_to(importance, shape), np.float32).reshape(-1, block_size)
+
+
+def is_from_outside(error: BaseException) -> bool:
+    """Whether what ended a user's code may have come from somebody else: from a Ctrl-C, say.
+
+    Where SIGINT has no handler of Python's, as in workers, all that it raises is its own.
+    """
+    is_usual = isinstance(error, (Exception, SystemExit))
+    return not is_usual and callable(signal.getsignal(signal.SIGINT))
 
 
 def explain(error: BaseException) -> str:

@@ -21,7 +21,7 @@ from ..records import BLOCKS, VALUES, SchemeInfo
 from .block_scheme import BlockScheme, check_blocks
 from .compiled_scheme import CompiledScheme
 from .ggml_scheme import GgmlScheme, is_read_only
-from .loaded import LoadedScheme, explain
+from .loaded import LoadedScheme, explain, is_from_outside
 from .scheme import declaration, is_declared
 from .value_scheme import ValueScheme, check_bits
 
@@ -145,10 +145,12 @@ def _run_file(path: Path) -> tuple[ModuleType, str]:
 
 
 def _import(name: str) -> tuple[ModuleType, str]:
-    try:
-        found = importlib.util.find_spec(name)
-    except (ImportError, ValueError, AttributeError):
-        found = None
+    with _explained(name):
+        try:
+            # This runs the packages that it is in.
+            found = importlib.util.find_spec(name)
+        except (ImportError, ValueError, AttributeError):
+            found = None
     if found is None:
         raise UsageError(f"scheme: there is no module {name}; a file ends in {FILE_SUFFIX}")
     with _explained(name):
@@ -183,7 +185,9 @@ def _looked_at(source: str) -> Iterator[None]:
         yield
     except SlmprofError:
         raise
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
+        if is_from_outside(error):
+            raise
         raise SchemeError(f"{source} cannot be a scheme: it {explain(error)}") from None
 
 
@@ -195,5 +199,7 @@ def _explained(place: str) -> Iterator[None]:
         raise SchemeError(f"{place} imports {error.name}, which is not installed") from None
     except SyntaxError as error:
         raise SchemeError(f"{place}:{error.lineno}: {error.msg}") from None
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
+        if is_from_outside(error):
+            raise
         raise SchemeError(f"{place} cannot be run: it {explain(error)}") from None
