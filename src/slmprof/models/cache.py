@@ -114,13 +114,33 @@ def make_way(path: Path, reason: str) -> None:
     """Says why a file of the cache is made anew, and removes what cannot be written over.
 
     Raises:
-        OSError: it cannot be removed.
+        OSError: it cannot be removed. UsageError: it is a directory that cannot.
     """
+    _remove_obstacle(path)
     warnings.warn(f"{path} in the cache is made anew: {reason}", SlmprofWarning, stacklevel=3)
-    mode = path.lstat().st_mode
+
+
+def _remove_obstacle(path: Path) -> None:
     # A file is only replaced when the new one is whole: another process may have it open.
-    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
-        path.unlink()
+    with contextlib.suppress(FileNotFoundError):
+        mode = path.lstat().st_mode
+        if stat.S_ISDIR(mode):
+            _remove_directory(path)
+        elif not stat.S_ISREG(mode):
+            path.unlink()
+
+
+def _remove_directory(path: Path) -> None:
+    try:
+        path.rmdir()
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        # Whatever somebody keeps there is not slmprof's to remove.
+        cause = (error.strerror or str(error)).lower()
+        raise UsageError(
+            f"{path} in the cache is a directory where a file is to be: {cause}; remove it"
+        ) from None
 
 
 def close_to_others(path: Path) -> None:
@@ -149,7 +169,8 @@ def is_sealed(path: Path, made_of: str) -> bool:
         made_of: a digest of all that the file follows from.
 
     Raises:
-        OSError: what stands there can be neither read nor removed.
+        OSError: what stands there can be neither read nor removed. UsageError: it is a directory
+            that cannot be removed.
     """
     try:
         reason = why_foreign(path) or _why_unsealed(path, made_of)
@@ -161,9 +182,14 @@ def is_sealed(path: Path, made_of: str) -> bool:
 
 
 def seal(path: Path, made_of: str) -> None:
-    """Notes beside a new file what it is, so that it is known again. Raises OSError."""
+    """Notes beside a new file what it is, so that it is known again.
+
+    Raises:
+        OSError: the note cannot be written. UsageError: a directory stands in its place.
+    """
     close_to_others(path)
     note = _seal_of(path)
+    _remove_obstacle(note)
     with whole_file(note) as stream:
         stream.write(json.dumps(_contents(path, made_of)).encode("ascii"))
     close_to_others(note)

@@ -33,7 +33,8 @@ def resolve_model(model: ModelText, *, seed: int = 0) -> Path:
 
     Raises:
         ModelError: the file cannot be one, or the preset or configuration is unusable.
-        UsageError: an unknown file type, or others can write to the cache folder.
+        UsageError: an unknown file type, others can write to the cache folder, or a directory that
+            is not empty stands there in the model's place.
     """
     source = ModelSource.parse(model).refuse_scheme()
     if source.is_synthesised:

@@ -70,10 +70,15 @@ def hold_up(path: Path) -> None:
     os.mkfifo(path)
 
 
+def empty_directory(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
 @pytest.mark.parametrize(
     "spoil",
     [
-        cut_short, replace_by_another, retype, link_elsewhere, hold_up,
+        cut_short, replace_by_another, retype, link_elsewhere, hold_up, empty_directory,
         lambda path: path.chmod(0o666), lambda path: path.chmod(0o602),
     ],
 )  # fmt: skip
@@ -118,6 +123,19 @@ def test_a_note_says_that_a_cached_file_is_made_anew(
     (line,) = [line for line in answer.stderr.splitlines() if "made anew" in line]
     assert line.startswith(f"slmprof: note: {path} in the cache is made anew: it has ")
     assert "made anew" not in run("breakdown", "preset:tiny", *arguments).stderr
+
+
+def test_a_directory_with_something_in_it_is_to_be_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLMPROF_CACHE_DIR", str(tmp_path))
+    path = resolve_model("preset:tiny")
+    path.unlink()
+    (path / "own").mkdir(parents=True)
+    answer = run("breakdown", "preset:tiny", "--ceilings", "off")
+    assert answer.returncode == 2
+    (line,) = answer.stderr.splitlines()
+    assert line.startswith(f"slmprof: error: {path} ") and line.endswith("; remove it")
 
 
 def test_a_cache_that_others_can_write_is_refused(

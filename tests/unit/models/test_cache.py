@@ -127,6 +127,33 @@ def test_what_is_wrong_with_a_file(cache: Path, spoil: Callable[[Path], None], r
     assert not (cache / "target").exists() or (cache / "target").read_bytes() == b"123"
 
 
+def test_an_empty_directory_makes_way_for_a_file(folder: Path) -> None:
+    path = folder / "file"
+    path.mkdir()
+    with pytest.warns(SlmprofWarning, match=f"{path} in the cache is made anew"):
+        make_way(path, why_foreign(path))
+    path.write_bytes(b"123")
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_directory_with_something_in_it_is_left_and_named(folder: Path) -> None:
+    path = folder / "file"
+    (path / "own").mkdir(parents=True)
+    with pytest.raises(UsageError, match=rf"{path} .*not empty; remove it"):
+        make_way(path, why_foreign(path))
+    assert (path / "own").is_dir()
+
+
+def test_a_directory_in_place_of_a_seal_makes_way(folder: Path) -> None:
+    path = folder / "library.so"
+    path.write_bytes(b"code")
+    (folder / "library.so.seal").mkdir()
+    with pytest.warns(SlmprofWarning, match="not known"):
+        assert not is_sealed(path, "sources")
+    seal(path, "sources")
+    assert is_sealed(path, "sources")
+
+
 def test_a_file_is_closed_to_others(folder: Path) -> None:
     path = folder / "file"
     path.touch()
