@@ -70,7 +70,7 @@ def _report_failures(report: MemoryReport, request: MemoryRequest) -> int:
     # Of all file types, some are never possible.
     refusals = [one for one in report.refusals if one.died or "all" not in request.file_type]
     for refusal in refusals:
-        say(f"slmprof: error: {refusal.message}")
+        say(f"slmprof: error: {refusal.told(report.varying)}")
     if request.fit_bytes is not None and not any(fit.n_ctx for fit in report.fits):
         hint = ""
         if report.change is not None and not report.change.missing_bytes:

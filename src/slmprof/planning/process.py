@@ -70,7 +70,7 @@ def memory(
     table = typed_table(rows, column_dtypes(names))
     for refusal in report.refusals:
         # Over what checks the arguments, too.
-        warnings.warn(f"a setting is left out: {refusal.message}", stacklevel=3)
+        warnings.warn(f"a setting is left out: {refusal.told(report.varying)}", stacklevel=3)
     return table
 
 

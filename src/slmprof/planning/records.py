@@ -6,6 +6,7 @@ The process that plans hands them over as JSON, and `slmprof memory --format jso
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 from ..profiles.records.decoding import Json, Record
 from ..profiles.records.fallbacks import Fallbacks
@@ -193,6 +194,15 @@ class Refusal(Record, frozen=True):
     config: ResolvedPlan
     message: str
     died: bool = False
+
+    def told(self, varying: Iterable[str]) -> str:
+        """The reason, behind the settings that tell this point of a grid from the others.
+
+        Args:
+            varying: the settings of which several values were asked for.
+        """
+        point = self.config.point(varying)
+        return f"{point}: {self.message}" if point else self.message
 
 
 class Fit(Record, frozen=True):

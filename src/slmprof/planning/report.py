@@ -91,7 +91,7 @@ class _Report:
         if self._model is None or not n_planned:
             first = self.refusals[0]
             kind = EngineError if first.died else UsageError
-            raise self._points.model_error or kind(first.message)
+            raise self._points.model_error or kind(first.told(self._varying()))
         budget, fit_for = self.request.fit_bytes, self.request.fit_for
         lightest, least_compressed = choose_types(fits, budget, fit_for)
         return MemoryReport(

@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 from typing import Any, TypeVar, cast
 
 from .devices import is_mapped, is_repacked
-from .table import PlanSettings, RunSettings, table
+from .table import PlanSettings, RunSettings, setting_text, table
 
 _Record = TypeVar("_Record")
 
@@ -49,6 +49,11 @@ class ResolvedConfig(RunSettings[None], _Told):
 @dataclass(frozen=True)
 class ResolvedPlan(PlanSettings[None], _Told):
     """The settings of a plan as llama.cpp would use them."""
+
+    def point(self, names: Iterable[str]) -> str:
+        """Some of the settings in a line: those that tell a point of a grid from the others."""
+        known = {name: getattr(self, name) for name in names}
+        return ", ".join(f"{n} {setting_text(v)}" for n, v in known.items() if v is not None)
 
 
 def used_buffers(buffer_types: Iterable[str]) -> dict[str, bool]:

@@ -350,6 +350,15 @@ def captions(of: type[Any], config: LlamaSettings[Any] | Mapping[str, Any]) -> d
     }
 
 
+def setting_text(value: Any, joint: str = ",") -> str:
+    """A setting's value as people write it."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, (list, tuple)):
+        return joint.join(map(str, value)) or "-"
+    return "-" if value is None else str(value)
+
+
 def table(of: type[Any]) -> dict[str, Setting]:
     """The settings among the fields of a class, by name."""
     return {

@@ -117,7 +117,7 @@ def test_data_frames(small_model: ModelMaker) -> None:
     assert "bits_per_weight" in slmprof.memory(small_model(), by="tensor")
     with pytest.raises(slmprof.UsageError):
         slmprof.memory(small_model(), by="moon")
-    with pytest.warns(UserWarning, match="left out"):
+    with pytest.warns(UserWarning, match="left out: type_k q9_9: no cache type"):
         table = slmprof.memory(small_model(), type_k=["f16", "q9_9"], by="total")
     assert table["type_k"].tolist() == ["f16"]
 

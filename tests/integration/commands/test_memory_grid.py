@@ -79,6 +79,34 @@ def test_no_setting_kills_the_planner(kind: str, small_model: ModelMaker, tmp_pa
     assert died == []
 
 
+@pytest.mark.parametrize("form", ["table", "json"])
+def test_each_error_names_its_point(form: str, small_model: ModelMaker) -> None:
+    grid = ("--type-k", "f16,i8", "--type-v", "q4_0,f64", "--format", form)
+    answer = run("memory", small_model(), *grid)
+    assert answer.returncode == 1
+    errors = [line.partition(" no cache type ")[0] for line in answer.stderr.splitlines()]
+    assert errors == [
+        "slmprof: error: type_k f16, type_v f64:",
+        "slmprof: error: type_k i8, type_v q4_0:",
+        "slmprof: error: type_k i8, type_v f64:",
+    ]
+
+
+def test_where_no_point_can_be_planned_the_error_names_the_first(small_model: ModelMaker) -> None:
+    answer = run("memory", small_model(), "--n-seq-max", "257,100000")
+    assert answer.returncode == 2
+    assert answer.stderr.startswith("slmprof: error: n_seq_max 257: ")
+    alone = run("memory", small_model(), "--n-seq-max", 100000)
+    assert alone.stderr.startswith("slmprof: error: n_batch 2048 is less than")
+
+
+def test_a_point_that_is_not_searched_for_what_fits_is_named(small_model: ModelMaker) -> None:
+    answer = run("memory", small_model(), "--fit", "1GiB", "--n-seq-max", "1,257,100000")
+    assert answer.returncode == 1
+    assert "note: n_seq_max 257: " in answer.stdout
+    assert "error: n_seq_max 100000: " in answer.stderr
+
+
 def test_a_ubatch_of_a_million(small_model: ModelMaker) -> None:
     n = 1_000_000
     options = ("--n-ctx", n, "--n-batch", n, "--n-ubatch", n, "--format", "json")

@@ -11,6 +11,7 @@ from ...analysis.comparison.intervals import FASTER, SLOWER
 from ...analysis.comparison.places import BLOCK, KERNEL, LATENCY, LAYER, MEMORY, OP, PART
 from ...analysis.comparison.rows import ONLY_A, ONLY_B, Row
 from ...analysis.comparison.samples import Subject
+from ...settings.table import setting_text
 from .parts import (
     Caveat,
     Column,
@@ -24,7 +25,6 @@ from .parts import (
     Table,
     listed,
     said,
-    setting_text,
 )
 from .parts import Row as Cells
 from .quantities import bytes_text, change, changes

@@ -251,12 +251,3 @@ def ranges(numbers: Iterable[int]) -> list[tuple[int, int]]:
         else:
             found.append((number, number))
     return found
-
-
-def setting_text(value: Any, joint: str = ",") -> str:
-    """A setting's value as people write it."""
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    if isinstance(value, (list, tuple)):
-        return joint.join(map(str, value)) or "-"
-    return "-" if value is None else str(value)

@@ -15,6 +15,7 @@ from ...analysis.comparison.samples import warning_kind
 from ...analysis.verdicts.sweep import SweepPoint, sweep_table, varying
 from ...profiles.records.decoding import finite
 from ...profiles.vocabulary import PHASES
+from ...settings.table import setting_text
 from .fallbacks import fallback_records, fallback_text
 from .parts import (
     Caveat,
@@ -27,7 +28,6 @@ from .parts import (
     Table,
     notes,
     said,
-    setting_text,
 )
 from .quantities import milliseconds, rate, whole_percent
 from .records import records

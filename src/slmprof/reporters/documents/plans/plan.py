@@ -11,8 +11,7 @@ from ....planning.rows import refused_rows, view_rows
 from ....profiles.records.resident import Resident
 from ....profiles.vocabulary import MEMORY_KINDS
 from ....settings.planning import RESIDENT, AskedPlan
-from ....settings.resolved import ResolvedPlan
-from ....settings.table import captions
+from ....settings.table import captions, setting_text
 from ..fallbacks import fallback_text
 from ..parts import (
     Caveat,
@@ -26,7 +25,6 @@ from ..parts import (
     Section,
     Table,
     said,
-    setting_text,
 )
 from ..quantities import bytes_text, count_text, mebibytes, whole_percent
 from .plan_fit import fit_parts
@@ -170,16 +168,13 @@ def _grid(report: MemoryReport, by: str | None, phase: str | None, top: int | No
         made.append(_settings_table(report))
     else:
         for plan in report.settings:
-            label = _values(plan.config, report.varying)
+            label = plan.config.point(report.varying)
             made += [
                 replace(section, title=f"{section.title}: {label}")
                 for section in said(plan_sections(plan, by, phase, top))
             ]
     if report.refusals:
-        refused = (
-            Finding(f"{_values(one.config, report.varying)}: {one.message}")
-            for one in report.refusals
-        )
+        refused = (Finding(one.told(report.varying)) for one in report.refusals)
         died = ", or fatal to it" if any(one.died for one in report.refusals) else ""
         made.append(Section(f"Refused by llama.cpp{died}", tuple(refused)))
     return made + _notes(report)
@@ -226,10 +221,6 @@ def _shared_settings(plans: Sequence[MemoryPlan], varying: Sequence[str]) -> lis
     ]
 
 
-def _values(config: ResolvedPlan, names: Sequence[str]) -> str:
-    return ", ".join(f"{name} {setting_text(getattr(config, name))}" for name in names)
-
-
 def _notes(report: MemoryReport) -> list[Part]:
     """The notes of all plans, each once."""
     found = dict.fromkeys(note for plan in report.settings for note in plan.notes)
@@ -258,7 +249,7 @@ def _settings_table(report: MemoryReport) -> Section:
             del sizes[title]
     if _wide(labels, sizes) > _WIDTH:
         # So many settings stand below the table.
-        texts += [f"{i + 1}: {_values(plan.config, names)}." for i, plan in enumerate(plans)]
+        texts += [f"{i + 1}: {plan.config.point(names)}." for i, plan in enumerate(plans)]
         labels = {"#": [str(i + 1) for i in range(len(plans))]}
     columns = [
         *(

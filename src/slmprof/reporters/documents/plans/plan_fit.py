@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from ....planning.records import Fit, FitChange, MemoryReport
 from ....settings.planning import ON_DEVICE, RESERVED
-from ..parts import Caveat, Column, Finding, Part, Section, Table, notes, setting_text
+from ....settings.table import setting_text
+from ..parts import Caveat, Column, Finding, Part, Section, Table, notes
 from ..quantities import bytes_text
 
 _LABEL_WIDTH = 12
@@ -15,10 +16,7 @@ _LABEL_WIDTH = 12
 def fit_parts(report: MemoryReport, head: Sequence[Part]) -> list[Part]:
     """One table and sentences, and what could not be planned."""
     made: list[Part] = [*head, _fit_section(report)]
-    made += [
-        Caveat(f"{one.config.file_type or 'refused'}: {one.message}", "note")
-        for one in report.refusals
-    ]
+    made += [Caveat(one.told(report.varying), "note") for one in report.refusals]
     return made
 
 

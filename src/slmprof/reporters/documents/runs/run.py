@@ -14,7 +14,7 @@ from ....analysis.verdicts.caveats import N_CONTRADICTIONS
 from ....profiles.records.decoding import finite
 from ....profiles.vocabulary import VIEWS
 from ....settings.resolved import ResolvedConfig
-from ....settings.table import FIRST, captions, table
+from ....settings.table import FIRST, captions, setting_text, table
 from ..fallbacks import fallback_records, fallback_text
 from ..parts import (
     Caveat,
@@ -28,7 +28,6 @@ from ..parts import (
     Table,
     listed,
     said,
-    setting_text,
 )
 from ..quantities import bytes_text, count_text, wrapped
 from ..records import records

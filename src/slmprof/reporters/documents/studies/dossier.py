@@ -8,6 +8,7 @@ from ....analysis.comparison.places import LATENCY, OP
 from ....analysis.comparison.rows import Row
 from ....profiles.records.decoding import Json
 from ....profiles.vocabulary import PHASES
+from ....settings.table import setting_text
 from ....studies.dossier import Dossier
 from ....studies.figures import COLUMNS, Figures, interpolated
 from ....studies.members import step_notes
@@ -25,7 +26,6 @@ from ..parts import (
     Table,
     listed,
     said,
-    setting_text,
 )
 from ..quantities import bytes_text, change, changes, count_text, milliseconds
 from . import dossier_plots, dossier_tables
