@@ -17,6 +17,8 @@ _QUOTED = reprlib.Repr()
 _QUOTED.maxstring = _QUOTED.maxother = _QUOTED.maxlong = MOST_QUOTED
 _QUOTED.maxlevel = 1
 
+_MOST_KEYS = 4096  # configurations have some dozens
+
 _MAX_REAL = 1e30  # excludes NaN and infinity too, which JSON as Python reads it may hold
 
 # What says nothing of a model's shapes: who wrote the file, how it was trained, its tokens.
@@ -55,6 +57,9 @@ class Keys:
         path: of the file, for messages.
         values: the keys.
         where: the part, with a dot behind it; empty for the whole.
+
+    Raises:
+        ModelError: there are more keys than any model needs.
     """
 
     def __init__(self, path: Path, values: dict[str, Any], where: str = "") -> None:
@@ -62,6 +67,11 @@ class Keys:
         self._read: set[str] = set()
         self._refused: set[str] = set()
         self._parts: list[Keys] = []
+        if len(values) > _MOST_KEYS:
+            what = f"key {where[:-1]!r}" if where else "it"
+            raise self.error(
+                f"{what} has {len(values)} keys; a configuration may have at most {_MOST_KEYS}"
+            )
 
     def error(self, message: str) -> ModelError:
         return ModelError(f"{self.path}: {message}")

@@ -196,6 +196,17 @@ def test_messages_quote_no_more_than_can_be_read(keys: dict[str, Any], tmp_path:
     assert len(str(caught.value)) < len(str(path)) + 160 + supported
 
 
+@pytest.mark.parametrize("where", ["", "text_config"])
+def test_a_file_of_more_keys_than_any_model_needs_is_refused(where: str, tmp_path: Path) -> None:
+    """Each is held against every name that does not matter."""
+    many = {f"k{i}": 1 for i in range(4_097)}
+    keys = {"model_type": "gemma3", where: many} if where else {"model_type": "llama", **many}
+    path = write(tmp_path, keys)
+    found = r"key 'text_config' has 4097" if where else "it has 4098"
+    with pytest.raises(ModelError, match=f"{path}: {found} keys; a configuration .* at most 4096"):
+        read_file(path)
+
+
 def test_the_note_on_ignored_keys_names_a_few() -> None:
     text = ignored_note([LONG, *(f"key{i}" for i in range(10_000))], None)
     assert len(text) < 500 and text.endswith("and 9981 more")
