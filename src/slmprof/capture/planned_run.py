@@ -4,21 +4,64 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..analysis.memory.resident import Graph, Steps, expect_resident, placed
 from ..children.memory import process_bytes
 from ..children.native_errors import guarded
+from ..children.protocol import OnProgress
 from ..machine.cupti import cupti_folders
+from ..native_variant import chosen
 from ..profiles.records.resident import PROCESS
-from ..quantization.open_model import OpenModel
+from ..quantization.open_model import OpenModel, open_model
 from ..settings.capture import CaptureConfig
 from ..settings.devices import is_host, native_devices
 from .memory_check import plan_buffers
+from .monitors.device_memory import DeviceMemoryMonitor
 
 if TYPE_CHECKING:
     from .. import _core
     from ..profiles.records.resident import Resident
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """A run that llama.cpp allows and that the machine can hold; nothing of it is loaded.
+
+    Attributes:
+        buffers: that it will have.
+        resident: what will be resident; None where the length of the prompt is not known yet.
+        gpus: watches the GPUs from before they were planned for.
+    """
+
+    model: OpenModel
+    buffers: Sequence[Mapping[str, Any]]
+    resident: Resident | None
+    gpus: DeviceMemoryMonitor
+
+
+def plan_run(config: CaptureConfig, on_progress: OnProgress | None = None) -> PlannedRun:
+    """Plans a run: what can be refused without running it is refused here.
+
+    Args:
+        on_progress: called as a scheme packs the model's weights.
+
+    Raises:
+        CaptureError: the machine could not hold it. ModelError, EngineError, UsageError: llama.cpp
+            refuses model or settings.
+    """
+    chosen()
+    from .. import _core
+
+    model = open_model(config.source, seed=config.seed, on_progress=on_progress)
+    _core.clear_log()
+    _core.log_to_stderr(os.environ.get("SLMPROF_LOG") == "stderr")
+    gpus = DeviceMemoryMonitor(native_devices(config.device))
+    buffers, resident = _plan_memory(model, config)
+    # Planning has made CUDA's contexts, and left nothing in them.
+    gpus.note_contexts()
+    return PlannedRun(model, buffers, resident, gpus)
 
 
 def native_settings(model: OpenModel, config: CaptureConfig) -> _core.EngineSettings:
@@ -33,17 +76,10 @@ def native_settings(model: OpenModel, config: CaptureConfig) -> _core.EngineSett
     return settings
 
 
-def plan_run(
+def _plan_memory(
     model: OpenModel, config: CaptureConfig
 ) -> tuple[Sequence[Mapping[str, Any]], Resident | None]:
-    """The buffers that a run will have, and what of it will be resident.
-
-    The latter is None where the length of the prompt is not known yet.
-
-    Raises:
-        CaptureError: the machine could not hold it. ModelError, EngineError, UsageError: llama.cpp
-            refuses model or settings.
-    """
+    """The buffers that a run will have, and what of it will be resident."""
     plans = _Plans(model, config)
 
     def free_elsewhere() -> dict[str, int]:

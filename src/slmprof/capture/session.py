@@ -12,12 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..children.native_errors import guarded
-from ..children.protocol import OnProgress
 from ..errors import UsageError
-from ..native_variant import chosen
 from ..profiles.records.meta import Meta, Run
 from ..profiles.vocabulary import PASS_OP, PASS_TIMING
-from ..quantization.open_model import open_model
 from ..settings.arguments import takes
 from ..settings.capture import CaptureConfig
 from ..settings.devices import native_devices
@@ -26,14 +23,13 @@ from ..settings.model_source import ModelName
 from ..settings.resolved import ResolvedConfig
 from ..settings.threads import warn_of_threads
 from .description import describe_run, model_record
-from .monitors.device_memory import DeviceMemoryMonitor
 from .monitors.load import LoadMonitor
 from .monitors.memory import MemoryMonitor
 from .monitors.model_file import ModelFileMonitor
 from .monitors.protocol import Monitor, Point
 from .monitors.together import Monitors
 from .places import numbered_places
-from .planned_run import native_settings, plan_run
+from .planned_run import PlannedRun, native_settings, plan_run
 from .prompt_file import read_prompt
 from .seen_graphs import SeenGraphs
 from .token_ids import Tokens, token_ids
@@ -69,32 +65,26 @@ class Session:
         UsageError: an invalid setting.
     """
 
-    _on_progress: OnProgress | None
-
     @takes(model=ModelName())
     def __init__(self, model: str | os.PathLike[str], **settings: Unpack[RunKeywords]) -> None:
         self.config = CaptureConfig.from_json({"model": model, **settings})
         if self.config.processes != 1:
             raise UsageError("a session is this one process; slmprof.profile() takes `processes`")
         warn_of_threads(self.config.n_threads)
-        self._on_progress = None
-        self._open()
+        self._open(plan_run(self.config))
 
     @classmethod
-    def from_config(cls, config: CaptureConfig, on_progress: OnProgress | None = None) -> Session:
-        """A session with the settings of a capture; how far it is with packing weights is told."""
+    def from_plan(cls, config: CaptureConfig, planned: PlannedRun) -> Session:
+        """A session with the settings of a capture, which is planned already."""
         session = cls.__new__(cls)
         session.config = config
-        session._on_progress = on_progress
-        session._open()
+        session._open(planned)
         return session
 
-    def _open(self) -> None:
-        chosen()
+    def _open(self, planned: PlannedRun) -> None:
         from .. import _core
 
-        model = open_model(self.config.source, seed=self.config.seed, on_progress=self._on_progress)
-        self.path = model.path
+        self.path = planned.model.path
         self._ignored = self._ignored_keys()
         self._engine: _core.Engine | None = None
         self._process = os.getpid()
@@ -104,15 +94,9 @@ class Session:
         self._graphs = SeenGraphs()
         self._has_places = False  # in a chunk
         self._rng = np.random.default_rng(self.config.seed)
-        _core.clear_log()
-        _core.log_to_stderr(os.environ.get("SLMPROF_LOG") == "stderr")
-        settings = native_settings(model, self.config)
-        gpus = DeviceMemoryMonitor(native_devices(self.config.device))
-        planned, resident = plan_run(model, self.config)
-        # Planning has made CUDA's contexts, and left nothing in them.
-        gpus.note_contexts()
-        memory = MemoryMonitor(planned, resident)
-        monitors = (ModelFileMonitor(self.path), memory, gpus, LoadMonitor())
+        memory = MemoryMonitor(planned.buffers, planned.resident)
+        monitors = (ModelFileMonitor(self.path), memory, planned.gpus, LoadMonitor())
+        settings = native_settings(planned.model, self.config)
         self._engine = self.guard(lambda: _core.Engine(settings))
         # What the ops are compared with, where it is known.
         self.ceilings: Ceilings | None = None

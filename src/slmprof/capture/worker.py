@@ -23,10 +23,10 @@ def capture(question: dict[str, Any], spool: str, parent: Parent) -> dict[str, A
     from ..profiles.records.ceilings import MEMORY
     from ..profiles.records.meta import Run
     from ..profiles.storage.assemble import write_chunk, write_header
-    from ..quantization.open_model import open_model
     from .energy import measure_energy
     from .monitors.bandwidth import BandwidthMonitor
     from .passes import Passes
+    from .planned_run import plan_run
     from .session import Session
 
     def on_ceilings(progress: Progress) -> None:
@@ -36,14 +36,14 @@ def capture(question: dict[str, Any], spool: str, parent: Parent) -> dict[str, A
 
     os.environ.setdefault("SLMPROF_LOG", "stderr")
     config = CaptureConfig.from_json(question["config"])
-    # A model that is not there is told at once, not when the ceilings have been measured.
-    open_model(config.source, seed=config.seed, on_progress=parent)
+    # What cannot be run is refused at once, not when the ceilings have been measured.
+    planned = plan_run(config, parent)
     found, doubts = ceilings_of_run(config.ceilings, config.n_threads, on_ceilings)
     devices = native_devices(config.device)
     of_devices, more_doubts = device_ceilings_of_run(config.ceilings, devices, on_ceilings)
     total = 2 * config.repeats * len(config.n_depths) + 1
     parent(Progress("loading", 0, total))
-    with Session.from_config(config, parent) as session:
+    with Session.from_plan(config, planned) as session:
         session.ceilings, session.device_ceilings = found, of_devices
         if found is not None:
             session.watch(BandwidthMonitor(config.n_threads, found.gbps(MEMORY)))

@@ -28,7 +28,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "decode": {"tokens": 1},
 }
 # Between the rooms of slmprof, and not documented for users.
-INNER = {"from_config", "watch", "reach", "wait", "describe", "guard"}
+INNER = {"from_plan", "watch", "reach", "wait", "describe", "guard"}
 CASES = [
     (method, argument)
     for method in METHODS

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from command_line import run
 
 import slmprof
 from slmprof.analysis.timing import disturbance
@@ -52,6 +53,29 @@ def children() -> list[int]:
 needs_proc = pytest.mark.skipif(
     not Path("/proc/self/task").exists(), reason="finding the worker needs /proc"
 )
+
+
+@pytest.mark.parametrize("command", ["breakdown", "sweep", "compare"])
+@pytest.mark.parametrize(
+    ("option", "value", "reason"),
+    [
+        ("--type-k", "x/y", "no cache type 'x/y'"),
+        ("--override-tensor", "blk=Moon", "no buffer type 'Moon'"),
+        ("--n-ctx", 2**31 - 1, "too large for this machine"),
+    ],
+)
+def test_what_cannot_run_is_refused_before_ceilings_are_measured(
+    command: str, option: str, value: str, reason: str, tmp_path: Path, small_model: ModelMaker,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    cache = tmp_path / "cache"
+    monkeypatch.setenv("SLMPROF_CACHE_DIR", str(cache))
+    model = small_model()
+    more = {"sweep": ("-o", tmp_path / "swept"), "compare": (model, "--processes", 1)}
+    options = ("--threads", 1, "--ceilings", "auto", option, value)
+    answer = run(command, model, *more.get(command, ()), *options)
+    assert answer.returncode != 0 and reason in answer.stderr
+    assert not list(cache.glob("*")), answer.stderr
 
 
 @pytest.mark.usefixtures("two_cores")

@@ -12,10 +12,12 @@ import pytest
 import slmprof
 from slmprof.capture import session
 from slmprof.capture.monitors import bandwidth, load
+from slmprof.capture.monitors.device_memory import DeviceMemoryMonitor
 from slmprof.capture.monitors.load import LoadMonitor
 from slmprof.capture.monitors.memory import MemoryMonitor
 from slmprof.capture.monitors.model_file import ModelFileMonitor
 from slmprof.capture.monitors.protocol import Monitor, Point
+from slmprof.capture.planned_run import PlannedRun
 from slmprof.capture.session import Session
 from slmprof.errors import CaptureError, UsageError
 from slmprof.profiles.records.load import Load
@@ -229,8 +231,8 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Session]:
             clear_log=lambda: None, log_to_stderr=lambda _: None,
         )  # fmt: skip
         monkeypatch.setattr(slmprof, "_core", native, raising=False)
-        monkeypatch.setattr(session, "open_model", lambda *_, **__: OpenModel(Path("m.gguf")))
-        monkeypatch.setattr(session, "plan_run", lambda *_: ([], None))
+        planned = PlannedRun(OpenModel(Path("m.gguf")), [], None, DeviceMemoryMonitor([]))
+        monkeypatch.setattr(session, "plan_run", lambda _: planned)
         monkeypatch.setattr(session, "ModelFileMonitor", lambda _: Monitor())
         monkeypatch.setattr(session, "MemoryMonitor", lambda *_: first)
         monkeypatch.setattr(session, "LoadMonitor", lambda: second)

@@ -7,21 +7,24 @@ from typing import Any
 
 import pytest
 
-from slmprof.capture import worker
-from slmprof.errors import ModelError
+from slmprof.capture import planned_run, worker
+from slmprof.errors import UsageError
 from slmprof.machine import ceilings
 from slmprof.settings.capture import CaptureConfig
 
 
-def test_a_model_that_is_not_there_is_told_before_anything_is_measured(
+def test_a_run_that_cannot_be_is_refused_before_anything_is_measured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def refused(*_: Any) -> None:
+        raise UsageError("no cache type")
+
     def measured(*_: Any) -> None:
         raise AssertionError("ceilings were measured first")
 
+    monkeypatch.setattr(planned_run, "plan_run", refused)
     monkeypatch.setattr(ceilings, "ceilings_of_run", measured)
     monkeypatch.setenv("SLMPROF_LOG", "")  # a worker sets it, for its own process
-    config = CaptureConfig(str(tmp_path / "none.gguf"))
-    question = {"config": config.to_json(), "takes_turns": False}
-    with pytest.raises(ModelError, match="no such model file"):
+    question = {"config": CaptureConfig("m.gguf").to_json(), "takes_turns": False}
+    with pytest.raises(UsageError, match="no cache type"):
         worker.capture(question, str(tmp_path), lambda _: None)
