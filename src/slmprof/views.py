@@ -11,7 +11,7 @@ from .profiles.data import ProfileData
 from .profiles.selection import measured_depths, select_depth
 from .profiles.storage import file
 from .settings.arguments import takes
-from .settings.kinds import File, Text, Whole
+from .settings.kinds import File, Instance, Text, Whole
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .analysis.verdicts.breakdown import Breakdown
 
 
+_DATA = Instance(ProfileData, "a profile; slmprof.load and slmprof.profile give one")
 _BY, _PROFILE = Text("BY", "a view"), File(what="the file of a profile")
 
 
@@ -36,8 +37,9 @@ class Profile(ProfileData):
     """
 
     @classmethod
+    @takes(data=_DATA)
     def of(cls, data: ProfileData) -> Profile:
-        """A profile with this data."""
+        """A profile with this data. Raises UsageError for what is none."""
         return cls(**{field.name: getattr(data, field.name) for field in fields(data)})
 
     @property

@@ -17,7 +17,9 @@ from slmprof import quant
 from slmprof.errors import SlmprofError, UsageError
 from slmprof.planning.process import plan_memory
 from slmprof.settings.arguments import declared, takes
+from slmprof.settings.capture import CaptureConfig
 from slmprof.settings.kinds import Whole, shown
+from slmprof.settings.table import table
 
 # Functions, what they are called with where nothing is wrong, and which of their arguments are no
 # declared ones: several sources, each checked by itself.
@@ -122,6 +124,40 @@ def test_a_source_that_cannot_be_meant(name: str) -> None:
 
                 ModelSource.described(value)
         check_told(caught.value, "source", "model")
+
+
+@pytest.mark.filterwarnings("ignore:.* oversubscribe")
+@pytest.mark.parametrize("name", table(CaptureConfig))
+def test_a_setting_of_a_comparison_that_cannot_be_meant(name: str) -> None:
+    for value in wrong_values():
+        if value is None and table(CaptureConfig)[name].default is None:
+            continue
+        settings: dict[str, Any] = {name: value}
+        with pytest.raises(SlmprofError) as caught:
+            slmprof.compare("a.gguf", "b.gguf", **settings)
+        if not isinstance(caught.value, StartedError):
+            check_told(caught.value, name, "tokens", "single run")
+
+
+def test_a_profile_is_made_of_one() -> None:
+    assert slmprof.Profile.of(example_profile()).meta == example_profile().meta
+    for value in wrong_values():
+        with pytest.raises(UsageError, match="data") as caught:
+            slmprof.Profile.of(value)
+        check_told(caught.value, "data")
+
+
+def test_tables_are_exchanged_by_their_names() -> None:
+    profile = example_profile()
+    exchanged = profile.with_tables({"steps": profile.steps, "meta": profile.meta})
+    assert exchanged.steps is profile.steps
+    named = [{"steps": value} for value in wrong_values()]
+    for value in (*wrong_values(), *named, {"steps": profile.runs}, {1: profile.runs}):
+        if isinstance(value, dict) and not value:
+            continue  # nothing is exchanged
+        with pytest.raises(UsageError) as caught:
+            profile.with_tables(value)
+        check_told(caught.value, "named")
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -13,7 +13,7 @@ from ..errors import UsageError
 from ..input_file import open_input
 from ..settings.arguments import check_value, takes
 from ..settings.capture import CaptureConfig, refuse_remote
-from ..settings.kinds import Callback, Several, Share, Text
+from ..settings.kinds import Callback, Several, Share, Switch, Text
 from ..settings.model_source import ModelName, ModelSource
 from ..settings.threads import warn_of_threads
 
@@ -104,10 +104,9 @@ def find_entries(
         source if isinstance(source, Profile) else check_value("source", ModelName(), source)
         for source in sources
     ]
-    if settings.get("scaling"):
-        raise UsageError("--scaling is of a single run: give it to breakdown")
-    if settings.get("energy"):
-        raise UsageError("--energy is of a single run: give it to breakdown")
+    for name in ("scaling", "energy"):
+        if check_value(name, Switch(), settings.get(name, False)):
+            raise UsageError(f"--{name} is of a single run: give it to breakdown")
     found: list[Entry] = []
     for source, name in zip(sources, _names(sources), strict=True):
         if isinstance(source, Profile):

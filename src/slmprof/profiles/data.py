@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar
 
+from ..errors import UsageError
 from ..printable import printable
+from ..settings.kinds import shown
 from . import kernel_tables, tables
 from .records.meta import Meta
 
@@ -50,7 +52,19 @@ class ProfileData:
         return cls(meta=meta, strings=strings, **named)
 
     def with_tables(self: _Profile, named: Mapping[str, Any]) -> _Profile:
-        """The same with some tables exchanged, by their names."""
+        """The same with some tables exchanged, by their names.
+
+        Raises:
+            UsageError: there is no such table, or what is given is none of its kind.
+        """
+        if not isinstance(named, Mapping):
+            raise UsageError(f"named: {shown(named)} is not tables by their names")
+        known = {field.name for field in fields(self)}
+        for name, table in named.items():
+            if name not in known:
+                raise UsageError(f"named: a profile has no table {shown(name)}")
+            if not isinstance(table, type(getattr(self, name))):
+                raise UsageError(f"named: {shown(table)} is not the {name} of a profile")
         return replace(self, **named)
 
     def __repr__(self) -> str:
