@@ -15,6 +15,8 @@ from ..settings.kinds import File, Kind, Several, Text, Whole
 from .streams import note
 
 if TYPE_CHECKING:
+    from _typeshed import SupportsWrite
+
     from ..settings.model_source import Source
     from ..settings.table import Setting
     from ..views import Profile
@@ -31,6 +33,15 @@ class Parser(argparse.ArgumentParser):
         if unknown:
             self.error(f"unrecognized arguments: {' '.join(unknown)}")
         return found, unknown
+
+    def print_help(self, file: SupportsWrite[str] | None = None) -> None:
+        # argparse's own lets pass that it could not be written.
+        (file or sys.stdout).write(self.format_help())
+
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        # What `--help` and `--version` print is told to be lost here, not when Python ends.
+        sys.stdout.flush()
+        super().exit(status, message)
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message} (see {self.prog} --help)")

@@ -285,6 +285,15 @@ def test_a_full_disk_behind_stdout(saved: str) -> None:
     assert (done.returncode, done.stderr) == (2, "slmprof: error: No space left on device\n")
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("arguments", [["--help"], ["quant", "--help"], ["--version"]])
+def test_a_full_disk_behind_what_the_parser_prints(arguments: list[str], unbuffered: str) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = run(arguments, stdout=full, env={"PYTHONUNBUFFERED": unbuffered})
+    assert (done.returncode, done.stderr) == (2, "slmprof: error: No space left on device\n")
+
+
 def test_a_stdout_that_cannot_show_unicode(saved: str) -> None:
     done = run(["show", saved], stdout=subprocess.PIPE, env={"PYTHONIOENCODING": "ascii"})
     assert (done.returncode, done.stderr) == (0, "")
