@@ -30,6 +30,7 @@ _PLAIN = re.compile(r"\w+(?![*+?{])", re.ASCII)
 _COUNTS = re.compile(r"\{(\d{1,9})(,(\d{0,9}))?\}", re.ASCII)
 _GROUP = re.compile(r"\?(?:[:=!>]|<[=!]|P?<\w{1,100}>|[a-zA-Z-]{1,20}[:)])", re.ASCII)
 _POSIX_CLASS = re.compile(r"\[:\w{1,20}:\]", re.ASCII)
+_ASSERTIONS = ("^", "$", r"\b", r"\B")
 _ONE_AT_A_TIME = "repeat a single character or class, as in .* or [0-9]+"
 
 
@@ -140,7 +141,12 @@ class _Reader:
         return part
 
     def _term(self, depth: int) -> _Part:
+        begin = self._at
+        # std::regex would speak of parentheses.
+        self._refuse_counts()
         part = self._atom(depth)
+        if self._pattern[begin : self._at] in _ASSERTIONS:
+            self._refuse_counts()
         while (counts := self._counts()) is not None:
             part = self._repeated(part, *counts)
             self._take("?")  # the shortest first: the ways are the same
@@ -159,6 +165,13 @@ class _Reader:
         if found[2] is None:
             return least, least
         return least, int(found[3]) if found[3] else None
+
+    def _refuse_counts(self) -> None:
+        """Raises ValueError for a repetition here, where there is nothing to repeat."""
+        begin = self._at
+        if self._counts() is not None:
+            sign = self._pattern[begin : self._at]
+            raise self._no_expression(f"nothing that could be repeated stands before its {sign}")
 
     def _repeated(self, part: _Part, least: int, most: int | None) -> _Part:
         if part.endless and most != 1:

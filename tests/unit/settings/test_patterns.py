@@ -57,6 +57,12 @@ WITHOUT_END = [
     ("[a", "is no regular expression: a bracket is not closed"),
     ("[", "is no regular expression: a bracket is not closed"),
     ("a\\", "is no regular expression"),
+    ("*", r"is no regular expression: nothing that could be repeated stands before its \*"),
+    ("a|+b", r"nothing that could be repeated stands before its \+"),
+    ("(?:?a)", r"nothing that could be repeated stands before its \?"),
+    ("{2}", r"nothing that could be repeated stands before its \{2\}"),
+    ("^*", r"nothing that could be repeated stands before its \*"),
+    (r"\b{1,}x", r"nothing that could be repeated stands before its \{1,\}"),
 ]
 
 
