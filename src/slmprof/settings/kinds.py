@@ -159,11 +159,7 @@ class File(Text):
             raise ValueError(
                 f"{shown(value)} is not {self.what}; give its path as text or pathlib.Path"
             )
-        try:
-            is_path = b"\0" not in os.fsencode(text)
-        except UnicodeEncodeError:
-            is_path = False
-        if not text or not is_path:
+        if not text or not can_be_path(text):
             raise ValueError(f"{shown(text)} is not {self.what}")
         return text
 
@@ -172,6 +168,14 @@ def path_text(value: Any) -> str | None:
     """A path as text; None where it is none. Paths in bytes are not taken anywhere."""
     text = os.fspath(value) if isinstance(value, os.PathLike) else value
     return text if isinstance(text, str) else None
+
+
+def can_be_path(text: str) -> bool:
+    """Whether the system's names can hold all of its characters."""
+    try:
+        return b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
 
 
 def read_number(text: str) -> float:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..errors import ModelError, UsageError
-from .kinds import Kind, path_text, shown
+from .kinds import Kind, can_be_path, path_text, shown
 from .scheme_place import is_scheme_file
 
 if TYPE_CHECKING:
@@ -167,6 +167,8 @@ class ModelName(Kind):
             raise ValueError(
                 f"{shown(value)} is no MODEL; give a path as text or pathlib.Path, or preset:NAME"
             )
+        if not can_be_path(text):
+            raise ValueError(f"{shown(text)} is no MODEL: no file can have such a name")
         return text
 
 

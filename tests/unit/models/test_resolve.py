@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from slmprof.errors import ModelError
+from slmprof.errors import ModelError, UsageError
 from slmprof.models.resolve import resolve_model
 
 
@@ -71,6 +71,8 @@ def test_unknown_preset_lists_close_matches() -> None:
 
 
 def test_odd_paths_end_in_one_clear_line() -> None:
-    for model in ("", "a\0b", "x" * 5000):
+    for model in ("", "x" * 5000):
         with pytest.raises(ModelError):
             resolve_model(model)
+    with pytest.raises(UsageError, match="no file can have such a name"):
+        resolve_model("a\0b")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from slmprof.errors import ModelError
+from slmprof.errors import ModelError, UsageError
 from slmprof.models.presets import PRESETS
 from slmprof.settings.model_source import CONFIG, DIMENSIONS, FILE, PRESET, ModelSource
 
@@ -100,3 +100,12 @@ def test_what_is_synthesised_from_needs_no_prefix() -> None:
     assert (source.kind, source.dimensions, source.short_name) == (
         DIMENSIONS, dimensions, "Tiny-25M",
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["\ud800", "t.gguf\0", "c.json\0", "m\0.gguf@f.c:x", "preset:\0"])
+def test_a_name_that_no_file_can_have_is_quoted(name: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        ModelSource.parse(name)
+    quoted = ascii(name)
+    assert str(caught.value) == f"model: {quoted} is no MODEL: no file can have such a name"
+    assert ModelSource.parse("\udcff.gguf").path == Path("\udcff.gguf")  # as Python has \xff
