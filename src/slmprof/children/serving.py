@@ -16,7 +16,7 @@ from typing import Any, NoReturn, TextIO
 
 from ..errors import EngineError, SlmprofError, hand_warnings_to
 from .addresses import shortage
-from .folder import remove_folder
+from .folder import no_room, remove_folder
 from .memory import limit_memory
 from .protocol import Json, Progress
 
@@ -94,7 +94,7 @@ def serve(job: str, answer: Callable[[Json, str, Parent], Json]) -> NoReturn:
     try:
         parent.send(result=answer(question, folder, parent))
     except Exception as error:
-        parent.send(error=_report(job, error))
+        parent.send(error=_report(job, error, folder))
     sys.stderr.flush()
     if folder:
         # Until the parent has removed it and ends this process, or is gone.
@@ -136,7 +136,7 @@ def _die_of_sigint() -> None:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def _report(job: str, error: Exception) -> Json:
+def _report(job: str, error: Exception, folder: str) -> Json:
     kind = "CaptureError"
     log_lines: tuple[str, ...] = ()
     if isinstance(error, SlmprofError):
@@ -149,7 +149,8 @@ def _report(job: str, error: Exception) -> Json:
         kind, message = "EngineError", f"cannot {job}: out of memory"
     elif isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
-        message = f"cannot {job}: {where}{error.strerror or error}"
+        full = no_room(Path(folder), error) if folder else ""
+        message = f"cannot {job}: {full or f'{where}{error.strerror or error}'}"
     else:
         message = f"cannot {job}: unexpected {type(error).__name__}: {error}"
     if os.environ.get("SLMPROF_DEBUG") and not isinstance(error, SlmprofError):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import ModelError, UsageError
 from ..settings.model_source import ModelSource, ModelText
+from ..system.files import MORE_ROOM, is_for_want_of_room
 from .load_errors import explain_load_failure
 from .resolve import check_gguf, file_stem
 
@@ -80,4 +81,5 @@ def _retype(source: Path, folder: Path, file_type: str) -> Path:
 
 def _failure(path: Path, error: OSError, size_bytes: int | None = None) -> ModelError:
     length = "" if size_bytes is None else f" of a {size_bytes / 2**30:.1f} GiB model"
-    return ModelError(f"cannot write the outline{length} to {path}: {error.strerror}")
+    remedy = f"; {MORE_ROOM}" if is_for_want_of_room(error) else ""
+    return ModelError(f"cannot write the outline{length} to {path}: {error.strerror}{remedy}")

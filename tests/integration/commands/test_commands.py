@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -173,6 +175,22 @@ def test_a_context_beyond_memory_is_refused_in_time(small_model: ModelMaker) -> 
     assert "--n-ctx" in answer.stderr
     assert "GiB" in answer.stderr
     assert len(answer.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("command", ["breakdown", "memory"])
+def test_want_of_room_for_temporary_files(command: str, small_model: ModelMaker) -> None:
+    more = ("preset:tiny",) if command == "memory" else (small_model(), *SMALL)
+    done = subprocess.run(
+        [sys.executable, "-m", "slmprof", command, *map(str, more)],
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    (line,) = done.stderr.splitlines()
+    assert "File too large" in line and tempfile.gettempdir() in line
+    assert line.endswith("; make room there, or set TMPDIR to another folder")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
