@@ -49,8 +49,8 @@ ModelParams::ModelParams(const EngineSettings & settings) : params(llama_model_d
     for (const auto & [pattern, buffer_type] : settings.tensor_overrides) {
         try {
             const std::regex checked(pattern);
-        } catch (const std::regex_error &) {
-            throw std::invalid_argument("'" + pattern + "' is no regular expression");
+        } catch (const std::regex_error & error) {
+            throw std::invalid_argument("'" + pattern + "' is no regular expression: " + error.what());
         }
         patterns_.push_back(pattern);
         overrides_.push_back({ patterns_.back().c_str(), find_buffer_type(buffer_type, devices_) });
