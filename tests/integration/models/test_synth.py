@@ -223,7 +223,7 @@ def test_bad_requests_never_reach_an_abort() -> None:
     with pytest.raises(UsageError, match="seed"):
         plan_model(PRESETS["tiny"].dimensions, seed=-1)
     with pytest.raises(ModelError, match="impossible shape"):
-        plan_model(small("llama", n_embd=2**30, n_head=2**20, n_ff=2**30, n_vocab=2**30))
+        plan_model(small("llama", n_embd=2**30, n_head=2**20, n_ff=2**30, n_vocab=2**22))
     hints = {"n_embd": 64, "n_ff": 64, "n_head": 1, "n_head_kv": 1, "n_expert": 0, "head_dim": 64}
     with pytest.raises(ValueError, match="architecture"):
         _core.choose_tensor_types("nothing", "Q8_0", [], n_layer=1, **hints)
