@@ -9,7 +9,8 @@ from typing import Any
 
 from ..errors import UsageError
 from ..input_file import read_input_text
-from .kinds import File, Override, Pattern, Several, Switch, Text
+from .kinds import File, Several, Switch, Text
+from .pattern_kinds import Override, Pattern
 from .scheme_place import SchemePlace
 from .table import RECIPE, refuse_unknown, setting, table
 

@@ -25,7 +25,6 @@ from .kinds import (
     MOST_PROCESSES,
     File,
     Kind,
-    Override,
     Seconds,
     Several,
     Switch,
@@ -34,6 +33,7 @@ from .kinds import (
     WholeOr,
     Word,
 )
+from .pattern_kinds import Override
 
 U = TypeVar("U")
 Asked = NoReturn
